@@ -1,0 +1,37 @@
+/**
+ * struct perf_event_mmap_page: the first page of a perf ring.
+ * Source: include/uapi/linux/perf_event.h, Linux 6.1. The kernel reserves everything up to byte 1024 for counters and
+ * clocks; the ring's own words start there.
+ */
+import type { ScalarField } from './layout.ts';
+
+export const PAGE_BYTES = 4096;
+
+/** The words from byte DATA_HEAD_OFFSET on. */
+export const USER_PAGE_DATA_FIELDS = [
+  ['dataHead', 'u64'],
+  ['dataTail', 'u64'],
+  ['dataOffset', 'u64'],
+  ['dataSize', 'u64'],
+  ['auxHead', 'u64'],
+  ['auxTail', 'u64'],
+  ['auxOffset', 'u64'],
+  ['auxSize', 'u64'],
+] as const satisfies readonly ScalarField[];
+
+/** The first words: the only ones a ring of ours fills in below 1024. */
+export const USER_PAGE_VERSION_FIELDS = [
+  ['version', 'u32'],
+  ['compatVersion', 'u32'],
+] as const satisfies readonly ScalarField[];
+
+export const DATA_HEAD_OFFSET = 1024;
+export const DATA_TAIL_OFFSET = 1032;
+export const DATA_OFFSET_OFFSET = 1040;
+export const DATA_SIZE_OFFSET = 1048;
+export const AUX_HEAD_OFFSET = 1056;
+export const AUX_TAIL_OFFSET = 1064;
+export const AUX_OFFSET_OFFSET = 1072;
+export const AUX_SIZE_OFFSET = 1080;
+/** The first byte that the kernel's struct leaves free. */
+export const USER_PAGE_END = 1088;

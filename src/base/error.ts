@@ -1,0 +1,43 @@
+/** What went wrong in operation, by a stable name: the command line maps each to a cause and a remedy. */
+export type ErrorCode =
+  | 'bad-size'
+  | 'bad-duration'
+  | 'bad-argument'
+  | 'not-a-capture'
+  | 'damaged-capture'
+  | 'unsupported-capture'
+  | 'not-a-ring'
+  | 'ring-directory'
+  | 'ring-memory'
+  | 'pin-refused'
+  | 'perf-refused'
+  | 'unknown-event'
+  | 'command-not-found'
+  | 'output-unwritable'
+  | 'syscall';
+
+/**
+ * An operating failure. Bugs assert and crash, damage becomes loss data; only what the surroundings refuse is thrown
+ * as this. Advice does not belong here: the command line adds it by `code`.
+ */
+export class RingkeepError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, string | number>>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: Readonly<Record<string, string | number>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'RingkeepError';
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** Stops the program when `condition` does not hold: a broken invariant is a bug, not an operating failure. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${message}`);
+}
