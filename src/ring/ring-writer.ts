@@ -1,0 +1,113 @@
+/**
+ * The one writer of a ring: copies whole records in, newest at the lowest address.
+ *
+ * Invariant: stopped between any two stores, the ring reads as if the record being written, and what it was about to
+ * overwrite, had never been there; every other record is whole.
+ */
+
+import { PAGE_BYTES } from '../abi/user-page.ts';
+import { assert } from '../base/error.ts';
+import { announceData, publishData } from './publication.ts';
+import { commWords, headerFieldOffset, type RingGeometry } from './ring-layout.ts';
+
+const RECORD_COUNT = headerFieldOffset('recordCountLow') >> 2;
+const LOST_COUNT = headerFieldOffset('lostCountLow') >> 2;
+const PID = headerFieldOffset('pid') >> 2;
+const COMM = headerFieldOffset('comm0') >> 2;
+const EXIT_TIME = headerFieldOffset('exitTimeNs') >> 2;
+
+export class RingWriter {
+  /** The whole file as 32-bit words. */
+  readonly #words: Int32Array;
+  /** Word index of the data area, and its size in words less one. */
+  readonly #data: number;
+  readonly #mask: number;
+  readonly #dataBytes: number;
+  /** Low word of the head: bytes, decreasing. */
+  #head = PAGE_BYTES;
+  #recordCount = 0;
+  #lostCount = 0;
+  /** Bytes that can be written before the first data page is left behind. */
+  #firstPageLeft = PAGE_BYTES;
+
+  /** `words` is a freshly initialised ring file (`initialiseRing`). */
+  constructor(words: Int32Array, geometry: RingGeometry) {
+    this.#words = words;
+    this.#data = geometry.dataOffset >> 2;
+    this.#mask = (geometry.dataBytes >> 2) - 1;
+    this.#dataBytes = geometry.dataBytes;
+  }
+
+  /** Records committed since creation. */
+  get recordCount(): number {
+    return this.#recordCount;
+  }
+
+  /** Records counted as lost since creation. */
+  get lostCount(): number {
+    return this.#lostCount;
+  }
+
+  /** Whether a record of `bytes` can be held at all. */
+  fits(bytes: number): boolean {
+    return bytes <= this.#dataBytes;
+  }
+
+  /** Whether writing `bytes` stays within the first data page, the only one that is pinned at first. */
+  staysInFirstPage(bytes: number): boolean {
+    return bytes <= this.#firstPageLeft;
+  }
+
+  /**
+   * Copies one record of `bytes` (its own size field, a multiple of 8) from `source` at word `from`.
+   * The caller holds the right to write: the event's gate is open and its pages are pinned.
+   */
+  write(source: Int32Array, from: number, bytes: number): void {
+    assert((bytes & 7) === 0 && bytes <= this.#dataBytes, `a record of ${bytes} bytes fits`);
+    const head = (this.#head - bytes) | 0;
+    announceData(this.#words, head);
+    const words = this.#words;
+    const data = this.#data;
+    const mask = this.#mask;
+    const count = bytes >> 2;
+    const at = (head >>> 2) & mask;
+    if (at + count <= mask + 1) {
+      const to = data + at;
+      for (let i = 0; i < count; i++) words[to + i] = source[from + i]!;
+    } else {
+      for (let i = 0; i < count; i++) words[data + ((at + i) & mask)] = source[from + i]!;
+    }
+    publishData(words, head);
+    this.#head = head;
+    this.#firstPageLeft -= bytes;
+    words[RECORD_COUNT] = ++this.#recordCount | 0;
+    if ((this.#recordCount | 0) === 0) words[RECORD_COUNT + 1] = Math.floor(this.#recordCount / 2 ** 32);
+  }
+
+  /** Adds to the count of records that should be here and are not. */
+  countLost(records: number): void {
+    this.#lostCount += records;
+    this.#words[LOST_COUNT] = this.#lostCount | 0;
+    this.#words[LOST_COUNT + 1] = Math.floor(this.#lostCount / 2 ** 32);
+  }
+
+  /** The thread's name, as of now. */
+  setComm(comm: string): void {
+    const parts = commWords(comm);
+    for (const [index, part] of parts.entries()) {
+      this.#words[COMM + 2 * index] = Number(BigInt.asIntN(32, part));
+      this.#words[COMM + 2 * index + 1] = Number(BigInt.asIntN(32, part >> 32n));
+    }
+  }
+
+  /** The process the thread belongs to, where it became known only after the ring was made. */
+  setPid(pid: number): void {
+    this.#words[PID] = pid;
+  }
+
+  /** Marks the thread as ended at `timeNs`. */
+  setExit(timeNs: bigint): void {
+    this.#words[EXIT_TIME] = Number(BigInt.asIntN(32, timeNs));
+    this.#words[EXIT_TIME + 1] = Number(BigInt.asIntN(32, timeNs >> 32n));
+  }
+}

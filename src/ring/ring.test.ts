@@ -1,0 +1,247 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeRecord } from '../abi/record.ts';
+import { DATA_HEAD_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
+import { RingkeepError } from '../base/error.ts';
+import { AuxWriter, readAux } from './aux-area.ts';
+import { ringGeometry } from './ring-layout.ts';
+import { copyRing, type RingContents, readRing } from './ring-reader.ts';
+import { RingWriter } from './ring-writer.ts';
+import { serialRecord, storesOf, testAttr, testEvents, testRing } from './testing/ring-builder.ts';
+
+/** The serials (times) of the records of a ring, newest first, each checked to be intact. */
+function serials(contents: RingContents): number[] {
+  const view = new DataView(contents.records.buffer, contents.records.byteOffset, contents.records.byteLength);
+  const out: number[] = [];
+  for (let at = 0; at < view.byteLength; ) {
+    const record = decodeRecord(view, at, testAttr);
+    if (record.name !== 'COMM') throw new Error(`a ${record.name} where only COMM was written`);
+    const serial = Number(record.id.time);
+    expect(record.body.comm).toBe(String.fromCharCode(97 + (serial % 26)).repeat(record.body.comm.length));
+    out.push(serial);
+    at += record.size;
+  }
+  expect(out.length).toBe(contents.recordCount);
+  return out;
+}
+
+function countdown(from: number, to: number): number[] {
+  return Array.from({ length: from - to + 1 }, (_, index) => from - index);
+}
+
+const nameBytes = fc.integer({ min: 1, max: 1500 });
+
+describe('a ring', () => {
+  it('gives back the newest records, whole and newest first, for any sequence of sizes', () => {
+    fc.assert(
+      fc.property(
+        fc.array(nameBytes, { minLength: 1, maxLength: 60 }),
+        fc.constantFrom(4096, 8192, 16384),
+        (sizes, dataBytes) => {
+          const { words, geometry } = testRing(dataBytes);
+          const writer = new RingWriter(words, geometry);
+          const lengths = sizes.map((size, serial) => {
+            const record = serialRecord(serial, size);
+            writer.write(record, 0, record.byteLength);
+            return record.byteLength;
+          });
+          const contents = readRing(copyRing(words));
+          const found = serials(contents);
+          expect(found).toEqual(countdown(sizes.length - 1, sizes.length - found.length));
+          // It keeps as many as fit, no fewer.
+          const kept = found.reduce((sum, serial) => sum + lengths[serial]!, 0);
+          const next = lengths[sizes.length - found.length - 1];
+          if (next !== undefined) expect(kept + next).toBeGreaterThan(dataBytes);
+          expect(contents.overwrittenCount).toBe(sizes.length - found.length);
+          expect(contents.header.recordCount).toBe(sizes.length);
+          expect(contents.end).toBe(next === undefined && kept < dataBytes ? 'never-full' : 'oldest-cut');
+        },
+      ),
+    );
+  });
+
+  it('stopped after any store of the writer, is readable and misses at most the record being written', () => {
+    fc.assert(
+      fc.property(fc.array(nameBytes, { minLength: 3, maxLength: 12 }), (sizes) => {
+        const { words, geometry } = testRing(4096);
+        const image = words.slice();
+        const starts: number[] = [];
+        const kept: number[][] = [];
+        const stores = storesOf(words, (spied, soFar) => {
+          const writer = new RingWriter(spied, geometry);
+          for (const [serial, size] of sizes.entries()) {
+            starts.push(soFar.length);
+            const record = serialRecord(serial, size);
+            writer.write(record, 0, record.byteLength);
+            kept.push(serials(readRing(copyRing(words))));
+            expect(kept.at(-1)![0]).toBe(serial);
+          }
+        });
+        for (const [serial, start] of starts.entries()) {
+          const before = kept[serial - 1] ?? [];
+          const surviving = kept[serial]!.filter((other) => other !== serial);
+          for (const { index, value } of stores.slice(start, starts[serial + 1])) {
+            image[index] = value;
+            const found = serials(readRing(copyRing(image)));
+            const others = found.filter((other) => other !== serial);
+            // Nothing has appeared that was not there, and nothing is gone that the finished write would have kept.
+            expect(others).toEqual(before.slice(0, others.length));
+            expect(others.length).toBeGreaterThanOrEqual(surviving.length);
+          }
+        }
+        expect(image).toEqual(words);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('read while its writer goes on, yields only records that were whole', () => {
+    const { words, geometry } = testRing(4096);
+    const writer = new RingWriter(words, geometry);
+    for (let serial = 0; serial < 50; serial++)
+      writer.write(serialRecord(serial, 100), 0, serialRecord(serial, 100).byteLength);
+    // The reader takes head; then the writer laps half the ring; then the reader takes data and tail.
+    const headBefore = Atomics.load(words, DATA_HEAD_OFFSET >> 2);
+    for (let serial = 50; serial < 65; serial++)
+      writer.write(serialRecord(serial, 100), 0, serialRecord(serial, 100).byteLength);
+    const image = copyRing(words);
+    new DataView(image.buffer).setInt32(DATA_HEAD_OFFSET, headBefore, true);
+    const found = serials(readRing(image));
+    expect(found[0]).toBe(49);
+    expect(found.length).toBeGreaterThan(5);
+    expect(found).toEqual(countdown(49, 50 - found.length));
+  });
+
+  it('that was never written is empty, not damaged', () => {
+    const contents = readRing(copyRing(testRing(4096).words));
+    expect(contents).toMatchObject({ recordCount: 0, end: 'never-full', leftOutBytes: 0, overwrittenCount: 0 });
+  });
+
+  it('keeps its place when the 32-bit head wraps many times over', () => {
+    const { words, geometry } = testRing(4096);
+    const writer = new RingWriter(words, geometry);
+    const record = serialRecord(1, 1);
+    for (let i = 0; i < 2000; i++) writer.write(record, 0, record.byteLength);
+    const view = new DataView(words.buffer);
+    expect(view.getBigInt64(DATA_HEAD_OFFSET, true)).toBe(BigInt(PAGE_BYTES - 2000 * record.byteLength));
+    expect(readRing(copyRing(words)).recordCount).toBe(Math.floor(4096 / record.byteLength));
+  });
+
+  it('says of damage how much it had to leave out, and keeps what is newer', () => {
+    const { words, geometry } = testRing(4096);
+    const writer = new RingWriter(words, geometry);
+    for (let serial = 0; serial < 10; serial++)
+      writer.write(serialRecord(serial, 8), 0, serialRecord(serial, 8).byteLength);
+    const image = copyRing(words);
+    const size = serialRecord(0, 8).byteLength;
+    const thirdNewest = geometry.dataOffset + ((PAGE_BYTES - 10 * size + 2 * size) & 4095);
+    new DataView(image.buffer).setUint16(thirdNewest + 6, 13, true);
+    const contents = readRing(image);
+    expect(contents.end).toBe('damaged');
+    expect(serials(contents)).toEqual([9, 8]);
+    expect(contents.leftOutBytes).toBe(4096 - 2 * size);
+  });
+
+  it('never throws anything but not-a-ring for arbitrary damage to its image', () => {
+    const { words, geometry } = testRing(4096);
+    const writer = new RingWriter(words, geometry);
+    for (let serial = 0; serial < 100; serial++)
+      writer.write(serialRecord(serial, 30), 0, serialRecord(serial, 30).byteLength);
+    const whole = copyRing(words);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.oneof(fc.integer({ min: 1024, max: 1500 }), fc.nat(whole.length - 1)), fc.nat(255)), {
+          maxLength: 20,
+        }),
+        fc.option(fc.nat(whole.length)),
+        (flips, cut) => {
+          const image = whole.slice(0, cut ?? whole.length);
+          for (const [at, value] of flips) if (at < image.length) image[at] = value;
+          try {
+            const contents = readRing(image);
+            expect(contents.records.length).toBeLessThanOrEqual(contents.header.geometry.dataBytes);
+          } catch (error) {
+            expect(error).toBeInstanceOf(RingkeepError);
+            expect((error as RingkeepError).code).toBe('not-a-ring');
+          }
+        },
+      ),
+    );
+  });
+
+  it('decodes alone: header, attr, ids, name and losses come back from the file', () => {
+    const { words, geometry } = testRing(8192);
+    const writer = new RingWriter(words, geometry);
+    writer.countLost(3);
+    writer.countLost(2 ** 32);
+    writer.setComm('a name that is longer than the kernel keeps');
+    writer.setPid(4711);
+    writer.setExit(123_456_789_012_345n);
+    const { header } = readRing(copyRing(words));
+    expect(header).toMatchObject({
+      sessionId: 1n,
+      ringId: 2n,
+      pid: 4711,
+      tid: 11,
+      comm: 'a name that is ',
+      lostCount: 2 ** 32 + 3,
+      exitTimeNs: 123_456_789_012_345n,
+    });
+    expect(header.events).toEqual(testEvents);
+    expect(header.geometry).toEqual(geometry);
+  });
+
+  it('moves its data behind further pages when the event table does not fit the first', () => {
+    const many = [{ ...testEvents[0]!, ids: Array.from({ length: 1000 }, (_, index) => BigInt(index)) }];
+    const { words, geometry } = testRing(4096, 0, many);
+    expect(geometry.dataOffset).toBe(3 * PAGE_BYTES);
+    const writer = new RingWriter(words, geometry);
+    writer.write(serialRecord(5, 4), 0, serialRecord(5, 4).byteLength);
+    const contents = readRing(copyRing(words));
+    expect(serials(contents)).toEqual([5]);
+    expect(contents.header.events[0]!.ids.length).toBe(1000);
+  });
+
+  it('refuses sizes that are no power of two of pages', () => {
+    for (const bytes of [0, 1000, 4095, 12288, 2 ** 31]) {
+      expect(() => ringGeometry(testEvents, bytes)).toThrow(expect.objectContaining({ code: 'bad-size' }));
+    }
+  });
+});
+
+describe('the AUX area', () => {
+  it('gives back each piece until newer ones have replaced any of it, for any sequence of pieces', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 20 }), (sizes) => {
+        const { words, geometry } = testRing(4096, 4096);
+        const aux = new AuxWriter(words, geometry);
+        let written = 0;
+        const pieces = sizes.map((size, serial) => {
+          written += size;
+          return { serial, size, end: written, offset: aux.write(new Uint8Array(size).fill(serial + 1)) };
+        });
+        const image = copyRing(words);
+        for (const { serial, size, end, offset } of pieces) {
+          const intact = written - (end - size) <= 4096;
+          expect(readAux(image, offset, size)).toEqual(intact ? new Uint8Array(size).fill(serial + 1) : undefined);
+        }
+        expect(readAux(image, written, 1)).toBeUndefined();
+      }),
+    );
+  });
+
+  it('withholds a piece from the moment its replacement is announced', () => {
+    const { words, geometry } = testRing(4096, 4096);
+    const aux = new AuxWriter(words, geometry);
+    const first = aux.write(new Uint8Array(4000).fill(1));
+    const stores = storesOf(words, (spied) => {
+      const twin = new AuxWriter(spied, geometry);
+      twin.write(new Uint8Array(4000).fill(1));
+      expect(readAux(copyRing(words), first, 4000)).toEqual(new Uint8Array(4000).fill(1));
+      twin.write(new Uint8Array(200).fill(2));
+    });
+    expect(stores.length).toBeGreaterThan(0);
+    expect(readAux(copyRing(words), first, 4000)).toBeUndefined();
+    expect(readAux(copyRing(words), 4000, 200)).toEqual(new Uint8Array(200).fill(2));
+  });
+});

@@ -1,0 +1,72 @@
+/** Test builder: rings in plain memory, records that can be told apart, and a writer that can be cut after any store. */
+import { attrFlags, type EventAttr, EventType, eventAttr, SampleType } from '../../abi/event-attr.ts';
+import { encodeRecord } from '../../abi/record.ts';
+import { initialiseRing, type RingEvent, type RingGeometry, ringGeometry } from '../ring-layout.ts';
+
+export const testAttr: EventAttr = eventAttr({
+  type: EventType.software,
+  config: 0n,
+  samplePeriodOrFreq: 99n,
+  sampleType: SampleType.identifier | SampleType.tid | SampleType.time | SampleType.cpu,
+  flags: attrFlags('freq', 'sampleIdAll', 'contextSwitch'),
+});
+
+export const testEvents: readonly RingEvent[] = [{ name: 'cpu-clock', attr: testAttr, ids: [7n, 8n] }];
+
+export interface TestRing {
+  readonly words: Int32Array;
+  readonly geometry: RingGeometry;
+}
+
+export function testRing(dataBytes: number, auxBytes = 0, events: readonly RingEvent[] = testEvents): TestRing {
+  const geometry = ringGeometry(events, dataBytes, auxBytes);
+  const words = new Int32Array(geometry.fileBytes >> 2);
+  initialiseRing(
+    new Uint8Array(words.buffer),
+    geometry,
+    { sessionId: 1n, ringId: 2n, pid: 10, tid: 11, recorderPid: 12, startTimeNs: 13n, comm: 'worker' },
+    events,
+  );
+  return { words, geometry };
+}
+
+/** A COMM record whose time is `serial` and whose name has `nameBytes` bytes: sizes differ, every one is recognisable. */
+export function serialRecord(serial: number, nameBytes: number): Int32Array {
+  const comm = String.fromCharCode(97 + (serial % 26)).repeat(nameBytes);
+  const bytes = encodeRecord('COMM', { pid: 10, tid: 11, comm }, { pid: 10, tid: 11, time: BigInt(serial) }, testAttr);
+  return new Int32Array(bytes.buffer);
+}
+
+/** One 32-bit store of the writer. */
+export interface Store {
+  readonly index: number;
+  readonly value: number;
+}
+
+/**
+ * Runs `act` with a stand-in for `words` and returns every store it made, in order, plain and atomic ones alike; `act`
+ * sees the list grow. The stand-in is a Proxy, which the real Atomics refuse, so Atomics.store is replaced while `act` runs.
+ */
+export function storesOf(words: Int32Array, act: (words: Int32Array, stores: readonly Store[]) => void): Store[] {
+  const stores: Store[] = [];
+  const spied = new Proxy(words, {
+    get: (target, key) =>
+      typeof key === 'string' && /^\d+$/.test(key) ? target[Number(key)] : Reflect.get(target, key, target),
+    set: (target, key, value: number) => {
+      target[Number(key as string)] = value;
+      stores.push({ index: Number(key as string), value: value | 0 });
+      return true;
+    },
+  });
+  const store = Atomics.store;
+  Atomics.store = ((target: Int32Array, index: number, value: number) => {
+    target[index] = value;
+    return value;
+  }) as typeof Atomics.store;
+  try {
+    act(spied, stores);
+  } finally {
+    Atomics.store = store;
+  }
+  return stores;
+}
