@@ -34,6 +34,39 @@ export const FILE_HEADER_BYTES = structBytes(FILE_HEADER_FIELDS);
 /** sizeof(struct perf_pipe_file_header): a capture that was piped, whose attrs are records. */
 export const PIPE_HEADER_BYTES = 16;
 
+/** HEADER_FEAT_BITS: the bitmap that features0 … features3 hold. */
+export const FEATURE_BITS = 256;
+/** NAME_ALIGN: texts in feature sections are a u32 length and the text, NUL-terminated and padded to this; so are the names of BUILD_ID entries. */
+export const HEADER_STRING_ALIGN = 64;
+/** The version of CLOCK_DATA's layout. */
+export const CLOCK_DATA_VERSION = 1;
+
+/** struct perf_record_header_build_id up to its filename. Entries of the BUILD_ID section have type 0. */
+export const BUILD_ID_ENTRY_FIELDS = [
+  ['type', 'u32'],
+  ['misc', 'u16'],
+  ['size', 'u16'],
+  /** HOST_KERNEL_PID, whomever the file belongs to. */
+  ['pid', 's32'],
+  /** 20 bytes of id … */
+  ['id0', 'u64'],
+  ['id1', 'u64'],
+  ['id2', 'u32'],
+  /** … and how many of them count, when misc has MISC_BUILD_ID_SIZE. */
+  ['idBytes', 'u8'],
+  ['pad0', 'u8'],
+  ['pad1', 'u16'],
+] as const;
+export const BUILD_ID_ENTRY_BYTES = structBytes(BUILD_ID_ENTRY_FIELDS);
+export const BUILD_ID_MAX_BYTES = 20;
+/** PERF_RECORD_MISC_BUILD_ID_SIZE. */
+export const MISC_BUILD_ID_SIZE = 1 << 15;
+/** HOST_KERNEL_ID: the pid of the kernel's own mappings. */
+export const HOST_KERNEL_PID = -1;
+/** DSO__NAME_KALLSYMS: what perf calls the running kernel. */
+export const KERNEL_DSO_NAME = '[kernel.kallsyms]';
+export const VDSO_NAME = '[vdso]';
+
 /** enum HEADER_*: bit numbers in `features`; their sections follow the data in this order. */
 export const Feature = {
   tracingData: 1,

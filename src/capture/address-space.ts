@@ -1,0 +1,96 @@
+/**
+ * What was mapped where in one address space, over time. A fork's space begins as a view of its parent's up to the fork;
+ * exec begins an empty one. Invariant: `find` answers with the newest mapping that covers the address at the time asked,
+ * or, when only later ones do (a mapping's record can be a little younger than the first sample in it), the oldest.
+ */
+
+/** One mapping of a file, or of anonymous memory, into a process. */
+export interface Mapping {
+  /** When it was made; 0 for one that was there before the recording. */
+  readonly timeNs: bigint;
+  readonly start: bigint;
+  /** First address behind it. */
+  readonly end: bigint;
+  /** Offset in the file of the byte at `start`. */
+  readonly fileOffset: bigint;
+  /** As the kernel names it: a path, or `//anon`, `[heap]`, `[vdso]`. */
+  readonly file: string;
+  /** PROT_* bits; null when the record (MMAP) does not hold them. */
+  readonly prot: number | null;
+  readonly isExecutable: boolean;
+  /** Lower-case hexadecimal, when the record carries one. */
+  readonly buildId: string | null;
+}
+
+export class AddressSpace {
+  /** In time order. */
+  readonly mappings: Mapping[] = [];
+  readonly #parent: AddressSpace | undefined;
+  readonly #forkNs: bigint;
+  #sorted: { mappings: Mapping[]; highestEnd: bigint[] } | undefined;
+
+  /** A space of its own, or that of a child forked from `parent` at `forkNs`. */
+  constructor(parent?: AddressSpace, forkNs = 0n) {
+    this.#parent = parent;
+    this.#forkNs = forkNs;
+  }
+
+  add(mapping: Mapping): void {
+    this.mappings.push(mapping);
+    this.#sorted = undefined;
+  }
+
+  /** The mapping that covers `address` at `timeNs`; undefined when none does. */
+  find(address: bigint, timeNs: bigint): Mapping | undefined {
+    let later: Mapping | undefined;
+    let limit = timeNs;
+    for (let space: AddressSpace | undefined = this; space !== undefined; space = space.#parent) {
+      const found = space.#findOwn(address, limit);
+      if (found !== undefined && found.timeNs <= limit) return found;
+      if (space === this) later = found;
+      if (space.#forkNs < limit) limit = space.#forkNs;
+    }
+    return later;
+  }
+
+  #findOwn(address: bigint, timeNs: bigint): Mapping | undefined {
+    this.#sorted ??= sortByStart(this.mappings);
+    const { mappings, highestEnd } = this.#sorted;
+    let best: Mapping | undefined;
+    for (let i = lastAtOrBelow(mappings, address); i >= 0 && highestEnd[i]! > address; i--) {
+      const mapping = mappings[i]!;
+      if (mapping.end > address && (best === undefined || isBetter(mapping, best, timeNs))) best = mapping;
+    }
+    return best;
+  }
+}
+
+/** Newest of those made by `timeNs`; failing that, oldest. Of two as old, the one recorded later (it replaced the other). */
+function isBetter(candidate: Mapping, best: Mapping, timeNs: bigint): boolean {
+  if (candidate.timeNs <= timeNs) return best.timeNs > timeNs || candidate.timeNs > best.timeNs;
+  return best.timeNs > timeNs && candidate.timeNs < best.timeNs;
+}
+
+/** By start, and by age within a start: walking back meets younger mappings first. */
+function sortByStart(inTimeOrder: readonly Mapping[]): { mappings: Mapping[]; highestEnd: bigint[] } {
+  const mappings = inTimeOrder.toSorted((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
+  const highestEnd: bigint[] = [];
+  let highest = 0n;
+  for (const { end } of mappings) {
+    if (end > highest) highest = end;
+    highestEnd.push(highest);
+  }
+  return { mappings, highestEnd };
+}
+
+/** Position of the last mapping that starts at or below `address`; −1 when all start above it. */
+function lastAtOrBelow(mappings: readonly Mapping[], address: bigint): number {
+  let low = 0;
+  let high = mappings.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (mappings[middle]!.start <= address) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}

@@ -1,0 +1,260 @@
+/**
+ * A capture: any perf.data file as a typed, time-ordered model. Opening indexes the records; decoding happens on demand.
+ * Pure: bytes in, values out. Invariant: damage never throws; only what is not a capture, or one of a kind that cannot
+ * be read at all, is a RingkeepError.
+ */
+import { Feature } from '../abi/perf-data.ts';
+import { decodeRecord, HEADER_BYTES, type PerfRecord, RecordType } from '../abi/record.ts';
+import type { RingkeepSection } from '../abi/ringkeep-section.ts';
+import { ByteCursor } from './byte-cursor.ts';
+import { ByteSource, type CapturePort } from './byte-source.ts';
+import { type Damage, DamageList } from './damage.ts';
+import { type CaptureEvent, EventTable } from './event-table.ts';
+import {
+  attrOf,
+  type CaptureFeatures,
+  decodeBuildId,
+  decodeFeature,
+  type EventDescription,
+  isDecodedFeature,
+} from './features.ts';
+import { compressedCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
+import { indexRecords, type RecordColumns } from './record-index.ts';
+import { buildTaskTable, type TaskTable, type ThreadEntry } from './task-table.ts';
+
+/** Records of a file begin at multiples of 8; a pipe holds perf's own unpadded ones as well. */
+const FILE_STEP = 8;
+const PIPE_STEP = 1;
+
+/**
+ * Opens a perf.data file — perf's own, piped or not, or a ringkeep snapshot — from its bytes or from a port that reads
+ * ranges. The bytes must stay unchanged while the capture is in use: decoded records are views of them.
+ * Throws `not-a-capture`, and `unsupported-capture` for big-endian, compressed and directory captures; damage and
+ * truncation are listed in `damage`.
+ */
+export function openCapture(source: Uint8Array | ArrayBuffer | CapturePort): Capture {
+  const bytes = new ByteSource(source);
+  const damage = new DamageList();
+  const header = readFileHeader(bytes, damage);
+  const features: CaptureFeatures = {};
+  readFeatures(bytes, header, features, damage);
+  const events = new EventTable();
+  addHeaderEvents(events, header, features);
+  if (!header.isPiped && events.events.length === 0) {
+    damage.add(0, 0, 'no event attrs: records are counted, not decoded');
+    events.addFallback();
+  }
+  const visitor = new UserRecordReader(bytes, events, features, damage);
+  const step = header.isPiped ? PIPE_STEP : FILE_STEP;
+  const columns = indexRecords(bytes, header.data, events, step, damage, (type, offset, size) =>
+    visitor.visit(type, offset, size),
+  );
+  if (events.events.length === 0) {
+    damage.add(0, 0, 'no event attrs: records are counted, not decoded');
+    events.addFallback();
+  }
+  if (header.isPiped) nameEvents(events, features.eventDescriptions ?? []);
+  return new Capture(bytes, columns, events.events, features, damage.entries);
+}
+
+/** An open capture. Records are numbered from 0 in time order; those without a time come first, in file order. */
+export class Capture {
+  readonly events: readonly CaptureEvent[];
+  readonly features: CaptureFeatures;
+  /** What a ringkeep snapshot says of itself; null for other recorders' captures. */
+  readonly section: RingkeepSection | null;
+  readonly damage: readonly Damage[];
+  readonly recordCount: number;
+  /** Times of the first and last record that has one, nanoseconds on the capture's clock; null when none has. */
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly #bytes: ByteSource;
+  readonly #columns: RecordColumns;
+  #tasks: TaskTable | undefined;
+
+  /** Use `openCapture`. */
+  constructor(
+    bytes: ByteSource,
+    columns: RecordColumns,
+    events: readonly CaptureEvent[],
+    features: CaptureFeatures,
+    damage: readonly Damage[],
+  ) {
+    this.#bytes = bytes;
+    this.#columns = columns;
+    this.events = events;
+    this.features = features;
+    this.section = features.section ?? null;
+    this.damage = damage;
+    this.recordCount = columns.count;
+    const first = columns.time.find((time) => time > 0n);
+    this.firstNs = first ?? null;
+    this.lastNs = first === undefined ? null : columns.time[columns.count - 1]!;
+  }
+
+  /** Every record in time order, decoded one at a time. */
+  *records(): IterableIterator<PerfRecord> {
+    for (let index = 0; index < this.recordCount; index++) yield this.record(index);
+  }
+
+  /** Decodes the record with this number. Byte arrays in it are views of the capture's bytes. */
+  record(index: number): PerfRecord {
+    const offset = this.#columns.offset[index]!;
+    const size = this.#header(offset).size;
+    const place = this.#bytes.locate(offset, size);
+    return decodeRecord(this.#bytes.view, place, this.eventAt(index).attr);
+  }
+
+  /** The event that the record belongs to. */
+  eventAt(index: number): CaptureEvent {
+    return this.events[this.#columns.event[index]!]!;
+  }
+
+  /** enum perf_event_type of the record, 255 for one above 254. */
+  typeAt(index: number): number {
+    return this.#columns.type[index]!;
+  }
+
+  /** Nanoseconds on the capture's clock; 0 for a record without a time. */
+  timeAt(index: number): bigint {
+    return this.#columns.time[index]!;
+  }
+
+  /** The task in whose context the record was written, else the one it speaks of, else NO_TASK. */
+  pidAt(index: number): number {
+    return this.#columns.pid[index]!;
+  }
+
+  /** As `pidAt`. */
+  tidAt(index: number): number {
+    return this.#columns.tid[index]!;
+  }
+
+  /** The header's `misc` word. */
+  miscAt(index: number): number {
+    return this.#header(this.#columns.offset[index]!).misc;
+  }
+
+  /** The CPU that wrote the record; null when it does not say. */
+  cpuAt(index: number): number | null {
+    const offset = this.#columns.offset[index]!;
+    const { size } = this.#header(offset);
+    const { geometry } = this.eventAt(index);
+    const isSample = this.typeAt(index) === RecordType.SAMPLE;
+    const field = isSample ? geometry.sample.cpu : geometry.fromEnd.cpu;
+    const at = isSample ? field : size - field;
+    if (field < 0 || at < HEADER_BYTES || at + 4 > size) return null;
+    const place = this.#bytes.locate(offset, size);
+    return this.#bytes.view.getUint32(place + at, true);
+  }
+
+  /** Where the record begins in the file. */
+  offsetAt(index: number): number {
+    return this.#columns.offset[index]!;
+  }
+
+  /** Threads, processes and their mappings over time. Built on first use, in one pass over the index. */
+  get tasks(): TaskTable {
+    this.#tasks ??= buildTaskTable(this);
+    return this.#tasks;
+  }
+
+  /** The thread (incarnation) that the record belongs to; undefined when it names none. */
+  threadAt(index: number): ThreadEntry | undefined {
+    const ordinal = this.tasks.threadOfRecord[index]!;
+    return ordinal < 0 ? undefined : this.tasks.threads[ordinal];
+  }
+
+  #header(offset: number): { misc: number; size: number } {
+    const place = this.#bytes.locate(offset, HEADER_BYTES);
+    const { view } = this.#bytes;
+    return { misc: view.getUint16(place + 4, true), size: view.getUint16(place + 6, true) };
+  }
+}
+
+function readFeatures(bytes: ByteSource, header: FileHeader, features: CaptureFeatures, damage: DamageList): void {
+  for (const [feature, range] of header.features) {
+    if (!isDecodedFeature(feature)) continue;
+    decodeFeature(feature, bytes.bytes(range.offset, range.size), range.offset, features, damage);
+  }
+}
+
+/** The header's attrs, named by the descriptions; or, where the header lost them, the descriptions' own. */
+function addHeaderEvents(events: EventTable, header: FileHeader, features: CaptureFeatures): void {
+  const descriptions = features.eventDescriptions ?? [];
+  for (const { attr, ids } of header.attrs) events.add(attr, ids);
+  if (header.attrs.length > 0) nameEvents(events, descriptions);
+  else for (const { attr, ids, name } of descriptions) events.add(attr, ids, name);
+}
+
+/** Names events by the descriptions that share an id with them; without ids, by position. */
+function nameEvents(events: EventTable, descriptions: readonly EventDescription[]): void {
+  descriptions.forEach(({ name, ids }, index) => {
+    const event = ids[0] === undefined ? events.events[index] : events.byId(ids[0]);
+    if (event && name !== '') event.name = name;
+  });
+}
+
+/** EVENT_UPDATE types (enum perf_event_update_type). */
+const EVENT_UPDATE_NAME = 2n;
+
+/** What perf's own records say of the capture: in a pipe they stand for the header and the feature sections. */
+class UserRecordReader {
+  readonly #bytes: ByteSource;
+  readonly #events: EventTable;
+  readonly #features: CaptureFeatures;
+  readonly #damage: DamageList;
+
+  constructor(bytes: ByteSource, events: EventTable, features: CaptureFeatures, damage: DamageList) {
+    this.#bytes = bytes;
+    this.#events = events;
+    this.#features = features;
+    this.#damage = damage;
+  }
+
+  visit(type: number, offset: number, size: number): void {
+    if (type === RecordType.HEADER_ATTR) this.#addEvent(this.#body(offset, size));
+    else if (type === RecordType.EVENT_UPDATE) this.#update(this.#body(offset, size));
+    else if (type === RecordType.HEADER_FEATURE) this.#addFeature(offset, this.#body(offset, size));
+    else if (type === RecordType.HEADER_BUILD_ID) this.#addBuildId(offset, size);
+  }
+
+  #body(offset: number, size: number): ByteCursor {
+    return new ByteCursor(this.#bytes.bytes(offset + HEADER_BYTES, size - HEADER_BYTES));
+  }
+
+  /** {attr, u64 ids[]}: the attr's own size says where the ids begin. */
+  #addEvent(cursor: ByteCursor): void {
+    const declared = attrOf(cursor.bytes).size;
+    const attrBytes = declared === 0 ? 64 : Math.min(declared, cursor.bytes.length);
+    const attr = attrOf(cursor.take(attrBytes));
+    const ids: bigint[] = [];
+    while (cursor.left >= 8) ids.push(cursor.u64());
+    this.#events.add(attr, ids);
+  }
+
+  /** {u64 type, id; name}. */
+  #update(cursor: ByteCursor): void {
+    const type = cursor.u64();
+    const event = this.#events.byId(cursor.u64());
+    if (type !== EVENT_UPDATE_NAME || event === undefined) return;
+    const name = new TextDecoder().decode(cursor.take(cursor.left)).split('\0', 1)[0]!;
+    if (name !== '') event.name = name;
+  }
+
+  /** {u64 feature; the section}. */
+  #addFeature(offset: number, cursor: ByteCursor): void {
+    const feature = Number(cursor.u64());
+    if (feature === Feature.compressed) throw compressedCapture();
+    if (feature === Feature.dirFormat) throw directoryCapture();
+    decodeFeature(feature, cursor.take(cursor.left), offset, this.#features, this.#damage);
+  }
+
+  #addBuildId(offset: number, size: number): void {
+    const misc = this.#bytes.view.getUint16(this.#bytes.locate(offset, HEADER_BYTES) + 4, true);
+    const buildId = decodeBuildId(this.#body(offset, size).bytes, misc);
+    if (buildId === undefined) return;
+    this.#features.buildIds ??= [];
+    this.#features.buildIds.push(buildId);
+  }
+}

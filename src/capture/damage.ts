@@ -1,0 +1,22 @@
+/** What could not be read of a capture. Damage is data: it is listed, never thrown, and the rest is still read. */
+
+export interface Damage {
+  /** Byte in the file where it begins. */
+  offset: number;
+  /** Bytes passed over because of it; 0 when nothing was. */
+  bytes: number;
+  reason: string;
+}
+
+/** Past this many entries the list only says that there is more: a file of noise must not fill memory. */
+export const MAX_DAMAGE_ENTRIES = 1000;
+
+export class DamageList {
+  readonly entries: Damage[] = [];
+
+  add(offset: number, bytes: number, reason: string): void {
+    if (this.entries.length < MAX_DAMAGE_ENTRIES) this.entries.push({ offset, bytes, reason });
+    else if (this.entries.length === MAX_DAMAGE_ENTRIES)
+      this.entries.push({ offset, bytes: 0, reason: 'there is more damage from here on, not listed' });
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The header of a perf.data file: which events it holds, where its records and its feature sections are.
+ * Source: tools/perf/util/header.c (perf_session__read_header), Linux 6.1. Invariant: every range handed on lies inside
+ * the file; what the header claims beyond it is damage.
+ */
+import { ATTR_BYTES, type EventAttr } from '../abi/event-attr.ts';
+import { decodeStruct, fieldOffset } from '../abi/layout.ts';
+import {
+  FILE_HEADER_BYTES,
+  FILE_HEADER_FIELDS,
+  Feature,
+  PERF_DATA_MAGIC,
+  PIPE_HEADER_BYTES,
+  SECTION_BYTES,
+  SECTION_FIELDS,
+} from '../abi/perf-data.ts';
+import { RingkeepError } from '../base/error.ts';
+import type { ByteSource } from './byte-source.ts';
+import type { DamageList } from './damage.ts';
+import { attrOf } from './features.ts';
+
+/** A range of the file. */
+export interface FileRange {
+  offset: number;
+  size: number;
+}
+
+/** An attr of the header with the ids that the kernel gave its instances. */
+export interface HeaderAttr {
+  attr: EventAttr;
+  ids: bigint[];
+}
+
+export interface FileHeader {
+  /** Whether attrs and features come as records: `perf record -o -`. */
+  isPiped: boolean;
+  attrs: HeaderAttr[];
+  data: FileRange;
+  /** Feature bit → its section. Empty for a recording that was interrupted. */
+  features: Map<number, FileRange>;
+}
+
+const MAGIC_BYTES = 8;
+/** "PERFFILE", the format before Linux 2.6.36, which has no ids and other tables. */
+const OLD_MAGIC = 0x454c494646524550n;
+/** sizeof(struct perf_event_attr) in its first version. */
+const ATTR_MIN_BYTES = 64;
+const FEATURE_WORDS = ['features0', 'features1', 'features2', 'features3'] as const;
+
+/**
+ * Reads the header. Throws `not-a-capture` for other files, `unsupported-capture` for big-endian, compressed and
+ * directory captures; whatever else is wrong goes to `damage`.
+ */
+export function readFileHeader(source: ByteSource, damage: DamageList): FileHeader {
+  checkMagic(source);
+  const headBytes = source.bytes(0, Math.min(FILE_HEADER_BYTES, source.size));
+  const head = new Uint8Array(FILE_HEADER_BYTES);
+  head.set(headBytes);
+  const fields = decodeStruct(FILE_HEADER_FIELDS, new DataView(head.buffer), 0);
+  if (Number(fields.size) === PIPE_HEADER_BYTES) {
+    const data = { offset: PIPE_HEADER_BYTES, size: Math.max(0, source.size - PIPE_HEADER_BYTES) };
+    return { isPiped: true, attrs: [], data, features: new Map() };
+  }
+  if (headBytes.length < FILE_HEADER_BYTES) {
+    damage.add(source.size, 0, `the file ends inside its header`);
+    return { isPiped: false, attrs: [], data: { offset: source.size, size: 0 }, features: new Map() };
+  }
+  // A header without a feature bitmap is that of Linux 2.6.36 and before.
+  const hasFeatures = Number(fields.size) > fieldOffset(FILE_HEADER_FIELDS, 'features0');
+  const bits = hasFeatures ? featureBits(FEATURE_WORDS.map((name) => fields[name])) : [];
+  if (bits.includes(Feature.dirFormat)) throw directoryCapture();
+  if (bits.includes(Feature.compressed)) throw compressedCapture();
+  const claimed = { offset: Number(fields.dataOffset), size: Number(fields.dataSize) };
+  const features = readFeatureTable(source, claimed, bits, damage);
+  const attrs = readAttrs(source, Number(fields.attrsOffset), Number(fields.attrsSize), Number(fields.attrSize), damage);
+  return { isPiped: false, attrs, data: dataRange(source, claimed, bits, features, damage), features };
+}
+
+/** The error for a capture of several files (`perf record --threads`, Intel PT snapshots). */
+export function directoryCapture(): RingkeepError {
+  return new RingkeepError('unsupported-capture', 'the capture is a directory of files (perf record --threads)', {
+    feature: 'dirFormat',
+  });
+}
+
+/** The error for a capture whose records are compressed with zstd. */
+export function compressedCapture(): RingkeepError {
+  return new RingkeepError('unsupported-capture', 'the capture is compressed with zstd (perf record -z)', {
+    feature: 'compressed',
+  });
+}
+
+function checkMagic(source: ByteSource): void {
+  if (source.size < PIPE_HEADER_BYTES)
+    throw new RingkeepError('not-a-capture', 'the file is too short for a perf.data file', { bytes: source.size });
+  const bytes = source.bytes(0, MAGIC_BYTES);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, MAGIC_BYTES);
+  const magic = view.getBigUint64(0, true);
+  if (magic === PERF_DATA_MAGIC) return;
+  if (view.getBigUint64(0, false) === PERF_DATA_MAGIC)
+    throw new RingkeepError('unsupported-capture', 'the capture was made on a big-endian machine');
+  if (magic === OLD_MAGIC)
+    throw new RingkeepError('unsupported-capture', 'the capture has the perf.data format of before Linux 2.6.36');
+  throw new RingkeepError('not-a-capture', 'the file does not begin as a perf.data file does');
+}
+
+function featureBits(words: readonly bigint[]): number[] {
+  const bits: number[] = [];
+  words.forEach((word, index) => {
+    for (let bit = 0; bit < 64; bit++) if ((word >> BigInt(bit)) & 1n) bits.push(index * 64 + bit);
+  });
+  return bits;
+}
+
+/** The section table behind the data, one entry a feature bit. Sections that do not lie in the file are left out. */
+function readFeatureTable(
+  source: ByteSource,
+  data: FileRange,
+  bits: readonly number[],
+  damage: DamageList,
+): Map<number, FileRange> {
+  const table = data.offset + data.size;
+  const features = new Map<number, FileRange>();
+  if (bits.length === 0) return features;
+  if (!isInside(source, { offset: table, size: bits.length * SECTION_BYTES })) {
+    if (data.size > 0) damage.add(source.size, 0, 'the file ends before its feature sections');
+    return features;
+  }
+  bits.forEach((bit, index) => {
+    const at = table + index * SECTION_BYTES;
+    const section = readSection(source, at);
+    if (isInside(source, section) && section.offset >= table) features.set(bit, section);
+    else if (data.size > 0) damage.add(at, SECTION_BYTES, `the section of feature ${bit} lies outside the file`);
+  });
+  return features;
+}
+
+function readSection(source: ByteSource, offset: number): FileRange {
+  const bytes = source.bytes(offset, SECTION_BYTES);
+  const fields = decodeStruct(SECTION_FIELDS, new DataView(bytes.buffer, bytes.byteOffset, SECTION_BYTES), 0);
+  return { offset: Number(fields.offset), size: Number(fields.size) };
+}
+
+function isInside(source: ByteSource, range: FileRange): boolean {
+  return range.offset + range.size <= source.size;
+}
+
+/**
+ * Where the records are. A data size of 0 is what perf record leaves when it is interrupted: then, as perf does, all to
+ * the end of the file is records. It is a capture without records only if the feature sections it announces are there.
+ */
+function dataRange(
+  source: ByteSource,
+  claimed: FileRange,
+  bits: readonly number[],
+  features: Map<number, FileRange>,
+  damage: DamageList,
+): FileRange {
+  if (claimed.offset > source.size) {
+    damage.add(source.size, 0, `the data section begins behind the end of the file`);
+    return { offset: source.size, size: 0 };
+  }
+  const left = source.size - claimed.offset;
+  if (claimed.size === 0 && left > 0 && !(bits.length > 0 && features.size === bits.length)) {
+    features.clear();
+    damage.add(claimed.offset, 0, 'the recording was interrupted: its records are read to the end of the file');
+    return { offset: claimed.offset, size: left };
+  }
+  if (claimed.size > left) damage.add(source.size, 0, `the file ends ${claimed.size - left} bytes before its data does`);
+  return { offset: claimed.offset, size: Math.min(claimed.size, left) };
+}
+
+/** The attrs section: {attr, section of ids} each `entryBytes` long, whatever the version of the attr. */
+function readAttrs(
+  source: ByteSource,
+  offset: number,
+  size: number,
+  entryBytes: number,
+  damage: DamageList,
+): HeaderAttr[] {
+  const attrs: HeaderAttr[] = [];
+  if (entryBytes < ATTR_MIN_BYTES + SECTION_BYTES || entryBytes > 64 * ATTR_BYTES) {
+    damage.add(fieldOffset(FILE_HEADER_FIELDS, 'attrSize'), 8, `an attr of ${entryBytes} bytes is not possible`);
+    return attrs;
+  }
+  const available = Math.max(0, Math.min(size, source.size - offset));
+  if (available < size) damage.add(source.size, 0, 'the file ends inside its event attrs');
+  for (let at = offset; at + entryBytes <= offset + available; at += entryBytes) {
+    const attr = attrOf(source.bytes(at, entryBytes - SECTION_BYTES));
+    attrs.push({ attr, ids: readIds(source, readSection(source, at + entryBytes - SECTION_BYTES), damage) });
+  }
+  return attrs;
+}
+
+function readIds(source: ByteSource, section: FileRange, damage: DamageList): bigint[] {
+  if (!isInside(source, section)) {
+    damage.add(Math.min(section.offset, source.size), 0, 'the ids of an event lie outside the file');
+    return [];
+  }
+  const bytes = source.bytes(section.offset, section.size - (section.size % 8));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / 8 }, (_, index) => view.getBigUint64(index * 8, true));
+}

@@ -1,0 +1,150 @@
+/**
+ * What was every thread doing just before? A capture, reduced to one answer per thread. Pure.
+ *
+ * 1. The moment looked back from: the death, else the end of the capture (a snapshot's cut, else the last record).
+ * 2. One pass in time order: counts, switches into each thread's clock, procfs states, a chain of each thread's samples.
+ *    At the moment, each thread's activity is noted: what it does later (waking up to be killed) is not the question.
+ * 3. Per thread: times, state, the newest distinct stacks, the ring's losses.
+ *
+ * Invariant: what the capture cannot tell is null, never 0, and `degraded` says why.
+ */
+import { hasFlag } from '../abi/event-attr.ts';
+import { Misc, RecordType } from '../abi/record.ts';
+import type { RingkeepSection } from '../abi/ringkeep-section.ts';
+import type { Capture } from './capture.ts';
+import { deathFromSignals } from './death.ts';
+import { type PostMortem, timeText } from './report.ts';
+import { buildThreadReports } from './thread-report.ts';
+import { isProcfsEvent, ThreadTally } from './thread-tally.ts';
+
+export interface PostMortemOptions {
+  /** Only the thread (each incarnation of it) with this tid. */
+  tid?: number;
+  /** Count only the last so many nanoseconds before the moment. */
+  lastNs?: number;
+  /** Distinct stacks a thread, 3 by default. */
+  stacks?: number;
+}
+
+const DEFAULT_STACKS = 3;
+
+/** Reduces `capture` to its post-mortem. Never throws for what the capture holds; a tid that is not in it gives no thread. */
+export function postMortem(capture: Capture, options: PostMortemOptions = {}): PostMortem {
+  const { section, features } = capture;
+  const death = section ? section.death : deathFromSignals(capture);
+  const endNs = endOf(capture, section);
+  const momentNs = death?.timeNs != null ? BigInt(death.timeNs) : endNs;
+  const windowStartNs = options.lastNs === undefined ? 0n : windowStart(momentNs, options.lastNs);
+  const tally = tallyRecords(capture, momentNs, windowStartNs);
+  const hasSwitches = tally.switchesIn + tally.switchesOut > 0 || capturesSwitches(capture);
+  const { threads, processCount, threadCount } = buildThreadReports(capture, tally.threads, {
+    death,
+    endNs,
+    momentNs,
+    windowStartNs,
+    hasSwitches,
+    stacks: options.stacks ?? DEFAULT_STACKS,
+    tid: options.tid,
+  });
+  return {
+    death,
+    source: section?.source ?? null,
+    reason: section?.reason ?? null,
+    host: {
+      hostname: features.hostname ?? null,
+      osrelease: features.osrelease ?? null,
+      arch: features.arch ?? null,
+      cpusOnline: features.cpusOnline ?? null,
+      cmdline: features.cmdline ?? null,
+      recorderVersion: features.version ?? null,
+    },
+    firstNs: timeText(capture.firstNs),
+    lastNs: timeText(capture.lastNs),
+    endNs: timeText(endNs),
+    momentNs: timeText(momentNs),
+    spanNs: capture.firstNs === null || endNs === null ? null : Number(endNs - capture.firstNs),
+    windowNs: options.lastNs ?? null,
+    totals: {
+      processes: processCount,
+      threads: threadCount,
+      records: tally.records,
+      samples: tally.samples,
+      switchesIn: tally.switchesIn,
+      switchesOut: tally.switchesOut,
+    },
+    losses: {
+      lostRecords: tally.lostRecords,
+      lostSamples: tally.lostSamples,
+      kernelLost: section?.kernelLost ?? null,
+      ringLost: section?.rings.reduce((sum, ring) => sum + ring.lost, 0) ?? null,
+    },
+    degraded: [...(section?.degraded ?? []), ...blindSpots(capture, tally, hasSwitches)],
+    damage: [...capture.damage],
+    threads,
+  };
+}
+
+function endOf(capture: Capture, section: RingkeepSection | null): bigint | null {
+  const cutNs = section ? BigInt(section.cutNs) : null;
+  if (cutNs === null || capture.lastNs === null) return cutNs ?? capture.lastNs;
+  return cutNs > capture.lastNs ? cutNs : capture.lastNs;
+}
+
+function windowStart(momentNs: bigint | null, lastNs: number): bigint {
+  const start = (momentNs ?? 0n) - BigInt(Math.ceil(lastNs));
+  return start > 0n ? start : 0n;
+}
+
+interface RecordTally {
+  /** By the thread's index in the task table. */
+  threads: ThreadTally[];
+  records: number;
+  samples: number;
+  switchesIn: number;
+  switchesOut: number;
+  lostRecords: number;
+  lostSamples: number;
+  hasStacks: boolean;
+}
+
+function tallyRecords(capture: Capture, momentNs: bigint | null, windowStartNs: bigint): RecordTally {
+  const { threadOfRecord, threads } = capture.tasks;
+  const tallies = threads.map((thread) => new ThreadTally(thread, momentNs, windowStartNs));
+  const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0 };
+  for (let index = 0; index < capture.recordCount; index++) {
+    const type = capture.typeAt(index);
+    const timeNs = capture.timeAt(index);
+    const thread = threadOfRecord[index]! < 0 ? undefined : tallies[threadOfRecord[index]!];
+    thread?.add(capture, index, type, timeNs);
+    if (timeNs < windowStartNs) continue;
+    tally.records++;
+    if (type === RecordType.SAMPLE) tally.samples++;
+    else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
+      // The idle tasks' switches are the other side of a thread's.
+      if (thread === undefined || thread.thread.tid === 0) continue;
+      if (capture.miscAt(index) & Misc.switchOut) tally.switchesOut++;
+      else tally.switchesIn++;
+    } else if (type === RecordType.LOST || type === RecordType.LOST_SAMPLES) {
+      const record = capture.record(index);
+      if (record.name === 'LOST') tally.lostRecords += Number(record.body.lost);
+      else if (record.name === 'LOST_SAMPLES') tally.lostSamples += Number(record.body.lost);
+    }
+  }
+  return { ...tally, threads: tallies, hasStacks: tallies.some(({ recentSamples }) => recentSamples.length > 0) };
+}
+
+function capturesSwitches(capture: Capture): boolean {
+  return capture.events.some(({ attr }) => hasFlag(attr, 'contextSwitch'));
+}
+
+/** What this capture, whoever made it, cannot show. */
+function blindSpots(capture: Capture, tally: RecordTally, hasSwitches: boolean): string[] {
+  const spots: string[] = [];
+  const isProcfs = capture.events.some(({ name }) => isProcfsEvent(name));
+  if (capture.recordCount > 0 && capture.firstNs === null)
+    spots.push('the records have no times: order and durations are not known');
+  else if (!hasSwitches && !isProcfs)
+    spots.push('context switches were not recorded: on-CPU and off-CPU time are not known');
+  if (!tally.hasStacks && !isProcfs) spots.push('no samples were recorded: there are no stacks');
+  return spots;
+}

@@ -1,0 +1,260 @@
+/**
+ * One pass over a capture's records, without decoding them: where each stands, when it happened, whose it is. Columns of
+ * typed arrays (about 30 bytes a record) sorted by time; records are decoded later, on demand.
+ *
+ * 1. Walk the data section header by header. A record that cannot be whole is damage: pass to the next place where
+ *    records follow each other again.
+ * 2. Read who and when at the offsets that the event's attr gives (RecordGeometry). Records without a time have time 0.
+ * 3. Sort stably by time, so that records without one stay in front in the order they stand.
+ *
+ * Invariant: every record in the index lies whole inside the file.
+ */
+import { fieldOffset } from '../abi/layout.ts';
+import { HEADER_BYTES, RECORD_TABLE, RecordType, recordName, USER_TYPE_START } from '../abi/record.ts';
+import type { ByteSource } from './byte-source.ts';
+import type { DamageList } from './damage.ts';
+import type { EventTable } from './event-table.ts';
+import { compressedCapture, type FileRange } from './file-header.ts';
+import { timeOrder } from './time-order.ts';
+
+/** pid or tid of a record that names no task; the kernel writes it for a task that is gone. */
+export const NO_TASK = 0xffffffff;
+/** Type column entry for types that do not fit a byte: no reader knows them. */
+const UNKNOWN_TYPE = 255;
+
+/** The columns, one entry a record, in time order. */
+export interface RecordColumns {
+  count: number;
+  offset: Float64Array;
+  /** 0 where the record has no time. */
+  time: BigUint64Array;
+  type: Uint8Array;
+  event: Uint32Array;
+  /** The task in whose context the record was written, else the one it speaks of, else NO_TASK. */
+  pid: Uint32Array;
+  tid: Uint32Array;
+}
+
+/** Told of perf's own records as the walk meets them: in a pipe they define the events. */
+export type UserRecordVisitor = (type: number, offset: number, size: number) => void;
+
+/** Indexes the records in `range`; `step` is the alignment they keep, at which records are looked for after damage. */
+export function indexRecords(
+  source: ByteSource,
+  range: FileRange,
+  events: EventTable,
+  step: number,
+  damage: DamageList,
+  visitUserRecord: UserRecordVisitor,
+): RecordColumns {
+  const columns = new ColumnBuilder(events, Math.ceil(range.size / TYPICAL_RECORD_BYTES));
+  const end = range.offset + range.size;
+  let at = range.offset;
+  while (at < end) {
+    const size = wholeRecordBytes(source, at, end);
+    if (size === 0) {
+      const next = nextRecords(source, at + step, end, step);
+      damage.add(at, next - at, next < end ? 'bytes that are no records' : 'the last bytes are no whole record');
+      at = next;
+      continue;
+    }
+    const place = source.locate(at, size);
+    const type = source.view.getUint32(place, true);
+    columns.add(source.view, place, at, type, size);
+    at += size;
+    if (type < USER_TYPE_START) continue;
+    const payload = payloadBytes(source.view, place, type, size);
+    visitUserRecord(type, at - size, size);
+    if (at + payload > end) damage.add(at, end - at, `the data behind a ${recordName(type)} record is cut`);
+    at = Math.min(at + payload, end);
+  }
+  return columns.inTimeOrder();
+}
+
+const TYPICAL_RECORD_BYTES = 64;
+/** The kernel and perf number their records below this; anything else is no record. */
+const TYPE_LIMIT = 128;
+/** So many records in a row, and the walk is taken to be in step again. */
+const RECORDS_IN_STEP = 3;
+
+/** The size of the record at `at`, or 0 when there cannot be one. */
+function wholeRecordBytes(source: ByteSource, at: number, end: number): number {
+  const size = plausibleBytes(source, at, end);
+  if (size === 0) return 0;
+  const type = source.view.getUint32(source.locate(at, HEADER_BYTES), true);
+  // A newer kernel's record, or one of perf's own that is not padded, is believed when another one follows it.
+  if (recordName(type) !== 'UNKNOWN' && size % 8 === 0) return size;
+  return at + size === end || plausibleBytes(source, at + size, end) > 0 ? size : 0;
+}
+
+/** The size in the header at `at` when it could be that of a record that ends before `end`; else 0. */
+function plausibleBytes(source: ByteSource, at: number, end: number): number {
+  if (at + HEADER_BYTES > end) return 0;
+  const place = source.locate(at, HEADER_BYTES);
+  const type = source.view.getUint32(place, true);
+  const size = source.view.getUint16(place + 6, true);
+  return type > 0 && type < TYPE_LIMIT && size >= HEADER_BYTES && at + size <= end ? size : 0;
+}
+
+/** The first place from `at` on where known records follow each other; `end` when there is none. */
+function nextRecords(source: ByteSource, at: number, end: number, step: number): number {
+  for (let candidate = at; candidate + HEADER_BYTES <= end; candidate += step)
+    if (isInStep(source, candidate, end)) return candidate;
+  return end;
+}
+
+function isInStep(source: ByteSource, candidate: number, end: number): boolean {
+  let at = candidate;
+  for (let record = 0; record < RECORDS_IN_STEP && at < end; record++) {
+    const size = plausibleBytes(source, at, end);
+    if (size === 0) return false;
+    if (recordName(source.view.getUint32(source.locate(at, HEADER_BYTES), true)) === 'UNKNOWN') return false;
+    at += size;
+  }
+  return true;
+}
+
+const TRACING_DATA_BYTES_OFFSET = HEADER_BYTES + fieldOffset(RECORD_TABLE.HEADER_TRACING_DATA.fields, 'dataBytes');
+const AUXTRACE_BYTES_OFFSET = HEADER_BYTES + fieldOffset(RECORD_TABLE.AUXTRACE.fields, 'auxBytes');
+
+/** Bytes that follow a record of perf's own without being counted in its size. */
+function payloadBytes(view: DataView, place: number, type: number, size: number): number {
+  if (type === RecordType.COMPRESSED) throw compressedCapture();
+  if (type === RecordType.AUXTRACE && size >= AUXTRACE_BYTES_OFFSET + 8)
+    return Number(view.getBigUint64(place + AUXTRACE_BYTES_OFFSET, true));
+  if (type === RecordType.HEADER_TRACING_DATA && size >= TRACING_DATA_BYTES_OFFSET + 4)
+    return Math.ceil(view.getUint32(place + TRACING_DATA_BYTES_OFFSET, true) / 8) * 8;
+  return 0;
+}
+
+/** Where a record names, in its body, the task it speaks of: used where there is no sample id (synthesized records). */
+const BODY_TASK: ReadonlyMap<number, { pid: number; tid: number }> = new Map([
+  [RecordType.COMM, bodyTask(RECORD_TABLE.COMM.fields, 'pid', 'tid')],
+  [RecordType.MMAP, bodyTask(RECORD_TABLE.MMAP.fields, 'pid', 'tid')],
+  [RecordType.MMAP2, bodyTask(RECORD_TABLE.MMAP2.fields, 'pid', 'tid')],
+  [RecordType.NAMESPACES, bodyTask(RECORD_TABLE.NAMESPACES.fields, 'pid', 'tid')],
+  [RecordType.ITRACE_START, bodyTask(RECORD_TABLE.ITRACE_START.fields, 'pid', 'tid')],
+  [RecordType.EXIT, bodyTask(RECORD_TABLE.EXIT.fields, 'pid', 'tid')],
+  // A fork is written in the parent's context.
+  [RecordType.FORK, bodyTask(RECORD_TABLE.FORK.fields, 'ppid', 'ptid')],
+]);
+/** Records that hold their time in the body too. */
+const BODY_TIME: ReadonlyMap<number, number> = new Map([
+  [RecordType.FORK, HEADER_BYTES + fieldOffset(RECORD_TABLE.FORK.fields, 'time')],
+  [RecordType.EXIT, HEADER_BYTES + fieldOffset(RECORD_TABLE.EXIT.fields, 'time')],
+  [RecordType.THROTTLE, HEADER_BYTES + fieldOffset(RECORD_TABLE.THROTTLE.fields, 'time')],
+  [RecordType.UNTHROTTLE, HEADER_BYTES + fieldOffset(RECORD_TABLE.UNTHROTTLE.fields, 'time')],
+]);
+
+/** The scalar fields in front of a body's variable part. */
+type BodyTable = readonly (readonly [name: string, kind: string])[];
+
+function bodyTask(fields: BodyTable, pid: string, tid: string): { pid: number; tid: number } {
+  // All fields up to the task ids are u32 in every record of BODY_TASK.
+  const position = (name: string) => HEADER_BYTES + 4 * fields.findIndex(([field]) => field === name);
+  return { pid: position(pid), tid: position(tid) };
+}
+
+/** Grows the columns by doubling. Unsorted until `inTimeOrder`. */
+class ColumnBuilder {
+  #capacity: number;
+  #columns: RecordColumns;
+  readonly #events: EventTable;
+
+  constructor(events: EventTable, expectedCount: number) {
+    this.#events = events;
+    this.#capacity = Math.max(16, expectedCount);
+    this.#columns = emptyColumns(this.#capacity);
+  }
+
+  /** `place` is where the record stands in `view`, `offset` where in the file. */
+  add(view: DataView, place: number, offset: number, type: number, size: number): void {
+    const columns = this.#columns;
+    const row = columns.count;
+    if (row === this.#capacity) {
+      this.#grow();
+      this.add(view, place, offset, type, size);
+      return;
+    }
+    const event = this.#events.indexOf(view, place, type, size);
+    columns.offset[row] = offset;
+    columns.type[row] = Math.min(type, UNKNOWN_TYPE);
+    columns.event[row] = event;
+    columns.pid[row] = NO_TASK;
+    columns.tid[row] = NO_TASK;
+    columns.count++;
+    if (type < USER_TYPE_START) this.#identify(row, view, place, type, size, event);
+  }
+
+  #identify(row: number, view: DataView, place: number, type: number, size: number, event: number): void {
+    const columns = this.#columns;
+    const geometry = this.#events.events[event]?.geometry;
+    const isSample = type === RecordType.SAMPLE;
+    const hasTrailer = geometry !== undefined && geometry.trailer > 0 && size >= HEADER_BYTES + geometry.trailer;
+    const fields = isSample ? geometry?.sample : hasTrailer ? geometry.fromEnd : undefined;
+    const placeOf = (field: number, bytes: number) => {
+      if (field < 0) return -1;
+      const at = isSample ? field : size - field;
+      return at + bytes <= size ? place + at : -1;
+    };
+    const timeAt = fields ? placeOf(fields.time, 8) : -1;
+    const bodyTime = BODY_TIME.get(type);
+    if (timeAt >= 0) columns.time[row] = view.getBigUint64(timeAt, true);
+    else if (bodyTime !== undefined && bodyTime + 8 <= size)
+      columns.time[row] = view.getBigUint64(place + bodyTime, true);
+    const pidAt = fields ? placeOf(fields.pid, 4) : -1;
+    const tidAt = fields ? placeOf(fields.tid, 4) : -1;
+    if (pidAt >= 0 && tidAt >= 0) {
+      columns.pid[row] = view.getUint32(pidAt, true);
+      columns.tid[row] = view.getUint32(tidAt, true);
+      // perf's synthesized records have a sample id of zeros: they speak of a task, but none wrote them.
+      if (columns.tid[row] !== 0 || isSample) return;
+    }
+    const body = BODY_TASK.get(type);
+    if (body === undefined || body.tid + 4 > size) return;
+    columns.pid[row] = view.getUint32(place + body.pid, true);
+    columns.tid[row] = view.getUint32(place + body.tid, true);
+  }
+
+  #grow(): void {
+    this.#capacity *= 2;
+    const grown = emptyColumns(this.#capacity);
+    const old = this.#columns;
+    grown.count = old.count;
+    for (const name of COLUMN_NAMES) (grown[name] as BigUint64Array).set(old[name] as BigUint64Array);
+    this.#columns = grown;
+  }
+
+  /** The columns, cut to length and sorted. One column at a time is doubled while it is permuted. */
+  inTimeOrder(): RecordColumns {
+    const columns = this.#columns;
+    for (const name of COLUMN_NAMES) (columns[name] as unknown) = columns[name].slice(0, columns.count);
+    const order = timeOrder(columns.time);
+    if (order === undefined) return columns;
+    for (const name of COLUMN_NAMES) (columns[name] as unknown) = permuted(columns[name], order);
+    return columns;
+  }
+}
+
+const COLUMN_NAMES = ['offset', 'time', 'type', 'event', 'pid', 'tid'] as const;
+type Column = RecordColumns[(typeof COLUMN_NAMES)[number]];
+
+function emptyColumns(capacity: number): RecordColumns {
+  return {
+    count: 0,
+    offset: new Float64Array(capacity),
+    time: new BigUint64Array(capacity),
+    type: new Uint8Array(capacity),
+    event: new Uint32Array(capacity),
+    pid: new Uint32Array(capacity),
+    tid: new Uint32Array(capacity),
+  };
+}
+
+function permuted(column: Column, order: Uint32Array): Column {
+  // The element types differ, the loop does not.
+  const from = column as Float64Array;
+  const to = new (column.constructor as Float64ArrayConstructor)(from.length);
+  for (let i = 0; i < order.length; i++) to[i] = from[order[i]!]!;
+  return to;
+}

@@ -1,0 +1,78 @@
+/**
+ * The ringkeep section of a snapshot, checked field by field: it comes from a file, so its types are a claim. Invariant:
+ * what passes is usable as RingkeepSection without another check; rows that do not are left out.
+ */
+import { type Death, decodeRingkeepSection, type RingkeepSection, type RingSummary } from '../abi/ringkeep-section.ts';
+
+const SOURCES = ['perf', 'procfs'] as const;
+const REASONS = ['death', 'signal', 'exit', 'recover'] as const;
+const EVIDENCE = ['signal-deliver', 'first-exit', 'main-thread'] as const;
+
+/** Undefined when the bytes are not a section, or one whose fixed fields have other types than they must. */
+export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | undefined {
+  const value = decodeRingkeepSection(bytes) as unknown as Record<string, unknown> | undefined;
+  if (!value || !isTimeText(value['cutNs']) || !isOneOf(value['source'], SOURCES)) return undefined;
+  return {
+    version: 1,
+    source: value['source'],
+    reason: isOneOf(value['reason'], REASONS) ? value['reason'] : 'recover',
+    cutNs: value['cutNs'],
+    death: checkedDeath(value['death']),
+    degraded: arrayOf(value['degraded']).filter((text) => typeof text === 'string'),
+    rings: arrayOf(value['rings']).flatMap(checkedRing),
+    kernelLost: isCount(value['kernelLost']) ? value['kernelLost'] : 0,
+  };
+}
+
+function checkedDeath(value: unknown): Death | null {
+  if (!isObject(value)) return null;
+  const { pid, tid, comm, signal, timeNs, evidence } = value;
+  if (!isCount(pid) || !isCount(tid) || typeof comm !== 'string' || typeof signal !== 'string') return null;
+  return {
+    pid,
+    tid,
+    comm,
+    signal,
+    timeNs: isCount(timeNs) ? Math.floor(timeNs) : null,
+    evidence: isOneOf(evidence, EVIDENCE) ? evidence : 'main-thread',
+  };
+}
+
+function checkedRing(value: unknown): RingSummary[] {
+  if (!isObject(value) || !isCount(value['pid']) || !isCount(value['tid'])) return [];
+  const { pid, tid, comm, records, lost, overwritten, firstNs, lastNs, alive, leftOutBytes } = value;
+  return [
+    {
+      pid: pid as number,
+      tid: tid as number,
+      comm: typeof comm === 'string' ? comm : '',
+      records: isCount(records) ? records : 0,
+      lost: isCount(lost) ? lost : 0,
+      overwritten: isCount(overwritten) ? overwritten : 0,
+      firstNs: isTimeText(firstNs) ? firstNs : null,
+      lastNs: isTimeText(lastNs) ? lastNs : null,
+      alive: alive === true,
+      leftOutBytes: isCount(leftOutBytes) ? leftOutBytes : 0,
+    },
+  ];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function arrayOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
+
+function isTimeText(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{1,20}$/.test(value);
+}
+
+function isOneOf<const T extends readonly string[]>(value: unknown, allowed: T): value is T[number] {
+  return typeof value === 'string' && allowed.includes(value);
+}

@@ -1,0 +1,80 @@
+/** Signal numbers of x86-64 and arm64 Linux (include/uapi/asm-generic/signal.h) and what they do when not handled. */
+
+const SIGNAL_NAMES = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGILL',
+  'SIGTRAP',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGKILL',
+  'SIGUSR1',
+  'SIGSEGV',
+  'SIGUSR2',
+  'SIGPIPE',
+  'SIGALRM',
+  'SIGTERM',
+  'SIGSTKFLT',
+  'SIGCHLD',
+  'SIGCONT',
+  'SIGSTOP',
+  'SIGTSTP',
+  'SIGTTIN',
+  'SIGTTOU',
+  'SIGURG',
+  'SIGXCPU',
+  'SIGXFSZ',
+  'SIGVTALRM',
+  'SIGPROF',
+  'SIGWINCH',
+  'SIGIO',
+  'SIGPWR',
+  'SIGSYS',
+] as const;
+
+/** Signals whose default is to be ignored or to stop: signal(7). Every other one kills. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'SIGCHLD',
+  'SIGCONT',
+  'SIGSTOP',
+  'SIGTSTP',
+  'SIGTTIN',
+  'SIGTTOU',
+  'SIGURG',
+  'SIGWINCH',
+]);
+
+/** Signals whose default is a core dump: the program's own fault, as a rule. */
+const CORE_DUMPING: ReadonlySet<string> = new Set([
+  'SIGQUIT',
+  'SIGILL',
+  'SIGTRAP',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGSEGV',
+  'SIGXCPU',
+  'SIGXFSZ',
+  'SIGSYS',
+]);
+
+const FIRST_REALTIME_SIGNAL = 32;
+const LAST_SIGNAL = 64;
+
+/** `SIGSEGV` for 11, `SIG34` for a realtime one; undefined for what is no signal. */
+export function signalName(number: number): string | undefined {
+  if (number >= FIRST_REALTIME_SIGNAL && number <= LAST_SIGNAL) return `SIG${number}`;
+  return SIGNAL_NAMES[number - 1];
+}
+
+/** Whether the signal kills a process that does not handle it. */
+export function killsByDefault(signal: string): boolean {
+  return !HARMLESS.has(signal);
+}
+
+/** Whether the signal dumps core in a process that does not handle it. */
+export function dumpsCore(signal: string): boolean {
+  return CORE_DUMPING.has(signal);
+}

@@ -1,0 +1,259 @@
+/**
+ * From what was gathered of each thread to what is said of it. Invariant: every thread of the capture and every ring of
+ * a snapshot has exactly one report; the idle tasks (tid 0, one a CPU) have none.
+ */
+import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
+import type { Capture } from './capture.ts';
+import { type Activity, type ProcfsReport, type ThreadReport, type ThreadState, timeText } from './report.ts';
+import { recentStacks } from './recent-stacks.ts';
+import { commAt, type ThreadEntry } from './task-table.ts';
+import type { ThreadTally, TimedProcfsSample } from './thread-tally.ts';
+
+/** What the whole capture says, and what was asked. */
+export interface ReportContext {
+  death: Death | null;
+  endNs: bigint | null;
+  momentNs: bigint | null;
+  windowStartNs: bigint;
+  hasSwitches: boolean;
+  /** Distinct stacks a thread. */
+  stacks: number;
+  tid: number | undefined;
+}
+
+/** The reports in their order, and how many threads and processes there are whether asked for or not. */
+export function buildThreadReports(
+  capture: Capture,
+  tallies: readonly ThreadTally[],
+  context: ReportContext,
+): { threads: ThreadReport[]; threadCount: number; processCount: number } {
+  const rings = new RingMatcher(capture.section?.rings ?? []);
+  const pids = new Set<number>();
+  const threads: ThreadReport[] = [];
+  let threadCount = 0;
+  const isAsked = (tid: number) => context.tid === undefined || context.tid === tid;
+  // Newest incarnation first: a snapshot's rings are matched from the newest on.
+  for (const tally of tallies.toReversed()) {
+    const { tid, process } = tally.thread;
+    if (tid === 0) continue;
+    const ring = rings.take(process.pid, tid);
+    pids.add(process.pid);
+    threadCount++;
+    if (isAsked(tid)) threads.push(reportOf(capture, tally, ring, context));
+  }
+  for (const ring of rings.left()) {
+    pids.add(ring.pid);
+    threadCount++;
+    if (isAsked(ring.tid)) threads.push(reportOfRing(ring, context));
+  }
+  return { threads: threads.sort(byInterest(context.death)), threadCount, processCount: pids.size };
+}
+
+/** The rings of a snapshot by thread; those of one tid are taken newest first. */
+class RingMatcher {
+  readonly #rings = new Map<string, RingSummary[]>();
+
+  constructor(rings: readonly RingSummary[]) {
+    for (const ring of rings) {
+      const key = `${ring.pid}:${ring.tid}`;
+      const same = this.#rings.get(key);
+      if (same) same.push(ring);
+      else this.#rings.set(key, [ring]);
+    }
+  }
+
+  take(pid: number, tid: number): RingSummary | undefined {
+    return this.#rings.get(`${pid}:${tid}`)?.pop();
+  }
+
+  left(): RingSummary[] {
+    return [...this.#rings.values()].flat();
+  }
+}
+
+function byInterest(death: Death | null): (a: ThreadReport, b: ThreadReport) => number {
+  const rank = (thread: ThreadReport) => (thread.tookSignal ? 0 : thread.pid === death?.pid ? 1 : 2);
+  const age = (thread: ThreadReport) => thread.lastActiveBeforeNs ?? Number.POSITIVE_INFINITY;
+  return (a, b) => {
+    if (rank(a) !== rank(b)) return rank(a) - rank(b);
+    if (age(a) !== age(b)) return age(a) - age(b);
+    return a.tid - b.tid || Number(BigInt(b.lastNs ?? 0) - BigInt(a.lastNs ?? 0));
+  };
+}
+
+function reportOf(
+  capture: Capture,
+  tally: ThreadTally,
+  ring: RingSummary | undefined,
+  context: ReportContext,
+): ThreadReport {
+  const { thread } = tally;
+  const { death, momentNs, endNs } = context;
+  tally.finish(capture, thread.exitNs ?? endNs);
+  const isVictim = death !== null && thread.process.pid === death.pid && livedAt(thread, death);
+  const tookSignal = isVictim && thread.tid === death.tid;
+  const hasExitedBefore = thread.exitNs !== null && !isVictim;
+  const activity = activityOf(tally, context);
+  const activeNs = tally.procfsActiveNs ?? tally.activeNs;
+  const times = timesOf(tally, thread.exitNs ?? endNs, context);
+  return {
+    pid: thread.process.pid,
+    tid: thread.tid,
+    comm: commAt(thread) ?? (ring?.comm || (tookSignal && death.comm) || null),
+    tookSignal,
+    state: stateOf(isVictim, hasExitedBefore, activity),
+    signal: isVictim ? death.signal : null,
+    activity: hasExitedBefore ? null : activity,
+    activityNs: hasExitedBefore || activity === 'unknown' ? null : before(momentNs, tally.phaseSinceNs),
+    cpu: tally.procfsAtMoment?.cpu ?? tally.cpu,
+    lastActiveBeforeNs: before(momentNs, activeNs),
+    firstNs: timeText(tally.firstNs),
+    lastNs: timeText(tally.lastNs),
+    ...times,
+    records: tally.records,
+    samples: tally.samples,
+    switchesIn: context.hasSwitches ? tally.switchesIn : null,
+    switchesOut: context.hasSwitches ? tally.switchesOut : null,
+    wakeups: context.hasSwitches ? tally.clock.wakeups : null,
+    lost: ring?.lost ?? null,
+    overwritten: ring?.overwritten ?? null,
+    procfs: procfsReport(tally),
+    stacks: recentStacks(capture, tally, momentNs, context.stacks),
+  };
+}
+
+/** Death times are numbers: above 2^53 they are this imprecise at most. */
+const DEATH_TIME_ERROR_NS = 1024n;
+
+/** Whether the thread was there to be killed. */
+function livedAt(thread: ThreadEntry, death: Death): boolean {
+  if (death.timeNs === null) return true;
+  const deathNs = BigInt(death.timeNs);
+  if (thread.startNs !== null && thread.startNs > deathNs + DEATH_TIME_ERROR_NS) return false;
+  return thread.exitNs === null || thread.exitNs + DEATH_TIME_ERROR_NS >= deathNs;
+}
+
+function stateOf(isVictim: boolean, hasExitedBefore: boolean, activity: Activity): ThreadState {
+  if (isVictim) return 'killed';
+  return hasExitedBefore ? 'exited' : activity;
+}
+
+/** Nanoseconds from `timeNs` to the moment; 0 for one behind it. */
+function before(momentNs: bigint | null, timeNs: bigint | null): number | null {
+  if (momentNs === null || timeNs === null) return null;
+  return timeNs > momentNs ? 0 : Number(momentNs - timeNs);
+}
+
+const ACTIVITY_OF_LETTER: Readonly<Record<string, Activity>> = {
+  R: 'running-or-runnable',
+  S: 'sleeping',
+  I: 'sleeping',
+  D: 'uninterruptible',
+  T: 'stopped',
+  t: 'stopped',
+  Z: 'zombie',
+};
+
+function activityOf(tally: ThreadTally, context: ReportContext): Activity {
+  const { procfsAtMoment, clock } = tally;
+  if (context.hasSwitches && clock.lastActiveNs !== null) return tally.phase;
+  if (procfsAtMoment === undefined) return 'unknown';
+  return ACTIVITY_OF_LETTER[String.fromCharCode(procfsAtMoment.state)] ?? 'unknown';
+}
+
+type Times = Pick<
+  ThreadReport,
+  'spanNs' | 'timesFrom' | 'onCpuNs' | 'offCpuNs' | 'preemptedNs' | 'sleepingNs' | 'unknownNs'
+>;
+
+function timesOf(tally: ThreadTally, endNs: bigint | null, context: ReportContext): Times {
+  const { firstNs, clock } = tally;
+  const from = firstNs === null || firstNs > context.windowStartNs ? firstNs : context.windowStartNs;
+  const spanNs = from === null || endNs === null ? null : Number(endNs > from ? endNs - from : 0n);
+  if (context.hasSwitches && clock.lastActiveNs !== null && spanNs !== null) {
+    const { onCpuNs, sleepingNs, preemptedNs } = clock;
+    const offCpuNs = sleepingNs + preemptedNs;
+    const unknownNs = Math.max(0, spanNs - onCpuNs - offCpuNs);
+    return { spanNs, timesFrom: 'switches', onCpuNs, offCpuNs, preemptedNs, sleepingNs, unknownNs };
+  }
+  return { spanNs, ...procfsTimes(tally.firstProcfs, tally.lastProcfs, spanNs) };
+}
+
+/** Between the first and the last procfs sample; what lies outside them is unknown. */
+function procfsTimes(
+  first: TimedProcfsSample | undefined,
+  last: TimedProcfsSample | undefined,
+  spanNs: number | null,
+): Omit<Times, 'spanNs'> {
+  if (first === undefined || last === undefined || last.timeNs <= first.timeNs || last.onCpuNs < first.onCpuNs)
+    return { timesFrom: null, onCpuNs: null, offCpuNs: null, preemptedNs: null, sleepingNs: null, unknownNs: null };
+  const measuredNs = Number(last.timeNs - first.timeNs);
+  const onCpuNs = Number(last.onCpuNs - first.onCpuNs);
+  // On-CPU time can be coarser than the samples (clock ticks).
+  const offCpuNs = Math.max(0, measuredNs - onCpuNs);
+  const delayNs = runDelayNs(first, last);
+  const preemptedNs = delayNs === null ? null : Math.min(delayNs, offCpuNs);
+  return {
+    timesFrom: 'procfs',
+    onCpuNs,
+    offCpuNs,
+    preemptedNs,
+    sleepingNs: preemptedNs === null ? null : offCpuNs - preemptedNs,
+    unknownNs: Math.max(0, (spanNs ?? 0) - measuredNs),
+  };
+}
+
+/** Null without schedstat, which a kernel can be built without: then both counters stay 0. */
+function runDelayNs(first: TimedProcfsSample, last: TimedProcfsSample): number | null {
+  return last.timeslices === 0n ? null : Math.max(0, Number(last.runDelayNs - first.runDelayNs));
+}
+
+function procfsReport(tally: ThreadTally): ProcfsReport | null {
+  const { firstProcfs: first, lastProcfs: last } = tally;
+  const shown = tally.procfsAtMoment ?? last;
+  if (shown === undefined) return null;
+  const hasDifference = first !== undefined && last !== undefined && last.timeslices > 0n;
+  return {
+    state: String.fromCharCode(shown.state),
+    wchan: shown.wchan === '' || shown.wchan === '0' ? null : shown.wchan,
+    syscall: shown.syscall < 0n ? null : Number(shown.syscall),
+    runDelayNs: hasDifference ? runDelayNs(first, last) : null,
+    timeslices: hasDifference ? Math.max(0, Number(last.timeslices - first.timeslices)) : null,
+  };
+}
+
+/** A ring without a record: all that is known is that it was there. */
+function reportOfRing(ring: RingSummary, { death, hasSwitches }: ReportContext): ThreadReport {
+  const isVictim = death !== null && death.pid === ring.pid;
+  const count = hasSwitches ? 0 : null;
+  return {
+    pid: ring.pid,
+    tid: ring.tid,
+    comm: ring.comm || null,
+    tookSignal: isVictim && death.tid === ring.tid,
+    state: stateOf(isVictim, !ring.alive, 'unknown'),
+    signal: isVictim ? death.signal : null,
+    activity: ring.alive || isVictim ? 'unknown' : null,
+    activityNs: null,
+    cpu: null,
+    lastActiveBeforeNs: null,
+    firstNs: ring.firstNs,
+    lastNs: ring.lastNs,
+    spanNs: null,
+    timesFrom: null,
+    onCpuNs: null,
+    offCpuNs: null,
+    preemptedNs: null,
+    sleepingNs: null,
+    unknownNs: null,
+    records: 0,
+    samples: 0,
+    switchesIn: count,
+    switchesOut: count,
+    wakeups: count,
+    lost: ring.lost,
+    overwritten: ring.overwritten,
+    procfs: null,
+    stacks: [],
+  };
+}

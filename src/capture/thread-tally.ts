@@ -1,0 +1,131 @@
+/**
+ * What one pass over a capture gathers of one thread. Invariant: `activity…` and `cpu` are those at the moment, once a
+ * record behind it has been seen or `finish` was called; counts are those of the window.
+ */
+import { Misc, RecordType } from '../abi/record.ts';
+import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
+import type { Capture } from './capture.ts';
+import type { ThreadEntry } from './task-table.ts';
+import { type Phase, ThreadClock } from './thread-clock.ts';
+
+/** Whether the event's samples hold /proc states: they are taken whatever the thread does, on a CPU or not. */
+export function isProcfsEvent(name: string): boolean {
+  return name === PROCFS_EVENT_NAME;
+}
+
+/** A procfs sample with its time. */
+export interface TimedProcfsSample extends ProcfsSample {
+  timeNs: bigint;
+}
+
+export class ThreadTally {
+  readonly thread: ThreadEntry;
+  readonly clock: ThreadClock;
+  records = 0;
+  samples = 0;
+  switchesIn = 0;
+  switchesOut = 0;
+  /** First and last record with a time, whatever the window. */
+  firstNs: bigint | null = null;
+  lastNs: bigint | null = null;
+  /** Numbers of the newest samples that are candidates for stacks, oldest overwritten first. */
+  readonly recentSamples: number[] = [];
+  firstProcfs: TimedProcfsSample | undefined;
+  lastProcfs: TimedProcfsSample | undefined;
+  /** The newest one up to the moment. */
+  procfsAtMoment: TimedProcfsSample | undefined;
+  /** When its on-CPU time was last seen to have grown. */
+  procfsActiveNs: bigint | null = null;
+  /** At the moment. */
+  phase: Phase = 'unknown';
+  phaseSinceNs: bigint | null = null;
+  activeNs: bigint | null = null;
+  cpu: number | null = null;
+  #isFrozen = false;
+  #cpuIndex = -1;
+  readonly #momentNs: bigint | null;
+  readonly #windowNs: bigint;
+
+  constructor(thread: ThreadEntry, momentNs: bigint | null, windowNs: bigint) {
+    this.thread = thread;
+    this.#momentNs = momentNs;
+    this.#windowNs = windowNs;
+    this.clock = new ThreadClock(windowNs);
+    if (thread.startNs !== null) {
+      this.firstNs = thread.startNs;
+      this.lastNs = thread.startNs;
+      this.clock.forked(thread.startNs);
+    }
+  }
+
+  /** Takes in the thread's next record in time order. */
+  add(capture: Capture, index: number, type: number, timeNs: bigint): void {
+    if (timeNs > 0n) {
+      this.firstNs ??= timeNs;
+      this.lastNs = timeNs;
+    }
+    const isLater = this.#momentNs !== null && timeNs > this.#momentNs;
+    if (isLater || type === RecordType.EXIT) this.#freeze(capture);
+    const isCounted = timeNs >= this.#windowNs;
+    if (isCounted) this.records++;
+    if (type === RecordType.SAMPLE) this.#addSample(capture, index, timeNs, isCounted, isLater);
+    else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
+      this.#addSwitch(capture.miscAt(index), timeNs, isCounted);
+    else if (type === RecordType.EXIT && timeNs > 0n) this.clock.seen(timeNs);
+    else return;
+    if (!this.#isFrozen) this.#cpuIndex = index;
+  }
+
+  /** Closes the thread's books at its exit or at the end of the capture. */
+  finish(capture: Capture, endNs: bigint | null): void {
+    this.#freeze(capture);
+    if (endNs !== null) this.clock.finish(endNs);
+  }
+
+  #addSample(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
+    if (isCounted) this.samples++;
+    if (isProcfsEvent(capture.eventAt(index).name)) this.#addProcfs(capture, index, timeNs, isCounted, isLater);
+    else if (timeNs > 0n) this.clock.seen(timeNs);
+    if (!isCounted || isLater) return;
+    this.recentSamples.push(index);
+    if (this.recentSamples.length >= 2 * RECENT_SAMPLES)
+      this.recentSamples.splice(0, this.recentSamples.length - RECENT_SAMPLES);
+  }
+
+  #addProcfs(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
+    const record = capture.record(index);
+    const sample = record.name === 'SAMPLE' && record.body.raw ? decodeProcfsSample(record.body.raw) : undefined;
+    if (sample === undefined) return;
+    const timed = { ...sample, timeNs };
+    if (this.lastProcfs === undefined ? sample.state === RUNNING_LETTER : sample.onCpuNs > this.lastProcfs.onCpuNs)
+      this.procfsActiveNs = timeNs;
+    // The last one before the window is where the window's differences begin.
+    if (isCounted) this.firstProcfs ??= this.lastProcfs ?? timed;
+    this.lastProcfs = timed;
+    if (!isLater) this.procfsAtMoment = timed;
+  }
+
+  #addSwitch(misc: number, timeNs: bigint, isCounted: boolean): void {
+    if (misc & Misc.switchOut) {
+      if (isCounted) this.switchesOut++;
+      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0);
+    } else {
+      if (isCounted) this.switchesIn++;
+      if (timeNs > 0n) this.clock.switchedIn(timeNs);
+    }
+  }
+
+  #freeze(capture: Capture): void {
+    if (this.#isFrozen) return;
+    this.#isFrozen = true;
+    const { phase, sinceNs } = this.clock.current();
+    this.phase = phase;
+    this.phaseSinceNs = sinceNs;
+    this.activeNs = this.clock.lastActiveNs;
+    this.cpu = this.#cpuIndex < 0 ? null : capture.cpuAt(this.#cpuIndex);
+  }
+}
+
+/** Samples looked at for distinct stacks. */
+export const RECENT_SAMPLES = 256;
+const RUNNING_LETTER = 'R'.charCodeAt(0);

@@ -1,0 +1,59 @@
+/**
+ * Errors become one sentence of cause and one of remedy, here and nowhere else.
+ * Invariant: every ErrorCode has a remedy (the type sees to it); advice never depends on a message's text.
+ */
+import { type ErrorCode, RingkeepError } from '../base/error.ts';
+
+/** Exit statuses of the command line. */
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+
+type Details = RingkeepError['details'];
+
+const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
+  'bad-size': () => 'Write sizes as 64KiB or 8MiB; a ring must be a power of two from 4KiB to 1GiB.',
+  'bad-duration': () => 'Write times as 200ms, 5s or 10us.',
+  'bad-argument': () => 'See `ringkeep --help` for what each option takes.',
+  'not-a-capture': () => 'Give a file that `ringkeep record` or `perf record` wrote.',
+  'damaged-capture': () => 'Look for an undamaged copy; what could be read of this one is nothing.',
+  'unsupported-capture': () => 'Record again without that option, or convert the file with `perf inject`.',
+  'capture-unreadable': () => "Check the file's name and that you may read it.",
+  'no-such-thread': () => 'See `ringkeep show FILE` for the threads there are.',
+  'not-a-ring': () => 'Give a ring file of a running recorder.',
+  'ring-directory': () =>
+    'Make /dev/shm, or another directory named by XDG_RUNTIME_DIR or TMPDIR, writable and free some space in it.',
+  'ring-memory': () => 'Free space in /dev/shm, or give a smaller --ring or --keep-dead.',
+  'pin-refused': () => 'Raise `ulimit -l`, or give a smaller --ring or fewer --slots.',
+  'pin-budget': ({ neededBytes }) =>
+    `Give --pin-budget ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
+  'perf-refused': () =>
+    'Use --source procfs or auto, or let perf in: `sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open.',
+  'procfs-refused': () => 'Mount /proc without hidepid, or run as the same user.',
+  'unknown-event': () =>
+    'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and the right to read it.',
+  'command-not-found': ({ command }) => `Check the spelling, PATH and the permissions of ${command}.`,
+  'command-not-started': () => 'Raise the limits on processes and descriptors (`ulimit -u`, `ulimit -n`).',
+  'output-unwritable': () => 'Give -o a file in a directory that you may write to and that has room.',
+  syscall: ({ errno }) =>
+    errno === 'EMFILE' || errno === 'ENFILE' ? 'Raise `ulimit -n`.' : 'Report it with the command line and `uname -a`.',
+};
+
+/** Two sentences for whoever reads the terminal. A bug is no operating failure and keeps its stack. */
+export function explain(error: unknown): string {
+  if (!(error instanceof RingkeepError)) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return `ringkeep broke down, which is a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
+  }
+  return `${sentence(error.message)}\n${REMEDIES[error.code](error.details)}`;
+}
+
+/** The exit status for an error: what the command line got wrong, or what its surroundings refused. */
+export function exitStatusOf(error: unknown): number {
+  const usage: readonly ErrorCode[] = ['bad-size', 'bad-duration', 'bad-argument', 'pin-budget', 'unknown-event'];
+  return error instanceof RingkeepError && usage.includes(error.code) ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+function sentence(text: string): string {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}

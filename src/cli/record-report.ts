@@ -1,0 +1,54 @@
+/** What `ringkeep record` says at its end: for people on standard error, for scripts as JSON on standard output. */
+import type { Death } from '../abi/ringkeep-section.ts';
+import { formatSize } from '../base/units.ts';
+import type { RecorderStats } from '../recorder/recorder.ts';
+import { formatPostMortem } from './post-mortem-text.ts';
+import { readPostMortem } from './show.ts';
+import { terminalStyle } from './terminal.ts';
+
+/** The JSON summary. Its keys are stable: scripts read them. */
+export interface RecordSummary extends RecorderStats {
+  readonly source: 'perf' | 'procfs';
+  /** CPU time of the ringkeep process, its start included. */
+  readonly recorderCpuSeconds: number;
+  readonly wallSeconds: number;
+  /** The snapshot that shows `death`, or the newest; null without one. */
+  readonly snapshot: string | null;
+  readonly snapshots: readonly string[];
+  /** The command's own death by a signal, else the first of a process it started. */
+  readonly death: Death | null;
+  /** How many processes died of a signal. */
+  readonly deaths: number;
+  /** How the command ended. */
+  readonly exit: { readonly code: number | null; readonly signal: string | null };
+  /** What the source could not see, a sentence each. */
+  readonly degraded: readonly string[];
+}
+
+/** Prints the report: the JSON line last, with nothing behind it. */
+export function printRecordReport(summary: RecordSummary, json: boolean): void {
+  process.stderr.write(reportText(summary));
+  if (summary.snapshot && summary.death) {
+    const style = terminalStyle(process.stderr, process.env);
+    process.stderr.write(formatPostMortem(readPostMortem(summary.snapshot), { ...style, showAll: false }));
+  }
+  if (json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+}
+
+function reportText(summary: RecordSummary): string {
+  const { tasks, records, lost, pinnedBytes, source, death, snapshot, deaths } = summary;
+  const pinned =
+    pinnedBytes.bound === 0
+      ? 'nothing pinned'
+      : `at most ${formatSize(pinnedBytes.peak)} pinned (bound ${formatSize(pinnedBytes.bound)})`;
+  const lines = [
+    `${tasks} ${tasks === 1 ? 'task' : 'tasks'}, ${records} records by ${source}, ${lost === 0 ? 'none' : lost} lost; ${formatSize(summary.ringBytes)} of rings, ${pinned}`,
+    ...summary.degraded,
+  ];
+  if (death) {
+    const others = deaths > 1 ? ` (and ${deaths - 1} more ${deaths === 2 ? 'process' : 'processes'})` : '';
+    lines.push(`${death.comm || 'a process'} (pid ${death.pid}) died of ${death.signal}${others}`);
+  }
+  if (snapshot) lines.push(`saved: ${snapshot} — read it with: ringkeep show ${snapshot}`);
+  return lines.map((line) => `ringkeep: ${line}\n`).join('');
+}

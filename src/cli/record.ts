@@ -1,0 +1,241 @@
+/**
+ * `ringkeep record`: runs a command with a ring for every thread it starts, and saves the rings when one dies.
+ *
+ *  1. Start the command up to its gate; start the recorder on its pid; open the gate.
+ *  2. While it runs: save a snapshot when a process of it dies of a signal, or on SIGUSR2; pass signals on.
+ *  3. When it ends: drain, save if there is a reason, say what was recorded, end as the command ended.
+ *
+ * Invariant: the command runs once, whatever becomes of the recorder, and its exit status is ours.
+ */
+import { constants } from 'node:os';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Death } from '../abi/ringkeep-section.ts';
+import { PAGE_BYTES } from '../abi/user-page.ts';
+import { RingkeepError } from '../base/error.ts';
+import { formatSize, isPowerOfTwo, parseSize } from '../base/units.ts';
+import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
+import { Recording, type SourceChoice, type TakenCut } from '../recorder/recording.ts';
+import { type EventSpec, parseEventSpec } from '../source/event-spec.ts';
+import { explain } from './diagnostics.ts';
+import { printRecordReport, type RecordSummary } from './record-report.ts';
+import { SnapshotSeries } from './snapshot-series.ts';
+
+type SnapshotPolicy = 'on-crash' | 'always' | 'never';
+
+interface RecordOptions {
+  output?: string;
+  ring: number;
+  freq: number;
+  source: SourceChoice;
+  event: string[];
+  slots: number | 'auto';
+  pinBudget: number;
+  keepDead: number;
+  snapshot: SnapshotPolicy;
+  json: boolean;
+}
+
+const LARGEST_RING = 2 ** 30;
+const MOST_SLOTS = 4096;
+
+/** Adds the command to the program; `version` goes into the snapshots. */
+export function addRecordCommand(program: Command, version: string): void {
+  program
+    .command('record')
+    .description('Run a command and keep the last moments of each of its threads; save them when it dies of a signal.')
+    .argument('<command...>', 'the command and its arguments; put -- before them')
+    .passThroughOptions()
+    .option('-o, --output <file>', 'where the snapshot goes (default: ringkeep-PID.perf.data)')
+    .addOption(sizeOption('--ring <size>', "size of each thread's ring, a power of two", 64 * 1024, parseRing))
+    .addOption(numberOption('--freq <hz>', 'samples a second of each running thread; 0: none', 99, 0, 50_000))
+    .addOption(
+      new Option('--source <source>', 'where records come from').choices(['auto', 'perf', 'procfs']).default('auto'),
+    )
+    .option(
+      '-e, --event <event>',
+      "another event to record: perf's software and hardware events, tracepoints as system:name; repeatable",
+      collect,
+      [],
+    )
+    .addOption(
+      new Option('--slots <count>', 'rings that may be pinned on account of each CPU')
+        .argParser(parseSlots)
+        .default('auto'),
+    )
+    .addOption(
+      sizeOption('--pin-budget <size>', 'locked memory that --slots auto may use', 8 * 1024 ** 2, parseSizeArgument),
+    )
+    .addOption(
+      sizeOption(
+        '--keep-dead <size>',
+        'memory for the rings of threads that have ended',
+        64 * 1024 ** 2,
+        parseSizeArgument,
+      ),
+    )
+    .addOption(
+      new Option('--snapshot <when>', 'when to save').choices(['on-crash', 'always', 'never']).default('on-crash'),
+    )
+    .option('--json', 'print a summary as JSON on the last line of standard output', false)
+    .addHelpText(
+      'after',
+      `
+SIGUSR2 saves a snapshot now. The exit status is the command's; 128 + the signal when a signal ended it.
+Example: ringkeep record -o crash.perf.data -- node server.js`,
+    )
+    .action(async (command: [string, ...string[]], options: RecordOptions) => {
+      process.exitCode = await record(command, options, version);
+    });
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function sizeOption(flags: string, description: string, value: number, parse: (text: string) => number): Option {
+  return new Option(flags, description).argParser(parse).default(value, formatSize(value));
+}
+
+function numberOption(flags: string, description: string, value: number, least: number, most: number): Option {
+  return new Option(flags, description).default(value).argParser((text) => {
+    const number = Number(text);
+    if (!Number.isInteger(number) || number < least || number > most) {
+      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    }
+    return number;
+  });
+}
+
+function parseSizeArgument(text: string): number {
+  try {
+    return parseSize(text);
+  } catch (error) {
+    if (error instanceof RingkeepError) throw new InvalidArgumentError('Write a size as 64KiB or 8MiB.');
+    throw error;
+  }
+}
+
+function parseRing(text: string): number {
+  const bytes = parseSizeArgument(text);
+  if (!isPowerOfTwo(bytes) || bytes < PAGE_BYTES || bytes > LARGEST_RING) {
+    throw new InvalidArgumentError('It must be a power of two from 4KiB to 1GiB.');
+  }
+  return bytes;
+}
+
+function parseSlots(text: string): number | 'auto' {
+  if (text === 'auto') return text;
+  const slots = Number(text);
+  if (!Number.isInteger(slots) || slots < 1 || slots > MOST_SLOTS) {
+    throw new InvalidArgumentError(`It must be auto or a whole number from 1 to ${MOST_SLOTS}.`);
+  }
+  return slots;
+}
+
+/** Events that exist but may not be had are left out, and said; one that does not exist is wrong usage. */
+function parseEvents(texts: readonly string[]): { events: EventSpec[]; degraded: string[] } {
+  const events: EventSpec[] = [];
+  const degraded: string[] = [];
+  for (const text of texts.flatMap((list) => list.split(','))) {
+    try {
+      events.push(parseEventSpec(text));
+    } catch (error) {
+      const errno = error instanceof RingkeepError ? error.details.errno : undefined;
+      if (errno !== 'EACCES' && errno !== 'EPERM') throw error;
+      degraded.push(`the event ${text} is not recorded: tracefs answers ${errno}`);
+    }
+  }
+  return { events, degraded };
+}
+
+async function record(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
+  const { events, degraded } = parseEvents(options.event);
+  const series = new SnapshotSeries(options.output, options.snapshot !== 'never', command, version);
+  const startedNs = process.hrtime.bigint();
+  const gated = await spawnGated(command);
+  const deaths: { death: Death; path: string | null }[] = [];
+  const recording = await startRecording(gated, options, events, {
+    onDeath: (death, taken) => deaths.push({ death, path: taken ? series.save(taken) : null }),
+    onCut: (taken) => series.save(taken),
+  });
+  if (recording) series.begin(recording.source.events);
+  const unforward = forwardSignals(gated, () => recording?.requestCut());
+  gated.open();
+  const { code, signal } = await gated.ended;
+  unforward();
+
+  const signalNumber = signal ? constants.signals[signal] : null;
+  const exitStatus = signalNumber !== null ? 128 + signalNumber : (code ?? 1);
+  if (!recording) return exitStatus;
+  const wantsCut = options.snapshot === 'always' || (options.snapshot === 'on-crash' && signalNumber !== null);
+  const end = await recording.finish(signalNumber, wantsCut).catch(() => undefined);
+  if (!end) return exitStatus;
+  if (end.taken) series.save(end.taken);
+  // The command's own death is what was waited for; else the first of those it started.
+  const firstDeath = deaths[0];
+  const death = end.death ?? firstDeath?.death ?? null;
+  const { user, system } = process.cpuUsage();
+  const summary: RecordSummary = {
+    source: recording.source.kind,
+    ...end.stats,
+    recorderCpuSeconds: (user + system) / 1e6,
+    wallSeconds: Number(process.hrtime.bigint() - startedNs) / 1e9,
+    snapshot: (end.death ? series.last : firstDeath?.path) ?? series.last,
+    snapshots: series.paths,
+    death,
+    deaths: deaths.length + (end.death ? 1 : 0),
+    exit: { code, signal },
+    degraded: [...degraded, ...end.degraded, ...series.failures],
+  };
+  printRecordReport(summary, options.json);
+  return exitStatus;
+}
+
+/** A recorder that cannot start must not keep the command from running: it says why, and the command runs alone. */
+async function startRecording(
+  gated: GatedCommand,
+  options: RecordOptions,
+  events: readonly EventSpec[],
+  on: { onDeath: (death: Death, taken: TakenCut | null) => void; onCut: (taken: TakenCut) => void },
+): Promise<Recording | undefined> {
+  try {
+    return await Recording.start(
+      {
+        pid: gated.pid,
+        source: options.source,
+        freq: options.freq,
+        events,
+        ringBytes: options.ring,
+        slots: options.slots,
+        pinBudgetBytes: options.pinBudget,
+        keepDeadBytes: options.keepDead,
+        cutOnDeath: options.snapshot !== 'never',
+      },
+      { ...on, onFailure: (error) => process.stderr.write(`ringkeep: recording has stopped. ${explain(error)}\n`) },
+    );
+  } catch (error) {
+    if (error instanceof RingkeepError && error.code === 'pin-budget') {
+      gated.kill('SIGKILL');
+      throw error;
+    }
+    process.stderr.write(`ringkeep: the command runs unrecorded. ${explain(error)}\n`);
+    return undefined;
+  }
+}
+
+/**
+ * The terminal sends its signals to the command too: ringkeep only outlives them. What is sent to ringkeep alone is passed
+ * on. Returns what undoes it.
+ */
+function forwardSignals(gated: GatedCommand, onSnapshotWanted: () => void): () => void {
+  const outlived = () => {};
+  const passedOn = (signal: NodeJS.Signals) => gated.kill(signal);
+  process.on('SIGINT', outlived).on('SIGQUIT', outlived);
+  process.on('SIGTERM', passedOn).on('SIGHUP', passedOn);
+  process.on('SIGUSR2', onSnapshotWanted);
+  return () => {
+    process.off('SIGTERM', passedOn).off('SIGHUP', passedOn).off('SIGUSR2', onSnapshotWanted);
+    // SIGINT and SIGQUIT stay: what is recorded is still to be saved. SIGUSR2 would end us otherwise: ignore it.
+    process.on('SIGUSR2', outlived);
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * What the command line needs to know of a terminal: how wide it is and whether it shows colours. Invariant: text that
+ * comes from a capture reaches a terminal only through `printable`, so that no name in it can move the cursor.
+ */
+
+export interface TerminalStyle {
+  /** Columns. */
+  readonly width: number;
+  readonly hasColour: boolean;
+}
+
+/** Width of what is not a terminal: a file, a pipe. */
+const DEFAULT_WIDTH = 120;
+const MIN_WIDTH = 40;
+
+/** The style of a stream: colours only on a terminal, and not where NO_COLOR (no-color.org) or TERM=dumb says so. */
+export function terminalStyle(
+  stream: { isTTY?: boolean; columns?: number },
+  env: Readonly<Record<string, string | undefined>>,
+): TerminalStyle {
+  const hasColour = stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
+  return { width: Math.max(MIN_WIDTH, stream.columns ?? DEFAULT_WIDTH), hasColour };
+}
+
+const SGR = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+export type Paint = (colour: keyof typeof SGR, text: string) => string;
+
+/** Paints text, or leaves it as it is where there are no colours. */
+export function painter(hasColour: boolean): Paint {
+  return (colour, text) => (hasColour && text !== '' ? `\x1b[${SGR[colour]}m${text}\x1b[0m` : text);
+}
+
+/** The text with control characters and the marks that reorder text replaced. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+}
+
+/** Cuts unpainted text to `width` characters, the last of them … where something was cut. */
+export function fitText(text: string, width: number): string {
+  const characters = Array.from(text);
+  if (characters.length <= width) return text;
+  return width < 1 ? '' : `${characters.slice(0, width - 1).join('')}…`;
+}
+
+/** Length in characters. */
+export function textWidth(text: string): number {
+  return Array.from(text).length;
+}

@@ -1,0 +1,67 @@
+/**
+ * A command that exists but has not begun: its process waits at a gate until everything that must know its pid before
+ * its exec is in place.
+ *
+ * A shell reads a line from descriptor 3, closes it and becomes the command: pid, exit status and signals are the
+ * command's own, and no native code runs in between. If the recorder dies meanwhile the read ends too, and the command
+ * runs all the same.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { RingkeepError } from '../base/error.ts';
+
+const GATE = 'read _ <&3; exec 3<&-; exec "$@"';
+
+export interface GatedCommand {
+  readonly pid: number;
+  /** Lets the command begin. */
+  readonly open: () => void;
+  /** How it ended. */
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly kill: (signal: NodeJS.Signals) => void;
+}
+
+/** Starts `command` up to its gate, with this process's own stdin, stdout and stderr. Throws `command-not-found`. */
+export async function spawnGated(command: readonly [string, ...string[]]): Promise<GatedCommand> {
+  requireExecutable(command[0]);
+  const child: ChildProcess = spawn('/bin/sh', ['-c', GATE, 'sh', ...command], {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+  });
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (cause) => {
+      const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+      reject(new RingkeepError('command-not-started', `no process can be started: ${errno}`, { errno }, { cause }));
+    });
+  });
+  const gate = child.stdio[3] as Writable;
+  // The command may be killed at the gate: then nobody reads, and its end tells all there is to tell.
+  gate.on('error', () => {});
+  return { pid: child.pid!, open: () => gate.end('\n'), ended, kill: (signal) => child.kill(signal) };
+}
+
+/** Throws `command-not-found` unless the shell would find an executable file of that name. */
+function requireExecutable(name: string): void {
+  const candidates = name.includes('/')
+    ? [name]
+    : (process.env.PATH ?? '/usr/bin:/bin').split(delimiter).map((dir) => join(dir, name));
+  let why = 'not found';
+  for (const candidate of candidates) {
+    try {
+      if (!statSync(candidate).isFile()) {
+        why = 'not a file';
+        continue;
+      }
+      accessSync(candidate, constants.X_OK);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') why = 'not executable';
+    }
+  }
+  throw new RingkeepError('command-not-found', `the command "${name}" cannot be run: ${why}`, { command: name, why });
+}

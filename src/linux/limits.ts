@@ -1,0 +1,26 @@
+/** What this process may do: resource limits (getrlimit(2)) and capabilities (capabilities(7)). */
+
+import { readProcText } from './proc.ts';
+import { addressOf, syscall } from './syscall.ts';
+
+const RLIMITS = { nofile: 7, memlock: 8 } as const;
+const CAPABILITIES = { ipcLock: 14, sysAdmin: 21, perfmon: 38 } as const;
+
+/** The soft limit; Infinity when there is none. */
+export function resourceLimit(name: keyof typeof RLIMITS): number {
+  const limits = Buffer.alloc(16);
+  if (syscall('prlimit64', 0, RLIMITS[name], 0, addressOf(limits)) < 0) return 0;
+  const soft = limits.readBigUInt64LE(0);
+  return soft === 0xffff_ffff_ffff_ffffn ? Number.POSITIVE_INFINITY : Number(soft);
+}
+
+/** Whether the effective set holds the capability. */
+export function hasCapability(name: keyof typeof CAPABILITIES): boolean {
+  const match = /^CapEff:\s*([0-9a-f]+)/m.exec(readProcText('/proc/self/status') ?? '');
+  return match !== null && ((BigInt(`0x${match[1]}`) >> BigInt(CAPABILITIES[name])) & 1n) === 1n;
+}
+
+/** Bytes this process may mlock: RLIMIT_MEMLOCK, or no limit with CAP_IPC_LOCK. */
+export function lockLimitBytes(): number {
+  return hasCapability('ipcLock') ? Number.POSITIVE_INFINITY : resourceLimit('memlock');
+}

@@ -1,0 +1,103 @@
+/**
+ * perf_event_open(2) and the kernel's per-CPU ring.
+ * Source: perf_event_open(2); kernel/events/ring_buffer.c and include/uapi/linux/perf_event.h, Linux 6.1.
+ */
+import { closeSync } from 'node:fs';
+import { type EventAttr, encodeAttr } from '../abi/event-attr.ts';
+import { DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
+import { assert } from '../base/error.ts';
+import { Mapping } from './mapping.ts';
+import { addressOf, mustSyscall, syscall } from './syscall.ts';
+
+const PERF_FLAG_FD_CLOEXEC = 8;
+/** _IO('$', n) and _IOR('$', 7, u64). */
+const IOC_ENABLE = 0x2400;
+const IOC_SET_OUTPUT = 0x2405;
+const IOC_SET_FILTER = 0x40082406;
+const IOC_ID = 0x80082407;
+
+/** Opens one event on task `pid` (0 = self) and CPU `cpu` (−1 = any). Returns the descriptor, or −errno. */
+export function openPerfEvent(attr: EventAttr, pid: number, cpu: number): number {
+  const bytes = encodeAttr(attr);
+  return syscall('perf_event_open', addressOf(bytes), pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/** The id that the event's records carry (PERF_EVENT_IOC_ID); inherited copies carry it too. */
+export function perfEventId(fd: number): bigint {
+  const id = new BigUint64Array(1);
+  mustSyscall('ioctl', fd, IOC_ID, addressOf(new Uint8Array(id.buffer)));
+  return id[0]!;
+}
+
+/** Sends the records of `fd` into the ring of `ringFd`, an event on the same CPU. */
+export function setPerfOutput(fd: number, ringFd: number): void {
+  mustSyscall('ioctl', fd, IOC_SET_OUTPUT, ringFd);
+}
+
+/** Starts an event that was opened disabled. */
+export function enablePerfEvent(fd: number): void {
+  mustSyscall('ioctl', fd, IOC_ENABLE, 0);
+}
+
+/** Sets a tracepoint's filter (an expression as in Documentation/trace/events.rst). Returns 0 or −errno. */
+export function setPerfFilter(fd: number, filter: string): number {
+  const bytes = new TextEncoder().encode(`${filter}\0`);
+  return syscall('ioctl', fd, IOC_SET_FILTER, addressOf(bytes));
+}
+
+const HEAD = DATA_HEAD_OFFSET >> 2;
+const TAIL = DATA_TAIL_OFFSET >> 2;
+
+/**
+ * The ring that the kernel fills for one CPU, read forward: the kernel stops at what is not released, counts what it
+ * dropped and says so in a LOST record.
+ *
+ * Invariant: bytes in [tail, head) belong to the reader until `release`; head − tail never exceeds the data size.
+ */
+export class KernelRing {
+  readonly cpu: number;
+  readonly fd: number;
+  readonly dataBytes: number;
+  /** Word index where data begins, in `words`. */
+  readonly dataStart = PAGE_BYTES >> 2;
+  readonly #mapping: Mapping;
+  /** Bytes consumed so far; exact up to 2^53. */
+  #tail = 0;
+
+  /** Maps the ring of an open event; `dataPages` is a power of two. Throws `syscall` (EPERM: over the lock limits). */
+  constructor(fd: number, cpu: number, dataPages: number) {
+    this.fd = fd;
+    this.cpu = cpu;
+    this.dataBytes = dataPages * PAGE_BYTES;
+    this.#mapping = Mapping.of(fd, this.dataBytes + PAGE_BYTES);
+  }
+
+  get words(): Int32Array {
+    return this.#mapping.words;
+  }
+
+  /** Byte position of the oldest unread byte; modulo `dataBytes` its place in the data area. */
+  get tail(): number {
+    return this.#tail;
+  }
+
+  /** Unread bytes. The load of head comes before every load of data it covers (kernel: smp_wmb before the store). */
+  unreadBytes(): number {
+    const unread = (Atomics.load(this.#mapping.words, HEAD) - this.#tail) >>> 0;
+    assert(unread <= this.dataBytes, `${unread} unread bytes fit the ring`);
+    return unread;
+  }
+
+  /** Gives `bytes` back to the kernel; every load of them came before. Only the low word has a meaning to it (CIRC_SPACE). */
+  release(bytes: number): void {
+    this.#tail += bytes;
+    const words = this.#mapping.words;
+    words[TAIL + 1] = Math.floor(this.#tail / 2 ** 32);
+    Atomics.store(words, TAIL, this.#tail | 0);
+  }
+
+  close(): void {
+    this.#mapping.unmap();
+    closeSync(this.fd);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Waits for many descriptors at once, with a bound, and can be woken from another thread.
+ * Source: epoll(7), eventfd(2).
+ */
+import { closeSync } from 'node:fs';
+import { addressOf, mustSyscall, syscall } from './syscall.ts';
+
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLLIN = 1;
+const EINTR = 4;
+const EFD_NONBLOCK = 0o4000;
+const CLOEXEC = 0o2000000;
+const MAX_EVENTS = 64;
+/** struct epoll_event is packed on x86-64 only. */
+const EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
+const DATA_OFFSET = process.arch === 'x64' ? 4 : 8;
+
+export class Poller {
+  readonly #epoll = mustSyscall('epoll_create1', CLOEXEC);
+  readonly #events = Buffer.alloc(MAX_EVENTS * EVENT_BYTES);
+
+  /** Reports `fd` from now on when it is readable or hung up. Returns 0 or −errno. */
+  add(fd: number): number {
+    const event = Buffer.alloc(EVENT_BYTES);
+    event.writeUInt32LE(EPOLLIN, 0);
+    event.writeInt32LE(fd, DATA_OFFSET);
+    return syscall('epoll_ctl', this.#epoll, EPOLL_CTL_ADD, fd, addressOf(event));
+  }
+
+  remove(fd: number): void {
+    mustSyscall('epoll_ctl', this.#epoll, EPOLL_CTL_DEL, fd, 0);
+  }
+
+  /** Blocks this thread until something is ready or `timeoutMs` passed; the ready descriptors, 64 at most. */
+  wait(timeoutMs: number): number[] {
+    const count = syscall('epoll_pwait', this.#epoll, addressOf(this.#events), MAX_EVENTS, timeoutMs, 0, 8);
+    if (count < 0 && count !== -EINTR) mustSyscall('epoll_pwait', this.#epoll, 0, 0, 0);
+    return Array.from({ length: Math.max(count, 0) }, (_, index) =>
+      this.#events.readInt32LE(index * EVENT_BYTES + DATA_OFFSET),
+    );
+  }
+
+  close(): void {
+    closeSync(this.#epoll);
+  }
+}
+
+/** A descriptor that one thread makes readable to wake another. Returns its number. */
+export function openWakeFd(): number {
+  return mustSyscall('eventfd2', 0, EFD_NONBLOCK | CLOEXEC);
+}
+
+/** Makes the descriptor readable. */
+export function wake(fd: number): void {
+  const one = Buffer.alloc(8);
+  one.writeUInt8(1);
+  syscall('write', fd, addressOf(one), 8);
+}
+
+/** Takes the wake-up back. */
+export function clearWake(fd: number): void {
+  syscall('read', fd, addressOf(Buffer.alloc(8)), 8);
+}

@@ -1,0 +1,111 @@
+/**
+ * Ring files in tmpfs. A file is private to its user (0600, in a directory of 0700), reserved before it is mapped, so
+ * that a full tmpfs is an error here and never a SIGBUS at a store, and its descriptor is closed once it is mapped.
+ * Source: tmpfs(5), fallocate(2), mmap(2).
+ */
+import { accessSync, closeSync, constants, mkdtempSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RingkeepError } from '../base/error.ts';
+import { Mapping } from './mapping.ts';
+import { errnoName, mustSyscall, syscall } from './syscall.ts';
+
+const TMPFS_MAGIC = 0x01021994;
+const ENOSPC = 28;
+
+/** Where the ring files of one recorder stand. */
+export interface RingDirectory {
+  readonly path: string;
+  /** Why the rings are not in /dev/shm, or undefined when they are. */
+  readonly fallback?: string;
+}
+
+/**
+ * Makes a fresh directory with room for `neededBytes`: in /dev/shm, else $XDG_RUNTIME_DIR, else the temporary
+ * directory (which may be a disk: slower, and said). Throws `ring-directory` when none will do.
+ */
+export function makeRingDirectory(neededBytes: number): RingDirectory {
+  const refusals: string[] = [];
+  for (const parent of ['/dev/shm', process.env.XDG_RUNTIME_DIR, tmpdir()]) {
+    if (!parent) continue;
+    const refusal = refusalOf(parent, neededBytes);
+    if (refusal !== undefined) {
+      refusals.push(`${parent}: ${refusal}`);
+      continue;
+    }
+    // mkdtemp makes the directory with mode 0700.
+    const path = mkdtempSync(join(parent, `ringkeep-${process.pid}-`));
+    if (refusals.length === 0) return { path };
+    const kind = statfsSync(path).type === TMPFS_MAGIC ? 'tmpfs' : 'a disk, not memory';
+    return { path, fallback: `rings are in ${parent} (${kind}), since ${refusals.join('; ')}` };
+  }
+  throw new RingkeepError('ring-directory', `no directory can hold the rings (${refusals.join('; ')})`, {
+    neededBytes,
+  });
+}
+
+function refusalOf(parent: string, neededBytes: number): string | undefined {
+  try {
+    accessSync(parent, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = statfsSync(parent);
+    return bavail * bsize < neededBytes ? `it has ${bavail * bsize} bytes left` : undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+}
+
+/** Removes the directory and what is left in it. */
+export function removeRingDirectory(directory: RingDirectory): void {
+  rmSync(directory.path, { recursive: true, force: true });
+}
+
+/**
+ * Creates a file of `fileBytes`, of which the first `reservedBytes` are allocated now, and maps it.
+ * Throws `ring-memory` when there is no room (details.errno ENOSPC), no descriptor or no mapping left.
+ */
+export function createRingFile(path: string, fileBytes: number, reservedBytes: number): Mapping {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+  } catch (cause) {
+    const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    throw new RingkeepError('ring-memory', `no ring file could be made: ${errno}`, { errno }, { cause });
+  }
+  try {
+    mustSyscall('ftruncate', fd, fileBytes);
+    const reserved = syscall('fallocate', fd, 0, 0, reservedBytes);
+    if (reserved < 0) throw noRoom(-reserved);
+    return Mapping.of(fd, fileBytes);
+  } catch (error) {
+    unlinkSync(path);
+    if (error instanceof RingkeepError && error.code === 'syscall') {
+      throw new RingkeepError('ring-memory', error.message, error.details, { cause: error });
+    }
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Allocates the first `bytes` of a ring file made before. Throws `ring-memory`. */
+export function reserveRingFile(path: string, bytes: number): void {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR);
+  } catch (cause) {
+    const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    throw new RingkeepError('ring-memory', `a ring file cannot be opened again: ${errno}`, { errno }, { cause });
+  }
+  try {
+    const reserved = syscall('fallocate', fd, 0, 0, bytes);
+    if (reserved < 0) throw noRoom(-reserved);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function noRoom(errno: number): RingkeepError {
+  const name = errnoName(errno);
+  const why = errno === ENOSPC ? 'the file system of the rings is full' : `fallocate failed: ${name}`;
+  return new RingkeepError('ring-memory', why, { errno: name });
+}

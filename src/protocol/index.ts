@@ -1,0 +1,10 @@
+/** The curated face of the protocol: what other rooms import. */
+export { Account } from './account.ts';
+export { BareMachine } from './bare-machine.ts';
+export type { EventOptions } from './corrected/life.ts';
+export type { SchedIn } from './corrected/sched.ts';
+export type { Machine } from './machine.ts';
+export { Pinning, type PinningOptions, type PinningStats } from './pinning.ts';
+export { EventState, type StateOptions } from './state.ts';
+export { LOCATION_OWNERS, type Location, locate, type Operation, runToEnd, Step } from './step.ts';
+export { WorkList } from './work-list.ts';

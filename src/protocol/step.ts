@@ -1,0 +1,125 @@
+/**
+ * One step of an operation, and the driver that runs an operation to its end.
+ *
+ * Invariant: an operation (a generator) touches shared state only by yielding a step; whoever drives it performs the
+ * step and sends the result back. Between two steps any other actor may run, so a step is the unit of atomicity: it
+ * touches at most one word that another actor may change at that moment. Words that a lock the actor holds protects
+ * may be touched with it.
+ *
+ * A step of a kind exists once, with its operands overwritten at each yield: nothing is allocated. A driver that does
+ * not perform a step at once must copy the operands `a` and `b` when it receives the step.
+ */
+
+/** Who owns a location: with the operands of a step this says which instance of it the step touches. */
+export const LOCATION_OWNERS = {
+  'event.state': 'event',
+  'event.oncpu': 'event',
+  'event.task': 'event',
+  'event.mx': 'event',
+  'event.npin': 'event',
+  'event.dead': 'event',
+  'event.gate': 'event',
+  'event.writers': 'event',
+  'event.queued': 'event',
+  'event.refs': 'event',
+  'event.nin': 'event',
+  'event.extent': 'event',
+  'event.ready': 'event',
+  'event.sgOk': 'event',
+  'event.mm': 'event',
+  'event.logged': 'event',
+  'cpu.lock': 'cpu',
+  'cpu.irq': 'cpu',
+  'cpu.active': 'cpu',
+  'cpu.list': 'cpu',
+  'recorder.account': 'recorder',
+  'recorder.records': 'recorder',
+  'recorder.pinned': 'recorder',
+  'machine.pages': 'event',
+  'machine.stored': 'event',
+  'machine.sg': 'event',
+  'machine.pmu': 'event',
+  'machine.userPage': 'event',
+  'machine.ring': 'event',
+  'machine.mapping': 'event',
+  'machine.cpu': 'task',
+  'machine.mm': 'task',
+  'machine.exiting': 'task',
+  'machine.works': 'task',
+} as const;
+
+/** A named piece of shared state. */
+export type Location = keyof typeof LOCATION_OWNERS;
+
+/** What a step does: performs it and returns a number (a truth value, an index, a count or a negative errno). */
+export type Effect = (a: number, b: number) => number;
+
+/** A kind of step with the operands of its latest announcement. */
+export class Step {
+  /** As in docs/PROTOCOL.md. */
+  readonly name: string;
+  readonly reads: readonly Location[];
+  readonly writes: readonly Location[];
+  readonly perform: Effect;
+  /** Whether it may be performed now; undefined: always. A step that is not enabled blocks its actor. */
+  readonly enabled: ((a: number, b: number) => boolean) | undefined;
+  /** The event, or -1. */
+  a = -1;
+  /** The CPU, or what the step's own comment says, or -1. */
+  b = -1;
+
+  constructor(
+    name: string,
+    reads: readonly Location[],
+    writes: readonly Location[],
+    perform: Effect,
+    enabled?: (a: number, b: number) => boolean,
+  ) {
+    this.name = name;
+    this.reads = reads;
+    this.writes = writes;
+    this.perform = perform;
+    this.enabled = enabled;
+  }
+
+  /** Announces this step on these operands: `const result = yield step.at(event, cpu)`. */
+  at(a: number, b = -1): this {
+    this.a = a;
+    this.b = b;
+    return this;
+  }
+}
+
+/** An operation of the protocol: yields steps, is sent the result of each, returns `R`. */
+export type Operation<R> = Generator<Step, R, number>;
+
+/**
+ * Runs an operation to its end with nothing in between: the live driver. A step that would block is a bug there (nobody
+ * else is running who could unblock it); its effect asserts that.
+ */
+export function runToEnd<R>(operation: Operation<R>): R {
+  let next = operation.next(0);
+  while (next.done !== true) {
+    const step = next.value;
+    next = operation.next(step.perform(step.a, step.b));
+  }
+  return next.value;
+}
+
+/**
+ * The instances of `locations` that a step touches with these operands, as `event.gate[3]`: two steps depend on each
+ * other when they share one and one of them writes it. `taskOf` tells the task of an event.
+ */
+export function locate(
+  locations: readonly Location[],
+  a: number,
+  b: number,
+  taskOf: (event: number) => number,
+): readonly string[] {
+  return locations.map((location) => {
+    const owner = LOCATION_OWNERS[location];
+    if (owner === 'recorder') return location;
+    if (owner === 'task') return `${location}[${a >= 0 ? taskOf(a) : b}]`;
+    return `${location}[${owner === 'event' ? a : b}]`;
+  });
+}

@@ -1,0 +1,92 @@
+/**
+ * The side band of every process, kept apart from the rings: names, forks, exits and mappings, as the source gave them.
+ * A ring forgets; what decodes it must not, or a snapshot of a thread that started an hour ago has no names.
+ *
+ * Invariant: for every process with a ring, alive or kept dead, the journal holds its present mappings and the latest
+ * name, birth and death of each of its tasks that has a ring. It stays small: what newer records replace is dropped.
+ */
+
+import type { EventAttr } from '../abi/event-attr.ts';
+import { decodeRecord, type PerfRecord } from '../abi/record.ts';
+
+/** Entries of one process before it is looked through for replaced ones. */
+const COMPACT_AT = 2048;
+
+export class Journal {
+  readonly #attr: EventAttr;
+  readonly #processes = new Map<number, Uint8Array[]>();
+  readonly #compactAt = new Map<number, number>();
+  readonly #hasRing: (pid: number, tid: number) => boolean;
+
+  /** `attr` tells the layout of the records; `hasRing` whether a task still has a ring. */
+  constructor(attr: EventAttr, hasRing: (pid: number, tid: number) => boolean) {
+    this.#attr = attr;
+    this.#hasRing = hasRing;
+  }
+
+  /** Adds a copy of the record at word `at`, `bytes` long, to those of process `pid`. */
+  add(pid: number, words: Int32Array, at: number, bytes: number): void {
+    this.addBytes(pid, new Uint8Array(words.buffer, words.byteOffset + at * 4, bytes).slice());
+  }
+
+  /** As `add`, of bytes that are the journal's from now on. */
+  addBytes(pid: number, record: Uint8Array): void {
+    const entries = this.#processes.get(pid);
+    if (!entries) {
+      this.#processes.set(pid, [record]);
+      return;
+    }
+    entries.push(record);
+    if (entries.length >= (this.#compactAt.get(pid) ?? COMPACT_AT)) {
+      const kept = this.#compacted(pid, entries);
+      this.#processes.set(pid, kept);
+      this.#compactAt.set(pid, Math.max(COMPACT_AT, kept.length * 2));
+    }
+  }
+
+  /** Drops a process of which no ring is left. */
+  forget(pid: number): void {
+    this.#processes.delete(pid);
+    this.#compactAt.delete(pid);
+  }
+
+  /** Every record kept, process by process. */
+  *records(): Iterable<Uint8Array> {
+    for (const entries of this.#processes.values()) yield* entries;
+  }
+
+  /**
+   * What is still needed, in the order it came: from the newest back, the first mapping seen of an address range, the
+   * first name, birth and death of a task that has a ring, and every exec (it ends what went before).
+   */
+  #compacted(pid: number, entries: readonly Uint8Array[]): Uint8Array[] {
+    const seen = new Set<string>();
+    const kept: Uint8Array[] = [];
+    for (const entry of entries.toReversed()) {
+      const key = this.#keyOf(
+        pid,
+        decodeRecord(new DataView(entry.buffer, entry.byteOffset, entry.length), 0, this.#attr),
+      );
+      if (key === undefined || seen.has(key)) continue;
+      seen.add(key);
+      kept.push(entry);
+    }
+    return kept.reverse();
+  }
+
+  #keyOf(pid: number, record: PerfRecord): string | undefined {
+    switch (record.name) {
+      case 'MMAP':
+      case 'MMAP2':
+        return `map ${record.body.addr} ${record.body.len}`;
+      case 'COMM':
+      case 'FORK':
+      case 'EXIT':
+        return record.body.tid === pid || this.#hasRing(pid, record.body.tid)
+          ? `${record.name} ${record.body.tid}`
+          : undefined;
+      default:
+        return `${record.name} ${record.id.time}`;
+    }
+  }
+}

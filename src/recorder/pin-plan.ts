@@ -1,0 +1,49 @@
+/**
+ * How many slots each CPU gets: as many as the budget and the lock limit allow, and what to do when they allow none.
+ * Invariant: CPUs × slots × ring bytes ≤ what may be locked, whenever the plan pins at all.
+ */
+import { RingkeepError } from '../base/error.ts';
+import { formatSize } from '../base/units.ts';
+
+export interface PinRequest {
+  readonly cpus: number;
+  /** Bytes of a whole ring file. */
+  readonly ringFileBytes: number;
+  readonly slots: number | 'auto';
+  /** Bytes that `auto` may lay out for pinned rings. */
+  readonly budgetBytes: number;
+  /** Bytes that this process may lock; Infinity without a limit. */
+  readonly lockLimitBytes: number;
+}
+
+export interface PinPlan {
+  readonly slotsPerCpu: number;
+  readonly pins: boolean;
+  readonly degraded: readonly string[];
+}
+
+/** Beyond this many slots a CPU more of them save no pin that can be measured. */
+const MOST_SLOTS = 512;
+
+/** Throws `bad-argument` when the budget, not the limit, leaves no room for one ring a CPU. */
+export function planPins(request: PinRequest): PinPlan {
+  const { cpus, ringFileBytes, slots, budgetBytes, lockLimitBytes } = request;
+  const perSlot = cpus * ringFileBytes;
+  const permitted = Math.floor(lockLimitBytes / perSlot);
+  if (slots === 'auto' && budgetBytes < perSlot) {
+    throw new RingkeepError(
+      'pin-budget',
+      `a pin budget of ${formatSize(budgetBytes)} does not hold one ring on each of ${cpus} CPUs (${formatSize(perSlot)})`,
+      { budgetBytes, neededBytes: perSlot },
+    );
+  }
+  const wanted = slots === 'auto' ? Math.min(MOST_SLOTS, Math.floor(budgetBytes / perSlot)) : slots;
+  if (permitted < 1) {
+    const why = `RLIMIT_MEMLOCK is ${formatSize(lockLimitBytes)} and one ring on each of ${cpus} CPUs takes ${formatSize(perSlot)}`;
+    return { slotsPerCpu: wanted, pins: false, degraded: [`rings are not pinned and may be swapped out: ${why}`] };
+  }
+  if (wanted <= permitted) return { slotsPerCpu: wanted, pins: true, degraded: [] };
+  const isAsked = slots !== 'auto';
+  const note = `${permitted} slots a CPU instead of ${wanted}: RLIMIT_MEMLOCK is ${formatSize(lockLimitBytes)}`;
+  return { slotsPerCpu: permitted, pins: true, degraded: isAsked ? [note] : [] };
+}

@@ -1,0 +1,172 @@
+/**
+ * The recorder's thread: blocks in the kernel until there is something to drain, never in JavaScript's event loop, so
+ * that nothing the main thread does delays a drain. Messages wake it through a descriptor.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { RingkeepError } from '../base/error.ts';
+import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
+import { clearWake, Poller } from '../linux/poller.ts';
+import { readCpus } from '../linux/proc.ts';
+import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
+import { ringGeometry } from '../ring/ring-layout.ts';
+import { PerfSource } from '../source/perf.ts';
+import { ProcfsSource } from '../source/procfs.ts';
+import type { Source } from '../source/source.ts';
+import { DeathWatch } from './death-watch.ts';
+import type { FromWorker, PlainError, RecordingOptions, TakenCut, ToWorker, WorkerData } from './messages.ts';
+import { planPins } from './pin-plan.ts';
+import { Recorder } from './recorder.ts';
+
+/** What a directory must be able to hold for recording to begin: rings are made one by one after that. */
+const LEAST_DIRECTORY_BYTES = 1 << 20;
+/** A crash loop must not fill a disk: later deaths are told, not saved. */
+const MOST_DEATH_CUTS = 8;
+/** The part of the descriptors that watching processes may take. */
+const WATCH_SHARE = 0.25;
+
+const port = parentPort!;
+const { options, wakeFd } = workerData as WorkerData;
+
+function post(message: FromWorker): void {
+  port.postMessage(message, transferable(message));
+}
+
+/** The big parts of a cut change hands instead of being copied. */
+function transferable(message: FromWorker): ArrayBuffer[] {
+  const taken = 'taken' in message ? message.taken : null;
+  return taken ? taken.cut.threads.map(({ records }) => records.buffer as ArrayBuffer) : [];
+}
+
+function openSource(wanted: RecordingOptions): { source: Source; degraded: string[] } {
+  const { pid, freq, events } = wanted;
+  if (wanted.source === 'procfs') return { source: ProcfsSource.open({ pid, freq }), degraded: withoutEvents(events) };
+  try {
+    return { source: PerfSource.open({ pid, freq, events }), degraded: [] };
+  } catch (error) {
+    if (wanted.source === 'perf' || !(error instanceof RingkeepError) || error.code !== 'perf-refused') throw error;
+    const degraded = [`perf events are refused here (${error.details.errno}): /proc is sampled instead`];
+    return { source: ProcfsSource.open({ pid, freq }), degraded: [...degraded, ...withoutEvents(events)] };
+  }
+}
+
+function withoutEvents(events: readonly { name: string }[]): string[] {
+  return events.length > 0 ? [`without perf there is no ${events.map(({ name }) => name).join(', ')}`] : [];
+}
+
+class Session {
+  readonly #poller = new Poller();
+  readonly #deaths = new DeathWatch(this.#poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
+  readonly #source: Source;
+  readonly #directory: RingDirectory;
+  readonly #recorder: Recorder;
+  readonly #degraded: () => string[];
+  #deathCuts = 0;
+
+  constructor() {
+    const { source, degraded } = openSource(options);
+    this.#source = source;
+    const cpus = readCpus().online;
+    const ringFileBytes = ringGeometry(source.events, options.ringBytes).fileBytes;
+    const plan = planPins({
+      cpus: cpus.length,
+      ringFileBytes,
+      slots: options.slots,
+      budgetBytes: options.pinBudgetBytes,
+      lockLimitBytes: lockLimitBytes(),
+    });
+    this.#directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
+    const { fallback } = this.#directory;
+    // Asked again for each cut: how much /proc sampling misses depends on how many tasks there came to be.
+    this.#degraded = () => [...degraded, ...source.degraded, ...plan.degraded, ...(fallback ? [fallback] : [])];
+    this.#recorder = new Recorder(
+      source,
+      {
+        directory: this.#directory.path,
+        ringBytes: options.ringBytes,
+        slotsPerCpu: plan.slotsPerCpu,
+        pins: plan.pins,
+        keepDeadBytes: options.keepDeadBytes,
+        cpus,
+        rootPid: options.pid,
+      },
+      this.#deaths,
+    );
+    for (const fd of [...source.wakeFds, wakeFd]) this.#poller.add(fd);
+    const { kind, events } = source;
+    post({ type: 'ready', kind, events, degraded: this.#degraded(), directory: this.#directory.path });
+  }
+
+  /** Runs until the main thread says finish. */
+  run(): void {
+    for (;;) {
+      const ready = this.#poller.wait(this.#source.latencyMs);
+      if (ready.includes(wakeFd)) clearWake(wakeFd);
+      this.#recorder.drain();
+      for (const { pid, status } of this.#deaths.collect(ready)) {
+        if (status.signal !== null) this.#childDied(pid, status.signal);
+      }
+      for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
+        const message = received.message as ToWorker;
+        if (message.type === 'finish') {
+          this.#finish(message);
+          return;
+        }
+        post({ type: 'cut', taken: this.#take(message.reason, null) });
+      }
+    }
+  }
+
+  #childDied(pid: number, signal: number): void {
+    // The end of a process is known before its last records are necessarily here.
+    this.#recorder.drain();
+    const death = this.#recorder.death(pid, signal);
+    const isCut = options.cutOnDeath && this.#deathCuts < MOST_DEATH_CUTS;
+    if (isCut) this.#deathCuts++;
+    post({ type: 'death', death, taken: isCut ? this.#take('death', death) : null });
+  }
+
+  #take(reason: TakenCut['section']['reason'], death: TakenCut['section']['death']): TakenCut {
+    return { cut: this.#recorder.cut(), section: this.#recorder.section(reason, death, this.#degraded()) };
+  }
+
+  #finish({ signal, cut }: { signal: number | null; cut: boolean }): void {
+    while (this.#recorder.drain() > 0);
+    // Children that ended together with the command may be known by now.
+    for (const end of this.#deaths.collect(this.#poller.wait(0))) {
+      if (end.status.signal !== null) this.#childDied(end.pid, end.status.signal);
+    }
+    const death = signal === null ? null : this.#recorder.death(options.pid, signal);
+    const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
+    this.#recorder.close();
+    const stats = this.#recorder.stats();
+    const degraded = [...this.#degraded(), ...lateDegradation(stats)];
+    this.#deaths.close();
+    this.#source.close();
+    this.#poller.close();
+    removeRingDirectory(this.#directory);
+    post({ type: 'finished', death, taken, stats, degraded });
+  }
+}
+
+/** What only the run itself could tell was missed. */
+function lateDegradation(stats: { unrecordedTasks: number; unknownEnds: number; pinFailures: number }): string[] {
+  const { unrecordedTasks, unknownEnds, pinFailures } = stats;
+  return [
+    ...(unrecordedTasks > 0 ? [`${unrecordedTasks} tasks went unrecorded: no memory for their rings`] : []),
+    ...(unknownEnds > 0 ? [`how ${unknownEnds} short-lived processes ended is not known`] : []),
+    ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; its records were lost meanwhile`] : []),
+  ];
+}
+
+function plainError(error: unknown): PlainError {
+  const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+  return error instanceof RingkeepError
+    ? { code: error.code, message, stack, details: error.details }
+    : { code: null, message, stack, details: {} };
+}
+
+try {
+  new Session().run();
+} catch (error) {
+  post({ type: 'failed', error: plainError(error) });
+}

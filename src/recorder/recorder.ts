@@ -1,0 +1,551 @@
+/**
+ * The recorder: takes a source's batches and keeps each thread's records in the thread's own ring.
+ *
+ * A batch, step by step:
+ *  1. Walk every run in place. Side-band records change the table of threads at once (FORK: inherit; EXIT: to be retired)
+ *     and go into the journal; each record is chained to its thread.
+ *  2. For each thread met: sched-in on the CPU its records came from, the return to user mode (the task work that claims a
+ *     slot and pins), then copy its records, publish each, and sched-out. A thread at the front of its CPU's slots with
+ *     its gate open skips the protocol: it is pinned.
+ *  3. Give the runs back to the source; retire the threads that exited.
+ *
+ * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is written to a
+ * ring, or counted as lost of its thread, or kept in the journal; nothing here can block or fail the recorded command.
+ */
+import { join } from 'node:path';
+import { decodeRecord, encodeRecord, HEADER_BYTES, Misc, RecordType, trailerBytes } from '../abi/record.ts';
+import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
+import { PAGE_BYTES } from '../abi/user-page.ts';
+import { assert, RingkeepError } from '../base/error.ts';
+import { readProcStat } from '../linux/proc.ts';
+import { EventState, Pinning, runToEnd } from '../protocol/index.ts';
+import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
+import { readRing } from '../ring/ring-reader.ts';
+import type { Source } from '../source/source.ts';
+import { Batch } from './batch.ts';
+import type { DeathWatch } from './death-watch.ts';
+import { Journal } from './journal.ts';
+import { LiveMachine } from './live-machine.ts';
+import { Retention } from './retention.ts';
+import { firstExtentBytes, RingFile, Thread } from './thread-ring.ts';
+
+export interface RecorderOptions {
+  /** Directory of the ring files. */
+  readonly directory: string;
+  /** Data bytes of a ring, a power of two. */
+  readonly ringBytes: number;
+  /** Slots of each CPU. */
+  readonly slotsPerCpu: number;
+  /** False where nothing may be locked: rings are then written unpinned. */
+  readonly pins: boolean;
+  /** Memory for the rings of the dead. */
+  readonly keepDeadBytes: number;
+  /** CPUs whose records come in; their number counts in the bound. */
+  readonly cpus: readonly number[];
+  /** The command's first process, whose end is learned by its parent. */
+  readonly rootPid: number;
+}
+
+/** Counts since the start, and sizes now. */
+export interface RecorderStats {
+  readonly tasks: number;
+  readonly records: number;
+  readonly lost: number;
+  /** Of `lost`: dropped by the kernel because a CPU's ring was full. */
+  readonly kernelLost: number;
+  readonly unrecordedTasks: number;
+  readonly pins: number;
+  readonly unpins: number;
+  readonly pinFailures: number;
+  readonly pinnedBytes: { readonly now: number; readonly peak: number; readonly bound: number };
+  readonly ringBytes: number;
+  readonly evictedRings: number;
+  readonly unknownEnds: number;
+}
+
+/** A thread's part of a cut. */
+export interface ThreadCut {
+  readonly pid: number;
+  readonly tid: number;
+  readonly comm: string;
+  readonly alive: boolean;
+  readonly records: Uint8Array;
+  readonly lost: number;
+  readonly pendingLost: number;
+  readonly overwritten: number;
+  readonly leftOutBytes: number;
+}
+
+/** Everything a snapshot is made of, copied: recording goes on. */
+export interface Cut {
+  readonly cutNs: bigint;
+  readonly threads: ThreadCut[];
+  readonly journal: Uint8Array[];
+  readonly kernelLost: number;
+}
+
+/** While a cut is taken, the source is drained whenever so much time has passed. */
+const DRAIN_DURING_CUT_MS = 20;
+/** Batches to wait before a ring that could not be made larger is tried again. */
+const GROW_RETRY_BATCHES = 10;
+
+export class Recorder {
+  readonly #source: Source;
+  readonly #options: RecorderOptions;
+  readonly #deaths: DeathWatch;
+  readonly #machine: LiveMachine;
+  readonly #pinning: Pinning;
+  readonly #ring: RingGeometry;
+  readonly #journal: Journal;
+  readonly #retention: Retention;
+  readonly #batch = new Batch();
+  readonly #threads = new Map<number, Thread>();
+  /** Rings per process, alive and dead: at none, the process is forgotten. */
+  readonly #ringsOfProcess = new Map<number, number>();
+  readonly #met: Thread[] = [];
+  readonly #exited: Thread[] = [];
+  readonly #cpuIndex: ReadonlyMap<number, number>;
+  readonly #sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
+  /** Low words of the ids of signal:signal_deliver, and where its record holds the signal number. */
+  readonly #deliverIds: ReadonlySet<number>;
+  // Offsets in words, out of the geometry: −1 never occurs, every source records tid and time.
+  readonly #sampleTid: number;
+  readonly #sampleTime: number;
+  readonly #tidFromEnd: number;
+  readonly #timeFromEnd: number;
+  #serial = 0n;
+  #batchNumber = 0;
+  #tasks = 0;
+  #records = 0;
+  #lost = 0;
+  #kernelLost = 0;
+  #unrecorded = 0;
+  #evicted = 0;
+  #ringBytes = 0;
+
+  constructor(source: Source, options: RecorderOptions, deaths: DeathWatch) {
+    this.#source = source;
+    this.#options = options;
+    this.#deaths = deaths;
+    this.#machine = new LiveMachine(options.pins);
+    this.#ring = ringGeometry(source.events, options.ringBytes);
+    this.#pinning = new Pinning(this.#machine, {
+      cpus: options.cpus.length,
+      slotsPerCpu: options.slotsPerCpu,
+      pagesPerRing: this.#ring.fileBytes / PAGE_BYTES,
+    });
+    this.#cpuIndex = new Map(options.cpus.map((cpu, index) => [cpu, index]));
+    this.#journal = new Journal(source.events[0]!.attr, (_pid, tid) => this.#threads.has(tid));
+    this.#retention = new Retention(options.keepDeadBytes, (thread) => this.#ringIsGone(thread));
+    const deliver = source.events.find((event) => event.tracepoint?.name === 'signal_deliver');
+    this.#deliverIds = new Set(deliver?.ids.map((id) => Number(BigInt.asIntN(32, id))));
+    const { sample, fromEnd } = source.geometry;
+    this.#sampleTid = sample.tid >> 2;
+    this.#sampleTime = sample.time >> 2;
+    this.#tidFromEnd = fromEnd.tid >> 2;
+    this.#timeFromEnd = fromEnd.time >> 2;
+  }
+
+  /** Takes in what the source has. Returns the bytes taken. */
+  drain(): number {
+    const runs = this.#source.collect();
+    this.#batch.runs.push(...runs);
+    this.#batchNumber++;
+    let bytes = 0;
+    for (const [index, run] of runs.entries()) {
+      this.#walk(index);
+      bytes += (run.to - run.from) * 4;
+    }
+    for (const thread of this.#met) this.#writeChain(thread);
+    this.#met.length = 0;
+    this.#batch.clear();
+    this.#source.release();
+    for (const thread of this.#exited) this.#retire(thread);
+    this.#exited.length = 0;
+    return bytes;
+  }
+
+  /** Step 1 for one run. */
+  #walk(runIndex: number): void {
+    const { words, from, to } = this.#batch.runs[runIndex]!;
+    let lastTid = -1;
+    let last: Thread | undefined;
+    for (let at = from; at < to; ) {
+      const type = words[at]!;
+      const size = words[at + 1]! >>> 16;
+      assert(size >= HEADER_BYTES && at + (size >> 2) <= to, 'the source gives whole records');
+      const end = at + (size >> 2);
+      const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
+      if (type !== RecordType.SWITCH && type !== RecordType.SAMPLE) {
+        this.#sideBand(type, words, at, size);
+        // The protocol and the table may have changed; and the exec of a thread other than the main one renames it.
+        lastTid = -1;
+      } else if (type === RecordType.SAMPLE && this.#deliverIds.has(words[at + 2]!)) {
+        this.#signalDelivered(words, at);
+      }
+      if (tid !== lastTid) {
+        last = tid > 0 && type !== RecordType.LOST ? this.#threadOf(tid, words, at, end) : undefined;
+        lastTid = tid;
+      }
+      if (last) {
+        if (last.chain.isEmpty) this.#met.push(last);
+        this.#batch.append(last.chain, runIndex, at);
+      } else {
+        // A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost.
+        if (type !== RecordType.LOST) this.#journal.add(0, words, at, size);
+        lastTid = -1;
+      }
+      at = end;
+    }
+  }
+
+  #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread {
+    const known = this.#threads.get(tid);
+    if (known) return known;
+    const isSample = words[at] === RecordType.SAMPLE;
+    const pid = isSample ? words[at + this.#sampleTid - 1]! : words[end - this.#tidFromEnd - 1]!;
+    return this.#addThread(tid, pid, undefined, this.#timeOf(words, at), true);
+  }
+
+  /** Nanoseconds on the source's clock; exact up to 2^53 (104 days of uptime), then to 2 ns. */
+  #timeOf = (words: Int32Array, at: number): number => {
+    const word =
+      words[at] === RecordType.SAMPLE ? at + this.#sampleTime : at + (words[at + 1]! >>> 18) - this.#timeFromEnd;
+    return (words[word + 1]! >>> 0) * 2 ** 32 + (words[word]! >>> 0);
+  };
+
+  #sideBand(type: number, words: Int32Array, at: number, size: number): void {
+    const body = at + (HEADER_BYTES >> 2);
+    switch (type) {
+      case RecordType.FORK: {
+        const [pid, parentPid, tid, parentTid] = [words[body]!, words[body + 1]!, words[body + 2]!, words[body + 3]!];
+        this.#journal.add(pid, words, at, size);
+        this.#inherit(tid, pid, parentTid, this.#timeOf(words, at));
+        if (pid !== parentPid) this.#deaths.watch(pid);
+        return;
+      }
+      case RecordType.EXIT: {
+        const [pid, tid] = [words[body]!, words[body + 2]!];
+        this.#journal.add(pid, words, at, size);
+        const thread = this.#threads.get(tid);
+        if (!thread || thread.exitTimeNs !== undefined) return;
+        thread.exitTimeNs = BigInt(this.#timeOf(words, at));
+        this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
+        this.#exited.push(thread);
+        return;
+      }
+      case RecordType.COMM: {
+        const [pid, tid] = [words[body]!, words[body + 1]!];
+        this.#journal.add(pid, words, at, size);
+        const record = this.#decode(words, at, size);
+        if (record.name === 'COMM') this.#rename(tid, record.body.comm);
+        if (record.misc & Misc.commExec) this.#endOthers(pid, tid, BigInt(this.#timeOf(words, at)));
+        return;
+      }
+      case RecordType.MMAP:
+      case RecordType.MMAP2:
+        this.#journal.add(words[body]!, words, at, size);
+        return;
+      case RecordType.LOST:
+        this.#kernelLost += words[body + 2]! >>> 0;
+        this.#journal.add(0, words, at, size);
+        return;
+    }
+  }
+
+  #decode(words: Int32Array, at: number, size: number) {
+    return decodeRecord(new DataView(words.buffer, words.byteOffset + at * 4, size), 0, this.#source.events[0]!.attr);
+  }
+
+  #signalDelivered(words: Int32Array, at: number): void {
+    const event = this.#source.events.find(({ tracepoint }) => tracepoint?.name === 'signal_deliver')!;
+    const size = words[at + 1]! >>> 16;
+    const record = decodeRecord(new DataView(words.buffer, words.byteOffset + at * 4, size), 0, event.attr);
+    if (record.name !== 'SAMPLE' || !record.body.raw || record.body.raw.length < 12) return;
+    const { raw } = record.body;
+    // The common fields of every tracepoint take 8 bytes; `int sig` is the first of its own (include/trace/events/signal.h).
+    const signal = new DataView(raw.buffer, raw.byteOffset, raw.length).getInt32(8, true);
+    const { pid = 0, tid = 0, time = 0n } = record.id;
+    this.#deaths.signalDelivered(pid, signal, { tid, comm: this.#threads.get(tid)?.comm ?? '', timeNs: time });
+  }
+
+  #rename(tid: number, comm: string): void {
+    const thread = this.#threads.get(tid);
+    if (!thread) return;
+    thread.comm = comm;
+    thread.ring?.writer.setComm(comm);
+  }
+
+  /** An exec ends every other thread of the process; the one that takes the main thread's number sends no EXIT of its own. */
+  #endOthers(pid: number, tid: number, timeNs: bigint): void {
+    for (const other of this.#threads.values()) {
+      if (other.pid !== pid || other.tid === tid || other.exitTimeNs !== undefined) continue;
+      other.exitTimeNs = timeNs;
+      this.#exited.push(other);
+    }
+  }
+
+  /** A child of the command's: a new, parentless event with a ring of its own, or a thread that is counted but not kept. */
+  #inherit(tid: number, pid: number, parentTid: number, timeNs: number): void {
+    const known = this.#threads.get(tid);
+    if (known?.isImplicit && known.exitTimeNs === undefined) return;
+    const parent = this.#threads.get(parentTid);
+    if (known) {
+      // The number has come round: what is in this batch of the old thread is written before it makes way.
+      if (!known.chain.isEmpty) this.#writeChain(known);
+      known.exitTimeNs ??= 0n;
+      this.#retire(known);
+      const waiting = this.#exited.indexOf(known);
+      if (waiting >= 0) this.#exited.splice(waiting, 1);
+    }
+    this.#addThread(tid, pid, parent, timeNs, false);
+  }
+
+  #addThread(tid: number, pid: number, parent: Thread | undefined, timeNs: number, isImplicit: boolean): Thread {
+    this.#tasks++;
+    const comm = parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
+    const made = this.#makeRing(tid, pid, parent, comm, timeNs);
+    const thread = new Thread(tid, pid, comm, made?.event ?? -1, made?.ring, isImplicit);
+    if (!made) this.#unrecorded++;
+    this.#threads.set(tid, thread);
+    this.#ringsOfProcess.set(pid, (this.#ringsOfProcess.get(pid) ?? 0) + 1);
+    return thread;
+  }
+
+  #makeRing(
+    tid: number,
+    pid: number,
+    parent: Thread | undefined,
+    comm: string,
+    timeNs: number,
+  ): { event: number; ring: RingFile } | undefined {
+    const ringId = this.#serial++;
+    const identity = {
+      sessionId: this.#sessionId,
+      ringId,
+      pid,
+      tid,
+      recorderPid: process.pid,
+      startTimeNs: BigInt(timeNs),
+      comm,
+    };
+    const path = join(this.#options.directory, `${tid}.${ringId}.ring`);
+    const ring = this.#withRoom(() => RingFile.create(path, this.#ring, identity, this.#source.events));
+    if (!ring) return undefined;
+    const options = { task: tid, pages: firstExtentBytes(this.#ring) / PAGE_BYTES };
+    const event = this.#newEvent(parent, options);
+    if (event === undefined) {
+      ring.remove();
+      return undefined;
+    }
+    assert(ring.mapping !== undefined, 'a new ring is mapped');
+    this.#machine.attach(event, ring.mapping);
+    this.#ringBytes += ring.reservedBytes;
+    return { event, ring };
+  }
+
+  #newEvent(parent: Thread | undefined, options: { task: number; pages: number }): number | undefined {
+    if (parent && parent.event >= 0 && parent.exitTimeNs === undefined) {
+      const inherited = this.#pinning.inherit(parent.event, options);
+      return inherited === 'unrecorded' ? undefined : inherited;
+    }
+    try {
+      return this.#pinning.create(options);
+    } catch (error) {
+      if (error instanceof RingkeepError && error.code === 'pin-refused') return undefined;
+      throw error;
+    }
+  }
+
+  /** Runs `act`, and where there is no memory for it, again after each removal of a dead ring; undefined when none is left. */
+  #withRoom<T>(act: () => T): T | undefined {
+    for (;;) {
+      try {
+        return act();
+      } catch (error) {
+        if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
+        if (!this.#retention.evictOldest()) return undefined;
+      }
+    }
+  }
+
+  /** Step 2 for one thread. */
+  #writeChain(thread: Thread): void {
+    const chain = thread.chain;
+    const { ring, event } = thread;
+    const cpu = this.#cpuIndex.get(chain.cpu) ?? 0;
+    const references = this.#batch.take(chain, this.#timeOf);
+    if (!ring?.mapping) {
+      this.#forEach(references, () => this.#loseOne(thread));
+      return;
+    }
+    const isFront = this.#pinning.isFront(event, cpu);
+    if (!isFront) {
+      this.#machine.cpu = cpu;
+      runToEnd(this.#pinning.schedIn(event, cpu));
+      runToEnd(this.#pinning.taskWorkRun(thread.tid));
+    }
+    if (this.#pinning.beginWrite(event)) {
+      this.#forEach(references, (words, at) => this.#writeRecord(thread, ring, words, at));
+      this.#pinning.endWrite(event);
+    } else this.#forEach(references, () => this.#loseOne(thread));
+    if (!isFront) runToEnd(this.#pinning.schedOut(event));
+  }
+
+  #forEach(references: number | number[], act: (words: Int32Array, at: number) => void): void {
+    if (typeof references !== 'number') {
+      for (const index of references) act(this.#batch.words(index), this.#batch.at(index));
+      return;
+    }
+    for (let index = references; index >= 0; index = this.#batch.next(index)) {
+      act(this.#batch.words(index), this.#batch.at(index));
+    }
+  }
+
+  #writeRecord(thread: Thread, ring: RingFile, words: Int32Array, at: number): void {
+    const bytes = words[at + 1]! >>> 16;
+    if (!ring.writer.fits(bytes) || !this.#hasRoom(thread, ring, bytes)) {
+      this.#loseOne(thread);
+      return;
+    }
+    if (thread.pendingLost > 0) this.#writeLost(thread, ring, words, at);
+    ring.writer.write(words, at, bytes);
+    this.#records++;
+  }
+
+  /** Whether the pages that the next record goes to are there and pinned, making the ring whole when it must be. */
+  #hasRoom(thread: Thread, ring: RingFile, bytes: number): boolean {
+    const needed = bytes + (thread.pendingLost > 0 ? this.#lostRecordBytes() : 0);
+    if (ring.isWhole || ring.writer.staysInFirstPage(needed)) return true;
+    if (this.#batchNumber < thread.retryGrowAt) return false;
+    const before = ring.reservedBytes;
+    const reserved = this.#withRoom(() => {
+      ring.reserveWhole();
+      return true;
+    });
+    this.#ringBytes += ring.reservedBytes - before;
+    if (reserved && runToEnd(this.#pinning.grow(thread.event, this.#ring.fileBytes / PAGE_BYTES)) === 0) return true;
+    thread.retryGrowAt = this.#batchNumber + GROW_RETRY_BATCHES;
+    return false;
+  }
+
+  #lostRecordBytes(): number {
+    return HEADER_BYTES + 16 + trailerBytes(this.#source.events[0]!.attr);
+  }
+
+  /** What the kernel does after a loss: a LOST record of how many, before the next one that gets through. */
+  #writeLost(thread: Thread, ring: RingFile, words: Int32Array, at: number): void {
+    const leader = this.#source.events[0]!;
+    const id = { pid: thread.pid, tid: thread.tid, time: BigInt(this.#timeOf(words, at)), id: leader.ids[0]! };
+    const record = encodeRecord('LOST', { id: leader.ids[0]!, lost: BigInt(thread.pendingLost) }, id, leader.attr);
+    if (!ring.writer.fits(record.length)) return;
+    thread.pendingLost = 0;
+    ring.writer.write(new Int32Array(record.buffer), 0, record.length);
+  }
+
+  #loseOne(thread: Thread): void {
+    thread.countLost(1);
+    this.#lost++;
+  }
+
+  /** The thread is gone: its ring is unpinned for good and kept among the dead. */
+  #retire(thread: Thread): void {
+    if (this.#threads.get(thread.tid) === thread) this.#threads.delete(thread.tid);
+    if (thread.event >= 0) {
+      runToEnd(this.#pinning.schedOut(thread.event, EventState.exit));
+      runToEnd(this.#pinning.retire(thread.event));
+      this.#machine.detach(thread.event);
+      this.#pinning.free(thread.event);
+    }
+    thread.ring?.writer.setExit(thread.exitTimeNs ?? 0n);
+    thread.ring?.unmap();
+    this.#retention.add(thread);
+  }
+
+  #ringIsGone(thread: Thread): void {
+    this.#evicted++;
+    this.#ringBytes -= thread.ring?.reservedBytes ?? 0;
+    const left = (this.#ringsOfProcess.get(thread.pid) ?? 1) - 1;
+    if (left > 0) {
+      this.#ringsOfProcess.set(thread.pid, left);
+      return;
+    }
+    this.#ringsOfProcess.delete(thread.pid);
+    this.#journal.forget(thread.pid);
+    this.#deaths.forget(thread.pid);
+  }
+
+  /** Copies every ring, draining the source meanwhile so that it does not overflow. */
+  cut(): Cut {
+    this.drain();
+    const cutNs = process.hrtime.bigint();
+    const threads: ThreadCut[] = [];
+    let drainedAt = performance.now();
+    for (const thread of [...this.#retention.threads(), ...this.#threads.values()]) {
+      threads.push(cutOf(thread));
+      if (performance.now() - drainedAt < DRAIN_DURING_CUT_MS) continue;
+      this.drain();
+      drainedAt = performance.now();
+    }
+    return { cutNs, threads, journal: [...this.#journal.records()], kernelLost: this.#kernelLost };
+  }
+
+  /** Names the thread that died of `signal` in process `pid`. */
+  death(pid: number, signal: number): Death {
+    return this.#deaths.death(pid, signal, this.#threads.get(pid)?.comm ?? '');
+  }
+
+  /** Names and fills the part of a snapshot's own section that the recorder knows. */
+  section(reason: RingkeepSection['reason'], death: Death | null, degraded: readonly string[]) {
+    return {
+      version: 1 as const,
+      source: this.#source.kind,
+      reason,
+      death,
+      degraded: [...degraded],
+      kernelLost: this.#kernelLost,
+    };
+  }
+
+  stats(): RecorderStats {
+    const { pins, unpins, startFailures, pinnedPages } = this.#pinning.stats();
+    const bytes = (pages: number) => (this.#options.pins ? pages * PAGE_BYTES : 0);
+    const pinnedBytes = { now: bytes(pinnedPages.now), peak: bytes(pinnedPages.peak), bound: bytes(pinnedPages.bound) };
+    assert(pinnedBytes.peak <= pinnedBytes.bound, 'pinned bytes stay under the bound');
+    return {
+      tasks: this.#tasks,
+      records: this.#records,
+      lost: this.#lost + this.#kernelLost,
+      kernelLost: this.#kernelLost,
+      unrecordedTasks: this.#unrecorded,
+      pins: this.#options.pins ? pins : 0,
+      unpins: this.#options.pins ? unpins : 0,
+      pinFailures: startFailures,
+      pinnedBytes,
+      ringBytes: this.#ringBytes,
+      evictedRings: this.#evicted,
+      unknownEnds: this.#deaths.unknownEnds,
+    };
+  }
+
+  /** Ends recording: every ring is unpinned and unmapped; the files stay for who removes the directory. */
+  close(): void {
+    for (const thread of [...this.#threads.values()]) this.#retire(thread);
+  }
+}
+
+function cutOf(thread: Thread): ThreadCut {
+  const common = {
+    pid: thread.pid,
+    tid: thread.tid,
+    comm: thread.comm,
+    alive: thread.exitTimeNs === undefined,
+    lost: thread.lost,
+    pendingLost: thread.pendingLost,
+  };
+  if (!thread.ring) return { ...common, records: new Uint8Array(0), overwritten: 0, leftOutBytes: 0 };
+  const contents = readRing(thread.ring.image());
+  // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
+  const leftOutBytes = contents.end === 'damaged' ? contents.leftOutBytes : 0;
+  return { ...common, records: contents.records, overwritten: contents.overwrittenCount, leftOutBytes };
+}

@@ -1,0 +1,97 @@
+/**
+ * A recording, seen from the main thread: starts the recorder's thread, asks it for cuts, ends it.
+ * Invariant: after `finish` resolves or `failed` was reported, no thread, file, mapping or lock of the recording is left.
+ */
+import { closeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import type { Death } from '../abi/ringkeep-section.ts';
+import { RingkeepError } from '../base/error.ts';
+import { openWakeFd, wake } from '../linux/poller.ts';
+import type { FromWorker, PlainError, RecordingOptions, TakenCut, ToWorker, WorkerData } from './messages.ts';
+
+export type { RecordingOptions, SourceChoice, TakenCut } from './messages.ts';
+
+type Message<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
+
+export interface RecordingEvents {
+  /** A process of the command, not the command itself, died of a signal. */
+  readonly onDeath: (death: Death, taken: TakenCut | null) => void;
+  /** A cut that was asked for. */
+  readonly onCut: (taken: TakenCut) => void;
+  /** The recorder broke down; the command goes on unrecorded. */
+  readonly onFailure: (error: Error) => void;
+}
+
+export class Recording {
+  readonly #worker: Worker;
+  readonly #wakeFd: number;
+  readonly #finished: Promise<Message<'finished'>>;
+  readonly source: Message<'ready'>;
+
+  private constructor(worker: Worker, wakeFd: number, source: Message<'ready'>, events: RecordingEvents) {
+    this.#worker = worker;
+    this.#wakeFd = wakeFd;
+    this.source = source;
+    this.#finished = new Promise((resolve, reject) => {
+      const fail = (error: Error) => {
+        events.onFailure(error);
+        reject(error);
+      };
+      worker.on('message', (message: FromWorker) => {
+        if (message.type === 'death') events.onDeath(message.death, message.taken);
+        else if (message.type === 'cut') events.onCut(message.taken);
+        else if (message.type === 'failed') fail(revived(message.error));
+        else if (message.type === 'finished') resolve(message);
+      });
+      worker.on('error', fail);
+    });
+    // Whoever finishes sees the failure; nobody need have finished yet when it comes.
+    this.#finished.catch(() => {});
+  }
+
+  /** Starts recording; what it throws is what the recorder's thread threw (RingkeepError of any code). */
+  static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
+    const wakeFd = openWakeFd();
+    const data: WorkerData = { options, wakeFd };
+    const worker = new Worker(new URL('./recorder-worker.js', import.meta.url), { workerData: data });
+    const first = await new Promise<FromWorker>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+    if (first.type !== 'ready') {
+      await worker.terminate();
+      closeSync(wakeFd);
+      throw first.type === 'failed' ? revived(first.error) : new Error(`${first.type} before ready`);
+    }
+    worker.removeAllListeners('error');
+    return new Recording(worker, wakeFd, first, events);
+  }
+
+  /** Asks for a cut; it comes through `onCut`. */
+  requestCut(): void {
+    this.#send({ type: 'cut', reason: 'signal' });
+  }
+
+  /** Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. */
+  async finish(signal: number | null, cut: boolean): Promise<Message<'finished'>> {
+    this.#send({ type: 'finish', signal, cut });
+    try {
+      return await this.#finished;
+    } finally {
+      await this.#worker.terminate();
+      closeSync(this.#wakeFd);
+    }
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+    wake(this.#wakeFd);
+  }
+}
+
+function revived(error: PlainError): Error {
+  const { code, message, stack, details } = error;
+  const cause = new Error(message);
+  cause.stack = stack;
+  return code ? new RingkeepError(code, message, details, { cause }) : cause;
+}

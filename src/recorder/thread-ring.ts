@@ -1,0 +1,131 @@
+/**
+ * One thread and its ring: the file, its mapping while the thread lives, the event that stands for it in the protocol.
+ *
+ * Invariant: `mapping` is there exactly while the event is not retired; a thread for which no ring could be made has
+ * neither and counts every record as lost.
+ */
+import { readFileSync, unlinkSync } from 'node:fs';
+import { PAGE_BYTES } from '../abi/user-page.ts';
+import { RingkeepError } from '../base/error.ts';
+import type { Mapping } from '../linux/mapping.ts';
+import { createRingFile, reserveRingFile } from '../linux/shmem.ts';
+import { initialiseRing, type RingEvent, type RingGeometry, type RingIdentity } from '../ring/ring-layout.ts';
+import { copyRing } from '../ring/ring-reader.ts';
+import { RingWriter } from '../ring/ring-writer.ts';
+import { Chain } from './batch.ts';
+
+/** The memory of a thread's ring. */
+export class RingFile {
+  readonly path: string;
+  readonly geometry: RingGeometry;
+  readonly writer: RingWriter;
+  #mapping: Mapping | undefined;
+  #reservedBytes: number;
+
+  private constructor(path: string, geometry: RingGeometry, mapping: Mapping) {
+    this.path = path;
+    this.geometry = geometry;
+    this.#mapping = mapping;
+    this.#reservedBytes = firstExtentBytes(geometry);
+    this.writer = new RingWriter(mapping.words, geometry);
+  }
+
+  /** Throws `ring-memory`. */
+  static create(path: string, geometry: RingGeometry, identity: RingIdentity, events: readonly RingEvent[]): RingFile {
+    const mapping = createRingFile(path, geometry.fileBytes, firstExtentBytes(geometry));
+    const { words } = mapping;
+    initialiseRing(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), geometry, identity, events);
+    return new RingFile(path, geometry, mapping);
+  }
+
+  get mapping(): Mapping | undefined {
+    return this.#mapping;
+  }
+
+  /** Bytes of memory the file takes. */
+  get reservedBytes(): number {
+    return this.#reservedBytes;
+  }
+
+  get isWhole(): boolean {
+    return this.#reservedBytes === this.geometry.fileBytes;
+  }
+
+  /** Takes the memory of the whole ring. Throws `ring-memory`. */
+  reserveWhole(): void {
+    reserveRingFile(this.path, this.geometry.fileBytes);
+    this.#reservedBytes = this.geometry.fileBytes;
+  }
+
+  /** Ends writing; the file stays. */
+  unmap(): void {
+    this.#mapping?.unmap();
+    this.#mapping = undefined;
+  }
+
+  /** Removes the file; its memory is free once it is unmapped. */
+  remove(): void {
+    this.unmap();
+    try {
+      unlinkSync(this.path);
+    } catch (cause) {
+      // Somebody else removed it: that is what was wanted.
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') {
+        throw new RingkeepError(
+          'ring-directory',
+          `a ring file cannot be removed: ${this.path}`,
+          { path: this.path },
+          { cause },
+        );
+      }
+    }
+  }
+
+  /** A still image of the ring, whole file. Pages that were never reserved are left alone: reading would allocate them. */
+  image(): Uint8Array {
+    if (!this.#mapping) return readFileSync(this.path);
+    if (this.isWhole) return copyRing(this.#mapping.words);
+    const image = new Uint8Array(this.geometry.fileBytes);
+    image.set(copyRing(this.#mapping.words.subarray(0, this.#reservedBytes >> 2)));
+    return image;
+  }
+}
+
+/** What a quiet ring needs: everything before the data, and the first data page. */
+export function firstExtentBytes(geometry: RingGeometry): number {
+  return geometry.dataOffset + PAGE_BYTES;
+}
+
+export class Thread {
+  readonly tid: number;
+  pid: number;
+  comm: string;
+  /** Event index in the protocol; −1 when there is no ring. */
+  readonly event: number;
+  readonly ring: RingFile | undefined;
+  readonly chain = new Chain();
+  /** Records lost since the last LOST record in the ring. */
+  pendingLost = 0;
+  /** Lost in all. */
+  lost = 0;
+  /** Made on the first record of an unknown task, not by a FORK: the FORK may still be on its way on another CPU. */
+  readonly isImplicit: boolean;
+  exitTimeNs: bigint | undefined;
+  /** The batch at which making the ring larger is tried again. */
+  retryGrowAt = 0;
+
+  constructor(tid: number, pid: number, comm: string, event: number, ring: RingFile | undefined, isImplicit: boolean) {
+    this.tid = tid;
+    this.pid = pid;
+    this.comm = comm;
+    this.event = event;
+    this.ring = ring;
+    this.isImplicit = isImplicit;
+  }
+
+  countLost(records: number): void {
+    this.lost += records;
+    this.pendingLost += records;
+    this.ring?.writer.countLost(records);
+  }
+}

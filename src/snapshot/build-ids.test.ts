@@ -1,0 +1,66 @@
+import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeRecord, Misc, type RecordBody } from '../abi/record.ts';
+import { BuildIdCollector } from './build-ids.ts';
+import { CPU_CLOCK } from './testing/synthetic.ts';
+
+let folder: string;
+let program: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ringkeep-build-ids-'));
+  program = join(folder, 'program');
+  copyFileSync(process.execPath, program);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const PROT_EXEC = 4;
+const NOW = { clockid: 1, wallNs: BigInt(Date.now()) * 1_000_000n + 10n ** 9n, clockNs: 100_000_000_000n };
+
+function idsOf(body: Partial<RecordBody<'MMAP2'>>, misc = 0, time = NOW.clockNs): string[] {
+  const collector = new BuildIdCollector(CPU_CLOCK.attr);
+  const bytes = encodeRecord('MMAP2', { prot: PROT_EXEC, ...body }, { time }, CPU_CLOCK.attr, Misc.user | misc);
+  collector.add(new DataView(bytes.buffer), 0);
+  return collector.read(NOW).map(({ fileName, id }) => `${fileName} ${id.length}`);
+}
+
+function withInode(inode: bigint): Uint8Array {
+  const object = new Uint8Array(24);
+  new DataView(object.buffer).setBigUint64(8, inode, true);
+  return object;
+}
+
+describe('the build ids of mapped files', () => {
+  it('are those of files that code runs from', () => {
+    expect(idsOf({ filename: program })).toEqual([`${program} 20`]);
+    expect(idsOf({ filename: program, prot: 1 })).toEqual([]);
+  });
+
+  it('are left out for what is no file, no ELF file or gone', () => {
+    writeFileSync(join(folder, 'text'), 'not a program');
+    for (const filename of ['//anon', '[heap]', '[stack]', '/memfd:jit (deleted)', '/dev/zero', folder])
+      expect(idsOf({ filename })).toEqual([]);
+    expect(idsOf({ filename: join(folder, 'text') })).toEqual([]);
+    expect(idsOf({ filename: join(folder, 'gone') })).toEqual([]);
+  });
+
+  it('are left out for a file that was replaced since it was mapped', () => {
+    const { ino } = statSync(program, { bigint: true });
+    const longAgo = 1n;
+    expect(idsOf({ filename: program, object: withInode(ino) }, 0, longAgo)).toEqual([`${program} 20`]);
+    expect(idsOf({ filename: program, object: withInode(ino + 1n) }, 0, longAgo)).toEqual([]);
+  });
+
+  it('are taken in spite of another inode when the file is older than the mapping, as on overlayfs', () => {
+    const { ino } = statSync(program, { bigint: true });
+    expect(idsOf({ filename: program, object: withInode(ino + 1n) })).toEqual([`${program} 20`]);
+  });
+
+  it('are taken from the mapping where the kernel put them there', () => {
+    const object = new Uint8Array(24);
+    object[0] = 16;
+    object.fill(7, 4, 20);
+    expect(idsOf({ filename: '/not/here', object }, Misc.mmapBuildId)).toEqual(['/not/here 16']);
+  });
+});

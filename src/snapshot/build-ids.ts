@@ -1,0 +1,134 @@
+/**
+ * The build ids of the files that a snapshot's mappings name, so that its addresses can be resolved on another machine.
+ *
+ * A file is read once, from the path as this process sees it. What cannot be read, is no ELF file or has been replaced
+ * since it was mapped is left out: a wrong build id would be worse than none.
+ */
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
+import type { EventAttr } from '../abi/event-attr.ts';
+import { BUILD_ID_MAX_BYTES, KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
+import { decodeRecord, Misc } from '../abi/record.ts';
+import type { BuildId, ClockReading } from './feature-sections.ts';
+import type { KernelModule } from './kernel-maps.ts';
+
+const PROT_EXEC = 4;
+/** Reading stops here: a snapshot after a crash must not wait for thousands of files on a slow disk. */
+const TIME_LIMIT_MS = 2_000;
+
+/** The latest mapping of one file. */
+interface MappedFile {
+  readonly timeNs: bigint;
+  /** 0 where the mapping does not say. */
+  readonly inode: bigint;
+  /** The id, where the kernel put it into the mapping itself. */
+  readonly id?: Uint8Array;
+}
+
+/** Collects MMAP2 records, then reads the build ids of what they map. */
+export class BuildIdCollector {
+  private readonly files = new Map<string, MappedFile>();
+  private readonly leader: EventAttr;
+
+  constructor(leader: EventAttr) {
+    this.leader = leader;
+  }
+
+  /** Notes the file of the MMAP2 record at `offset` (bytes) if code can run from the mapping. */
+  add(view: DataView, offset: number): void {
+    const record = decodeRecord(view, offset, this.leader);
+    if (record.name !== 'MMAP2' || !(record.body.prot & PROT_EXEC)) return;
+    const { filename, object } = record.body;
+    if (filename !== VDSO_NAME && (!filename.startsWith('/') || filename.startsWith('//'))) return;
+    const words = new DataView(object.buffer, object.byteOffset, object.byteLength);
+    const hasId = (record.misc & Misc.mmapBuildId) !== 0;
+    this.files.set(filename, {
+      timeNs: record.id.time ?? 0n,
+      inode: hasId ? 0n : words.getBigUint64(8, true),
+      ...(hasId ? { id: object.slice(4, 4 + Math.min(object[0]!, BUILD_ID_MAX_BYTES)) } : {}),
+    });
+  }
+
+  /** Reads the ids. `clock` tells when, by the wall clock, a file was mapped. */
+  read(clock: ClockReading): BuildId[] {
+    const deadline = performance.now() + TIME_LIMIT_MS;
+    const found: BuildId[] = [];
+    for (const [fileName, file] of this.files) {
+      if (performance.now() > deadline) break;
+      const id = file.id ?? (fileName === VDSO_NAME ? readVdsoBuildId() : readFileBuildId(fileName, file, clock));
+      if (id && id.length > 0) found.push({ fileName, id, isKernel: false });
+    }
+    return found;
+  }
+}
+
+/** The ids of the running kernel and its modules, as far as sysfs shows them. */
+export function readKernelBuildIds(modules: readonly KernelModule[]): BuildId[] {
+  const noteFiles = [
+    { fileName: KERNEL_DSO_NAME, notes: '/sys/kernel/notes' },
+    ...modules.map(({ name, fileName }) => ({ fileName, notes: `/sys/module/${name}/notes/.note.gnu.build-id` })),
+  ];
+  return noteFiles.flatMap(({ fileName, notes }) => {
+    const id = attempt(() => buildIdInNotes(readFileSync(notes)));
+    return id ? [{ fileName, id, isKernel: true }] : [];
+  });
+}
+
+function readFileBuildId(path: string, mapped: MappedFile, clock: ClockReading): Uint8Array | undefined {
+  // NONBLOCK: the name may by now belong to a FIFO.
+  return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, (descriptor) => {
+    const status = fstatSync(descriptor, { bigint: true });
+    if (!status.isFile() || wasReplaced(mapped, status, clock)) return undefined;
+    return findBuildId(readerOf(descriptor, 0));
+  });
+}
+
+/**
+ * Whether the name led to another file when it was mapped. Another inode alone does not prove it (overlayfs maps the
+ * inode of a lower layer), nor does a later change of the file's status; both together do.
+ */
+function wasReplaced(
+  { inode, timeNs }: MappedFile,
+  status: { readonly ino: bigint; readonly ctimeNs: bigint },
+  clock: ClockReading,
+): boolean {
+  if (inode === 0n || timeNs === 0n || inode === status.ino) return false;
+  return status.ctimeNs > clock.wallNs - (clock.clockNs - timeNs);
+}
+
+/** Every 64-bit process has the same vdso, so this one's own will do. */
+function readVdsoBuildId(): Uint8Array | undefined {
+  const start = attempt(() => /^([0-9a-f]+)-\S+ .*\[vdso\]$/m.exec(readFileSync('/proc/self/maps', 'latin1'))?.[1]);
+  if (start === undefined) return undefined;
+  return withFile('/proc/self/mem', constants.O_RDONLY, (descriptor) =>
+    findBuildId(readerOf(descriptor, Number.parseInt(start, 16))),
+  );
+}
+
+function readerOf(descriptor: number, base: number): ReadAt {
+  return (offset, length) => {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, length, base + offset));
+  };
+}
+
+function withFile<T>(path: string, flags: number, use: (descriptor: number) => T): T | undefined {
+  return attempt(() => {
+    const descriptor = openSync(path, flags);
+    try {
+      return use(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+}
+
+/** What the file system refuses is left out of the snapshot; anything else is a bug and goes on up. */
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Error && 'syscall' in error) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Where the kernel's own code lies: without these MMAP records perf cannot tell a kernel address from nonsense.
+ * Source: perf_event__synthesize_kernel_mmap and machine__get_running_kernel_start, tools/perf/util, Linux 6.1.
+ *
+ * Under kptr_restrict the kernel prints zeros for addresses; an address of zero is never passed on.
+ */
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { EventAttr } from '../abi/event-attr.ts';
+import { HOST_KERNEL_PID, KERNEL_DSO_NAME } from '../abi/perf-data.ts';
+import { encodeRecord, Misc } from '../abi/record.ts';
+
+/** The kernel's text, from `start` to before `end`; `referenceSymbol` is what perf relocates by. */
+export interface KernelText {
+  readonly referenceSymbol: '_text' | '_stext';
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+export interface KernelModule {
+  readonly name: string;
+  readonly start: bigint;
+  readonly bytes: bigint;
+  /** The file it was loaded from, or `[name]` when that is unknown. */
+  readonly fileName: string;
+}
+
+/** MMAP records, at no particular time, for the kernel's text and modules. */
+export function kernelMapRecords(
+  text: KernelText | undefined,
+  modules: readonly KernelModule[],
+  leader: EventAttr,
+): Uint8Array[] {
+  const mmap = (filename: string, addr: bigint, len: bigint, pgoff: bigint) =>
+    encodeRecord('MMAP', { pid: HOST_KERNEL_PID >>> 0, tid: 0, addr, len, pgoff, filename }, {}, leader, Misc.kernel);
+  const records = modules.map(({ fileName, start, bytes }) => mmap(fileName, start, bytes, 0n));
+  if (text)
+    // pgoff carries the reference symbol's address: how perf learns of a relocated (KASLR) kernel.
+    records.unshift(mmap(`${KERNEL_DSO_NAME}${text.referenceSymbol}`, text.start, text.end - text.start, text.start));
+  return records;
+}
+
+let knownText: KernelText | undefined;
+
+/** The running kernel's text, or undefined where it hides its addresses. Its place cannot change before a reboot. */
+export function readKernelText(): KernelText | undefined {
+  knownText ??= kernelTextOf(textPieces('/proc/kallsyms'));
+  return knownText;
+}
+
+/** The kernel's text as pieces of a kallsyms listing tell it; takes no more pieces than needed. */
+export function kernelTextOf(pieces: Iterable<string>): KernelText | undefined {
+  const addresses = new Map<string, bigint>();
+  const wanted = /^([0-9a-f]+) \w (_text|_stext|_etext|_edata)$/gm;
+  let rest = '';
+  for (const piece of pieces) {
+    const lines = rest + piece;
+    const cut = lines.lastIndexOf('\n') + 1;
+    rest = lines.slice(cut);
+    for (const [, address, name] of lines.slice(0, cut).matchAll(wanted)) addresses.set(name!, BigInt(`0x${address}`));
+    if (addresses.has('_edata') && (addresses.has('_text') || addresses.has('_stext'))) break;
+  }
+  const referenceSymbol = addresses.get('_text') ? '_text' : '_stext';
+  const start = addresses.get(referenceSymbol) ?? 0n;
+  const end = addresses.get('_edata') ?? addresses.get('_etext') ?? 0n;
+  return start !== 0n && end > start ? { referenceSymbol, start, end } : undefined;
+}
+
+/** The loaded modules, without those whose address is hidden. */
+export function readKernelModules(osrelease: string): KernelModule[] {
+  const modules = readText('/proc/modules');
+  if (modules === undefined) return [];
+  const folder = `/lib/modules/${osrelease}`;
+  return kernelModulesOf(modules, folder, readText(`${folder}/modules.dep`) ?? '');
+}
+
+/**
+ * Modules of a /proc/modules listing. `dependencies` is modules.dep of `folder`, which names each module's file; a file
+ * spells '-' where the module's name has '_'.
+ */
+export function kernelModulesOf(listing: string, folder: string, dependencies: string): KernelModule[] {
+  const fileOf = new Map<string, string>();
+  for (const [, path, base] of dependencies.matchAll(/^((?:[^:\n]*\/)?([^/:\n]+?)\.ko[^:\n/]*):/gm))
+    fileOf.set(base!.replaceAll('-', '_'), path!.startsWith('/') ? path! : `${folder}/${path}`);
+  const modules: KernelModule[] = [];
+  for (const [, name, bytes, address] of listing.matchAll(/^(\S+) (\d+) \d+ \S+ \S+ 0x([0-9a-f]+)/gm)) {
+    const start = BigInt(`0x${address}`);
+    if (start !== 0n)
+      modules.push({ name: name!, start, bytes: BigInt(bytes!), fileName: fileOf.get(name!) ?? `[${name}]` });
+  }
+  return modules;
+}
+
+/** A file in pieces: kallsyms is a few megabytes, too much to hold for four lines. Nothing when it cannot be read. */
+function* textPieces(path: string): Generator<string> {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch {
+    return;
+  }
+  const buffer = Buffer.alloc(1 << 18);
+  try {
+    for (;;) {
+      const length = readSync(descriptor, buffer);
+      if (length === 0) return;
+      yield buffer.toString('latin1', 0, length);
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // No modules, or hidden: kernel addresses there stay unresolved.
+    return undefined;
+  }
+}

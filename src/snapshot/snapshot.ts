@@ -1,0 +1,403 @@
+/**
+ * A snapshot: the rings of all threads as one perf.data file that decodes alone.
+ *
+ *  1. Open the temporary file: an output that cannot be written is found out before anything is read.
+ *  2. Walk the journal and the rings; every whole record up to the cut goes into the time index. Nothing is copied.
+ *  3. Make up what a reader would miss: names, processes, the kernel's mappings, LOST where records are missing.
+ *  4. Write the records in time order, once each; note on the way which files are mapped and when samples were taken.
+ *  5. Write the features, flush, rename.
+ *
+ * Invariant: every record of a ring up to the cut is in the file, or its bytes are counted in the ring's summary.
+ */
+import { type EventAttr, EventType, hasFlag } from '../abi/event-attr.ts';
+import { Feature } from '../abi/perf-data.ts';
+import { encodeRecord, RecordType } from '../abi/record.ts';
+import {
+  encodeRingkeepSection,
+  RINGKEEP_FEATURE,
+  type RingkeepSection,
+  type RingSummary,
+} from '../abi/ringkeep-section.ts';
+import { assert } from '../base/error.ts';
+import { BuildIdCollector, readKernelBuildIds } from './build-ids.ts';
+import {
+  type BuildId,
+  type ClockReading,
+  encodeBuildIds,
+  encodeClockData,
+  encodeCpuCounts,
+  encodeEventDesc,
+  encodeSampleTime,
+  encodeText,
+  encodeTextList,
+  encodeU64,
+} from './feature-sections.ts';
+import type { SnapshotHost } from './host.ts';
+import { type KernelModule, kernelMapRecords, readKernelModules, readKernelText } from './kernel-maps.ts';
+import { PerfDataFile } from './perf-data-file.ts';
+import { asWords, RecordWalk, recordWordsAt } from './record-walk.ts';
+import { isSideBand, JournalCensus, makeUpIdentities } from './side-band.ts';
+import { TimeIndex } from './time-merge.ts';
+import { readTracingData } from './tracepoint-formats.ts';
+
+export type { ClockReading } from './feature-sections.ts';
+export { readHost, type SnapshotHost } from './host.ts';
+
+/** An event whose records the rings hold. */
+export interface SnapshotEvent {
+  readonly name: string;
+  readonly attr: EventAttr;
+  /** As PERF_EVENT_IOC_ID gave them, one a CPU. */
+  readonly ids: readonly bigint[];
+  /** Of a tracepoint event: where tracefs describes its raw samples. */
+  readonly tracepoint?: { readonly system: string; readonly name: string };
+}
+
+/** One thread's ring. */
+export interface SnapshotTask {
+  readonly pid: number;
+  readonly tid: number;
+  readonly comm: string;
+  readonly alive: boolean;
+  /** Whole records, each chunk a concatenation of some, in any order (a backward ring gives the newest first). */
+  readonly records: readonly Uint8Array[];
+  /** Records lost of this thread in all, those that LOST records in the ring tell of included. */
+  readonly lost: number;
+  /** The part of `lost` that no LOST record tells of yet. */
+  readonly pendingLost: number;
+  /** Older records that newer ones overwrote. */
+  readonly overwritten: number;
+  /** Bytes that the ring's reader already had to leave out. */
+  readonly leftOutBytes: number;
+}
+
+export interface SnapshotInput {
+  /** `events[0]` leads: all share its trailer and the place of the identifier. */
+  readonly events: readonly SnapshotEvent[];
+  readonly tasks: Iterable<SnapshotTask>;
+  /**
+   * COMM, FORK, EXIT, MMAP2 and the kernel's LOST records of all processes, however long ago, concatenated, with their
+   * original times and the leader's trailer. What rings hold of the same is not written twice.
+   */
+  readonly journal: readonly Uint8Array[];
+  /** Nanoseconds on the events' clock; later records are not of this snapshot. */
+  readonly cutNs: bigint;
+  readonly host: SnapshotHost;
+  readonly commandLine: readonly string[];
+  readonly clock: ClockReading;
+  readonly section: Omit<RingkeepSection, 'version' | 'cutNs' | 'rings'>;
+}
+
+export interface SnapshotReport {
+  readonly path: string;
+  /** Size of the file. */
+  readonly bytes: number;
+  /** Records of the file, made-up ones included, perf's own FINISHED_ROUND marks not. */
+  readonly records: number;
+  readonly tasks: number;
+  /** Records lost, by thread (the rings' `lost`, summed); what the kernel lost is `kernelLost` of the section. */
+  readonly lost: number;
+  /** Side-band records that both a ring and the journal held, written once. */
+  readonly duplicates: number;
+  readonly leftOutBytes: number;
+  /** Build ids found. */
+  readonly buildIds: number;
+  readonly rings: readonly RingSummary[];
+}
+
+/** perf sorts what lies between two FINISHED_ROUND marks in memory; without marks, that is the whole file. */
+const ROUND_RECORDS = 1 << 16;
+
+/**
+ * Writes the snapshot to `path` (mode 0600), replacing a regular file of that name. Throws `output-unwritable`; a failure
+ * leaves `path` as it was and no temporary file behind.
+ */
+export function writeSnapshot(path: string, input: SnapshotInput): SnapshotReport {
+  assert(input.events.length > 0, 'a snapshot has a leading event');
+  const file = new PerfDataFile(path, input.events);
+  try {
+    const modules = recordsKernel(input.events) ? readKernelModules(input.host.osrelease) : undefined;
+    const merge = new Merge(input, modules);
+    const written = merge.write(file);
+    const buildIds = [...(modules ? readKernelBuildIds(modules) : []), ...written.mappedFiles.read(input.clock)];
+    file.writeFeatures(featuresOf(input, merge.rings, buildIds, written));
+    const bytes = file.commit();
+    return {
+      path: file.path,
+      bytes,
+      records: written.records,
+      tasks: merge.rings.length,
+      lost: merge.rings.reduce((sum, ring) => sum + ring.lost, 0),
+      duplicates: written.duplicates,
+      leftOutBytes: merge.rings.reduce((sum, ring) => sum + ring.leftOutBytes, 0) + merge.journalLeftOutBytes,
+      buildIds: buildIds.length,
+      rings: merge.rings,
+    };
+  } finally {
+    file.dispose();
+  }
+}
+
+function recordsKernel(events: readonly SnapshotEvent[]): boolean {
+  return events.some(({ attr }) => !hasFlag(attr, 'excludeKernel'));
+}
+
+/** What the writing pass learnt. */
+interface Written {
+  readonly records: number;
+  readonly duplicates: number;
+  /** Nanoseconds; undefined without samples. */
+  readonly sampleSpan: { readonly firstNs: bigint; readonly lastNs: bigint } | undefined;
+  readonly mappedFiles: BuildIdCollector;
+}
+
+/** The records of a snapshot, indexed by time. */
+class Merge {
+  readonly rings: RingSummary[] = [];
+  journalLeftOutBytes = 0;
+  private readonly leader: EventAttr;
+  private readonly walk: RecordWalk;
+  private readonly cutHigh: number;
+  private readonly cutLow: number;
+  private readonly chunks: Uint32Array[] = [];
+  private readonly index = new TimeIndex();
+  /** Chunks from `journalFrom` on, below `ringsFrom`, are the journal's; from `ringsFrom` on, the rings'. */
+  private journalFrom = 0;
+  private ringsFrom = 0;
+
+  /** `modules` undefined: no event sees the kernel, so its mappings are of no use. */
+  constructor(input: SnapshotInput, modules: readonly KernelModule[] | undefined) {
+    this.leader = input.events[0]!.attr;
+    this.walk = new RecordWalk(input.events);
+    this.cutHigh = Number(input.cutNs >> 32n);
+    this.cutLow = Number(input.cutNs & 0xffffffffn);
+
+    // Records of equal time keep the order they are added in: the made-up ones of time 0, then the journal, which says
+    // who the threads are, then what the threads did.
+    const tasks = [...input.tasks];
+    const census = new JournalCensus(this.leader);
+    const journal = this.sortJournal(input.journal, census);
+    const { before, behind } = makeUpIdentities(tasks, census, this.leader);
+    if (modules) this.addRecords(kernelMapRecords(readKernelText(), modules, this.leader));
+    this.addRecords(before);
+    this.addJournal(journal);
+    this.addRecords(behind);
+    this.ringsFrom = this.chunks.length;
+    for (const task of tasks) this.addRing(task);
+    this.addRecords(lostRecords(tasks, input));
+  }
+
+  /** Writes every record once, in time order. */
+  write(file: PerfDataFile): Written {
+    const { index } = this;
+    const order = index.order();
+    const mappedFiles = new BuildIdCollector(this.leader);
+    const finishedRound = asWords(encodeRecord('FINISHED_ROUND', {}, {}, this.leader));
+    let records = 0;
+    let duplicates = 0;
+    let firstSample = -1;
+    let lastSample = -1;
+    let instant = 0;
+    let journalOfInstant: ReadonlySet<string> | undefined;
+    for (let i = 0; i < order.length; i++) {
+      const record = order[i]!;
+      if (!index.isSameTime(record, order[instant]!)) {
+        instant = i;
+        journalOfInstant = undefined;
+      }
+      const source = index.sourceOf(record);
+      const words = this.chunks[source]!;
+      const at = index.offsetOf(record);
+      const type = words[at]!;
+      if (source >= this.ringsFrom && isSideBand(type)) {
+        journalOfInstant ??= this.journalRecords(order.subarray(instant, i));
+        if (journalOfInstant.has(recordText(words, at))) {
+          duplicates++;
+          continue;
+        }
+      }
+      if (type === RecordType.SAMPLE) {
+        if (firstSample < 0) firstSample = record;
+        lastSample = record;
+      } else if (type === RecordType.MMAP2)
+        mappedFiles.add(new DataView(words.buffer, words.byteOffset, words.byteLength), at * 4);
+      file.appendRecordAt(words, at);
+      if (++records % ROUND_RECORDS === 0) file.appendRecordAt(finishedRound, 0);
+    }
+    const sampleSpan =
+      firstSample < 0 ? undefined : { firstNs: this.timeNsOf(firstSample), lastNs: this.timeNsOf(lastSample) };
+    return { records, duplicates, sampleSpan, mappedFiles };
+  }
+
+  /** The journal's records among those of one instant, as comparable text. */
+  private journalRecords(instant: Uint32Array): ReadonlySet<string> {
+    const texts = new Set<string>();
+    for (const record of instant) {
+      const source = this.index.sourceOf(record);
+      if (source >= this.journalFrom && source < this.ringsFrom)
+        texts.add(recordText(this.chunks[source]!, this.index.offsetOf(record)));
+    }
+    return texts;
+  }
+
+  /** The journal's records in time order, as the census must see them: it was written CPU by CPU. */
+  private sortJournal(journal: readonly Uint8Array[], census: JournalCensus): SortedRecords {
+    const chunks = journal.map(asWords);
+    const index = new TimeIndex();
+    for (const [source, words] of chunks.entries()) {
+      const leftOutWords = this.walk.walk(words, (at, timeHigh, timeLow) => {
+        if (!this.isAfterCut(timeHigh, timeLow)) index.add(timeHigh, timeLow, source, at);
+      });
+      this.journalLeftOutBytes += leftOutWords * 4 + leftOutTail(journal[source]!);
+    }
+    const order = index.order();
+    for (const record of order) {
+      const words = chunks[index.sourceOf(record)]!;
+      const at = index.offsetOf(record);
+      census.add(words, at, words[at]!, index.timeHighOf(record), index.timeLowOf(record));
+    }
+    return { chunks, index, order };
+  }
+
+  private addJournal({ chunks, index, order }: SortedRecords): void {
+    this.journalFrom = this.chunks.length;
+    this.chunks.push(...chunks);
+    for (const record of order)
+      this.index.add(
+        index.timeHighOf(record),
+        index.timeLowOf(record),
+        this.journalFrom + index.sourceOf(record),
+        index.offsetOf(record),
+      );
+  }
+
+  private addRing(task: SnapshotTask): void {
+    const start = this.index.count;
+    let leftOutBytes = task.leftOutBytes;
+    for (const chunk of task.records) {
+      const words = asWords(chunk);
+      const source = this.chunks.push(words) - 1;
+      const leftOutWords = this.walk.walk(words, (at, timeHigh, timeLow) => {
+        if (!this.isAfterCut(timeHigh, timeLow)) this.index.add(timeHigh, timeLow, source, at);
+      });
+      leftOutBytes += leftOutWords * 4 + leftOutTail(chunk);
+    }
+    this.index.reverseFromWhenDescending(start);
+    const { pid, tid, comm, alive, lost, overwritten } = task;
+    const records = this.index.count - start;
+    this.rings.push({ pid, tid, comm, records, lost, overwritten, ...this.spanFrom(start), alive, leftOutBytes });
+  }
+
+  /** The span of time of the records from index `start` on. */
+  private spanFrom(start: number): Pick<RingSummary, 'firstNs' | 'lastNs'> {
+    const { index } = this;
+    let first = -1;
+    let last = -1;
+    for (let record = start; record < index.count; record++) {
+      const hasTime = index.timeHighOf(record) !== 0 || index.timeLowOf(record) !== 0;
+      if (!hasTime) continue;
+      if (first < 0 || index.isEarlier(record, first)) first = record;
+      if (last < 0 || index.isEarlier(last, record)) last = record;
+    }
+    return first < 0
+      ? { firstNs: null, lastNs: null }
+      : { firstNs: String(this.timeNsOf(first)), lastNs: String(this.timeNsOf(last)) };
+  }
+
+  /** Adds records of our own making. */
+  private addRecords(records: readonly Uint8Array[]): void {
+    for (const record of records) {
+      const source = this.chunks.push(asWords(record)) - 1;
+      const leftOutWords = this.walk.walk(this.chunks[source]!, (at, timeHigh, timeLow) =>
+        this.index.add(timeHigh, timeLow, source, at),
+      );
+      assert(leftOutWords === 0, 'a record of our own making is whole');
+    }
+  }
+
+  private isAfterCut(timeHigh: number, timeLow: number): boolean {
+    return timeHigh > this.cutHigh || (timeHigh === this.cutHigh && timeLow > this.cutLow);
+  }
+
+  private timeNsOf(record: number): bigint {
+    return (BigInt(this.index.timeHighOf(record)) << 32n) | BigInt(this.index.timeLowOf(record));
+  }
+}
+
+interface SortedRecords {
+  readonly chunks: readonly Uint32Array[];
+  readonly index: TimeIndex;
+  readonly order: Uint32Array;
+}
+
+/** Bytes behind a chunk's last whole word. */
+function leftOutTail(chunk: Uint8Array): number {
+  return chunk.length % 4;
+}
+
+/** The record's bytes as a string that equals another's exactly when the bytes do. */
+function recordText(words: Uint32Array, at: number): string {
+  return Buffer.from(words.buffer, words.byteOffset + at * 4, recordWordsAt(words, at) * 4).toString('latin1');
+}
+
+/** A LOST record at the cut for every thread with losses that no record tells of yet. */
+function lostRecords(tasks: readonly SnapshotTask[], { events, cutNs }: SnapshotInput): Uint8Array[] {
+  const { attr, ids } = events[0]!;
+  const id = ids[0] ?? 0n;
+  return tasks
+    .filter(({ pendingLost }) => pendingLost > 0)
+    .map(({ pid, tid, pendingLost }) =>
+      encodeRecord('LOST', { id, lost: BigInt(pendingLost) }, { pid, tid, time: cutNs, id }, attr),
+    );
+}
+
+function featuresOf(
+  input: SnapshotInput,
+  rings: readonly RingSummary[],
+  buildIds: readonly BuildId[],
+  { sampleSpan }: Written,
+): Map<number, Uint8Array> {
+  const { host, events } = input;
+  const features = new Map<number, Uint8Array>([
+    [Feature.hostname, encodeText(host.hostname)],
+    [Feature.osrelease, encodeText(host.osrelease)],
+    [Feature.version, encodeText(host.version)],
+    [Feature.arch, encodeText(host.arch)],
+    [Feature.nrcpus, encodeCpuCounts(host.cpusAvailable, host.cpusOnline)],
+    [Feature.cmdline, encodeTextList(input.commandLine)],
+    [Feature.eventDesc, encodeEventDesc(events)],
+    [Feature.clockData, encodeClockData(input.clock)],
+  ]);
+  if (buildIds.length > 0) features.set(Feature.buildId, encodeBuildIds(buildIds));
+  if (host.cpuDescription !== undefined) features.set(Feature.cpudesc, encodeText(host.cpuDescription));
+  if (host.cpuId !== undefined) features.set(Feature.cpuid, encodeText(host.cpuId));
+  if (host.totalMemoryKiB !== undefined) features.set(Feature.totalMem, encodeU64(BigInt(host.totalMemoryKiB)));
+  if (sampleSpan) features.set(Feature.sampleTime, encodeSampleTime(sampleSpan.firstNs, sampleSpan.lastNs));
+  // The resolution of every clock that perf may be told to use is 1 ns on kernels with high-resolution timers.
+  if (hasFlag(events[0]!.attr, 'useClockid')) features.set(Feature.clockid, encodeU64(1n));
+  const degraded = [...input.section.degraded];
+  const tracepoints = tracepointsOf(events);
+  if (tracepoints.length > 0) {
+    const { section, undecodable } = readTracingData(tracepoints);
+    features.set(Feature.tracingData, section);
+    for (const name of undecodable) degraded.push(`${name} cannot be decoded: tracefs does not show its format`);
+  }
+  const section = encodeRingkeepSection({
+    ...input.section,
+    version: 1,
+    cutNs: String(input.cutNs),
+    degraded,
+    rings: [...rings],
+  });
+  return features.set(RINGKEEP_FEATURE, section);
+}
+
+/** The events that perf wants a format for; one whose tracepoint is not told is named after its event. */
+function tracepointsOf(events: readonly SnapshotEvent[]) {
+  return events
+    .filter(({ attr }) => attr.type === EventType.tracepoint)
+    .map(({ name, attr, tracepoint }) => {
+      const [system = 'unknown', event = name] = name.split(':');
+      return { ...(tracepoint ?? { system, name: event }), id: attr.config };
+    });
+}

@@ -1,0 +1,138 @@
+/**
+ * What `-e` names → an attr. Names are perf's: software and hardware events, `system:tracepoint`, `:u` and `:k` behind
+ * the former to leave out kernel or user space.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type AttrFlag,
+  attrFlags,
+  ClockId,
+  type EventAttr,
+  EventType,
+  eventAttr,
+  HARDWARE_EVENTS,
+  SampleType,
+  SOFTWARE_EVENTS,
+} from '../abi/event-attr.ts';
+import { RingkeepError } from '../base/error.ts';
+
+/** A parsed event, not yet opened. */
+export interface EventSpec {
+  readonly name: string;
+  readonly type: number;
+  readonly config: bigint;
+  readonly excludeUser: boolean;
+  readonly excludeKernel: boolean;
+  /** Record every occurrence; otherwise at the sampling frequency. */
+  readonly everyOccurrence: boolean;
+  readonly tracepoint?: { readonly system: string; readonly name: string };
+}
+
+/** Events so rare, or of so much interest each, that every one is recorded. */
+const EVERY_OCCURRENCE = new Set([
+  'context-switches',
+  'cpu-migrations',
+  'major-faults',
+  'alignment-faults',
+  'emulation-faults',
+  'bpf-output',
+]);
+
+const TRACEFS = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'];
+
+/** Parses one `-e` argument. Throws `unknown-event`. */
+export function parseEventSpec(text: string): EventSpec {
+  const [, base = '', modifier = ''] = /^(.*?)(?::([uk]{1,2}))?$/.exec(text) ?? [];
+  const software = SOFTWARE_EVENTS[base];
+  const hardware = HARDWARE_EVENTS[base];
+  if (software !== undefined || hardware !== undefined) {
+    return {
+      name: text,
+      type: software !== undefined ? EventType.software : EventType.hardware,
+      config: BigInt(software ?? hardware!),
+      excludeUser: modifier !== '' && !modifier.includes('u'),
+      excludeKernel: modifier !== '' && !modifier.includes('k'),
+      everyOccurrence: EVERY_OCCURRENCE.has(base),
+    };
+  }
+  const tracepoint = /^([\w-]+):([\w-]+)$/.exec(text);
+  if (!tracepoint) throw new RingkeepError('unknown-event', `there is no event "${text}"`, { event: text });
+  const [, system = '', name = ''] = tracepoint;
+  return {
+    name: text,
+    type: EventType.tracepoint,
+    config: BigInt(tracepointId(system, name)),
+    excludeUser: false,
+    excludeKernel: false,
+    everyOccurrence: true,
+    tracepoint: { system, name },
+  };
+}
+
+function tracepointId(system: string, name: string): number {
+  let refusal = 'ENOENT';
+  for (const root of TRACEFS) {
+    try {
+      return Number(readFileSync(join(root, 'events', system, name, 'id'), 'latin1'));
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
+      if (code !== 'ENOENT') refusal = code;
+    }
+  }
+  const why = refusal === 'ENOENT' ? 'tracefs does not have it, or is not mounted' : `tracefs answers ${refusal}`;
+  throw new RingkeepError('unknown-event', `the tracepoint ${system}:${name} cannot be found: ${why}`, {
+    event: `${system}:${name}`,
+    errno: refusal,
+  });
+}
+
+/** What every event of one recording shares. */
+export interface AttrOptions {
+  /** Samples a second; 0 samples nothing. */
+  readonly freq: number;
+  readonly excludeKernel: boolean;
+  readonly watermarkBytes: number;
+  /** Report switches, forks, exits, names and mappings along with the event's own records. */
+  readonly sideBand: boolean;
+}
+
+/** Deepest callchain asked for; the kernel's own default limit (/proc/sys/kernel/perf_event_max_stack). */
+const MAX_STACK = 127;
+
+/** The attr for a command's event: inherited by all it starts, running from its exec on. */
+export function commandEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
+  const isClock = spec.type === EventType.software && spec.config <= 1n;
+  const sampled = options.freq > 0 || spec.everyOccurrence;
+  const flags: AttrFlag[] = [
+    'disabled',
+    'inherit',
+    'enableOnExec',
+    'sampleIdAll',
+    'useClockid',
+    'watermark',
+    'excludeHv',
+  ];
+  if (options.excludeKernel || spec.excludeKernel) flags.push('excludeKernel');
+  if (spec.excludeUser) flags.push('excludeUser');
+  if (!spec.everyOccurrence && sampled) flags.push('freq');
+  if (options.sideBand) flags.push('mmap', 'mmap2', 'comm', 'commExec', 'task', 'contextSwitch');
+  return eventAttr({
+    type: isClock && !sampled ? EventType.software : spec.type,
+    config: isClock && !sampled ? BigInt(SOFTWARE_EVENTS.dummy!) : spec.config,
+    samplePeriodOrFreq: spec.everyOccurrence ? 1n : BigInt(options.freq),
+    sampleType:
+      SampleType.identifier |
+      SampleType.ip |
+      SampleType.tid |
+      SampleType.time |
+      SampleType.cpu |
+      SampleType.period |
+      SampleType.callchain |
+      (spec.tracepoint ? SampleType.raw : 0n),
+    flags: attrFlags(...flags),
+    wakeupEventsOrWatermark: options.watermarkBytes,
+    clockid: ClockId.monotonic,
+    sampleMaxStack: sampled ? MAX_STACK : 0,
+  });
+}
