@@ -403,6 +403,7 @@ export function decodeRecord(view: DataView, offset: number, attr: EventAttr): P
   }
   const trailer = type < USER_TYPE_START ? trailerBytes(attr) : 0;
   const end = offset + size - trailer;
+  if (end < offset + HEADER_BYTES) return unknown();
   const body = decodeBody(RECORD_TABLE[name].fields, view, offset + HEADER_BYTES, end);
   if (!body) return unknown();
   return { ...base, name, body, id: trailer > 0 ? decodeTrailer(view, end, attr) : {} } as NonSampleRecord;

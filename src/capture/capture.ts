@@ -135,6 +135,12 @@ export class Capture {
     return this.#header(this.#columns.offset[index]!).misc;
   }
 
+  /** Whether the record says which CPU wrote it. */
+  hasCpu(index: number): boolean {
+    const { sample, fromEnd } = this.eventAt(index).geometry;
+    return (this.typeAt(index) === RecordType.SAMPLE ? sample.cpu : fromEnd.cpu) >= 0;
+  }
+
   /** The CPU that wrote the record; null when it does not say. */
   cpuAt(index: number): number | null {
     const offset = this.#columns.offset[index]!;

@@ -88,7 +88,7 @@ export function buildTaskTable(capture: RecordSequence): TaskTable {
     const type = capture.typeAt(index);
     const record = TASK_RECORDS.has(type) ? capture.record(index) : undefined;
     const timeNs = capture.timeAt(index);
-    if (record?.name === 'FORK') builder.fork(record.body, timeNs);
+    if (record?.name === 'FORK') builder.fork(record.body, timeNs, (record.misc & Misc.forkExec) !== 0);
     builder.own(index, capture.pidAt(index), capture.tidAt(index), timeNs);
     if (record !== undefined) builder.learn(record, timeNs);
   }
@@ -136,20 +136,22 @@ class TaskTableBuilder {
     this.#threadOfRecord[index] = thread.index;
   }
 
-  fork(body: ForkBody, timeNs: bigint): void {
+  /** `isMadeUp`: by a recorder, to say whose thread it is (PERF_RECORD_MISC_FORK_EXEC); nothing was forked then. */
+  fork(body: ForkBody, timeNs: bigint, isMadeUp: boolean): void {
     if (body.tid === NO_TASK || body.pid === NO_TASK) return;
     const known = this.#threadByTid.get(body.tid);
-    const isSame = known !== undefined && known.process.pid === body.pid && this.#isSameBirth(known, timeNs);
+    const isSame = known !== undefined && known.process.pid === body.pid && (isMadeUp || this.#isSameBirth(known, timeNs));
     if (known !== undefined && !isSame) this.#threadByTid.delete(body.tid);
     if (!isSame && body.pid === body.tid) this.#processByPid.delete(body.pid);
     const parent = body.ptid === body.tid ? undefined : this.#threadByTid.get(body.ptid);
     const isNewProcess = !this.#processByPid.has(body.pid);
-    if (isNewProcess && body.ppid !== body.pid) this.#addProcess(body.pid, body.ppid, timeNs);
+    if (isNewProcess && body.ppid !== body.pid) this.#addProcess(body.pid, body.ppid, timeNs, isMadeUp);
     const thread = this.#thread(body.pid, body.tid);
     thread.parentTid ??= body.ptid;
     thread.process.parentPid ??= body.ppid === body.pid ? null : body.ppid;
-    if (timeNs > 0n) thread.startNs ??= timeNs;
-    if (timeNs > 0n && body.pid === body.tid) thread.process.startNs ??= timeNs;
+    const isBirth = timeNs > 0n && !isMadeUp;
+    if (isBirth) thread.startNs ??= timeNs;
+    if (isBirth && body.pid === body.tid) thread.process.startNs ??= timeNs;
     const inherited = parent && commAt(parent, timeNs);
     if (thread.comms.length === 0 && inherited) thread.comms.push({ timeNs, comm: inherited, exec: false });
   }
@@ -211,12 +213,12 @@ class TaskTableBuilder {
   }
 
   #process(pid: number): ProcessEntry {
-    return this.#processByPid.get(pid) ?? this.#addProcess(pid, null, 0n);
+    return this.#processByPid.get(pid) ?? this.#addProcess(pid, null, 0n, false);
   }
 
-  /** A process of its own, or a fork: its memory is its parent's until it execs. */
-  #addProcess(pid: number, parentPid: number | null, forkNs: bigint): ProcessEntry {
-    const parent = parentPid === null ? undefined : this.#processByPid.get(parentPid);
+  /** A process of its own, or a fork: its memory is its parent's until it execs, unless the fork was made up. */
+  #addProcess(pid: number, parentPid: number | null, forkNs: bigint, isMadeUp: boolean): ProcessEntry {
+    const parent = parentPid === null || isMadeUp ? undefined : this.#processByPid.get(parentPid);
     const space = new AddressSpace(parent?.spaces.at(-1)!.space, forkNs);
     const process: ProcessEntry = {
       index: this.#processes.length,

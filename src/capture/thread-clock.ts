@@ -51,6 +51,11 @@ export class ThreadClock {
     this.lastActiveNs = timeNs;
   }
 
+  /** A record speaks of the thread: where nothing else is known of it yet, it wrote that record itself. */
+  named(timeNs: bigint): void {
+    if (this.phase === 'unknown') this.seen(timeNs);
+  }
+
   switchedIn(timeNs: bigint): void {
     if (this.phase === 'running') {
       // Its switch-out was lost, somewhere after it was last seen.

@@ -94,7 +94,7 @@ function reportOf(
   const tookSignal = isVictim && thread.tid === death.tid;
   const hasExitedBefore = thread.exitNs !== null && !isVictim;
   const activity = activityOf(tally, context);
-  const activeNs = tally.procfsActiveNs ?? tally.activeNs;
+  const activeNs = tally.lastProcfs ? tally.procfsActiveNs : tally.activeNs;
   const times = timesOf(tally, thread.exitNs ?? endNs, context);
   return {
     pid: thread.process.pid,

@@ -13,6 +13,14 @@ export function isProcfsEvent(name: string): boolean {
   return name === PROCFS_EVENT_NAME;
 }
 
+/** Records that a task writes of itself, as long as no recorder made them up. */
+const SELF_REPORTS: ReadonlySet<number> = new Set([
+  RecordType.COMM,
+  RecordType.FORK,
+  RecordType.MMAP,
+  RecordType.MMAP2,
+]);
+
 /** A procfs sample with its time. */
 export interface TimedProcfsSample extends ProcfsSample {
   timeNs: bigint;
@@ -60,7 +68,8 @@ export class ThreadTally {
 
   /** Takes in the thread's next record in time order. */
   add(capture: Capture, index: number, type: number, timeNs: bigint): void {
-    if (timeNs > 0n) {
+    // LOST stands where it was noticed, which says nothing of the thread.
+    if (timeNs > 0n && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
       this.firstNs ??= timeNs;
       this.lastNs = timeNs;
     }
@@ -72,8 +81,9 @@ export class ThreadTally {
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
       this.#addSwitch(capture.miscAt(index), timeNs, isCounted);
     else if (type === RecordType.EXIT && timeNs > 0n) this.clock.seen(timeNs);
+    else if (timeNs > 0n && SELF_REPORTS.has(type)) this.clock.named(timeNs);
     else return;
-    if (!this.#isFrozen) this.#cpuIndex = index;
+    if (!this.#isFrozen && capture.hasCpu(index)) this.#cpuIndex = index;
   }
 
   /** Closes the thread's books at its exit or at the end of the capture. */

@@ -236,7 +236,12 @@ function procfsLine({ procfs }: ThreadReport, width: number): string[] {
 function stackLines(stack: SampledStack, report: PostMortem, limit: number, width: number, paint: Paint): string[] {
   const times = stack.samples > 1 ? `, ${counted(stack.samples, 'sample')}` : '';
   const what = report.death === null ? 'the end' : 'the death';
-  const when = stack.beforeNs === null ? '' : `${formatDurationNs(Math.abs(stack.beforeNs))} before ${what}, `;
+  const when =
+    stack.beforeNs === null
+      ? ''
+      : stack.beforeNs === 0
+        ? `at ${what}, `
+        : `${formatDurationNs(stack.beforeNs)} before ${what}, `;
   const shown = stack.frames.slice(0, limit);
   const hidden = stack.frames.length - shown.length;
   return [

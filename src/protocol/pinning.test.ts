@@ -398,6 +398,37 @@ describe('writers', () => {
   });
 });
 
+describe('the gate', () => {
+  /** An AUX event that has run before and is in the middle of getting its pages again, two of which reclaim moved. */
+  const whilePopulating = () => {
+    const { pinning, machine, state, run } = setUp({}, 1);
+    machine.auxByDefault = true;
+    const [event, other] = [pinning.create({ task: 1 }), pinning.create({ task: 2 })];
+    for (const [task, each] of [
+      [1, event],
+      [2, other],
+    ] as const) {
+      run(task, each);
+      runToEnd(pinning.schedOut(each));
+    }
+    machine.reclaim(event, 2);
+    runToEnd(pinning.schedIn(event, 0));
+    const rest = runPast(pinning.taskWorkRun(1), 'pages.get');
+    return { pinning, machine, state, event, rest };
+  };
+
+  it('a restart while pages are being got finds the gate shut; were it open: I1', () => {
+    const { pinning, machine, event, rest } = whilePopulating();
+    runToEnd(pinning.restart(event));
+    expect(machine.running.has(event)).toBe(false);
+    rest();
+    expect(machine.running.has(event)).toBe(true);
+    const wrong = whilePopulating();
+    wrong.state.set(wrong.event, EventWord.gate, Gate.open);
+    expect(() => runToEnd(wrong.pinning.restart(wrong.event))).toThrow(expect.objectContaining({ invariant: 'I1' }));
+  });
+});
+
 describe('injection', () => {
   it('maps the ring into the current mm, and after exec into the new one only', () => {
     const { pinning, machine, run } = setUp();

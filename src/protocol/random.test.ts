@@ -83,7 +83,7 @@ describe('a wrong protocol is caught', () => {
     },
   };
 
-  it('gate before populate: I2, and I1 where hardware starts on it', () => {
+  it('gate before populate: I2', () => {
     expect(hunt(gateBeforePopulate, 2_000)).toBe('I2');
   });
 

@@ -3,7 +3,8 @@
  *
  * What is known of the thread that took a signal, best first: the tracepoint signal:signal_deliver names it; else the
  * first thread of the process to exit is it, since the one that takes a fatal signal leaves at once and kills the rest;
- * SIGKILL goes to all of them, so the main thread stands for the process.
+ * SIGKILL goes to all of them, and a source that saw them all gone at once cannot tell: then the main thread stands for
+ * the process.
  */
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -110,15 +111,17 @@ export class DeathWatch {
   death(pid: number, signal: number, comm: string): Death {
     const exits = (this.#exits.get(pid) ?? []).toSorted((a, b) => (a.timeNs < b.timeNs ? -1 : 1));
     const lastNs = exits.at(-1)?.timeNs ?? 0n;
-    const delivered = this.#delivered.get(`${pid} ${signal}`);
+    const isKill = signal === constants.signals.SIGKILL;
+    const delivered = isKill ? undefined : this.#delivered.get(`${pid} ${signal}`);
     const atDeath = exits.filter((exit) => lastNs - exit.timeNs <= DEATH_WINDOW_NS);
     const main = exits.find((exit) => exit.tid === pid);
-    const isKill = signal === constants.signals.SIGKILL;
-    const [thread, evidence] = isKill
-      ? [main, 'main-thread' as const]
-      : delivered
-        ? [delivered, 'signal-deliver' as const]
-        : [atDeath[0], 'first-exit' as const];
+    const isAnyones = isKill || (atDeath.length > 1 && atDeath[0]?.timeNs === atDeath[1]?.timeNs);
+    const [thread, evidence] =
+      isAnyones && !delivered
+        ? [main, 'main-thread' as const]
+        : delivered
+          ? [delivered, 'signal-deliver' as const]
+          : [atDeath[0], 'first-exit' as const];
     return {
       pid,
       tid: thread?.tid ?? pid,

@@ -130,6 +130,7 @@ class Session {
   }
 
   #finish({ signal, cut }: { signal: number | null; cut: boolean }): void {
+    this.#source.expedite();
     while (this.#recorder.drain() > 0);
     // Children that ended together with the command may be known by now.
     for (const end of this.#deaths.collect(this.#poller.wait(0))) {

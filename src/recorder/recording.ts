@@ -53,7 +53,11 @@ export class Recording {
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
     const wakeFd = openWakeFd();
     const data: WorkerData = { options, wakeFd };
-    const worker = new Worker(new URL('./recorder-worker.js', import.meta.url), { workerData: data });
+    const worker = new Worker(new URL('./recorder-worker.js', import.meta.url), {
+      workerData: data,
+      // Descriptors are made by system calls and closed by their owners; Node's own account of them would only warn.
+      trackUnmanagedFds: false,
+    });
     const first = await new Promise<FromWorker>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);

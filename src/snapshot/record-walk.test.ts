@@ -32,6 +32,7 @@ describe('the walk over a chunk', () => {
   it('reads a chunk that is not aligned', () => {
     const all = concat([Uint8Array.of(0), ...records]).subarray(1);
     expect(visit(asWords(all)).times.length).toBe(4);
+    expect(visit(asWords(Buffer.from(all.buffer, 1))).times.length).toBe(4);
   });
 
   it('stops at a record that runs over the end and says how much it leaves out', () => {

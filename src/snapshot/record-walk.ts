@@ -29,7 +29,7 @@ export function asWords(chunk: Uint8Array): Uint32Array {
   const length = chunk.length >>> 2;
   return chunk.byteOffset % 4 === 0
     ? new Uint32Array(chunk.buffer, chunk.byteOffset, length)
-    : new Uint32Array(chunk.slice(0, length * 4).buffer);
+    : new Uint32Array(new Uint8Array(chunk.subarray(0, length * 4)).buffer);
 }
 
 /** Where one event's samples keep what the walk needs, in words from the start of the record; −1 for absent. */

@@ -89,6 +89,7 @@ export interface SnapshotInput {
 }
 
 export interface SnapshotReport {
+  /** As it was given; behind a symbolic link, the file it leads to was written. */
   readonly path: string;
   /** Size of the file. */
   readonly bytes: number;
@@ -123,7 +124,7 @@ export function writeSnapshot(path: string, input: SnapshotInput): SnapshotRepor
     file.writeFeatures(featuresOf(input, merge.rings, buildIds, written));
     const bytes = file.commit();
     return {
-      path: file.path,
+      path,
       bytes,
       records: written.records,
       tasks: merge.rings.length,

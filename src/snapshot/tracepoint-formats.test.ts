@@ -9,7 +9,7 @@ import { decodeRingkeepSection, RINGKEEP_FEATURE } from '../abi/ringkeep-section
 import { decodeTracingData } from '../abi/tracing-data.ts';
 import { type SnapshotEvent, writeSnapshot } from './snapshot.ts';
 import { isInstalled, PerfDataImage, run } from './testing/perf-tool.ts';
-import { input, task } from './testing/synthetic.ts';
+import { CPU_CLOCK, input, START_NS, ThreadRecords, task } from './testing/synthetic.ts';
 import { readTracingData } from './tracepoint-formats.ts';
 
 let folder: string;
@@ -79,6 +79,29 @@ describe.skipIf(!hasPerf || !hasTracefs)('a tracepoint (skipped where perf or tr
     };
     expect(fields(path)).toEqual(fields(capture()));
     expect(fields(path)[0]).toMatch(/prev_comm=.* next_pid=\d+ next_prio=\d+/);
+  });
+
+  it('stands beside an event of another sample layout in one snapshot', (context) => {
+    if (refused) context.skip(refused);
+    const event = tracepointEvent(image.attr.config);
+    const { id, body } = samples[0]!;
+    const switched = encodeSample({ ...id, pid: 5, tid: 5, time: START_NS + 2n, id: 40n }, body, event.attr);
+    const thread = new ThreadRecords(5, 5);
+    const path = join(folder, 'both.data');
+    const records = [thread.sample(START_NS + 1n, 0x1000n, 0x2000n), switched, thread.sample(START_NS + 3n, 0x1000n)];
+    writeSnapshot(path, input({ events: [CPU_CLOCK, event], tasks: [task(5, 5, 'any', records)] }));
+    const { status, stdout, stderr } = run('perf', 'script', '-i', path, '--ns', '-F', 'tid,time,event');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(
+      stdout
+        .split('\n')
+        .map((line) => line.trim().replaceAll(/\s+/g, ' '))
+        .filter(Boolean),
+    ).toEqual([
+      '5 1430.000000001: cpu-clock:',
+      '5 1430.000000002: sched:sched_switch:',
+      '5 1430.000000003: cpu-clock:',
+    ]);
   });
 
   it('has the formats that perf itself writes', (context) => {

@@ -109,6 +109,9 @@ export class PerfSource implements Source {
     return { cpu: ring.cpu, words: scratch, from: 0, to: count };
   }
 
+  /** The kernel puts nothing off. */
+  expedite(): void {}
+
   release(): void {
     for (const [index, bytes] of this.#collected.entries()) {
       if (bytes > 0) this.#rings[index]!.release(bytes);

@@ -75,12 +75,14 @@ export class ProcfsSource implements Source {
   /** Records of the scan under way, by CPU. */
   #pending = new Map<number, Uint8Array[]>();
   #nextScanNs = 0;
-  #slowestPeriodNs: number;
+  /** What a scan takes, smoothed over about eight of them: one that was preempted must not slow the next ones down. */
+  #scanNs = 0;
+  #scans = 0;
+  #firstScanNs = 0;
   #hasChildrenFile: boolean;
 
   private constructor(options: ProcfsSourceOptions) {
     this.#periodNs = 1e9 / options.freq;
-    this.#slowestPeriodNs = this.#periodNs;
     this.#attr = eventAttr({
       type: EventType.software,
       config: BigInt(SOFTWARE_EVENTS.dummy!),
@@ -116,10 +118,14 @@ export class ProcfsSource implements Source {
   }
 
   get degraded(): readonly string[] {
-    const shortest = Math.ceil(this.#slowestPeriodNs / 1e6);
-    const slowed = this.#slowestPeriodNs > this.#periodNs * 1.5;
+    const periodNs = this.#scans > 1 ? (this.#now() - this.#firstScanNs) / (this.#scans - 1) : this.#periodNs;
+    const rate = Math.max(1, Math.round(1e9 / periodNs));
+    const slowed =
+      periodNs > this.#periodNs * 1.5
+        ? `, not ${Math.round(1e9 / this.#periodNs)}, to stay cheap with so many tasks`
+        : '';
     return [
-      `/proc is sampled ${Math.round(1e9 / this.#slowestPeriodNs)} times a second${slowed ? ' at the slowest, to stay cheap with so many tasks' : ''}: single switches are not seen, and tasks that live less than ${shortest}ms may be missed`,
+      `/proc is sampled ${rate} times a second${slowed}: single switches are not seen, and tasks that live less than ${Math.ceil(periodNs / 1e6)}ms may be missed`,
       'there are no call stacks: a sleeping thread shows its system call and wait channel, a running one only its CPU time',
     ];
   }
@@ -128,10 +134,9 @@ export class ProcfsSource implements Source {
     const now = this.#now();
     if (now >= this.#nextScanNs) {
       this.#scan();
-      const tookNs = this.#now() - now;
-      const periodNs = Math.max(this.#periodNs, tookNs / DUTY);
-      this.#slowestPeriodNs = Math.max(this.#slowestPeriodNs, periodNs);
-      this.#nextScanNs = now + periodNs;
+      if (this.#scans++ === 0) this.#firstScanNs = now;
+      this.#scanNs += (this.#now() - now - this.#scanNs) / 8;
+      this.#nextScanNs = now + Math.max(this.#periodNs, this.#scanNs / DUTY);
     }
     return [...this.#pending].map(([cpu, records]) => {
       const bytes = Buffer.concat(records);
@@ -139,6 +144,10 @@ export class ProcfsSource implements Source {
       new Uint8Array(words.buffer).set(bytes);
       return { cpu, words, from: 0, to: words.length };
     });
+  }
+
+  expedite(): void {
+    this.#nextScanNs = 0;
   }
 
   release(): void {

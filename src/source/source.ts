@@ -40,6 +40,8 @@ export interface Source {
   readonly bufferBytes: number;
   /** The records that have come since the last `release`, CPU by CPU. */
   collect(): readonly RecordRun[];
+  /** The recorded command has ended: what the next `collect` would have put off is due now. */
+  expedite(): void;
   /** Gives the collected bytes back. */
   release(): void;
   close(): void;

@@ -52,6 +52,15 @@ export class PerfDataImage {
     return records;
   }
 
+  /** The bytes of every record, in file order. */
+  recordBytes(): Uint8Array[] {
+    let at = Number(this.header.dataOffset);
+    return this.records().map(({ size }) => {
+      at += size;
+      return this.bytes.subarray(at - size, at);
+    });
+  }
+
   /** The section of a feature, undefined where the file has none. */
   feature(wanted: number): Uint8Array | undefined {
     const { features0, features1, features2, features3 } = this.header;

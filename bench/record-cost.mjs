@@ -1,0 +1,90 @@
+// What recording costs: CPU time of ringkeep and of `perf record` on the same events of the same workload, in turn.
+//
+//     npm run bench:record-cost [-- --seconds 30 --rounds 1 --rate 150000]
+//
+// Needs perf and gcc. A side's CPU time is its own (utime + stime of /proc/PID/stat, watched to its end), without the
+// workload's. Both record cpu-clock at 99 Hz with callchains, switches, forks, names and mappings.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '30' },
+    rounds: { type: 'string', default: '1' },
+    rate: { type: 'string', default: '150000' },
+  },
+});
+const TICKS_PER_SECOND = 100;
+const RECORDS_PER_EXCHANGE = 4;
+const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
+const workload = join(directory, 'ping-pong');
+const exchanges = String(Math.round(Number(values.rate) / RECORDS_PER_EXCHANGE));
+
+/** Own CPU seconds of a process, as far as it got. */
+function cpuSeconds(pid) {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Runs a recorder to its end; its CPU and wall seconds and what it printed on stdout. */
+async function measure(command) {
+  const startedMs = performance.now();
+  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+  });
+  let cpu = 0;
+  const watch = setInterval(() => {
+    try {
+      cpu = cpuSeconds(child.pid);
+    } catch {
+      clearInterval(watch); // It has ended between two looks.
+    }
+  }, 5);
+  const status = await new Promise((resolve) => child.once('close', resolve));
+  clearInterval(watch);
+  if (status !== 0) throw new Error(`${command.join(' ')} ended with ${status}`);
+  return { cpu, wall: (performance.now() - startedMs) / 1000, output };
+}
+
+const perfData = join(directory, 'perf.data');
+const events = ['-e', 'cpu-clock', '-F', '99', '-g', '--switch-events', '-k', 'mono', '-B', '-N'];
+const load = [workload, exchanges, values.seconds];
+const sides = {
+  ringkeep: ['node', ringkeep, 'record', '--snapshot', 'never', '--json', '--', ...load],
+  'perf record': ['perf', 'record', '-q', ...events, '-o', perfData, '--', ...load],
+  'perf record --overwrite': ['perf', 'record', '-q', '--overwrite', ...events, '-o', perfData, '--', ...load],
+};
+
+try {
+  execFileSync('gcc', ['-O2', '-pthread', '-o', workload, new URL('ping-pong.c', import.meta.url).pathname]);
+  const cpu = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [name, command] of Object.entries(sides)) {
+      const result = await measure(command);
+      cpu[name].push(result.cpu);
+      let what = '';
+      if (name === 'ringkeep') {
+        const { records, lost, wallSeconds } = JSON.parse(result.output.trim().split('\n').at(-1));
+        what = `${records} records (${Math.round(records / wallSeconds)}/s), ${lost} lost`;
+      } else {
+        const stats = execFileSync('perf', ['report', '--stats', '-i', perfData], { encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'ignore'] });
+        const count = (event) => Number(new RegExp(`\\b${event} events:\\s+(\\d+)`).exec(stats)?.[1] ?? 0);
+        what = `${count('SWITCH')} switches, ${count('LOST')} LOST records, file of ${(statSync(perfData).size / 2 ** 20).toFixed(0)} MiB`;
+      }
+      console.log(`${name.padEnd(24)} ${result.cpu.toFixed(2)} s CPU in ${result.wall.toFixed(1)} s; ${what}`);
+    }
+  }
+  const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+  for (const peer of ['perf record', 'perf record --overwrite']) {
+    console.log(`ringkeep / ${peer}: ${(median(cpu.ringkeep) / median(cpu[peer])).toFixed(2)} of its CPU time`);
+  }
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
