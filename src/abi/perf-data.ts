@@ -37,8 +37,8 @@ export const PIPE_HEADER_BYTES = 16;
 /** HEADER_FEAT_BITS: the bitmap that features0 … features3 hold. */
 export const FEATURE_BITS = 256;
 /**
- * NAME_ALIGN: a text in a feature section is a u32 length and the text, NUL-terminated and padded to this. The file names
- * of BUILD_ID entries are padded likewise.
+ * NAME_ALIGN: a text in a feature section is a u32 length and the text, NUL-terminated and padded to this. The file
+ * names of BUILD_ID entries are padded likewise.
  */
 export const HEADER_STRING_ALIGN = 64;
 /** The version of CLOCK_DATA's layout. */

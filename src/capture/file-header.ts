@@ -72,7 +72,8 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
   if (bits.includes(Feature.compressed)) throw compressedCapture();
   const claimed = { offset: Number(fields.dataOffset), size: Number(fields.dataSize) };
   const features = readFeatureTable(source, claimed, bits, damage);
-  const attrs = readAttrs(source, Number(fields.attrsOffset), Number(fields.attrsSize), Number(fields.attrSize), damage);
+  const attrsRange = { offset: Number(fields.attrsOffset), size: Number(fields.attrsSize) };
+  const attrs = readAttrs(source, attrsRange, Number(fields.attrSize), claimed.offset, damage);
   return { isPiped: false, attrs, data: dataRange(source, claimed, bits, features, damage), features };
 }
 
@@ -173,9 +174,9 @@ function dataRange(
 /** The attrs section: {attr, section of ids} each `entryBytes` long, whatever the version of the attr. */
 function readAttrs(
   source: ByteSource,
-  offset: number,
-  size: number,
+  range: FileRange,
   entryBytes: number,
+  dataOffset: number,
   damage: DamageList,
 ): HeaderAttr[] {
   const attrs: HeaderAttr[] = [];
@@ -183,21 +184,32 @@ function readAttrs(
     damage.add(fieldOffset(FILE_HEADER_FIELDS, 'attrSize'), 8, `an attr of ${entryBytes} bytes is not possible`);
     return attrs;
   }
-  const available = Math.max(0, Math.min(size, source.size - offset));
-  if (available < size) damage.add(source.size, 0, 'the file ends inside its event attrs');
-  for (let at = offset; at + entryBytes <= offset + available; at += entryBytes) {
-    const attr = attrOf(source.bytes(at, entryBytes - SECTION_BYTES));
-    attrs.push({ attr, ids: readIds(source, readSection(source, at + entryBytes - SECTION_BYTES), damage) });
+  const size = bytesBeforeData(source, range, dataOffset);
+  if (size < range.size) damage.add(Math.min(range.offset, source.size), 0, 'the event attrs run into what follows them');
+  for (let index = 0; index < Math.floor(size / entryBytes); index++) {
+    const at = range.offset + index * entryBytes;
+    const ids = readSection(source, at + entryBytes - SECTION_BYTES);
+    attrs.push({
+      attr: attrOf(source.bytes(at, entryBytes - SECTION_BYTES)),
+      ids: readIds(source, ids, dataOffset, damage),
+    });
   }
   return attrs;
 }
 
-function readIds(source: ByteSource, section: FileRange, damage: DamageList): bigint[] {
-  if (!isInside(source, section)) {
-    damage.add(Math.min(section.offset, source.size), 0, 'the ids of an event lie outside the file');
-    return [];
-  }
-  const bytes = source.bytes(section.offset, section.size - (section.size % 8));
+/** How much of a range there is before the file, or the data section it stands in front of, ends it. */
+function bytesBeforeData(source: ByteSource, range: FileRange, dataOffset: number): number {
+  const end = range.offset < dataOffset ? Math.min(dataOffset, source.size) : source.size;
+  return Math.max(0, Math.min(range.size, end - range.offset));
+}
+
+function readIds(source: ByteSource, section: FileRange, dataOffset: number, damage: DamageList): bigint[] {
+  if (section.size === 0) return [];
+  const size = bytesBeforeData(source, section, dataOffset);
+  if (size < section.size)
+    damage.add(Math.min(section.offset, source.size), 0, 'the ids of an event run into what follows them');
+  if (size < 8) return [];
+  const bytes = source.bytes(section.offset, size - (size % 8));
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: bytes.length / 8 }, (_, index) => view.getBigUint64(index * 8, true));
 }

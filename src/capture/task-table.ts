@@ -88,8 +88,8 @@ export function buildTaskTable(capture: RecordSequence): TaskTable {
     const type = capture.typeAt(index);
     const record = TASK_RECORDS.has(type) ? capture.record(index) : undefined;
     const timeNs = capture.timeAt(index);
-    if (record?.name === 'FORK') builder.fork(record.body, timeNs, (record.misc & Misc.forkExec) !== 0);
     builder.own(index, capture.pidAt(index), capture.tidAt(index), timeNs);
+    if (record?.name === 'FORK') builder.fork(record.body, timeNs, (record.misc & Misc.forkExec) !== 0);
     if (record !== undefined) builder.learn(record, timeNs);
   }
   return builder.finish();

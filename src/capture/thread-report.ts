@@ -101,7 +101,8 @@ function reportOf(
     tid: thread.tid,
     comm: commAt(thread) ?? (ring?.comm || (tookSignal && death.comm) || null),
     tookSignal,
-    state: stateOf(isVictim, hasExitedBefore, activity),
+    // A thread that came after the moment is what it is at the end.
+    state: stateOf(isVictim, hasExitedBefore, activity === 'unknown' ? activityAtEnd(tally, context) : activity),
     signal: isVictim ? death.signal : null,
     activity: hasExitedBefore ? null : activity,
     activityNs: hasExitedBefore || activity === 'unknown' ? null : before(momentNs, tally.phaseSinceNs),
@@ -155,10 +156,17 @@ const ACTIVITY_OF_LETTER: Readonly<Record<string, Activity>> = {
 };
 
 function activityOf(tally: ThreadTally, context: ReportContext): Activity {
-  const { procfsAtMoment, clock } = tally;
-  if (context.hasSwitches && clock.lastActiveNs !== null) return tally.phase;
-  if (procfsAtMoment === undefined) return 'unknown';
-  return ACTIVITY_OF_LETTER[String.fromCharCode(procfsAtMoment.state)] ?? 'unknown';
+  if (context.hasSwitches && tally.activeNs !== null) return tally.phase;
+  return activityOfProcfs(tally.procfsAtMoment);
+}
+
+function activityAtEnd({ clock, lastProcfs }: ThreadTally, context: ReportContext): Activity {
+  if (context.hasSwitches && clock.lastActiveNs !== null) return clock.current().phase;
+  return activityOfProcfs(lastProcfs);
+}
+
+function activityOfProcfs(sample: TimedProcfsSample | undefined): Activity {
+  return (sample && ACTIVITY_OF_LETTER[String.fromCharCode(sample.state)]) ?? 'unknown';
 }
 
 type Times = Pick<

@@ -2,12 +2,15 @@
  * The recorder: takes a source's batches and keeps each thread's records in the thread's own ring.
  *
  * A batch, step by step:
- *  1. Walk every run in place. Side-band records change the table of threads at once (FORK: inherit; EXIT: to be retired)
- *     and go into the journal; each record is chained to its thread.
- *  2. For each thread met: sched-in on the CPU its records came from, the return to user mode (the task work that claims a
- *     slot and pins), then copy its records, publish each, and sched-out. A thread at the front of its CPU's slots with
- *     its gate open skips the protocol: it is pinned.
- *  3. Give the runs back to the source; retire the threads that exited.
+ *  1. Walk the CPUs' runs in place, in time order. Side-band records change the table of threads at once (FORK: inherit;
+ *     EXIT: to be retired) and go into the journal.
+ *  2. A thread's first record in the batch opens its ring: sched-in on the record's CPU, the return to user mode (the task
+ *     work that claims a slot and pins), then the right to write, held to the end of the batch; so a thread is pinned
+ *     once a batch, however often it was switched. One at the front of its CPU's slots with its gate open skips the
+ *     protocol: it is pinned. Each record is copied and published.
+ *  3. At most as many rings are open on account of a CPU as it has slots. The records of further threads are put off; when
+ *     the walk is done and all rights are given back, those threads take their turns, one after the other.
+ *  4. Give the runs back to the source; retire the threads that exited.
  *
  * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is written to a
  * ring, or counted as lost of its thread, or kept in the journal; nothing here can block or fail the recorded command.
@@ -22,11 +25,11 @@ import { EventState, Pinning, runToEnd } from '../protocol/index.ts';
 import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
 import { readRing } from '../ring/ring-reader.ts';
 import type { Source } from '../source/source.ts';
-import { Batch } from './batch.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { Journal } from './journal.ts';
 import { LiveMachine } from './live-machine.ts';
 import { Retention } from './retention.ts';
+import { RunMerge } from './run-merge.ts';
 import { firstExtentBytes, RingFile, Thread } from './thread-ring.ts';
 
 export interface RecorderOptions {
@@ -98,11 +101,15 @@ export class Recorder {
   readonly #ring: RingGeometry;
   readonly #journal: Journal;
   readonly #retention: Retention;
-  readonly #batch = new Batch();
+  readonly #merge: RunMerge;
   readonly #threads = new Map<number, Thread>();
   /** Rings per process, alive and dead: at none, the process is forgotten. */
   readonly #ringsOfProcess = new Map<number, number>();
-  readonly #met: Thread[] = [];
+  /** Rings open in this batch, how many on account of each CPU, and the threads put off. */
+  readonly #open: Thread[] = [];
+  readonly #openOn: Int32Array;
+  readonly #deferred: Thread[] = [];
+  #last: Thread | undefined;
   readonly #exited: Thread[] = [];
   readonly #cpuIndex: ReadonlyMap<number, number>;
   readonly #sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
@@ -110,9 +117,7 @@ export class Recorder {
   readonly #deliverIds: ReadonlySet<number>;
   // Offsets in words, out of the geometry: −1 never occurs, every source records tid and time.
   readonly #sampleTid: number;
-  readonly #sampleTime: number;
   readonly #tidFromEnd: number;
-  readonly #timeFromEnd: number;
   #serial = 0n;
   #batchNumber = 0;
   #tasks = 0;
@@ -141,78 +146,61 @@ export class Recorder {
     this.#deliverIds = new Set(deliver?.ids.map((id) => Number(BigInt.asIntN(32, id))));
     const { sample, fromEnd } = source.geometry;
     this.#sampleTid = sample.tid >> 2;
-    this.#sampleTime = sample.time >> 2;
     this.#tidFromEnd = fromEnd.tid >> 2;
-    this.#timeFromEnd = fromEnd.time >> 2;
+    this.#merge = new RunMerge(source.geometry);
+    this.#openOn = new Int32Array(options.cpus.length);
   }
 
   /** Takes in what the source has. Returns the bytes taken. */
   drain(): number {
     const runs = this.#source.collect();
-    this.#batch.runs.push(...runs);
     this.#batchNumber++;
-    let bytes = 0;
-    for (const [index, run] of runs.entries()) {
-      this.#walk(index);
-      bytes += (run.to - run.from) * 4;
-    }
-    for (const thread of this.#met) this.#writeChain(thread);
-    this.#met.length = 0;
-    this.#batch.clear();
+    this.#merge.visitAll(runs, this.#take);
+    this.#last = undefined;
+    this.#closeAll();
+    for (const thread of this.#deferred) this.#writeDeferred(thread);
+    this.#deferred.length = 0;
     this.#source.release();
     for (const thread of this.#exited) this.#retire(thread);
     this.#exited.length = 0;
-    return bytes;
+    return runs.reduce((sum, { from, to }) => sum + (to - from) * 4, 0);
   }
 
-  /** Step 1 for one run. */
-  #walk(runIndex: number): void {
-    const { words, from, to } = this.#batch.runs[runIndex]!;
-    let lastTid = -1;
-    let last: Thread | undefined;
-    for (let at = from; at < to; ) {
-      const type = words[at]!;
-      const size = words[at + 1]! >>> 16;
-      assert(size >= HEADER_BYTES && at + (size >> 2) <= to, 'the source gives whole records');
-      const end = at + (size >> 2);
-      const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
-      if (type !== RecordType.SWITCH && type !== RecordType.SAMPLE) {
-        this.#sideBand(type, words, at, size);
-        // The protocol and the table may have changed; and the exec of a thread other than the main one renames it.
-        lastTid = -1;
-      } else if (type === RecordType.SAMPLE && this.#deliverIds.has(words[at + 2]!)) {
-        this.#signalDelivered(words, at);
-      }
-      if (tid !== lastTid) {
-        last = tid > 0 && type !== RecordType.LOST ? this.#threadOf(tid, words, at, end) : undefined;
-        lastTid = tid;
-      }
-      if (last) {
-        if (last.chain.isEmpty) this.#met.push(last);
-        this.#batch.append(last.chain, runIndex, at);
-      } else {
+  /** One record, in its turn. */
+  #take = (words: Int32Array, at: number, cpu: number): void => {
+    const type = words[at]!;
+    const bytes = words[at + 1]! >>> 16;
+    const end = at + (bytes >> 2);
+    const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
+    if (type !== RecordType.SWITCH) {
+      if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
+      else if (this.#deliverIds.has(words[at + 2]!)) this.#signalDelivered(words, at);
+      if (tid <= 0 || type === RecordType.LOST) {
         // A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost.
-        if (type !== RecordType.LOST) this.#journal.add(0, words, at, size);
-        lastTid = -1;
+        if (type !== RecordType.LOST) this.#journal.add(0, words, at, bytes);
+        return;
       }
-      at = end;
     }
-  }
+    let thread = this.#last;
+    if (thread?.tid !== tid) {
+      thread = this.#threadOf(tid, words, at, end);
+      this.#last = thread;
+      if (thread.turn === 'none') this.#beginTurn(thread, cpu);
+    }
+    if (thread.turn === 'open') this.#writeRecord(thread, thread.ring!, words, at, bytes);
+    else if (thread.turn === 'deferred') {
+      thread.deferredWords.push(words);
+      thread.deferredAt.push(at);
+    } else this.#loseOne(thread);
+  };
 
   #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread {
     const known = this.#threads.get(tid);
     if (known) return known;
     const isSample = words[at] === RecordType.SAMPLE;
     const pid = isSample ? words[at + this.#sampleTid - 1]! : words[end - this.#tidFromEnd - 1]!;
-    return this.#addThread(tid, pid, undefined, this.#timeOf(words, at), true);
+    return this.#addThread(tid, pid, undefined, this.#merge.timeOf(words, at), true);
   }
-
-  /** Nanoseconds on the source's clock; exact up to 2^53 (104 days of uptime), then to 2 ns. */
-  #timeOf = (words: Int32Array, at: number): number => {
-    const word =
-      words[at] === RecordType.SAMPLE ? at + this.#sampleTime : at + (words[at + 1]! >>> 18) - this.#timeFromEnd;
-    return (words[word + 1]! >>> 0) * 2 ** 32 + (words[word]! >>> 0);
-  };
 
   #sideBand(type: number, words: Int32Array, at: number, size: number): void {
     const body = at + (HEADER_BYTES >> 2);
@@ -220,7 +208,7 @@ export class Recorder {
       case RecordType.FORK: {
         const [pid, parentPid, tid, parentTid] = [words[body]!, words[body + 1]!, words[body + 2]!, words[body + 3]!];
         this.#journal.add(pid, words, at, size);
-        this.#inherit(tid, pid, parentTid, this.#timeOf(words, at));
+        this.#inherit(tid, pid, parentTid, this.#merge.timeOf(words, at));
         if (pid !== parentPid) this.#deaths.watch(pid);
         return;
       }
@@ -229,7 +217,7 @@ export class Recorder {
         this.#journal.add(pid, words, at, size);
         const thread = this.#threads.get(tid);
         if (!thread || thread.exitTimeNs !== undefined) return;
-        thread.exitTimeNs = BigInt(this.#timeOf(words, at));
+        thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
         this.#exited.push(thread);
         return;
@@ -239,7 +227,7 @@ export class Recorder {
         this.#journal.add(pid, words, at, size);
         const record = this.#decode(words, at, size);
         if (record.name === 'COMM') this.#rename(tid, record.body.comm);
-        if (record.misc & Misc.commExec) this.#endOthers(pid, tid, BigInt(this.#timeOf(words, at)));
+        if (record.misc & Misc.commExec) this.#endOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
         return;
       }
       case RecordType.MMAP:
@@ -292,13 +280,24 @@ export class Recorder {
     const parent = this.#threads.get(parentTid);
     if (known) {
       // The number has come round: what is in this batch of the old thread is written before it makes way.
-      if (!known.chain.isEmpty) this.#writeChain(known);
+      this.#endTurn(known);
       known.exitTimeNs ??= 0n;
       this.#retire(known);
       const waiting = this.#exited.indexOf(known);
       if (waiting >= 0) this.#exited.splice(waiting, 1);
     }
     this.#addThread(tid, pid, parent, timeNs, false);
+  }
+
+  /** Brings a thread's part in the batch to its end, before the others'. */
+  #endTurn(thread: Thread): void {
+    if (this.#last === thread) this.#last = undefined;
+    for (const list of [this.#open, this.#deferred]) {
+      const index = list.indexOf(thread);
+      if (index >= 0) list.splice(index, 1);
+    }
+    if (thread.turn === 'deferred') this.#writeDeferred(thread);
+    else if (thread.turn !== 'none') this.#closeRing(thread);
   }
 
   #addThread(tid: number, pid: number, parent: Thread | undefined, timeNs: number, isImplicit: boolean): Thread {
@@ -369,52 +368,76 @@ export class Recorder {
     }
   }
 
-  /** Step 2 for one thread. */
-  #writeChain(thread: Thread): void {
-    const chain = thread.chain;
-    const { ring, event } = thread;
-    const cpu = this.#cpuIndex.get(chain.cpu) ?? 0;
-    const references = this.#batch.take(chain, this.#timeOf);
-    if (!ring?.mapping) {
-      this.#forEach(references, () => this.#loseOne(thread));
+  /** A thread's first record in this batch: opens its ring while there is a slot for it, else puts it off. */
+  #beginTurn(thread: Thread, cpu: number): void {
+    const index = this.#cpuIndex.get(cpu) ?? 0;
+    if (!thread.ring?.mapping) thread.turn = 'refused';
+    else if (this.#openOn[index]! < this.#options.slotsPerCpu) this.#openRing(thread, index);
+    else {
+      thread.turn = 'deferred';
+      thread.cpu = index;
+      this.#deferred.push(thread);
       return;
     }
-    const isFront = this.#pinning.isFront(event, cpu);
-    if (!isFront) {
+    this.#open.push(thread);
+  }
+
+  /** Pins the ring on account of the CPU and takes the right to write it. */
+  #openRing(thread: Thread, cpu: number): void {
+    const { event } = thread;
+    thread.cpu = cpu;
+    this.#openOn[cpu]!++;
+    thread.isScheduledIn = !this.#pinning.isFront(event, cpu);
+    if (thread.isScheduledIn) {
       this.#machine.cpu = cpu;
       runToEnd(this.#pinning.schedIn(event, cpu));
       runToEnd(this.#pinning.taskWorkRun(thread.tid));
     }
-    if (this.#pinning.beginWrite(event)) {
-      this.#forEach(references, (words, at) => this.#writeRecord(thread, ring, words, at));
-      this.#pinning.endWrite(event);
-    } else this.#forEach(references, () => this.#loseOne(thread));
-    if (!isFront) runToEnd(this.#pinning.schedOut(event));
+    thread.turn = this.#pinning.beginWrite(event) ? 'open' : 'refused';
   }
 
-  #forEach(references: number | number[], act: (words: Int32Array, at: number) => void): void {
-    if (typeof references !== 'number') {
-      for (const index of references) act(this.#batch.words(index), this.#batch.at(index));
-      return;
-    }
-    for (let index = references; index >= 0; index = this.#batch.next(index)) {
-      act(this.#batch.words(index), this.#batch.at(index));
-    }
+  #closeRing(thread: Thread): void {
+    if (thread.turn === 'open') this.#pinning.endWrite(thread.event);
+    thread.turn = 'none';
+    if (!thread.ring?.mapping) return;
+    this.#openOn[thread.cpu]!--;
+    if (thread.isScheduledIn) runToEnd(this.#pinning.schedOut(thread.event));
   }
 
-  #writeRecord(thread: Thread, ring: RingFile, words: Int32Array, at: number): void {
-    const bytes = words[at + 1]! >>> 16;
-    if (!ring.writer.fits(bytes) || !this.#hasRoom(thread, ring, bytes)) {
-      this.#loseOne(thread);
-      return;
+  #closeAll(): void {
+    for (const thread of this.#open) this.#closeRing(thread);
+    this.#open.length = 0;
+  }
+
+  /** Step 3 for one thread. */
+  #writeDeferred(thread: Thread): void {
+    this.#openRing(thread, thread.cpu);
+    for (let i = 0; i < thread.deferredAt.length; i++) {
+      const words = thread.deferredWords[i]!;
+      const at = thread.deferredAt[i]!;
+      if (thread.turn === 'open') this.#writeRecord(thread, thread.ring!, words, at, words[at + 1]! >>> 16);
+      else this.#loseOne(thread);
     }
-    if (thread.pendingLost > 0) this.#writeLost(thread, ring, words, at);
+    thread.deferredWords.length = 0;
+    thread.deferredAt.length = 0;
+    this.#closeRing(thread);
+  }
+
+  #writeRecord(thread: Thread, ring: RingFile, words: Int32Array, at: number, bytes: number): void {
+    if (!ring.isWhole || thread.pendingLost > 0 || bytes > this.#ring.dataBytes) {
+      if (!this.#makeRoom(thread, ring, bytes)) {
+        this.#loseOne(thread);
+        return;
+      }
+      if (thread.pendingLost > 0) this.#writeLost(thread, ring, words, at);
+    }
     ring.writer.write(words, at, bytes);
     this.#records++;
   }
 
   /** Whether the pages that the next record goes to are there and pinned, making the ring whole when it must be. */
-  #hasRoom(thread: Thread, ring: RingFile, bytes: number): boolean {
+  #makeRoom(thread: Thread, ring: RingFile, bytes: number): boolean {
+    if (!ring.writer.fits(bytes)) return false;
     const needed = bytes + (thread.pendingLost > 0 ? this.#lostRecordBytes() : 0);
     if (ring.isWhole || ring.writer.staysInFirstPage(needed)) return true;
     if (this.#batchNumber < thread.retryGrowAt) return false;
@@ -436,7 +459,7 @@ export class Recorder {
   /** What the kernel does after a loss: a LOST record of how many, before the next one that gets through. */
   #writeLost(thread: Thread, ring: RingFile, words: Int32Array, at: number): void {
     const leader = this.#source.events[0]!;
-    const id = { pid: thread.pid, tid: thread.tid, time: BigInt(this.#timeOf(words, at)), id: leader.ids[0]! };
+    const id = { pid: thread.pid, tid: thread.tid, time: BigInt(this.#merge.timeOf(words, at)), id: leader.ids[0]! };
     const record = encodeRecord('LOST', { id: leader.ids[0]!, lost: BigInt(thread.pendingLost) }, id, leader.attr);
     if (!ring.writer.fits(record.length)) return;
     thread.pendingLost = 0;
@@ -454,6 +477,7 @@ export class Recorder {
     if (thread.event >= 0) {
       runToEnd(this.#pinning.schedOut(thread.event, EventState.exit));
       runToEnd(this.#pinning.retire(thread.event));
+      this.#machine.works.forget(thread.tid);
       this.#machine.detach(thread.event);
       this.#pinning.free(thread.event);
     }

@@ -12,7 +12,6 @@ import { createRingFile, reserveRingFile } from '../linux/shmem.ts';
 import { initialiseRing, type RingEvent, type RingGeometry, type RingIdentity } from '../ring/ring-layout.ts';
 import { copyRing } from '../ring/ring-reader.ts';
 import { RingWriter } from '../ring/ring-writer.ts';
-import { Chain } from './batch.ts';
 
 /** The memory of a thread's ring. */
 export class RingFile {
@@ -21,6 +20,8 @@ export class RingFile {
   readonly writer: RingWriter;
   #mapping: Mapping | undefined;
   #reservedBytes: number;
+  /** All of the ring's memory is reserved. */
+  isWhole = false;
 
   private constructor(path: string, geometry: RingGeometry, mapping: Mapping) {
     this.path = path;
@@ -47,14 +48,11 @@ export class RingFile {
     return this.#reservedBytes;
   }
 
-  get isWhole(): boolean {
-    return this.#reservedBytes === this.geometry.fileBytes;
-  }
-
   /** Takes the memory of the whole ring. Throws `ring-memory`. */
   reserveWhole(): void {
     reserveRingFile(this.path, this.geometry.fileBytes);
     this.#reservedBytes = this.geometry.fileBytes;
+    this.isWhole = true;
   }
 
   /** Ends writing; the file stays. */
@@ -103,7 +101,15 @@ export class Thread {
   /** Event index in the protocol; −1 when there is no ring. */
   readonly event: number;
   readonly ring: RingFile | undefined;
-  readonly chain = new Chain();
+  /** Its part in the batch under way: untouched; held open for writing; put off until those that are open are closed. */
+  turn: 'none' | 'open' | 'refused' | 'deferred' = 'none';
+  /** The CPU, by index, on whose account its ring is open or is to be. */
+  cpu = 0;
+  /** Its event is scheduled in while the ring is open. */
+  isScheduledIn = false;
+  /** Records put off, in order: their words, and where in them. */
+  readonly deferredWords: Int32Array[] = [];
+  readonly deferredAt: number[] = [];
   /** Records lost since the last LOST record in the ring. */
   pendingLost = 0;
   /** Lost in all. */

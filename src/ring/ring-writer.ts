@@ -1,8 +1,8 @@
 /**
  * The one writer of a ring: copies whole records in, newest at the lowest address.
  *
- * Invariant: stopped between any two stores, the ring reads as if the record being written, and what it was about to
- * overwrite, had never been there; every other record is whole.
+ * Invariant: stopped between any two stores, the ring reads as if the record being written, and the oldest ones that it
+ * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
 
 import { PAGE_BYTES } from '../abi/user-page.ts';
@@ -16,6 +16,12 @@ const PID = headerFieldOffset('pid') >> 2;
 const COMM = headerFieldOffset('comm0') >> 2;
 const EXIT_TIME = headerFieldOffset('exitTimeNs') >> 2;
 
+/**
+ * How far ahead of the record being written overwriting is announced. The price of the announcement, a full fence, is
+ * then paid once for several records; what it costs is that so many bytes of the oldest records are given up early.
+ */
+export const ANNOUNCE_AHEAD_BYTES = 512;
+
 export class RingWriter {
   /** The whole file as 32-bit words. */
   readonly #words: Int32Array;
@@ -25,6 +31,8 @@ export class RingWriter {
   readonly #dataBytes: number;
   /** Low word of the head: bytes, decreasing. */
   #head = PAGE_BYTES;
+  /** Bytes below the head that are announced already. */
+  #announcedBytes = 0;
   #recordCount = 0;
   #lostCount = 0;
   /** Bytes that can be written before the first data page is left behind. */
@@ -65,7 +73,11 @@ export class RingWriter {
   write(source: Int32Array, from: number, bytes: number): void {
     assert((bytes & 7) === 0 && bytes <= this.#dataBytes, `a record of ${bytes} bytes fits`);
     const head = (this.#head - bytes) | 0;
-    announceData(this.#words, head);
+    if (bytes > this.#announcedBytes) {
+      this.#announcedBytes = Math.min(bytes + ANNOUNCE_AHEAD_BYTES, this.#dataBytes);
+      announceData(this.#words, (this.#head - this.#announcedBytes) | 0);
+    }
+    this.#announcedBytes -= bytes;
     const words = this.#words;
     const data = this.#data;
     const mask = this.#mask;
@@ -81,7 +93,7 @@ export class RingWriter {
     this.#head = head;
     this.#firstPageLeft -= bytes;
     words[RECORD_COUNT] = ++this.#recordCount | 0;
-    if ((this.#recordCount | 0) === 0) words[RECORD_COUNT + 1] = Math.floor(this.#recordCount / 2 ** 32);
+    if ((this.#recordCount | 0) === 0) words[RECORD_COUNT + 1] = this.#recordCount / 2 ** 32;
   }
 
   /** Adds to the count of records that should be here and are not. */

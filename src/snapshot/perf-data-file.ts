@@ -187,7 +187,7 @@ export class PerfDataFile {
   }
 }
 
-/** The file behind a symbolic link, so that the link stays; refuses devices and directories, which rename would replace. */
+/** The file behind a symbolic link, so that the link stays; refuses devices (rename would replace them) and folders. */
 function resolveTarget(path: string): string {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) return path;

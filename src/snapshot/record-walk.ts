@@ -1,9 +1,9 @@
 /**
  * Walks a chunk of concatenated records in place, over 32-bit words, and says when each happened.
  *
- * Invariant: a record that is handed out lies whole in the chunk, is long enough for its own time, and — a SAMPLE — holds
- * a callchain and raw data that end inside it. perf gives a whole file up for one sample that does not, so the walk
- * stops at the first damaged record and counts what it leaves out.
+ * Invariant: a record that is handed out lies whole in the chunk and is long enough for its own time; the callchain and
+ * the raw data of a SAMPLE end inside it. perf gives a whole file up for one sample that does not, so the walk stops at
+ * the first damaged record and counts what it leaves out.
  */
 import { type EventAttr, ReadFormat, SampleType } from '../abi/event-attr.ts';
 import { HEADER_BYTES, RecordType, recordGeometry, USER_TYPE_START } from '../abi/record.ts';
@@ -69,7 +69,7 @@ export class RecordWalk {
     if (this.shapes.every((shape) => isSameShape(shape, this.shapes[0]!))) this.shapeOfId.clear();
   }
 
-  /** Visits the whole records of `words` in their order; returns how many words from the first damage on are left out. */
+  /** Visits the whole records of `words` in order; returns how many words follow the first damage and are left out. */
   walk(words: Uint32Array, visit: RecordVisitor): number {
     let at = 0;
     while (at < words.length) {

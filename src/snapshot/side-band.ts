@@ -2,14 +2,14 @@
  * What the journal tells of threads and processes, and the COMM and FORK records that have to be made up where it does
  * not: a reader of the snapshot alone must find a name and a process for every recorded thread.
  *
- * Invariant: a made-up FORK comes before every other record of its thread and behind its process's own FORK: perf forgets
- * a thread, name included, when it sees the thread forked, and gives a forked process new mappings.
+ * Invariant: a made-up FORK comes before every other record of its thread and behind its process's own FORK: perf
+ * forgets a thread, name included, when it sees the thread forked, and gives a forked process new mappings.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { encodeRecord, HEADER_BYTES, Misc, RecordType, trailerBytes } from '../abi/record.ts';
 import { recordWordsAt } from './record-walk.ts';
 
-/** The types that say who the threads are and what is mapped where, and LOST: what a journal and a ring may both hold. */
+/** What a journal and a ring may both hold: who the threads are, what is mapped where, and LOST. */
 const SIDE_BAND_TYPES: ReadonlySet<number> = new Set([
   RecordType.COMM,
   RecordType.FORK,
@@ -76,8 +76,8 @@ export interface MadeUpRecords {
 }
 
 /**
- * COMM and FORK records for the threads that the journal leaves without a name or a process. A process whose main thread
- * is unknown altogether takes the name of its first recorded thread.
+ * COMM and FORK records for the threads that the journal leaves without a name or a process. A process whose main
+ * thread is unknown altogether takes the name of its first recorded thread.
  */
 export function makeUpIdentities(
   threads: readonly NamedThread[],
@@ -110,7 +110,7 @@ export function makeUpIdentities(
   return { before, behind };
 }
 
-/** The earliest time at which perf will not forget the thread, or attach it to an older process of the same pid, again. */
+/** The earliest time from which on perf will neither forget the thread nor take it for one of the pid's past life. */
 function bornNs(pid: number, tid: number, census: JournalCensus): bigint {
   return census.forkedAtNs(tid) ?? census.forkedAtNs(pid) ?? 0n;
 }

@@ -110,8 +110,8 @@ export interface SnapshotReport {
 const ROUND_RECORDS = 1 << 16;
 
 /**
- * Writes the snapshot to `path` (mode 0600), replacing a regular file of that name. Throws `output-unwritable`; a failure
- * leaves `path` as it was and no temporary file behind.
+ * Writes the snapshot to `path` (mode 0600), replacing a regular file of that name. Throws `output-unwritable`; a
+ * failure leaves `path` as it was and no temporary file behind.
  */
 export function writeSnapshot(path: string, input: SnapshotInput): SnapshotReport {
   assert(input.events.length > 0, 'a snapshot has a leading event');

@@ -59,8 +59,8 @@ export class TimeIndex {
   }
 
   /**
-   * Turns the records added from index `start` on around when they came newest first, as a backward ring gives them: the
-   * sort is stable, so records of equal time would otherwise come out the wrong way round.
+   * Turns the records added from index `start` on around when they came newest first, as a backward ring gives them:
+   * the sort is stable, so records of equal time would otherwise come out the wrong way round.
    */
   reverseFromWhenDescending(start: number): void {
     assert(start <= this.countAdded, 'the range begins inside the index');
