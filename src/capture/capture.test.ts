@@ -5,7 +5,14 @@ import { Misc, type PerfRecord } from '../abi/record.ts';
 import { RingkeepError } from '../base/error.ts';
 import { openCapture } from './capture.ts';
 import { commAt, spaceAt } from './task-table.ts';
-import { CaptureBuilder, CPU_CLOCK, encodeString, joined, SAMPLE_TYPE, SIGNAL_DELIVER } from './testing/capture-builder.ts';
+import {
+  CaptureBuilder,
+  CPU_CLOCK,
+  encodeString,
+  joined,
+  SAMPLE_TYPE,
+  SIGNAL_DELIVER,
+} from './testing/capture-builder.ts';
 
 const MAIN = { pid: 100, tid: 100 };
 const WORKER = { pid: 100, tid: 101 };
@@ -37,7 +44,10 @@ describe('a capture', () => {
     const capture = openCapture(bytes);
     expect(times(capture.records())).toEqual([0n, 0n, 5n, 5n, 2n ** 63n, 2n ** 63n + 1n]);
     const records = [...capture.records()];
-    expect(records.slice(0, 2).map((record) => record.name === 'COMM' && record.body.comm)).toEqual(['first', 'second']);
+    expect(records.slice(0, 2).map((record) => record.name === 'COMM' && record.body.comm)).toEqual([
+      'first',
+      'second',
+    ]);
     expect(records.slice(2, 4).map(({ misc }) => misc & Misc.switchOut)).toEqual([0, Misc.switchOut]);
     expect(capture).toMatchObject({ recordCount: 6, firstNs: 5n, lastNs: 2n ** 63n + 1n, damage: [] });
   });
@@ -105,10 +115,23 @@ describe('a capture', () => {
 
   test('takes nothing in a ringkeep section on trust', () => {
     const rings = [{ pid: 'x' }, null, { pid: 1, tid: 2, comm: 7, records: -1, firstNs: 'soon' }] as never;
-    const capture = openCapture(new CaptureBuilder().section({ cutNs: '77', rings, death: { pid: 1 } as never }).build());
+    const capture = openCapture(
+      new CaptureBuilder().section({ cutNs: '77', rings, death: { pid: 1 } as never }).build(),
+    );
     expect(capture.section).toMatchObject({ cutNs: '77', death: null });
     expect(capture.section!.rings).toEqual([
-      { pid: 1, tid: 2, comm: '', records: 0, lost: 0, overwritten: 0, firstNs: null, lastNs: null, alive: false, leftOutBytes: 0 },
+      {
+        pid: 1,
+        tid: 2,
+        comm: '',
+        records: 0,
+        lost: 0,
+        overwritten: 0,
+        firstNs: null,
+        lastNs: null,
+        alive: false,
+        leftOutBytes: 0,
+      },
     ]);
     const broken = openCapture(new CaptureBuilder().section({ cutNs: 'now' }).build());
     expect(broken.section).toBeNull();
@@ -122,10 +145,22 @@ describe('what is no capture, or none that can be read, is refused by code', () 
   test.each([
     ['another file', new TextEncoder().encode('#!/bin/sh\necho hello world\n'), 'not-a-capture'],
     ['an empty file', new Uint8Array(0), 'not-a-capture'],
-    ['a big-endian capture', bytes.with(0, 0x32).map((_, i, all) => (i < 8 ? bytes[7 - i]! : all[i]!)), 'unsupported-capture'],
+    [
+      'a big-endian capture',
+      bytes.with(0, 0x32).map((_, i, all) => (i < 8 ? bytes[7 - i]! : all[i]!)),
+      'unsupported-capture',
+    ],
     ['the format of 2009', joined([new TextEncoder().encode('PERFFILE'), bytes.slice(8)]), 'unsupported-capture'],
-    ['a compressed capture', new CaptureBuilder().feature(Feature.compressed, new Uint8Array(20)).build(), 'unsupported-capture'],
-    ['a directory’s header file', new CaptureBuilder().feature(Feature.dirFormat, new Uint8Array(8)).build(), 'unsupported-capture'],
+    [
+      'a compressed capture',
+      new CaptureBuilder().feature(Feature.compressed, new Uint8Array(20)).build(),
+      'unsupported-capture',
+    ],
+    [
+      'a directory’s header file',
+      new CaptureBuilder().feature(Feature.dirFormat, new Uint8Array(8)).build(),
+      'unsupported-capture',
+    ],
     ['compressed records', new CaptureBuilder().record('COMPRESSED', {}, {}).build(), 'unsupported-capture'],
   ])('%s', (_, content, code) => {
     expect(codeOf(() => openCapture(content))).toBe(code);

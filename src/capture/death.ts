@@ -52,7 +52,9 @@ export function deathFromSignals(capture: Capture): Death | null {
 
 /** In time order, by process in the order of their first delivery. */
 function fatalDeliveries(capture: Capture): Map<ProcessEntry, Delivery[]> {
-  const isSignalEvent = capture.events.map(({ name }) => name === SIGNAL_DELIVER || name.startsWith(`${SIGNAL_DELIVER}:`));
+  const isSignalEvent = capture.events.map(
+    ({ name }) => name === SIGNAL_DELIVER || name.startsWith(`${SIGNAL_DELIVER}:`),
+  );
   const byProcess = new Map<ProcessEntry, Delivery[]>();
   if (!isSignalEvent.includes(true)) return byProcess;
   for (let index = 0; index < capture.recordCount; index++) {
@@ -80,7 +82,5 @@ function fatalSignal(capture: Capture, index: number): string | undefined {
 function wasKilled(process: ProcessEntry, deliveries: readonly Delivery[]): boolean {
   const from = deliveries[0]!.timeNs - SAME_EXIT_NS;
   const signalled = new Set(deliveries.map(({ thread }) => thread));
-  return process.threads.every(
-    (thread) => thread.exitNs === null || thread.exitNs < from || signalled.has(thread),
-  );
+  return process.threads.every((thread) => thread.exitNs === null || thread.exitNs < from || signalled.has(thread));
 }

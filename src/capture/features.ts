@@ -194,7 +194,8 @@ export function decodeBuildId(body: Uint8Array, misc: number): BuildId | undefin
   const pid = cursor.u32() | 0;
   const field = cursor.take(BUILD_ID_FIELD_BYTES);
   if (cursor.overrun) return undefined;
-  const size = misc & MISC_BUILD_ID_SIZE ? Math.min(field[BUILD_ID_MAX_BYTES]!, BUILD_ID_MAX_BYTES) : BUILD_ID_MAX_BYTES;
+  const size =
+    misc & MISC_BUILD_ID_SIZE ? Math.min(field[BUILD_ID_MAX_BYTES]!, BUILD_ID_MAX_BYTES) : BUILD_ID_MAX_BYTES;
   return { pid, buildId: hex(field.subarray(0, size)), file: cString(cursor.take(cursor.left)) };
 }
 

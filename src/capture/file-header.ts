@@ -6,9 +6,9 @@
 import { ATTR_BYTES, type EventAttr } from '../abi/event-attr.ts';
 import { decodeStruct, fieldOffset } from '../abi/layout.ts';
 import {
+  Feature,
   FILE_HEADER_BYTES,
   FILE_HEADER_FIELDS,
-  Feature,
   PERF_DATA_MAGIC,
   PIPE_HEADER_BYTES,
   SECTION_BYTES,
@@ -167,7 +167,8 @@ function dataRange(
     damage.add(claimed.offset, 0, 'the recording was interrupted: its records are read to the end of the file');
     return { offset: claimed.offset, size: left };
   }
-  if (claimed.size > left) damage.add(source.size, 0, `the file ends ${claimed.size - left} bytes before its data does`);
+  if (claimed.size > left)
+    damage.add(source.size, 0, `the file ends ${claimed.size - left} bytes before its data does`);
   return { offset: claimed.offset, size: Math.min(claimed.size, left) };
 }
 
@@ -185,7 +186,8 @@ function readAttrs(
     return attrs;
   }
   const size = bytesBeforeData(source, range, dataOffset);
-  if (size < range.size) damage.add(Math.min(range.offset, source.size), 0, 'the event attrs run into what follows them');
+  if (size < range.size)
+    damage.add(Math.min(range.offset, source.size), 0, 'the event attrs run into what follows them');
   for (let index = 0; index < Math.floor(size / entryBytes); index++) {
     const at = range.offset + index * entryBytes;
     const ids = readSection(source, at + entryBytes - SECTION_BYTES);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { attrFlags, eventAttr, EventType, SampleType } from '../abi/event-attr.ts';
+import { attrFlags, EventType, eventAttr, SampleType } from '../abi/event-attr.ts';
 import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import { Context, Misc } from '../abi/record.ts';
 import type { RingSummary } from '../abi/ringkeep-section.ts';
@@ -108,7 +108,11 @@ describe('on- and off-CPU time', () => {
   });
 
   test('of records out of order are those of the records in order', () => {
-    const builder = new CaptureBuilder().switchOut(MAIN, 200n).switchIn(MAIN, 300n).switchIn(MAIN, 100n).exit(MAIN, 310n);
+    const builder = new CaptureBuilder()
+      .switchOut(MAIN, 200n)
+      .switchIn(MAIN, 300n)
+      .switchIn(MAIN, 100n)
+      .exit(MAIN, 310n);
     expect(thread(reportOf(builder), 100)).toMatchObject({ onCpuNs: 110, sleepingNs: 100, unknownNs: 0 });
   });
 });
@@ -133,8 +137,19 @@ describe('a death', () => {
     const report = reportOf(builder);
     expect(report.threads.map(({ tid }) => tid)).toEqual([101, 100, 200]);
     expect(report).toMatchObject({ momentNs: '500', endNs: '1000', source: 'perf', reason: 'death' });
-    expect(report.threads[0]).toMatchObject({ tookSignal: true, state: 'killed', signal: 'SIGSEGV', activity: 'running', cpu: 1 });
-    expect(report.threads[1]).toMatchObject({ tookSignal: false, state: 'killed', activity: 'sleeping', activityNs: 300 });
+    expect(report.threads[0]).toMatchObject({
+      tookSignal: true,
+      state: 'killed',
+      signal: 'SIGSEGV',
+      activity: 'running',
+      cpu: 1,
+    });
+    expect(report.threads[1]).toMatchObject({
+      tookSignal: false,
+      state: 'killed',
+      activity: 'sleeping',
+      activityNs: 300,
+    });
     expect(report.threads[1]!.stacks).toEqual([]);
     expect(report.threads[2]).toMatchObject({ state: 'running', signal: null });
   });
@@ -149,12 +164,22 @@ describe('a death', () => {
         .exit(MAIN, 120n)
         .exit(WORKER, 130n),
     );
-    expect(report.death).toMatchObject({ pid: 100, tid: 101, signal: 'SIGABRT', timeNs: 100, evidence: 'signal-deliver' });
+    expect(report.death).toMatchObject({
+      pid: 100,
+      tid: 101,
+      signal: 'SIGABRT',
+      timeNs: 100,
+      evidence: 'signal-deliver',
+    });
     expect(report.threads.map(({ state }) => state)).toEqual(['killed', 'killed']);
   });
 
   test('by SIGKILL is one only if no thread ended the others by exiting', () => {
-    const killed = new CaptureBuilder().signal(MAIN, 100n, 9).signal(WORKER, 101n, 9).exit(MAIN, 110n).exit(WORKER, 111n);
+    const killed = new CaptureBuilder()
+      .signal(MAIN, 100n, 9)
+      .signal(WORKER, 101n, 9)
+      .exit(MAIN, 110n)
+      .exit(WORKER, 111n);
     expect(reportOf(killed).death).toMatchObject({ signal: 'SIGKILL', tid: 100 });
     const exited = new CaptureBuilder().signal(WORKER, 101n, 9).exit(MAIN, 100n).exit(WORKER, 111n);
     expect(reportOf(exited).death).toBeNull();
@@ -225,11 +250,19 @@ describe('stacks', () => {
       .mmap(MAIN, 0n, 0x400000n, 0x10000n, 0x1000n, '/opt/app/bin/server')
       .switchIn(MAIN, 1n)
       .sample(MAIN, 10n, chain(Context.user, 0x400010n))
-      .sample(MAIN, 20n, chain(Context.kernel, 0xffffffff81000000n, Context.user, 0x400020n, 0x99n), CPU_CLOCK, Misc.kernel)
+      .sample(
+        MAIN,
+        20n,
+        chain(Context.kernel, 0xffffffff81000000n, Context.user, 0x400020n, 0x99n),
+        CPU_CLOCK,
+        Misc.kernel,
+      )
       .sample(MAIN, 30n, chain(Context.user, 0x400010n))
       .switchOut(MAIN, 130n);
     const { stacks } = thread(reportOf(builder), 100);
-    expect(stacks.map(({ beforeNs, samples, event, frames }) => [beforeNs, samples, event, frames.map(frameText)])).toEqual([
+    expect(
+      stacks.map(({ beforeNs, samples, event, frames }) => [beforeNs, samples, event, frames.map(frameText)]),
+    ).toEqual([
       [100, 2, 'cpu-clock', ['server+0x1010']],
       [110, 1, 'cpu-clock', ['[kernel]+0xffffffff81000000', 'server+0x1020', '[unknown]+0x99']],
     ]);
@@ -246,7 +279,9 @@ describe('stacks', () => {
 describe('losses', () => {
   test('are counted from LOST records, and from the snapshot’s own account where there is one', () => {
     const lossy = () =>
-      new CaptureBuilder().record('LOST', { lost: 5n }, { ...MAIN, time: 1n }).record('LOST_SAMPLES', { lost: 3n }, { ...MAIN, time: 2n });
+      new CaptureBuilder()
+        .record('LOST', { lost: 5n }, { ...MAIN, time: 1n })
+        .record('LOST_SAMPLES', { lost: 3n }, { ...MAIN, time: 2n });
     expect(reportOf(lossy()).losses).toEqual({ lostRecords: 5, lostSamples: 3, kernelLost: null, ringLost: null });
     const rings = [ring({ lost: 4 }), ring({ tid: 101, lost: 2 })];
     const report = reportOf(lossy().section({ cutNs: '9', kernelLost: 7, rings, degraded: ['kernel frames'] }));
@@ -267,7 +302,9 @@ describe('procfs samples', () => {
     ids: [1n],
   };
 
-  function sampled(states: readonly [timeNs: bigint, state: string, onCpuNs: bigint, runDelayNs: bigint][]): CaptureBuilder {
+  function sampled(
+    states: readonly [timeNs: bigint, state: string, onCpuNs: bigint, runDelayNs: bigint][],
+  ): CaptureBuilder {
     const builder = new CaptureBuilder([procfs]);
     for (const [timeNs, state, onCpuNs, runDelayNs] of states) {
       const sample = { state: state.charCodeAt(0), cpu: 2, onCpuNs, runDelayNs, timeslices: timeNs, syscall: 202n };
@@ -299,6 +336,30 @@ describe('procfs samples', () => {
       procfs: { state: 'D', wchan: 'futex_wait_queue', syscall: 202, runDelayNs: 10, timeslices: 800 },
     });
     expect(report.degraded).toEqual([]);
+  });
+
+  test('of a killed process show what its threads did before they were dead, however late /proc showed it', () => {
+    const at = (ms: number) => BigInt(ms) * 1_000_000n;
+    const builder = sampled([
+      [at(100), 'R', 1_000n, 50n],
+      [at(600), 'S', 1_200n, 60n],
+      [at(700), 'S', 1_300n, 60n],
+      [at(990), 'Z', 1_300n, 60n],
+    ]);
+    builder.exit({ pid: 100, tid: 102 }, at(980)).exit({ pid: 100, tid: 103 }, at(200));
+    const death = {
+      pid: 100,
+      tid: 100,
+      comm: 'node',
+      signal: 'SIGKILL',
+      timeNs: 1e9,
+      evidence: 'main-thread',
+    } as const;
+    const report = reportOf(builder.section({ source: 'procfs', cutNs: '1000000001', death }));
+    expect(thread(report, 100)).toMatchObject({ state: 'killed', activity: 'sleeping', activityNs: 300_000_000 });
+    expect(thread(report, 100).procfs).toMatchObject({ state: 'S', wchan: 'futex_wait_queue' });
+    expect(thread(report, 102).state).toBe('killed');
+    expect(thread(report, 103).state).toBe('exited');
   });
 
   test('tell nothing of times when there is one only, and cannot tell running from runnable', () => {

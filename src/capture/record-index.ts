@@ -200,7 +200,8 @@ class ColumnBuilder {
     const timeAt = fields ? placeOf(fields.time, 8) : -1;
     const bodyTime = BODY_TIME.get(type);
     if (timeAt >= 0) columns.time[row] = view.getBigUint64(timeAt, true);
-    else if (bodyTime !== undefined && bodyTime + 8 <= size)
+    // Where samples have no time either, the order of the file is all there is: it is left alone.
+    else if (bodyTime !== undefined && geometry !== undefined && geometry.sample.time >= 0 && bodyTime + 8 <= size)
       columns.time[row] = view.getBigUint64(place + bodyTime, true);
     const pidAt = fields ? placeOf(fields.pid, 4) : -1;
     const tidAt = fields ? placeOf(fields.tid, 4) : -1;

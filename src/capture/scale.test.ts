@@ -11,7 +11,11 @@ const THREADS = 500;
 function manyRecords(): Uint8Array<ArrayBuffer> {
   const task = { pid: 1, tid: 1 };
   const stack = { ip: 1n, callchain: BigUint64Array.of(0x1000n, 0x2000n, 0x3000n, 0x4000n) };
-  const turn = new CaptureBuilder().switchIn(task, 1n).sample(task, 2n, stack).sample(task, 3n, stack).switchOut(task, 4n);
+  const turn = new CaptureBuilder()
+    .switchIn(task, 1n)
+    .sample(task, 2n, stack)
+    .sample(task, 3n, stack)
+    .switchOut(task, 4n);
   const builder = new CaptureBuilder();
   for (let index = 0; index < RECORDS / 4; index++) {
     const tid = 1000 + (index % THREADS);

@@ -11,16 +11,16 @@ const EVIDENCE = ['signal-deliver', 'first-exit', 'main-thread'] as const;
 /** Undefined when the bytes are not a section, or one whose fixed fields have other types than they must. */
 export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | undefined {
   const value = decodeRingkeepSection(bytes) as unknown as Record<string, unknown> | undefined;
-  if (!value || !isTimeText(value['cutNs']) || !isOneOf(value['source'], SOURCES)) return undefined;
+  if (!value || !isTimeText(value.cutNs) || !isOneOf(value.source, SOURCES)) return undefined;
   return {
     version: 1,
-    source: value['source'],
-    reason: isOneOf(value['reason'], REASONS) ? value['reason'] : 'recover',
-    cutNs: value['cutNs'],
-    death: checkedDeath(value['death']),
-    degraded: arrayOf(value['degraded']).filter((text) => typeof text === 'string'),
-    rings: arrayOf(value['rings']).flatMap(checkedRing),
-    kernelLost: isCount(value['kernelLost']) ? value['kernelLost'] : 0,
+    source: value.source,
+    reason: isOneOf(value.reason, REASONS) ? value.reason : 'recover',
+    cutNs: value.cutNs,
+    death: checkedDeath(value.death),
+    degraded: arrayOf(value.degraded).filter((text) => typeof text === 'string'),
+    rings: arrayOf(value.rings).flatMap(checkedRing),
+    kernelLost: isCount(value.kernelLost) ? value.kernelLost : 0,
   };
 }
 
@@ -39,7 +39,7 @@ function checkedDeath(value: unknown): Death | null {
 }
 
 function checkedRing(value: unknown): RingSummary[] {
-  if (!isObject(value) || !isCount(value['pid']) || !isCount(value['tid'])) return [];
+  if (!isObject(value) || !isCount(value.pid) || !isCount(value.tid)) return [];
   const { pid, tid, comm, records, lost, overwritten, firstNs, lastNs, alive, leftOutBytes } = value;
   return [
     {

@@ -67,7 +67,9 @@ function isKernelText(file: string): boolean {
 
 /** Memory without a file behind it: offsets in it mean nothing elsewhere. */
 function isAnonymous(file: string): boolean {
-  return file === '' || file.startsWith('//anon') || file.startsWith('[anon') || file === '[heap]' || file === '[stack]';
+  return (
+    file === '' || file.startsWith('//anon') || file.startsWith('[anon') || file === '[heap]' || file === '[stack]'
+  );
 }
 
 function hexAddress(address: bigint): string {

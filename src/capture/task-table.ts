@@ -140,7 +140,8 @@ class TaskTableBuilder {
   fork(body: ForkBody, timeNs: bigint, isMadeUp: boolean): void {
     if (body.tid === NO_TASK || body.pid === NO_TASK) return;
     const known = this.#threadByTid.get(body.tid);
-    const isSame = known !== undefined && known.process.pid === body.pid && (isMadeUp || this.#isSameBirth(known, timeNs));
+    const isSame =
+      known !== undefined && known.process.pid === body.pid && (isMadeUp || this.#isSameBirth(known, timeNs));
     if (known !== undefined && !isSame) this.#threadByTid.delete(body.tid);
     if (!isSame && body.pid === body.tid) this.#processByPid.delete(body.pid);
     const parent = body.ptid === body.tid ? undefined : this.#threadByTid.get(body.ptid);
@@ -219,7 +220,7 @@ class TaskTableBuilder {
   /** A process of its own, or a fork: its memory is its parent's until it execs, unless the fork was made up. */
   #addProcess(pid: number, parentPid: number | null, forkNs: bigint, isMadeUp: boolean): ProcessEntry {
     const parent = parentPid === null || isMadeUp ? undefined : this.#processByPid.get(parentPid);
-    const space = new AddressSpace(parent?.spaces.at(-1)!.space, forkNs);
+    const space = new AddressSpace(parent?.spaces.at(-1)?.space, forkNs);
     const process: ProcessEntry = {
       index: this.#processes.length,
       pid,
@@ -236,9 +237,15 @@ class TaskTableBuilder {
 
   finish(): TaskTable {
     for (const process of this.#processes) {
-      const exits = process.threads.map((thread) => thread.exitNs);
-      if (exits.length === 0 || exits.includes(null)) continue;
-      process.exitNs = exits.reduce((last, time) => (time! > last! ? time : last), 0n);
+      let lastNs: bigint | null = null;
+      for (const { exitNs } of process.threads) {
+        if (exitNs === null) {
+          lastNs = null;
+          break;
+        }
+        if (lastNs === null || exitNs > lastNs) lastNs = exitNs;
+      }
+      process.exitNs = lastNs;
     }
     return {
       threads: this.#threads,

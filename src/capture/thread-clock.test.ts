@@ -90,7 +90,10 @@ describe('a thread’s clock', () => {
   });
 
   test('never counts more than the time between its first record and its end', () => {
-    const step = fc.record({ kind: fc.constantFrom('in', 'out', 'preempt', 'seen', 'named', 'fork'), gapNs: fc.nat(200_000) });
+    const step = fc.record({
+      kind: fc.constantFrom('in', 'out', 'preempt', 'seen', 'named', 'fork'),
+      gapNs: fc.nat(200_000),
+    });
     fc.assert(
       fc.property(fc.array(step, { minLength: 1 }), fc.nat(500_000), (steps, windowNs) => {
         const clock = new ThreadClock(BigInt(windowNs));

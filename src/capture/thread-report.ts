@@ -4,8 +4,8 @@
  */
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
-import { type Activity, type ProcfsReport, type ThreadReport, type ThreadState, timeText } from './report.ts';
 import { recentStacks } from './recent-stacks.ts';
+import { type Activity, type ProcfsReport, type ThreadReport, type ThreadState, timeText } from './report.ts';
 import { commAt, type ThreadEntry } from './task-table.ts';
 import type { ThreadTally, TimedProcfsSample } from './thread-tally.ts';
 
@@ -90,10 +90,13 @@ function reportOf(
   const { thread } = tally;
   const { death, momentNs, endNs } = context;
   tally.finish(capture, thread.exitNs ?? endNs);
-  const isVictim = death !== null && thread.process.pid === death.pid && livedAt(thread, death);
+  const isVictim = death !== null && thread.process.pid === death.pid && livedAt(thread, death, deathErrorNs(capture));
   const tookSignal = isVictim && thread.tid === death.tid;
   const hasExitedBefore = thread.exitNs !== null && !isVictim;
-  const activity = activityOf(tally, context);
+  // What a victim did before it was a zombie is the question.
+  const procfs = (isVictim ? tally.procfsAlive : undefined) ?? tally.procfsAtMoment;
+  const activity = activityOf(tally, procfs, context);
+  const activitySinceNs = procfs ? procfs.stateSinceNs : tally.phaseSinceNs;
   const activeNs = tally.lastProcfs ? tally.procfsActiveNs : tally.activeNs;
   const times = timesOf(tally, thread.exitNs ?? endNs, context);
   return {
@@ -105,8 +108,8 @@ function reportOf(
     state: stateOf(isVictim, hasExitedBefore, activity === 'unknown' ? activityAtEnd(tally, context) : activity),
     signal: isVictim ? death.signal : null,
     activity: hasExitedBefore ? null : activity,
-    activityNs: hasExitedBefore || activity === 'unknown' ? null : before(momentNs, tally.phaseSinceNs),
-    cpu: tally.procfsAtMoment?.cpu ?? tally.cpu,
+    activityNs: hasExitedBefore || activity === 'unknown' ? null : before(momentNs, activitySinceNs),
+    cpu: procfs?.cpu ?? tally.cpu,
     lastActiveBeforeNs: before(momentNs, activeNs),
     firstNs: timeText(tally.firstNs),
     lastNs: timeText(tally.lastNs),
@@ -118,20 +121,26 @@ function reportOf(
     wakeups: context.hasSwitches ? tally.clock.wakeups : null,
     lost: ring?.lost ?? null,
     overwritten: ring?.overwritten ?? null,
-    procfs: procfsReport(tally),
+    procfs: procfsReport(tally, procfs),
     stacks: recentStacks(capture, tally, momentNs, context.stacks),
   };
 }
 
 /** Death times are numbers: above 2^53 they are this imprecise at most. */
 const DEATH_TIME_ERROR_NS = 1024n;
+/** /proc is looked at now and then: it shows the threads of a killed process go in one look, its death in a later one. */
+const PROCFS_DEATH_TIME_ERROR_NS = 250_000_000n;
+
+function deathErrorNs(capture: Capture): bigint {
+  return capture.section?.source === 'procfs' ? PROCFS_DEATH_TIME_ERROR_NS : DEATH_TIME_ERROR_NS;
+}
 
 /** Whether the thread was there to be killed. */
-function livedAt(thread: ThreadEntry, death: Death): boolean {
+function livedAt(thread: ThreadEntry, death: Death, errorNs: bigint): boolean {
   if (death.timeNs === null) return true;
   const deathNs = BigInt(death.timeNs);
-  if (thread.startNs !== null && thread.startNs > deathNs + DEATH_TIME_ERROR_NS) return false;
-  return thread.exitNs === null || thread.exitNs + DEATH_TIME_ERROR_NS >= deathNs;
+  if (thread.startNs !== null && thread.startNs > deathNs + errorNs) return false;
+  return thread.exitNs === null || thread.exitNs + errorNs >= deathNs;
 }
 
 function stateOf(isVictim: boolean, hasExitedBefore: boolean, activity: Activity): ThreadState {
@@ -155,9 +164,9 @@ const ACTIVITY_OF_LETTER: Readonly<Record<string, Activity>> = {
   Z: 'zombie',
 };
 
-function activityOf(tally: ThreadTally, context: ReportContext): Activity {
+function activityOf(tally: ThreadTally, procfs: TimedProcfsSample | undefined, context: ReportContext): Activity {
   if (context.hasSwitches && tally.activeNs !== null) return tally.phase;
-  return activityOfProcfs(tally.procfsAtMoment);
+  return activityOfProcfs(procfs);
 }
 
 function activityAtEnd({ clock, lastProcfs }: ThreadTally, context: ReportContext): Activity {
@@ -216,9 +225,9 @@ function runDelayNs(first: TimedProcfsSample, last: TimedProcfsSample): number |
   return last.timeslices === 0n ? null : Math.max(0, Number(last.runDelayNs - first.runDelayNs));
 }
 
-function procfsReport(tally: ThreadTally): ProcfsReport | null {
+function procfsReport(tally: ThreadTally, atMoment: TimedProcfsSample | undefined): ProcfsReport | null {
   const { firstProcfs: first, lastProcfs: last } = tally;
-  const shown = tally.procfsAtMoment ?? last;
+  const shown = atMoment ?? last;
   if (shown === undefined) return null;
   const hasDifference = first !== undefined && last !== undefined && last.timeslices > 0n;
   return {

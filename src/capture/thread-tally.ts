@@ -2,8 +2,9 @@
  * What one pass over a capture gathers of one thread. Invariant: `activity…` and `cpu` are those at the moment, once a
  * record behind it has been seen or `finish` was called; counts are those of the window.
  */
-import { Misc, RecordType } from '../abi/record.ts';
+
 import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
+import { Misc, RecordType } from '../abi/record.ts';
 import type { Capture } from './capture.ts';
 import type { ThreadEntry } from './task-table.ts';
 import { type Phase, ThreadClock } from './thread-clock.ts';
@@ -24,6 +25,8 @@ const SELF_REPORTS: ReadonlySet<number> = new Set([
 /** A procfs sample with its time. */
 export interface TimedProcfsSample extends ProcfsSample {
   timeNs: bigint;
+  /** Time of the first of the samples in a row that show the same state, without a time on a CPU between them. */
+  stateSinceNs: bigint;
 }
 
 export class ThreadTally {
@@ -40,8 +43,9 @@ export class ThreadTally {
   readonly recentSamples: number[] = [];
   firstProcfs: TimedProcfsSample | undefined;
   lastProcfs: TimedProcfsSample | undefined;
-  /** The newest one up to the moment. */
+  /** The newest one up to the moment, and the newest one that does not show it dead already. */
   procfsAtMoment: TimedProcfsSample | undefined;
+  procfsAlive: TimedProcfsSample | undefined;
   /** When its on-CPU time was last seen to have grown. */
   procfsActiveNs: bigint | null = null;
   /** At the moment. */
@@ -106,13 +110,19 @@ export class ThreadTally {
     const record = capture.record(index);
     const sample = record.name === 'SAMPLE' && record.body.raw ? decodeProcfsSample(record.body.raw) : undefined;
     if (sample === undefined) return;
-    const timed = { ...sample, timeNs };
+    // A thread that sleeps at two looks and was on a CPU in between has not slept all the time.
+    const isSameState =
+      sample.state === this.lastProcfs?.state &&
+      (sample.state === RUNNING_LETTER || sample.onCpuNs === this.lastProcfs.onCpuNs);
+    const timed = { ...sample, timeNs, stateSinceNs: isSameState ? this.lastProcfs!.stateSinceNs : timeNs };
     if (this.lastProcfs === undefined ? sample.state === RUNNING_LETTER : sample.onCpuNs > this.lastProcfs.onCpuNs)
       this.procfsActiveNs = timeNs;
     // The last one before the window is where the window's differences begin.
     if (isCounted) this.firstProcfs ??= this.lastProcfs ?? timed;
     this.lastProcfs = timed;
-    if (!isLater) this.procfsAtMoment = timed;
+    if (isLater) return;
+    this.procfsAtMoment = timed;
+    if (!DEAD_LETTERS.has(sample.state)) this.procfsAlive = timed;
   }
 
   #addSwitch(misc: number, timeNs: bigint, isCounted: boolean): void {
@@ -139,3 +149,4 @@ export class ThreadTally {
 /** Samples looked at for distinct stacks. */
 export const RECENT_SAMPLES = 256;
 const RUNNING_LETTER = 'R'.charCodeAt(0);
+const DEAD_LETTERS: ReadonlySet<number> = new Set(['Z', 'X'].map((letter) => letter.charCodeAt(0)));

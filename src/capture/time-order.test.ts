@@ -11,7 +11,9 @@ const u64 = fc.oneof(
 test('the order is that of a stable comparison sort, for every u64', () => {
   fc.assert(
     fc.property(fc.array(u64, { maxLength: 200 }), (times) => {
-      const expected = times.map((_, index) => index).sort((a, b) => (times[a]! < times[b]! ? -1 : times[a]! > times[b]! ? 1 : 0));
+      const expected = times
+        .map((_, index) => index)
+        .sort((a, b) => (times[a]! < times[b]! ? -1 : times[a]! > times[b]! ? 1 : 0));
       const order = timeOrder(BigUint64Array.from(times));
       expect(order === undefined ? times.map((_, index) => index) : [...order]).toEqual(expected);
     }),

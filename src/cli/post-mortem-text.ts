@@ -163,7 +163,7 @@ const ACTIVITY_TEXT: Readonly<Record<Activity, string>> = {
   unknown: 'unknown',
 };
 
-/** `killed, sleeping 2.3s`, `running 3ms cpu 1`, `exited`. */
+/** `killed, sleeping 2.3s`, `running 3ms on cpu 1`, `exited`. */
 function stateText(thread: ThreadReport): string {
   if (thread.state === 'exited') return 'exited';
   const activity =
@@ -174,7 +174,7 @@ function stateText(thread: ThreadReport): string {
 
 function activityText(thread: ThreadReport, activity: Activity): string {
   const time = thread.activityNs === null ? '' : ` ${formatDurationNs(thread.activityNs)}`;
-  const cpu = activity === 'running' && thread.cpu !== null ? ` cpu ${thread.cpu}` : '';
+  const cpu = activity === 'running' && thread.cpu !== null ? ` on cpu ${thread.cpu}` : '';
   return `${ACTIVITY_TEXT[activity]}${time}${cpu}`;
 }
 

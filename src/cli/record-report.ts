@@ -2,8 +2,6 @@
 import type { Death } from '../abi/ringkeep-section.ts';
 import { formatSize } from '../base/units.ts';
 import type { RecorderStats } from '../recorder/recorder.ts';
-import { formatPostMortem } from './post-mortem-text.ts';
-import { readPostMortem } from './show.ts';
 import { terminalStyle } from './terminal.ts';
 
 /** The JSON summary. Its keys are stable: scripts read them. */
@@ -26,9 +24,11 @@ export interface RecordSummary extends RecorderStats {
 }
 
 /** Prints the report: the JSON line last, with nothing behind it. */
-export function printRecordReport(summary: RecordSummary, json: boolean): void {
+export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {
   process.stderr.write(reportText(summary));
   if (summary.snapshot && summary.death) {
+    const { readPostMortem } = await import('./show.ts');
+    const { formatPostMortem } = await import('./post-mortem-text.ts');
     const style = terminalStyle(process.stderr, process.env);
     process.stderr.write(formatPostMortem(readPostMortem(summary.snapshot), { ...style, showAll: false }));
   }

@@ -153,10 +153,16 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
   const series = new SnapshotSeries(options.output, options.snapshot !== 'never', command, version);
   const startedNs = process.hrtime.bigint();
   const gated = await spawnGated(command);
-  const deaths: { death: Death; path: string | null }[] = [];
+  const deaths: { death: Death; saved: Promise<string | null> }[] = [];
+  let saved: Promise<string | null> = Promise.resolve(null);
+  // One after the other: a snapshot is written before the next is begun.
+  const save = (taken: TakenCut) => {
+    saved = saved.then(() => series.save(taken));
+    return saved;
+  };
   const recording = await startRecording(gated, options, events, {
-    onDeath: (death, taken) => deaths.push({ death, path: taken ? series.save(taken) : null }),
-    onCut: (taken) => series.save(taken),
+    onDeath: (death, taken) => deaths.push({ death, saved: taken ? save(taken) : Promise.resolve(null) }),
+    onCut: save,
   });
   if (recording) series.begin(recording.source.events);
   const unforward = forwardSignals(gated, () => recording?.requestCut());
@@ -170,7 +176,8 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
   const wantsCut = options.snapshot === 'always' || (options.snapshot === 'on-crash' && signalNumber !== null);
   const end = await recording.finish(signalNumber, wantsCut).catch(() => undefined);
   if (!end) return exitStatus;
-  if (end.taken) series.save(end.taken);
+  if (end.taken) await save(end.taken);
+  else await saved;
   // The command's own death is what was waited for; else the first of those it started.
   const firstDeath = deaths[0];
   const death = end.death ?? firstDeath?.death ?? null;
@@ -180,14 +187,14 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
     ...end.stats,
     recorderCpuSeconds: (user + system) / 1e6,
     wallSeconds: Number(process.hrtime.bigint() - startedNs) / 1e9,
-    snapshot: (end.death ? series.last : firstDeath?.path) ?? series.last,
+    snapshot: (end.death ? null : ((await firstDeath?.saved) ?? null)) ?? series.last,
     snapshots: series.paths,
     death,
     deaths: deaths.length + (end.death ? 1 : 0),
     exit: { code, signal },
     degraded: [...degraded, ...end.degraded, ...series.failures],
   };
-  printRecordReport(summary, options.json);
+  await printRecordReport(summary, options.json);
   return exitStatus;
 }
 

@@ -8,7 +8,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { TakenCut } from '../recorder/recording.ts';
-import { readHost, type SnapshotEvent, writeSnapshot } from '../snapshot/snapshot.ts';
+import type { SnapshotEvent } from '../snapshot/snapshot.ts';
 import { explain } from './diagnostics.ts';
 
 const ENDING = /(\.perf\.data|\.[^./]+)?$/;
@@ -41,10 +41,12 @@ export class SnapshotSeries {
   }
 
   /** Writes a cut; its path, or null when it could not be written, which is then among `failures`. */
-  save({ cut, section }: TakenCut): string | null {
+  async save({ cut, section }: TakenCut): Promise<string | null> {
     const path = this.#nextPath();
     const clockNs = process.hrtime.bigint();
     const wallNs = BigInt(Date.now()) * 1_000_000n;
+    // Loaded at the first snapshot: most recordings end without one.
+    const { readHost, writeSnapshot } = await import('../snapshot/snapshot.ts');
     try {
       const { path: written } = writeSnapshot(path, {
         events: this.#events,

@@ -18,7 +18,7 @@ export function terminalStyle(
   stream: { isTTY?: boolean; columns?: number },
   env: Readonly<Record<string, string | undefined>>,
 ): TerminalStyle {
-  const hasColour = stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
+  const hasColour = stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
   return { width: Math.max(MIN_WIDTH, stream.columns ?? DEFAULT_WIDTH), hasColour };
 }
 

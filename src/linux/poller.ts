@@ -46,16 +46,9 @@ export class Poller {
   }
 }
 
-/** A descriptor that one thread makes readable to wake another. Returns its number. */
+/** A descriptor that another thread makes readable by writing a u64 of 1. Returns its number. */
 export function openWakeFd(): number {
   return mustSyscall('eventfd2', 0, EFD_NONBLOCK | CLOEXEC);
-}
-
-/** Makes the descriptor readable. */
-export function wake(fd: number): void {
-  const one = Buffer.alloc(8);
-  one.writeUInt8(1);
-  syscall('write', fd, addressOf(one), 8);
 }
 
 /** Takes the wake-up back. */

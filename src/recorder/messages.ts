@@ -24,8 +24,6 @@ export interface RecordingOptions {
 
 export interface WorkerData {
   readonly options: RecordingOptions;
-  /** An eventfd: the main thread makes it readable after it has posted. */
-  readonly wakeFd: number;
 }
 
 /** A cut with why it was taken. */
@@ -46,6 +44,8 @@ export type FromWorker =
       readonly events: readonly SourceEvent[];
       readonly degraded: readonly string[];
       readonly directory: string;
+      /** An eventfd: the main thread makes it readable after it has posted. */
+      readonly wakeFd: number;
     }
   | { readonly type: 'failed'; readonly error: PlainError }
   | { readonly type: 'death'; readonly death: Death; readonly taken: TakenCut | null }

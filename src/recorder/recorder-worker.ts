@@ -2,15 +2,15 @@
  * The recorder's thread: blocks in the kernel until there is something to drain, never in JavaScript's event loop, so
  * that nothing the main thread does delays a drain. Messages wake it through a descriptor.
  */
+import { closeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { RingkeepError } from '../base/error.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
-import { clearWake, Poller } from '../linux/poller.ts';
+import { clearWake, openWakeFd, Poller } from '../linux/poller.ts';
 import { readCpus } from '../linux/proc.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import { PerfSource } from '../source/perf.ts';
-import { ProcfsSource } from '../source/procfs.ts';
 import type { Source } from '../source/source.ts';
 import { DeathWatch } from './death-watch.ts';
 import type { FromWorker, PlainError, RecordingOptions, TakenCut, ToWorker, WorkerData } from './messages.ts';
@@ -25,7 +25,7 @@ const MOST_DEATH_CUTS = 8;
 const WATCH_SHARE = 0.25;
 
 const port = parentPort!;
-const { options, wakeFd } = workerData as WorkerData;
+const { options } = workerData as WorkerData;
 
 function post(message: FromWorker): void {
   port.postMessage(message, transferable(message));
@@ -37,16 +37,22 @@ function transferable(message: FromWorker): ArrayBuffer[] {
   return taken ? taken.cut.threads.map(({ records }) => records.buffer as ArrayBuffer) : [];
 }
 
-function openSource(wanted: RecordingOptions): { source: Source; degraded: string[] } {
+async function openSource(wanted: RecordingOptions): Promise<{ source: Source; degraded: string[] }> {
   const { pid, freq, events } = wanted;
-  if (wanted.source === 'procfs') return { source: ProcfsSource.open({ pid, freq }), degraded: withoutEvents(events) };
+  if (wanted.source === 'procfs') return { source: await openProcfs(pid, freq), degraded: withoutEvents(events) };
   try {
     return { source: PerfSource.open({ pid, freq, events }), degraded: [] };
   } catch (error) {
     if (wanted.source === 'perf' || !(error instanceof RingkeepError) || error.code !== 'perf-refused') throw error;
     const degraded = [`perf events are refused here (${error.details.errno}): /proc is sampled instead`];
-    return { source: ProcfsSource.open({ pid, freq }), degraded: [...degraded, ...withoutEvents(events)] };
+    return { source: await openProcfs(pid, freq), degraded: [...degraded, ...withoutEvents(events)] };
   }
+}
+
+/** Loaded only where it is needed: a start is CPU time that the recorded command could have had. */
+async function openProcfs(pid: number, freq: number): Promise<Source> {
+  const { ProcfsSource } = await import('../source/procfs.ts');
+  return ProcfsSource.open({ pid, freq });
 }
 
 function withoutEvents(events: readonly { name: string }[]): string[] {
@@ -55,6 +61,7 @@ function withoutEvents(events: readonly { name: string }[]): string[] {
 
 class Session {
   readonly #poller = new Poller();
+  readonly #wakeFd = openWakeFd();
   readonly #deaths = new DeathWatch(this.#poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
   readonly #source: Source;
   readonly #directory: RingDirectory;
@@ -62,8 +69,7 @@ class Session {
   readonly #degraded: () => string[];
   #deathCuts = 0;
 
-  constructor() {
-    const { source, degraded } = openSource(options);
+  constructor({ source, degraded }: { source: Source; degraded: readonly string[] }) {
     this.#source = source;
     const cpus = readCpus().online;
     const ringFileBytes = ringGeometry(source.events, options.ringBytes).fileBytes;
@@ -91,16 +97,23 @@ class Session {
       },
       this.#deaths,
     );
-    for (const fd of [...source.wakeFds, wakeFd]) this.#poller.add(fd);
+    for (const fd of [...source.wakeFds, this.#wakeFd]) this.#poller.add(fd);
     const { kind, events } = source;
-    post({ type: 'ready', kind, events, degraded: this.#degraded(), directory: this.#directory.path });
+    post({
+      type: 'ready',
+      kind,
+      events,
+      degraded: this.#degraded(),
+      directory: this.#directory.path,
+      wakeFd: this.#wakeFd,
+    });
   }
 
   /** Runs until the main thread says finish. */
   run(): void {
     for (;;) {
       const ready = this.#poller.wait(this.#source.latencyMs);
-      if (ready.includes(wakeFd)) clearWake(wakeFd);
+      if (ready.includes(this.#wakeFd)) clearWake(this.#wakeFd);
       this.#recorder.drain();
       for (const { pid, status } of this.#deaths.collect(ready)) {
         if (status.signal !== null) this.#childDied(pid, status.signal);
@@ -144,6 +157,7 @@ class Session {
     this.#deaths.close();
     this.#source.close();
     this.#poller.close();
+    closeSync(this.#wakeFd);
     removeRingDirectory(this.#directory);
     post({ type: 'finished', death, taken, stats, degraded });
   }
@@ -167,7 +181,7 @@ function plainError(error: unknown): PlainError {
 }
 
 try {
-  new Session().run();
+  new Session(await openSource(options)).run();
 } catch (error) {
   post({ type: 'failed', error: plainError(error) });
 }

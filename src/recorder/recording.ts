@@ -2,11 +2,10 @@
  * A recording, seen from the main thread: starts the recorder's thread, asks it for cuts, ends it.
  * Invariant: after `finish` resolves or `failed` was reported, no thread, file, mapping or lock of the recording is left.
  */
-import { closeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
-import { openWakeFd, wake } from '../linux/poller.ts';
 import type { FromWorker, PlainError, RecordingOptions, TakenCut, ToWorker, WorkerData } from './messages.ts';
 
 export type { RecordingOptions, SourceChoice, TakenCut } from './messages.ts';
@@ -22,15 +21,16 @@ export interface RecordingEvents {
   readonly onFailure: (error: Error) => void;
 }
 
+/** What an eventfd takes to become readable (eventfd(2)). Plain I/O: the main thread loads no native code. */
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+
 export class Recording {
   readonly #worker: Worker;
-  readonly #wakeFd: number;
   readonly #finished: Promise<Message<'finished'>>;
   readonly source: Message<'ready'>;
 
-  private constructor(worker: Worker, wakeFd: number, source: Message<'ready'>, events: RecordingEvents) {
+  private constructor(worker: Worker, source: Message<'ready'>, events: RecordingEvents) {
     this.#worker = worker;
-    this.#wakeFd = wakeFd;
     this.source = source;
     this.#finished = new Promise((resolve, reject) => {
       const fail = (error: Error) => {
@@ -51,8 +51,7 @@ export class Recording {
 
   /** Starts recording; what it throws is what the recorder's thread threw (RingkeepError of any code). */
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
-    const wakeFd = openWakeFd();
-    const data: WorkerData = { options, wakeFd };
+    const data: WorkerData = { options };
     const worker = new Worker(new URL('./recorder-worker.js', import.meta.url), {
       workerData: data,
       // Descriptors are made by system calls and closed by their owners; Node's own account of them would only warn.
@@ -64,11 +63,10 @@ export class Recording {
     });
     if (first.type !== 'ready') {
       await worker.terminate();
-      closeSync(wakeFd);
       throw first.type === 'failed' ? revived(first.error) : new Error(`${first.type} before ready`);
     }
     worker.removeAllListeners('error');
-    return new Recording(worker, wakeFd, first, events);
+    return new Recording(worker, first, events);
   }
 
   /** Asks for a cut; it comes through `onCut`. */
@@ -83,13 +81,12 @@ export class Recording {
       return await this.#finished;
     } finally {
       await this.#worker.terminate();
-      closeSync(this.#wakeFd);
     }
   }
 
   #send(message: ToWorker): void {
     this.#worker.postMessage(message);
-    wake(this.#wakeFd);
+    writeSync(this.source.wakeFd, ONE);
   }
 }
 

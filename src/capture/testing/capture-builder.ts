@@ -2,12 +2,12 @@
  * Assembles captures for tests from the tables of abi: a perf.data file with the events, records and features asked for.
  * Invariant: what it builds is whole; damage is for the test to do.
  */
-import { attrFlags, type EventAttr, encodeAttr, eventAttr, EventType, SampleType } from '../../abi/event-attr.ts';
+import { attrFlags, type EventAttr, EventType, encodeAttr, eventAttr, SampleType } from '../../abi/event-attr.ts';
 import { cStringBytes, encodeStruct } from '../../abi/layout.ts';
 import {
+  Feature,
   FILE_HEADER_BYTES,
   FILE_HEADER_FIELDS,
-  Feature,
   PERF_DATA_MAGIC,
   SECTION_BYTES,
   SECTION_FIELDS,

@@ -1,0 +1,186 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { PostMortem, ThreadReport } from '../capture/report.ts';
+import { formatPostMortem } from './post-mortem-text.ts';
+
+function thread(fields: Partial<ThreadReport>): ThreadReport {
+  return {
+    pid: 100,
+    tid: 100,
+    comm: 'node',
+    tookSignal: false,
+    state: 'sleeping',
+    signal: null,
+    activity: 'sleeping',
+    activityNs: 2_300_000_000,
+    cpu: 0,
+    lastActiveBeforeNs: 2_300_000_000,
+    firstNs: '1',
+    lastNs: '2',
+    spanNs: 5_000_000_000,
+    timesFrom: 'switches',
+    onCpuNs: 1_200_000,
+    offCpuNs: 4_998_800_000,
+    preemptedNs: 800_000,
+    sleepingNs: 4_998_000_000,
+    unknownNs: 0,
+    records: 10,
+    samples: 4,
+    switchesIn: 3,
+    switchesOut: 3,
+    wakeups: 2,
+    lost: 0,
+    overwritten: 0,
+    procfs: null,
+    stacks: [],
+    ...fields,
+  };
+}
+
+function report(fields: Partial<PostMortem> = {}): PostMortem {
+  return {
+    death: { pid: 100, tid: 101, comm: 'worker', signal: 'SIGSEGV', timeNs: 5, evidence: 'signal-deliver' },
+    source: 'perf',
+    reason: 'death',
+    host: {
+      hostname: 'web-1',
+      osrelease: '6.18.0',
+      arch: 'x86_64',
+      cpusOnline: 8,
+      cmdline: null,
+      recorderVersion: null,
+    },
+    firstNs: '1',
+    lastNs: '5000000001',
+    endNs: '5000000001',
+    momentNs: '5000000001',
+    spanNs: 5_000_000_000,
+    windowNs: null,
+    totals: { processes: 1, threads: 2, records: 12_345, samples: 17, switchesIn: 5, switchesOut: 5 },
+    losses: { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0 },
+    degraded: [],
+    damage: [],
+    threads: [
+      thread({
+        tid: 101,
+        comm: 'worker',
+        tookSignal: true,
+        state: 'killed',
+        signal: 'SIGSEGV',
+        activity: 'running',
+        activityNs: 12_000_000,
+        cpu: 1,
+        stacks: [
+          {
+            timeNs: '4',
+            beforeNs: 1_200_000,
+            event: 'cpu-clock',
+            samples: 3,
+            frames: [
+              { address: '0xffffffff81000000', file: null, fileOffset: null, isKernel: true },
+              { address: '0x400010', file: '/opt/app/server', fileOffset: '0x1010', isKernel: false },
+            ],
+          },
+        ],
+      }),
+      thread({}),
+    ],
+    ...fields,
+  };
+}
+
+const plain = { width: 120, hasColour: false, showAll: false };
+
+describe('the text of a post-mortem', () => {
+  test('says first what happened, then one line a thread, then the stacks that matter', () => {
+    expect(formatPostMortem(report(), plain)).toMatchInlineSnapshot(`
+      "pid 100 (node) died of SIGSEGV in thread 101 (worker)
+        5s kept · 2 threads in 1 process · 12,345 records · 17 samples
+        ringkeep snapshot (death), source perf · web-1 · Linux 6.18.0 · x86_64 · 8 CPUs
+        nothing lost
+
+         TID  COMM    STATE                          ON-CPU  SLEPT  WAITED  SWITCHES  SAMPLES  LAST SEEN IN
+      >  101  worker  killed, running 12ms on cpu 1   1.2ms     5s   800us         3        4  [kernel] < server+0x1010
+         100  node    sleeping 2.3s                   1.2ms     5s   800us         3        4
+
+      thread 101 (worker) of pid 100: killed by SIGSEGV, running 12ms on cpu 1
+        on-CPU 1.2ms · slept 5s · waited for a CPU 800us · in 5s · 4 samples · 2 wakeups
+        1.2ms before the death, cpu-clock, 3 samples:
+            [kernel]+0xffffffff81000000
+            server+0x1010
+      "
+    `);
+  });
+
+  test('says how the thread was told where no signal record named it', () => {
+    const death = { ...report().death!, evidence: 'first-exit' as const };
+    expect(formatPostMortem(report({ death }), plain)).toContain('in thread 101 (worker), the first to exit');
+    const unknown = { ...death, evidence: 'main-thread' as const };
+    expect(formatPostMortem(report({ death: unknown }), plain)).toContain('which thread took the signal is not known');
+  });
+
+  test('says when nothing died', () => {
+    expect(formatPostMortem(report({ death: null }), plain)).toMatch(/^2 threads of 1 process; no death by a signal/);
+  });
+
+  test('names losses, blind spots and damage', () => {
+    const text = formatPostMortem(
+      report({
+        losses: { lostRecords: 9, lostSamples: 2, kernelLost: 1_000, ringLost: 7 },
+        degraded: ['kernel stacks'],
+        damage: [
+          { offset: 4096, bytes: 8, reason: 'bytes that are no records' },
+          { offset: 8192, bytes: 8, reason: 'x' },
+        ],
+      }),
+      plain,
+    );
+    expect(text).toContain('lost: 7 before they reached a ring, 1,000 in the kernel, 2 samples');
+    expect(text).toContain('not seen: kernel stacks');
+    expect(text).toContain('damaged at byte 4096: bytes that are no records (and 1 more)');
+  });
+
+  test('shows ? for what is not known, never 0', () => {
+    const unknown = { onCpuNs: null, offCpuNs: null, sleepingNs: null, preemptedNs: null, switchesOut: null };
+    const text = formatPostMortem(report({ threads: [thread({ tid: 7 }), thread({ tid: 8, ...unknown })] }), plain);
+    expect(text.split('\n').find((line) => /^\s+8 /.test(line))).toMatch(/\?\s+\?\s+\?\s+\?/);
+  });
+
+  test('stops at 20 threads, and says so, unless all are asked for', () => {
+    const threads = Array.from({ length: 200 }, (_, index) => thread({ tid: 1000 + index }));
+    const text = formatPostMortem(report({ threads }), plain);
+    expect(text).toContain('… and 180 more threads (--all)');
+    expect(text).not.toContain('1020');
+    const all = formatPostMortem(report({ threads }), { ...plain, showAll: true });
+    expect(all).toContain('1199');
+    expect(all).not.toContain('more threads');
+  });
+
+  test('paints only when asked to', () => {
+    const control = '\x1b[';
+    expect(formatPostMortem(report(), plain)).not.toContain(control);
+    expect(formatPostMortem(report(), { ...plain, hasColour: true })).toContain(`${control}31m`);
+  });
+
+  test('is never wider than the terminal, and shows no control character of a name', () => {
+    const name = fc.string({ unit: 'binary', maxLength: 60 });
+    fc.assert(
+      fc.property(name, name, fc.integer({ min: 40, max: 200 }), (comm, file, width) => {
+        const [first, second] = report().threads;
+        const frame = { address: '0x1', file, fileOffset: '0x1', isKernel: false };
+        const stacks = [{ ...first!.stacks[0]!, event: comm, frames: [frame] }];
+        const threads = [{ ...first!, comm, stacks }, second!];
+        const text = formatPostMortem(
+          report({ threads, degraded: [comm], totals: { ...report().totals, processes: 2 } }),
+          {
+            ...plain,
+            width,
+          },
+        );
+        for (const line of text.split('\n')) expect(Array.from(line).length).toBeLessThanOrEqual(width);
+        expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

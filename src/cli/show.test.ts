@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { RingkeepError } from '../base/error.ts';
+import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import { addShowCommand } from './show.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'ringkeep-show-'));
+const capture = join(directory, 'perf.data');
+const other = join(directory, 'notes.txt');
+
+beforeAll(() => {
+  const builder = new CaptureBuilder().comm({ pid: 100, tid: 100 }, 1n, 'node').switchIn({ pid: 100, tid: 101 }, 2n);
+  writeFileSync(capture, builder.signal({ pid: 100, tid: 101 }, 50n, 11).build());
+  writeFileSync(other, 'nothing to see, at some length');
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** What `ringkeep show …` prints. */
+function show(...args: string[]): string {
+  const printed: string[] = [];
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed.push(String(text));
+    return true;
+  });
+  try {
+    const program = new Command().exitOverride();
+    addShowCommand(program);
+    program.parse(['show', ...args], { from: 'user' });
+  } finally {
+    write.mockRestore();
+  }
+  return printed.join('');
+}
+
+function codeOf(...args: string[]): string {
+  try {
+    show(...args);
+  } catch (error) {
+    if (error instanceof RingkeepError) return error.code;
+    throw error;
+  }
+  return 'nothing thrown';
+}
+
+describe('ringkeep show', () => {
+  test('prints the post-mortem as text', () => {
+    expect(show(capture)).toMatch(/^pid 100 \(node\) died of SIGSEGV in thread 101/);
+  });
+
+  test('prints one JSON value with --json', () => {
+    expect(JSON.parse(show(capture, '--json'))).toMatchObject({
+      death: { pid: 100, tid: 101, signal: 'SIGSEGV' },
+      threads: [{ tid: 101, onCpuNs: 48 }, { tid: 100 }],
+    });
+  });
+
+  test('narrows to one thread and to the last moments', () => {
+    const report = JSON.parse(show(capture, '--json', '--tid', '101', '--last', '10ns'));
+    expect(report).toMatchObject({ windowNs: 10, threads: [{ tid: 101, onCpuNs: 10, switchesIn: 0 }] });
+  });
+
+  test.each([
+    ['a file that is not there', [join(directory, 'absent')], 'capture-unreadable'],
+    ['a directory', [directory], 'unsupported-capture'],
+    ['another file', [other], 'not-a-capture'],
+    ['a thread that is not in it', [capture, '--tid', '4242'], 'no-such-thread'],
+    ['a tid that is none', [capture, '--tid', 'main'], 'bad-argument'],
+    ['a duration that is none', [capture, '--last', 'soon'], 'bad-duration'],
+  ])('refuses %s by code', (_, args, code) => {
+    expect(codeOf(...args)).toBe(code);
+  });
+});

@@ -1,0 +1,90 @@
+/** perf beside ringkeep: the same tasks at the same time, and a loss that both can see. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { requireAgreement } from './testing/agreement.ts';
+import { countByThread, type PerfLine, perfScript } from './testing/perf-reading.ts';
+import { ringkeepCommand, show, start, Workplace, withSummary } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+import { testProgram } from './testing/test-program.ts';
+
+test('a thread switches as often by ringkeep as by perf record, which ran around it', async (context) => {
+  needs(context, 'gcc', 'perf events', 'perf');
+  const place = new Workplace();
+  const byPerf = place.file('by-perf.perf.data');
+  const byRingkeep = place.file('by-ringkeep.perf.data');
+  const recording = ringkeepCommand(
+    ['record', '-o', byRingkeep, '--snapshot', 'always', '--ring', '1MiB', '--', testProgram('ping-pong'), '2000'],
+    {},
+  );
+  const perfRecord = ['record', '-q', '-m', '512', '-e', 'cpu-clock:u', '--switch-events', '-o', byPerf, '--'];
+  const child = spawn('perf', [...perfRecord, ...recording], { stdio: 'ignore' });
+  expect(await once(child, 'exit')).toEqual([0, null]);
+
+  const ours = requireAgreement(byRingkeep);
+  const report = show(byRingkeep);
+  expect(report.losses).toMatchObject({ kernelLost: 0, ringLost: 0 });
+  expect(report.threads.every(({ overwritten }) => overwritten === 0)).toBe(true);
+  const theirs = perfScript(byPerf);
+  expect(theirs.some(({ text }) => text.startsWith('PERF_RECORD_LOST'))).toBe(false);
+  const pid = report.threads.find(({ comm }) => comm === 'ping-pong')!.pid;
+  const recorded = switchesSinceExec(ours, pid);
+  expect(recorded.size).toBe(5);
+  expect(recorded).toEqual(switchesSinceExec(theirs, pid));
+  // Every hand-over blocks: two threads a pair, each at least once a round unless both were awake at once.
+  const total = [...recorded.values()].reduce((sum, { switchesOut }) => sum + switchesOut, 0);
+  expect(total).toBeGreaterThan(4000);
+});
+
+/** Switches of each thread of the process, from the exec that made it what it is: ringkeep begins there, perf before. */
+function switchesSinceExec(lines: readonly PerfLine[], pid: number) {
+  const exec = lines.findLast((line) => line.tid === pid && line.text.startsWith('PERF_RECORD_COMM exec'));
+  const since = lines.filter((line) => line.pid === pid && line.timeNs >= exec!.timeNs);
+  return new Map(
+    [...countByThread(since)]
+      .map(([tid, { switchesIn, switchesOut, preempted }]) => [tid, { switchesIn, switchesOut, preempted }] as const)
+      .sort(([a], [b]) => a - b),
+  );
+}
+
+test('what is lost while the recorder stands still is counted, and perf shows it as LOST', async (context) => {
+  needs(context, 'gcc', 'perf events', 'perf');
+  const place = new Workplace();
+  const output = place.file('lossy.perf.data');
+  const running = start(
+    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '4'],
+    { input: '' },
+  );
+  await running.until('its rings were there', () => running.ringDirectory() !== null);
+  running.kill('SIGSTOP');
+  await new Promise((done) => setTimeout(done, 1000));
+  running.kill('SIGCONT');
+  const { status, summary } = withSummary(await running.ended);
+
+  expect(status).toBe(0);
+  expect(summary.kernelLost).toBeGreaterThan(0);
+  expect(summary.lost).toBeGreaterThanOrEqual(summary.kernelLost);
+  const lines = requireAgreement(output, 'lossy');
+  const losses = lines.filter(({ text }) => text.startsWith('PERF_RECORD_LOST'));
+  const lost = losses.reduce((sum, { text }) => sum + Number(/lost (\d+)/.exec(text)?.[1]), 0);
+  expect(lost).toBe(summary.lost);
+  expect(show(output).losses).toMatchObject({ kernelLost: summary.kernelLost, lostRecords: summary.lost });
+});
+
+test('what is lost at the very end, with no record behind it to tell, is counted too', async (context) => {
+  needs(context, 'gcc', 'perf events', 'perf');
+  const output = new Workplace().file('end.perf.data');
+  const running = start(
+    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '2'],
+    { input: '' },
+  );
+  await running.until('its rings were there', () => running.ringDirectory() !== null);
+  running.kill('SIGSTOP');
+  await running.until('the command had ended', () => running.stdout.includes('quiet'));
+  await new Promise((done) => setTimeout(done, 300));
+  running.kill('SIGCONT');
+  const { summary } = withSummary(await running.ended);
+
+  expect(summary.kernelLost).toBeGreaterThan(0);
+  expect(show(output).losses.kernelLost).toBe(summary.kernelLost);
+});

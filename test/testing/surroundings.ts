@@ -1,0 +1,51 @@
+/**
+ * What these tests need of the machine they run on. Invariant: what is missing skips the test with a sentence that says
+ * so; no test passes for want of something.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { TestContext } from 'vitest';
+
+/** A real interpreter: version managers put scripts on PATH, which fork before they exec. */
+export const PYTHON = '/usr/bin/python3';
+
+type Need = 'gcc' | 'perf' | 'perf events' | 'root' | 'python' | 'mount namespaces' | 'tracefs';
+
+interface Requirement {
+  readonly isMet: () => boolean;
+  readonly otherwise: string;
+}
+
+const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
+  gcc: { isMet: () => succeeds('gcc', '--version'), otherwise: 'there is no gcc to build the test programs' },
+  perf: { isMet: () => succeeds('perf', '--version'), otherwise: 'perf is not installed' },
+  'perf events': {
+    isMet: () => succeeds('perf', 'stat', '-e', 'cpu-clock:u', 'true'),
+    otherwise: 'perf events are refused here, or perf is not installed',
+  },
+  root: { isMet: () => process.getuid?.() === 0, otherwise: 'only root may set this up' },
+  python: { isMet: () => existsSync(PYTHON), otherwise: `there is no ${PYTHON}` },
+  'mount namespaces': {
+    isMet: () => succeeds('unshare', '-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/dev/shm'),
+    otherwise: 'mounts in a namespace of one’s own are refused here',
+  },
+  tracefs: {
+    isMet: () => existsSync('/sys/kernel/tracing/events/sched/sched_process_fork/id'),
+    otherwise: 'tracefs is not mounted on /sys/kernel/tracing, or may not be read',
+  },
+};
+
+const met = new Map<Need, boolean>();
+
+/** Skips the test, with the reason, unless everything needed is here. */
+export function needs(context: TestContext, ...all: readonly Need[]): void {
+  for (const need of all) {
+    const { isMet, otherwise } = REQUIREMENTS[need];
+    if (!met.has(need)) met.set(need, isMet());
+    context.skip(!met.get(need), otherwise);
+  }
+}
+
+function succeeds(program: string, ...args: readonly string[]): boolean {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+}
