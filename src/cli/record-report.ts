@@ -27,7 +27,7 @@ export interface RecordSummary extends RecorderStats {
 export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {
   process.stderr.write(reportText(summary));
   if (summary.snapshot && summary.death) {
-    const { readPostMortem } = await import('./show.ts');
+    const { readPostMortem } = await import('./capture-file.ts');
     const { formatPostMortem } = await import('./post-mortem-text.ts');
     const style = terminalStyle(process.stderr, process.env);
     process.stderr.write(formatPostMortem(readPostMortem(summary.snapshot), { ...style, showAll: false }));

@@ -19,7 +19,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** What `ringkeep show …` prints. */
-function show(...args: string[]): string {
+async function show(...args: string[]): Promise<string> {
   const printed: string[] = [];
   const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     printed.push(String(text));
@@ -28,16 +28,16 @@ function show(...args: string[]): string {
   try {
     const program = new Command().exitOverride();
     addShowCommand(program);
-    program.parse(['show', ...args], { from: 'user' });
+    await program.parseAsync(['show', ...args], { from: 'user' });
   } finally {
     write.mockRestore();
   }
   return printed.join('');
 }
 
-function codeOf(...args: string[]): string {
+async function codeOf(...args: string[]): Promise<string> {
   try {
-    show(...args);
+    await show(...args);
   } catch (error) {
     if (error instanceof RingkeepError) return error.code;
     throw error;
@@ -46,19 +46,19 @@ function codeOf(...args: string[]): string {
 }
 
 describe('ringkeep show', () => {
-  test('prints the post-mortem as text', () => {
-    expect(show(capture)).toMatch(/^pid 100 \(node\) died of SIGSEGV in thread 101/);
+  test('prints the post-mortem as text', async () => {
+    expect(await show(capture)).toMatch(/^pid 100 \(node\) died of SIGSEGV in thread 101/);
   });
 
-  test('prints one JSON value with --json', () => {
-    expect(JSON.parse(show(capture, '--json'))).toMatchObject({
+  test('prints one JSON value with --json', async () => {
+    expect(JSON.parse(await show(capture, '--json'))).toMatchObject({
       death: { pid: 100, tid: 101, signal: 'SIGSEGV' },
       threads: [{ tid: 101, onCpuNs: 48 }, { tid: 100 }],
     });
   });
 
-  test('narrows to one thread and to the last moments', () => {
-    const report = JSON.parse(show(capture, '--json', '--tid', '101', '--last', '10ns'));
+  test('narrows to one thread and to the last moments', async () => {
+    const report = JSON.parse(await show(capture, '--json', '--tid', '101', '--last', '10ns'));
     expect(report).toMatchObject({ windowNs: 10, threads: [{ tid: 101, onCpuNs: 10, switchesIn: 0 }] });
   });
 
@@ -69,7 +69,7 @@ describe('ringkeep show', () => {
     ['a thread that is not in it', [capture, '--tid', '4242'], 'no-such-thread'],
     ['a tid that is none', [capture, '--tid', 'main'], 'bad-argument'],
     ['a duration that is none', [capture, '--last', 'soon'], 'bad-duration'],
-  ])('refuses %s by code', (_, args, code) => {
-    expect(codeOf(...args)).toBe(code);
+  ])('refuses %s by code', async (_, args, code) => {
+    expect(await codeOf(...args)).toBe(code);
   });
 });

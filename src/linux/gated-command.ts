@@ -12,7 +12,8 @@ import { delimiter, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { RingkeepError } from '../base/error.ts';
 
-const GATE = 'read _ <&3; exec 3<&-; exec "$@"';
+// The variable is one that no environment has: reading into an exported one would change what the command sees.
+const GATE = 'read ringkeep_gate <&3; exec 3<&-; exec "$@"';
 
 export interface GatedCommand {
   readonly pid: number;

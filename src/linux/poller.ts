@@ -19,6 +19,7 @@ const DATA_OFFSET = process.arch === 'x64' ? 4 : 8;
 export class Poller {
   readonly #epoll = mustSyscall('epoll_create1', CLOEXEC);
   readonly #events = Buffer.alloc(MAX_EVENTS * EVENT_BYTES);
+  readonly #eventsAddress = addressOf(this.#events);
 
   /** Reports `fd` from now on when it is readable or hung up. Returns 0 or −errno. */
   add(fd: number): number {
@@ -34,11 +35,11 @@ export class Poller {
 
   /** Blocks this thread until something is ready or `timeoutMs` passed; the ready descriptors, 64 at most. */
   wait(timeoutMs: number): number[] {
-    const count = syscall('epoll_pwait', this.#epoll, addressOf(this.#events), MAX_EVENTS, timeoutMs, 0, 8);
+    const count = syscall('epoll_pwait', this.#epoll, this.#eventsAddress, MAX_EVENTS, timeoutMs, 0, 8);
     if (count < 0 && count !== -EINTR) mustSyscall('epoll_pwait', this.#epoll, 0, 0, 0);
-    return Array.from({ length: Math.max(count, 0) }, (_, index) =>
-      this.#events.readInt32LE(index * EVENT_BYTES + DATA_OFFSET),
-    );
+    const ready: number[] = [];
+    for (let i = 0; i < count; i++) ready.push(this.#events.readInt32LE(i * EVENT_BYTES + DATA_OFFSET));
+    return ready;
   }
 
   close(): void {

@@ -70,6 +70,7 @@ describe('live use', () => {
     });
     expect(pinning.stats().pinnedPages).toEqual({ now: 2, peak: 2, bound: 2 * 4 * PAGES });
     runToEnd(pinning.retire(event));
+    expect(pinning.touch(event, 1)).toBe(false);
     pinning.free(event);
     expect(pinning.stats()).toMatchObject({ pins: 1, unpins: 1, events: 0, chargedPages: 0 });
     expect(account.chargedPages).toBe(0);

@@ -73,6 +73,11 @@ export class DeathWatch {
     this.#pidOfFd.set(fd, pid);
   }
 
+  /** There are processes whose end may be known any moment. */
+  get isWaiting(): boolean {
+    return this.#pidOfFd.size + this.#unreaped.size > 0;
+  }
+
   /** Takes the descriptors that the poller reported; returns the processes whose end is known now. */
   collect(readyFds: readonly number[]): ProcessEnd[] {
     for (const fd of readyFds) {

@@ -113,20 +113,30 @@ class Session {
   run(): void {
     for (;;) {
       const ready = this.#poller.wait(this.#source.latencyMs);
-      if (ready.includes(this.#wakeFd)) clearWake(this.#wakeFd);
       this.#recorder.drain();
-      for (const { pid, status } of this.#deaths.collect(ready)) {
-        if (status.signal !== null) this.#childDied(pid, status.signal);
-      }
-      for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
-        const message = received.message as ToWorker;
-        if (message.type === 'finish') {
-          this.#finish(message);
-          return;
-        }
-        post({ type: 'cut', taken: this.#take(message.reason, null) });
-      }
+      if (this.#deaths.isWaiting) this.#handleEnds(ready);
+      if (ready.includes(this.#wakeFd) && this.#handleMessages()) return;
     }
+  }
+
+  #handleEnds(readyFds: readonly number[]): void {
+    for (const { pid, status } of this.#deaths.collect(readyFds)) {
+      if (status.signal !== null) this.#childDied(pid, status.signal);
+    }
+  }
+
+  /** True: it was the last message. */
+  #handleMessages(): boolean {
+    clearWake(this.#wakeFd);
+    for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
+      const message = received.message as ToWorker;
+      if (message.type === 'finish') {
+        this.#finish(message);
+        return true;
+      }
+      post({ type: 'cut', taken: this.#take(message.reason, null) });
+    }
+    return false;
   }
 
   #childDied(pid: number, signal: number): void {
@@ -144,11 +154,9 @@ class Session {
 
   #finish({ signal, cut }: { signal: number | null; cut: boolean }): void {
     this.#source.expedite();
-    while (this.#recorder.drain() > 0);
+    while (this.#recorder.drain());
     // Children that ended together with the command may be known by now.
-    for (const end of this.#deaths.collect(this.#poller.wait(0))) {
-      if (end.status.signal !== null) this.#childDied(end.pid, end.status.signal);
-    }
+    this.#handleEnds(this.#poller.wait(0));
     const death = signal === null ? null : this.#recorder.death(options.pid, signal);
     const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
     this.#recorder.close();

@@ -6,7 +6,7 @@
  *     EXIT: to be retired) and go into the journal.
  *  2. A thread's first record in the batch opens its ring: sched-in on the record's CPU, the return to user mode (the task
  *     work that claims a slot and pins), then the right to write, held to the end of the batch; so a thread is pinned
- *     once a batch, however often it was switched. One at the front of its CPU's slots with its gate open skips the
+ *     once a batch, however often it was switched. One that is in a slot of its CPU with its gate open skips the
  *     protocol: it is pinned. Each record is copied and published.
  *  3. At most as many rings are open on account of a CPU as it has slots. The records of further threads are put off; when
  *     the walk is done and all rights are given back, those threads take their turns, one after the other.
@@ -151,8 +151,8 @@ export class Recorder {
     this.#openOn = new Int32Array(options.cpus.length);
   }
 
-  /** Takes in what the source has. Returns the bytes taken. */
-  drain(): number {
+  /** Takes in what the source has. False: it had nothing. */
+  drain(): boolean {
     const runs = this.#source.collect();
     this.#batchNumber++;
     this.#merge.visitAll(runs, this.#take);
@@ -163,7 +163,7 @@ export class Recorder {
     this.#source.release();
     for (const thread of this.#exited) this.#retire(thread);
     this.#exited.length = 0;
-    return runs.reduce((sum, { from, to }) => sum + (to - from) * 4, 0);
+    return runs.length > 0;
   }
 
   /** One record, in its turn. */
@@ -387,7 +387,7 @@ export class Recorder {
     const { event } = thread;
     thread.cpu = cpu;
     this.#openOn[cpu]!++;
-    thread.isScheduledIn = !this.#pinning.isFront(event, cpu);
+    thread.isScheduledIn = !this.#pinning.touch(event, cpu);
     if (thread.isScheduledIn) {
       this.#machine.cpu = cpu;
       runToEnd(this.#pinning.schedIn(event, cpu));

@@ -151,7 +151,7 @@ class PerfOpening {
       attr: commandEventAttr(spec, {
         freq: this.#options.freq,
         excludeKernel: this.#excludeKernel && !spec.tracepoint,
-        watermarkBytes: (this.#ringPages * PAGE_BYTES) / 4,
+        watermarkBytes: (this.#ringPages * PAGE_BYTES) / 2,
         sideBand: index === 0,
       }),
     }));

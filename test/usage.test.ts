@@ -1,0 +1,158 @@
+/** What is asked for wrongly: one sentence of cause, one of remedy, an exit status that tells, and nothing run. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { ringkeep, Workplace } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+
+const FAILURE = 1;
+const USAGE = 2;
+
+/** A command that leaves a mark when it runs. */
+function markingCommand(place: Workplace): { command: string[]; hasRun: () => boolean } {
+  const mark = place.file('it-ran');
+  return { command: ['touch', mark], hasRun: () => existsSync(mark) };
+}
+
+describe.each([
+  { what: 'an unknown option', options: ['--colour'], says: /unknown option '--colour'/ },
+  { what: 'a ring that is no power of two', options: ['--ring', '100KiB'], says: /power of two/ },
+  { what: 'a ring that is too small', options: ['--ring', '1KiB'], says: /power of two from 4KiB/ },
+  { what: 'a size that is none', options: ['--keep-dead', 'plenty'], says: /Write a size as 64KiB/ },
+  { what: 'a frequency that is none', options: ['--freq', 'often'], says: /whole number/ },
+  { what: 'a frequency below zero', options: ['--freq', '-1'], says: /whole number/ },
+  { what: 'an unknown source', options: ['--source', 'ebpf'], says: /Allowed choices are auto, perf, procfs/ },
+  { what: 'an unknown moment of a snapshot', options: ['--snapshot', 'often'], says: /Allowed choices/ },
+  { what: 'no slots', options: ['--slots', '0'], says: /whole number from 1/ },
+  { what: 'an unknown event', options: ['-e', 'cpu-cluck'], says: /There is no event "cpu-cluck"\./ },
+  { what: 'an unknown tracepoint', options: ['-e', 'sched:nothing'], says: /The tracepoint sched:nothing cannot be found/ },
+  { what: 'a pin budget for less than a ring', options: ['--pin-budget', '4KiB'], says: /Give --pin-budget/ },
+])('$what', ({ options, says }) => {
+  test('is wrong usage, and the command does not run', async () => {
+    const { command, hasRun } = markingCommand(new Workplace());
+    const { status, stdout, stderr } = await ringkeep(['record', ...options, '--', ...command]);
+
+    expect(status).toBe(USAGE);
+    expect(stderr).toMatch(says);
+    expect(stderr.trimEnd().split('\n').length).toBeGreaterThanOrEqual(2);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stdout).toBe('');
+    expect(hasRun()).toBe(false);
+  });
+});
+
+test('no command at all is wrong usage', async () => {
+  const { status, stderr } = await ringkeep(['record']);
+
+  expect(status).toBe(USAGE);
+  expect(stderr).toMatch(/missing required argument 'command'/);
+});
+
+test('an unknown command of ringkeep’s own is wrong usage', async () => {
+  const { status, stderr } = await ringkeep(['rewind']);
+
+  expect(status).toBe(USAGE);
+  expect(stderr).toMatch(/unknown command 'rewind'/);
+});
+
+test.for([['--help'], ['record', '--help'], ['show', '--help'], ['--version']])('%j is no error', async (args) => {
+  const { status, stdout, stderr } = await ringkeep(args);
+
+  expect(status).toBe(0);
+  expect(stdout).not.toBe('');
+  expect(stderr).toBe('');
+});
+
+/** Exactly a sentence of cause and a sentence of remedy. */
+function expectCauseAndRemedy(stderr: string, cause: RegExp, remedy: RegExp): void {
+  const lines = stderr.trimEnd().split('\n');
+  expect(lines).toHaveLength(2);
+  expect(lines[0]).toMatch(cause);
+  expect(lines[1]).toMatch(remedy);
+}
+
+describe('a command that cannot be run', () => {
+  test('because it is missing', async () => {
+    const { status, stderr } = await ringkeep(['record', '--', 'no-such-command-anywhere']);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /^The command "no-such-command-anywhere" cannot be run: not found\.$/, /Check the spelling/);
+  });
+
+  test('because it is not executable', async () => {
+    const file = new Workplace().file('plain.txt');
+    writeFileSync(file, 'nothing to run\n', { mode: 0o644 });
+    const { status, stderr } = await ringkeep(['record', '--', file]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /cannot be run: not executable\.$/, /permissions/);
+  });
+
+  test('because it is a directory', async () => {
+    const { status, stderr } = await ringkeep(['record', '--', new Workplace().path]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /cannot be run: not a file\.$/, /Check the spelling/);
+  });
+});
+
+describe('a snapshot that could not be written is told before the command runs', () => {
+  test('in a directory that is missing', async () => {
+    const place = new Workplace();
+    const { command, hasRun } = markingCommand(place);
+    const { status, stderr } = await ringkeep(['record', '-o', place.file('missing/x.perf.data'), '--', ...command]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /^The snapshot x\.perf\.data cannot be written in .*missing\.$/, /Give -o a file/);
+    expect(hasRun()).toBe(false);
+  });
+
+  test('in a directory that is not the user’s', async (context) => {
+    needs(context, 'root');
+    const place = new Workplace();
+    const { command, hasRun } = markingCommand(place);
+    mkdirSync(place.file('roots'), { mode: 0o755 });
+    const args = ['record', '-o', place.file('roots/x.perf.data'), '--', ...command];
+    const { status, stderr } = await ringkeep(args, { as: 'nobody' });
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /cannot be written in .*roots\.$/, /Give -o a file/);
+    expect(hasRun()).toBe(false);
+  });
+
+  test('over a directory of that name', async () => {
+    const place = new Workplace();
+    const { command, hasRun } = markingCommand(place);
+    const { status, stderr } = await ringkeep(['record', '-o', place.path, '--', ...command]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /cannot be written/, /Give -o a file/);
+    expect(hasRun()).toBe(false);
+  });
+
+  test('but not when none is wanted', async () => {
+    const place = new Workplace();
+    const { command, hasRun } = markingCommand(place);
+    const args = ['record', '--snapshot', 'never', '-o', place.file('missing/x'), '--', ...command];
+
+    expect((await ringkeep(args)).status).toBe(0);
+    expect(hasRun()).toBe(true);
+  });
+});
+
+describe('show', () => {
+  test('of a file that is missing says so', async () => {
+    const { status, stderr } = await ringkeep(['show', new Workplace().file('none.perf.data')]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /^Cannot read .*none\.perf\.data\.$/, /Check the file's name/);
+  });
+
+  test('of a file that is no capture says so', async () => {
+    const file = new Workplace().file('text');
+    writeFileSync(file, 'this is no perf.data file, however long it may be\n'.repeat(10));
+    const { status, stderr } = await ringkeep(['show', file]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /\.$/, /perf record/);
+  });
+});
