@@ -83,7 +83,14 @@ describe('a signal', () => {
   });
 
   test('TERM that the command handles ends it in its own way', async () => {
-    const running = start(['record', '--json', '--', 'sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done']);
+    const running = start([
+      'record',
+      '--json',
+      '--',
+      'sh',
+      '-c',
+      'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done',
+    ]);
     await running.untilSaid('ready');
     running.kill('SIGTERM');
     const { status, summary } = withSummary(await running.ended);
@@ -106,7 +113,14 @@ describe('a signal', () => {
   });
 
   test('INT from the terminal that the command outlives does not end ringkeep', async () => {
-    const running = start(['record', '--json', '--', 'sh', '-c', 'trap "" INT; echo ready; read line; echo "$line"; exit 5']);
+    const running = start([
+      'record',
+      '--json',
+      '--',
+      'sh',
+      '-c',
+      'trap "" INT; echo ready; read line; echo "$line"; exit 5',
+    ]);
     await running.untilSaid('ready');
     running.killGroup('SIGINT');
     running.input.end('still here\n');

@@ -50,7 +50,7 @@ describe.each([0, 200])('a program with %i threads beside main', (threads) => {
       expect(report.threads.filter(({ comm }) => comm === 'victim').map(({ tid }) => tid)).toEqual([victim]);
       expect(report.threads.filter(({ comm }) => comm === 'sleeper')).toHaveLength(threads - 1);
     }
-    expect(report.threads.find(({ tid }) => tid === victim)!.switchesIn).toBeGreaterThan(0);
+    expect(report.threads.every(({ records }) => records > 0)).toBe(true);
     requireAgreement(summary.snapshot!);
   });
 
@@ -59,7 +59,14 @@ describe.each([0, 200])('a program with %i threads beside main', (threads) => {
     const { status, summary } = await recordDeath('exit-3', threads);
 
     expect(status).toBe(3);
-    expect(summary).toMatchObject({ death: null, deaths: 0, snapshot: null, snapshots: [], tasks: threads + 1, lost: 0 });
+    expect(summary).toMatchObject({
+      death: null,
+      deaths: 0,
+      snapshot: null,
+      snapshots: [],
+      tasks: threads + 1,
+      lost: 0,
+    });
   });
 });
 
@@ -180,7 +187,9 @@ describe('children that die first', () => {
     expect(status).toBe(0);
     expect(summary.deaths + summary.unknownEnds).toBe(5);
     if (summary.unknownEnds > 0)
-      expect(summary.degraded.join('\n')).toContain(`how ${summary.unknownEnds} short-lived processes ended is not known`);
+      expect(summary.degraded.join('\n')).toContain(
+        `how ${summary.unknownEnds} short-lived processes ended is not known`,
+      );
   });
 });
 

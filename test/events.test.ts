@@ -56,7 +56,10 @@ test('several events may be named at once', async (context) => {
 
 test('a tracepoint is recorded with its fields', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'tracefs');
-  const { status, lines, samples } = await recordWith(['sched:sched_process_fork'], [testProgram('many-children'), '7', 'in-turn', '0']);
+  const { status, lines, samples } = await recordWith(
+    ['sched:sched_process_fork'],
+    [testProgram('many-children'), '7', 'in-turn', '0'],
+  );
 
   expect(status).toBe(0);
   expect(samples['sched:sched_process_fork']).toBe(7);
@@ -75,11 +78,16 @@ test('a tracepoint that the user may not have is left out and said', async (cont
 
 test('an event that the kernel refuses is left out and said', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const { status, samples, summary } = await recordWith(['cycles', 'context-switches'], [testProgram('ping-pong'), '50']);
+  const { status, samples, summary } = await recordWith(
+    ['cycles', 'context-switches'],
+    [testProgram('ping-pong'), '50'],
+  );
   context.skip(!summary.degraded.join('\n').includes('cycles'), 'this machine has a PMU: nothing refuses cycles');
 
   expect(status).toBe(0);
-  expect(summary.degraded.join('\n')).toMatch(/the event cycles is not recorded: the kernel refused it \(ENOENT|EOPNOTSUPP\)/);
+  expect(summary.degraded.join('\n')).toMatch(
+    /the event cycles is not recorded: the kernel refused it \(ENOENT|EOPNOTSUPP\)/,
+  );
   expect(samples['cycles']).toBeUndefined();
   expect(samples['context-switches']).toBeGreaterThan(0);
 });

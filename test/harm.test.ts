@@ -1,8 +1,8 @@
 /** The recorder itself is killed: its command does not notice, and what is in the rings can be read. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { decodeRecord, type PerfRecord, RecordType } from '../src/abi/record.ts';
+import { RingkeepError } from '../src/base/error.ts';
 import { type RingContents, readRing } from '../src/ring/ring-reader.ts';
 import { type Running, start } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
@@ -10,50 +10,58 @@ import { testProgram } from './testing/test-program.ts';
 
 const THREADS = 5;
 
-test.for(['idle', 'noisy'] as const)('SIGKILL of the recorder of an %s command harms nothing', async (kind, context) => {
-  needs(context, 'gcc', 'perf events');
-  const command =
-    kind === 'idle' ? [testProgram('naps-until-eof'), `${THREADS}`] : [testProgram('quiet-among-noisy'), '3'];
-  const running = start(['record', '--ring', '32KiB', '--', ...command]);
-  await running.until('there are records', () => ringsOf(running).some(({ recordCount }) => recordCount > 20));
-  running.kill('SIGKILL');
-  await running.exited;
-  const rings = ringsOf(running);
-  // What is left is for `recover`; here it only has to go.
-  const directory = running.ringDirectory()!;
-  rmSync(directory, { recursive: true });
-  running.input.end();
-  const { signal, stdout } = await running.ended;
+test.for(['idle', 'noisy'] as const)(
+  'SIGKILL of the recorder of an %s command harms nothing',
+  async (kind, context) => {
+    needs(context, 'gcc', 'perf events');
+    const command =
+      kind === 'idle' ? [testProgram('naps-until-eof'), `${THREADS}`] : [testProgram('quiet-among-noisy'), '3'];
+    const running = start(['record', '--ring', '32KiB', '--', ...command]);
+    await running.until('there are records', () => hasRecords(running));
+    running.kill('SIGKILL');
+    await running.exited;
+    const rings = ringsOf(running);
+    // What is left is for `recover`; here it only has to go.
+    const directory = running.ringDirectory()!;
+    rmSync(directory, { recursive: true });
+    running.input.end();
+    const { signal, stdout } = await running.ended;
 
-  expect(signal).toBe('SIGKILL');
-  // The command ran on to its own end: it holds the output open until then.
-  expect(stdout).toMatch(kind === 'idle' ? /^ready\ndone\n$/ : /^quiet \d+ \d+\n$/);
-  // Another than ringkeep reaps it now.
-  await vi.waitFor(() => expect(running.leftovers()).toEqual([]), 10_000);
+    expect(signal).toBe('SIGKILL');
+    // The command ran on to its own end: it holds the output open until then.
+    expect(stdout).toMatch(kind === 'idle' ? /^ready\ndone\n$/ : /^quiet \d+ \d+\n$/);
+    // Another than ringkeep reaps it now.
+    await vi.waitFor(() => expect(running.leftovers()).toEqual([]), 10_000);
 
-  expect(rings).toHaveLength(kind === 'idle' ? THREADS + 1 : 4);
-  for (const ring of rings) {
-    expect(ring.end).not.toBe('damaged');
-    const records = recordsOf(ring);
-    expect(records).toHaveLength(ring.recordCount);
-    expect(records.every(({ type }) => type in NAME_OF_TYPE)).toBe(true);
-    expect(records.every(({ id }) => id.tid === ring.header.tid)).toBe(true);
-    // Newest first.
-    const times = records.map(({ id }) => id.time!);
-    expect(times).toEqual(times.toSorted((a, b) => (a > b ? -1 : 1)));
-  }
-});
+    expect(rings).toHaveLength(kind === 'idle' ? THREADS + 1 : 4);
+    for (const ring of rings) {
+      expect(ring.end).not.toBe('damaged');
+      const records = recordsOf(ring);
+      expect(records).toHaveLength(ring.recordCount);
+      expect(records.every(({ type }) => type in NAME_OF_TYPE)).toBe(true);
+      expect(records.every(({ id }) => id.tid === ring.header.tid)).toBe(true);
+      // Newest first.
+      const times = records.map(({ id }) => id.time!);
+      expect(times).toEqual(times.toSorted((a, b) => (a > b ? -1 : 1)));
+    }
+  },
+);
 
 const NAME_OF_TYPE = Object.fromEntries(Object.entries(RecordType).map(([name, type]) => [type, name]));
 
 function ringsOf(running: Running): RingContents[] {
-  const directory = running.ringDirectory();
-  if (directory === null) return [];
-  return readdirSync(directory).flatMap((name) => {
-    const image = readFileSync(join(directory, name));
-    // A ring that is being made has no size yet.
-    return image.length === 0 ? [] : [readRing(image)];
-  });
+  return running.ringFiles().map((path) => readRing(readFileSync(path)));
+}
+
+/** Whether all tasks have rings and some of them enough in it. */
+function hasRecords(running: Running): boolean {
+  try {
+    return ringsOf(running).length >= 4 && ringsOf(running).some(({ recordCount }) => recordCount > 20);
+  } catch (error) {
+    // A ring that is being made has no header yet.
+    if (error instanceof RingkeepError && error.code === 'not-a-ring') return false;
+    throw error;
+  }
 }
 
 function recordsOf({ header, records }: RingContents): PerfRecord[] {

@@ -70,7 +70,7 @@ test('a /dev/shm that fills up leaves threads unrecorded, counted, and the comma
   const output = new Workplace().file('full.perf.data');
   const { status, signal, stderr, summary } = await record(
     ['-o', output, '--snapshot', 'always'],
-    [testProgram('many-threads'), '200', '5', '6'],
+    [testProgram('many-threads'), '200', '2', '6'],
     { through: SHM_OF('1m') },
   );
 
@@ -115,7 +115,7 @@ describe('with 1,000 descriptors', () => {
     needs(context, 'gcc', 'perf events');
     const { status, summary } = await record(
       ['-o', new Workplace().file('threads.perf.data'), '--snapshot', 'always'],
-      [testProgram('many-threads'), '1500', '5', '4'],
+      [testProgram('many-threads'), '1500', '2', '4'],
       { through: FEW_DESCRIPTORS },
     );
 
@@ -135,7 +135,9 @@ describe('with 1,000 descriptors', () => {
     expect(status).toBe(4);
     expect(summary).toMatchObject({ tasks: 301, unrecordedTasks: 0, lost: 0, deaths: 0 });
     if (summary.unknownEnds > 0)
-      expect(summary.degraded.join('\n')).toContain(`how ${summary.unknownEnds} short-lived processes ended is not known`);
+      expect(summary.degraded.join('\n')).toContain(
+        `how ${summary.unknownEnds} short-lived processes ended is not known`,
+      );
     expect(show(summary.snapshot!).threads).toHaveLength(301);
   });
 });

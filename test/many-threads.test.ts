@@ -1,6 +1,5 @@
 /** 2,000 threads, and the locked memory of a few rings: the bound does not know of threads. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Recorded, type Running, show, start, Workplace, withSummary } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
@@ -24,7 +23,7 @@ async function watchLocked(running: Running): Promise<{ seen: number[]; recorded
   const timer = setInterval(() => {
     const bytes = lockedBytes(running.pid);
     if (bytes !== undefined) seen.push(bytes);
-  }, 3);
+  }, 10);
   const recorded = withSummary(await running.ended.finally(() => clearInterval(timer)));
   return { seen, recorded };
 }
@@ -37,7 +36,19 @@ test.for([
   needs(context, 'gcc', 'perf events', ...(as ? (['root'] as const) : []));
   const output = new Workplace().file('many.perf.data');
   const running = start(
-    ['record', '--json', '-o', output, '--snapshot', 'always', ...options, '--', testProgram('many-threads'), `${THREADS}`, '10'],
+    [
+      'record',
+      '--json',
+      '-o',
+      output,
+      '--snapshot',
+      'always',
+      ...options,
+      '--',
+      testProgram('many-threads'),
+      `${THREADS}`,
+      '5',
+    ],
     { input: '', ...(as ? { as } : {}) },
   );
   const { seen, recorded } = await watchLocked(running);
@@ -64,20 +75,15 @@ test('keep their rings to their user while they run', async (context) => {
   needs(context, 'gcc', 'perf events');
   const running = start(['record', '--', testProgram('naps-until-eof'), '3']);
   await running.untilSaid('ready');
-  await running.until('there are rings', () => ringFiles(running).length > 0);
+  await running.until('there are rings', () => running.ringFiles().length > 0);
   const directory = running.ringDirectory()!;
 
   expect(modeOf(directory)).toBe('700');
-  for (const file of ringFiles(running)) expect(modeOf(join(directory, file))).toBe('600');
+  for (const file of running.ringFiles()) expect(modeOf(file)).toBe('600');
   running.input.end();
   expect((await running.ended).status).toBe(0);
   expect(running.leftovers()).toEqual([]);
 });
-
-function ringFiles(running: Running): string[] {
-  const directory = running.ringDirectory();
-  return directory === null ? [] : readdirSync(directory);
-}
 
 function modeOf(path: string): string {
   return (statSync(path).mode & 0o777).toString(8);

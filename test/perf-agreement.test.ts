@@ -55,7 +55,7 @@ test('what is lost while the recorder stands still is counted, and perf shows it
     ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '4'],
     { input: '' },
   );
-  await running.until('its rings were there', () => running.ringDirectory() !== null);
+  await running.until('its rings were there', () => running.ringFiles().length === 4);
   running.kill('SIGSTOP');
   await new Promise((done) => setTimeout(done, 1000));
   running.kill('SIGCONT');
@@ -78,7 +78,7 @@ test('what is lost at the very end, with no record behind it to tell, is counted
     ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '2'],
     { input: '' },
   );
-  await running.until('its rings were there', () => running.ringDirectory() !== null);
+  await running.until('its rings were there', () => running.ringFiles().length === 4);
   running.kill('SIGSTOP');
   await running.until('the command had ended', () => running.stdout.includes('quiet'));
   await new Promise((done) => setTimeout(done, 300));

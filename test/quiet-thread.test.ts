@@ -17,7 +17,7 @@ test('a thread that wakes twice a second keeps all of it beside two that switch 
   const [, tid, spanNs] = /^quiet (\d+) (\d+)$/m.exec(stdout)!.map(Number);
 
   expect(status).toBe(0);
-  expect(summary.lost).toBe(0);
+  expect(summary).toMatchObject({ tasks: 4, unrecordedTasks: 0 });
   const { threads } = show(output);
   const quiet = threads.find((thread) => thread.tid === tid)!;
   expect(quiet).toMatchObject({ comm: 'quiet', lost: 0, overwritten: 0, wakeups: WAKEUPS });
@@ -30,5 +30,6 @@ test('a thread that wakes twice a second keeps all of it beside two that switch 
     // Their rings hold the end of the run, not its beginning.
     expect(BigInt(thread.lastNs!) - BigInt(quiet.firstNs!)).toBeGreaterThan(BigInt(spanNs!) / 2n);
   }
-  requireAgreement(output);
+  // A machine with other work on it may cost the noisy ones records in the kernel's rings; then that is said.
+  requireAgreement(output, summary.lost > 0 ? 'lossy' : 'whole');
 });

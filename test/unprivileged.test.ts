@@ -49,7 +49,11 @@ describe.each([
   test('auto samples /proc, says what that cannot see, and reports the crash', async (context) => {
     needs(context, 'gcc', ...(as ? (['root'] as const) : []));
     const output = new Workplace().file('procfs.perf.data');
-    const { status, stderr, summary } = await record(['-o', output], [testProgram('dies-of'), 'SIGSEGV', '4'], launch());
+    const { status, stderr, summary } = await record(
+      ['-o', output],
+      [testProgram('dies-of'), 'SIGSEGV', '4'],
+      launch(),
+    );
 
     expect(status).toBe(128 + constants.signals.SIGSEGV);
     expect(summary).toMatchObject({ source: 'procfs', tasks: 5, lost: 0, unrecordedTasks: 0 });

@@ -24,7 +24,11 @@ describe.each([
   { what: 'an unknown moment of a snapshot', options: ['--snapshot', 'often'], says: /Allowed choices/ },
   { what: 'no slots', options: ['--slots', '0'], says: /whole number from 1/ },
   { what: 'an unknown event', options: ['-e', 'cpu-cluck'], says: /There is no event "cpu-cluck"\./ },
-  { what: 'an unknown tracepoint', options: ['-e', 'sched:nothing'], says: /The tracepoint sched:nothing cannot be found/ },
+  {
+    what: 'an unknown tracepoint',
+    options: ['-e', 'sched:nothing'],
+    says: /The tracepoint sched:nothing cannot be found/,
+  },
   { what: 'a pin budget for less than a ring', options: ['--pin-budget', '4KiB'], says: /Give --pin-budget/ },
 ])('$what', ({ options, says }) => {
   test('is wrong usage, and the command does not run', async () => {
@@ -75,7 +79,11 @@ describe('a command that cannot be run', () => {
     const { status, stderr } = await ringkeep(['record', '--', 'no-such-command-anywhere']);
 
     expect(status).toBe(FAILURE);
-    expectCauseAndRemedy(stderr, /^The command "no-such-command-anywhere" cannot be run: not found\.$/, /Check the spelling/);
+    expectCauseAndRemedy(
+      stderr,
+      /^The command "no-such-command-anywhere" cannot be run: not found\.$/,
+      /Check the spelling/,
+    );
   });
 
   test('because it is not executable', async () => {

@@ -156,7 +156,6 @@ export class Recorder {
     const runs = this.#source.collect();
     this.#batchNumber++;
     this.#merge.visitAll(runs, this.#take);
-    this.#last = undefined;
     this.#closeAll();
     for (const thread of this.#deferred) this.#writeDeferred(thread);
     this.#deferred.length = 0;
@@ -172,14 +171,9 @@ export class Recorder {
     const bytes = words[at + 1]! >>> 16;
     const end = at + (bytes >> 2);
     const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
-    if (type !== RecordType.SWITCH) {
-      if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
-      else if (this.#deliverIds.has(words[at + 2]!)) this.#signalDelivered(words, at);
-      if (tid <= 0 || type === RecordType.LOST) {
-        // A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost.
-        if (type !== RecordType.LOST) this.#journal.add(0, words, at, bytes);
-        return;
-      }
+    if (tid <= 0 || type === RecordType.LOST) {
+      this.#takeThreadless(type, words, at, bytes);
+      return;
     }
     let thread = this.#last;
     if (thread?.tid !== tid) {
@@ -192,7 +186,15 @@ export class Recorder {
       thread.deferredWords.push(words);
       thread.deferredAt.push(at);
     } else this.#loseOne(thread);
+    if (type === RecordType.SWITCH) return;
+    if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
+    else if (this.#deliverIds.has(words[at + 2]!)) this.#signalDelivered(words, at);
   };
+
+  /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
+  #takeThreadless(type: number, words: Int32Array, at: number, bytes: number): void {
+    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes)) this.#journal.add(0, words, at, bytes);
+  }
 
   #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread {
     const known = this.#threads.get(tid);
@@ -202,7 +204,8 @@ export class Recorder {
     return this.#addThread(tid, pid, undefined, this.#merge.timeOf(words, at), true);
   }
 
-  #sideBand(type: number, words: Int32Array, at: number, size: number): void {
+  /** Takes note of a side-band record: in the journal, and in the table of threads. False: it is another. */
+  #sideBand(type: number, words: Int32Array, at: number, size: number): boolean {
     const body = at + (HEADER_BYTES >> 2);
     switch (type) {
       case RecordType.FORK: {
@@ -210,17 +213,17 @@ export class Recorder {
         this.#journal.add(pid, words, at, size);
         this.#inherit(tid, pid, parentTid, this.#merge.timeOf(words, at));
         if (pid !== parentPid) this.#deaths.watch(pid);
-        return;
+        return true;
       }
       case RecordType.EXIT: {
         const [pid, tid] = [words[body]!, words[body + 2]!];
         this.#journal.add(pid, words, at, size);
         const thread = this.#threads.get(tid);
-        if (!thread || thread.exitTimeNs !== undefined) return;
+        if (!thread || thread.exitTimeNs !== undefined) return true;
         thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
         this.#exited.push(thread);
-        return;
+        return true;
       }
       case RecordType.COMM: {
         const [pid, tid] = [words[body]!, words[body + 1]!];
@@ -228,16 +231,18 @@ export class Recorder {
         const record = this.#decode(words, at, size);
         if (record.name === 'COMM') this.#rename(tid, record.body.comm);
         if (record.misc & Misc.commExec) this.#endOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
-        return;
+        return true;
       }
       case RecordType.MMAP:
       case RecordType.MMAP2:
         this.#journal.add(words[body]!, words, at, size);
-        return;
+        return true;
       case RecordType.LOST:
         this.#kernelLost += words[body + 2]! >>> 0;
         this.#journal.add(0, words, at, size);
-        return;
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -289,15 +294,13 @@ export class Recorder {
     this.#addThread(tid, pid, parent, timeNs, false);
   }
 
-  /** Brings a thread's part in the batch to its end, before the others'. */
+  /** Brings a thread's part in the batch to its end, before the others'; they open again with their next record. */
   #endTurn(thread: Thread): void {
-    if (this.#last === thread) this.#last = undefined;
-    for (const list of [this.#open, this.#deferred]) {
-      const index = list.indexOf(thread);
-      if (index >= 0) list.splice(index, 1);
-    }
-    if (thread.turn === 'deferred') this.#writeDeferred(thread);
-    else if (thread.turn !== 'none') this.#closeRing(thread);
+    this.#closeAll();
+    const index = this.#deferred.indexOf(thread);
+    if (index < 0) return;
+    this.#deferred.splice(index, 1);
+    this.#writeDeferred(thread);
   }
 
   #addThread(tid: number, pid: number, parent: Thread | undefined, timeNs: number, isImplicit: boolean): Thread {
@@ -407,6 +410,7 @@ export class Recorder {
   #closeAll(): void {
     for (const thread of this.#open) this.#closeRing(thread);
     this.#open.length = 0;
+    this.#last = undefined;
   }
 
   /** Step 3 for one thread. */

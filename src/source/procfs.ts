@@ -96,7 +96,17 @@ export class ProcfsSource implements Source {
         SampleType.period |
         SampleType.raw,
       // Instruction pointers are those of user space: without excludeKernel perf would ask for a kernel map to resolve them.
-      flags: attrFlags('freq', 'sampleIdAll', 'useClockid', 'excludeKernel', 'mmap', 'mmap2', 'comm', 'commExec', 'task'),
+      flags: attrFlags(
+        'freq',
+        'sampleIdAll',
+        'useClockid',
+        'excludeKernel',
+        'mmap',
+        'mmap2',
+        'comm',
+        'commExec',
+        'task',
+      ),
       clockid: ClockId.monotonic,
     });
     this.events = [{ name: PROCFS_EVENT_NAME, attr: this.#attr, ids: [EVENT_ID] }];

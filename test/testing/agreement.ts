@@ -69,11 +69,7 @@ function factsByShow(snapshot: string): Map<number, Facts> {
       samples: thread.samples + (before?.samples ?? 0),
       switchesIn: (thread.switchesIn ?? 0) + (before?.switchesIn ?? 0),
       switchesOut: (thread.switchesOut ?? 0) + (before?.switchesOut ?? 0),
-      ...bounds([
-        ...(before ? [before.firstNs, before.lastNs] : []),
-        BigInt(thread.firstNs),
-        BigInt(thread.lastNs),
-      ]),
+      ...bounds([...(before ? [before.firstNs, before.lastNs] : []), BigInt(thread.firstNs), BigInt(thread.lastNs)]),
     });
   }
   return facts;

@@ -63,6 +63,7 @@ export class Running {
     });
     // A command that ends without reading its input is no error of the test's.
     child.stdin!.on('error', () => {});
+    onTestFinished(() => this.#clear());
     if (launch.input !== undefined) child.stdin!.end(launch.input);
     this.exited = new Promise((done) => child.once('exit', () => done()));
     this.ended = new Promise((done, fail) => {
@@ -71,6 +72,13 @@ export class Running {
         done({ status, signal, stdout: this.stdout, stderr: this.stderr } satisfies Ended),
       );
     });
+  }
+
+  /** A test that failed halfway leaves nothing to the next one. */
+  #clear(): void {
+    if (groupExists(this.pid)) this.killGroup('SIGKILL');
+    const directory = this.ringDirectory();
+    if (directory !== null) rmSync(directory, { recursive: true, force: true });
   }
 
   get pid(): number {
@@ -108,6 +116,12 @@ export class Running {
   ringDirectory(): string | null {
     const name = readdirSync(SHARED_MEMORY).find((entry) => entry.startsWith(`ringkeep-${this.pid}-`));
     return name === undefined ? null : join(SHARED_MEMORY, name);
+  }
+
+  /** Its ring files: there are some once the command has begun. */
+  ringFiles(): string[] {
+    const directory = this.ringDirectory();
+    return directory === null ? [] : readdirSync(directory).map((name) => join(directory, name));
   }
 
   /** What is left of the run: ring directories, processes of its group. */

@@ -11,7 +11,9 @@ const FLAGS = ['-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror'];
 /** The path of the built program `name`, which every user may run. */
 export function testProgram(name: string): string {
   const source = join(FIXTURES, `${name}.c`);
-  const key = createHash('sha256').update(readFileSync(source)).update(readFileSync(join(FIXTURES, 'end-by.h')));
+  const key = createHash('sha256')
+    .update(readFileSync(source))
+    .update(readFileSync(join(FIXTURES, 'end-by.h')));
   const directory = join(tmpdir(), `ringkeep-test-programs-${process.getuid?.()}`, key.digest('hex').slice(0, 16));
   const path = join(directory, name);
   if (existsSync(path)) return path;

@@ -1,0 +1,55 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { RingkeepError } from './error.ts';
+import { formatDurationNs, formatSize, isPowerOfTwo, parseDurationNs, parseSize } from './units.ts';
+
+describe('sizes', () => {
+  it('are read as people write them', () => {
+    expect(['4096', '4096B', '64KiB', '1.5MiB', '2GiB'].map(parseSize)).toEqual([4096, 4096, 65536, 1572864, 2 ** 31]);
+  });
+
+  it('are refused when they are no sizes', () => {
+    for (const text of ['', 'x', '64kb', '-1', '0.3B', '64 KiB KiB', '1e99GiB']) {
+      expect(() => parseSize(text), text).toThrow(expect.objectContaining({ code: 'bad-size' }));
+    }
+  });
+
+  it('come back from their own text for whole units', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1023 }), fc.constantFrom(1, 1024, 1024 ** 2, 1024 ** 3), (count, unit) => {
+        expect(parseSize(formatSize(count * unit))).toBe(count * unit);
+      }),
+    );
+  });
+});
+
+describe('durations', () => {
+  it('are read as people write them', () => {
+    expect(['7ns', '10us', '200ms', '1.5s', '2m', '1h'].map(parseDurationNs)).toEqual([
+      7, 1e4, 2e8, 1.5e9, 1.2e11, 3.6e12,
+    ]);
+  });
+
+  it('are refused without a unit', () => {
+    for (const text of ['', '5', 'ms', '5 parsecs', '-5s']) {
+      expect(() => parseDurationNs(text), text).toThrow(RingkeepError);
+    }
+  });
+
+  it('are written with one digit after the point at most', () => {
+    expect([0, 999, 1500, 2e6, 1.25e9, 61e9, 3_660e9].map(formatDurationNs)).toEqual([
+      '0ns',
+      '999ns',
+      '1.5us',
+      '2ms',
+      '1.3s',
+      '1m1s',
+      '1h1m',
+    ]);
+  });
+});
+
+it('powers of two are told from the rest', () => {
+  expect([1, 2, 4096, 2 ** 40].every(isPowerOfTwo)).toBe(true);
+  expect([0, -2, 3, 1.5, Number.NaN].some(isPowerOfTwo)).toBe(false);
+});
