@@ -74,7 +74,11 @@ try {
         const { records, lost, wallSeconds } = JSON.parse(result.output.trim().split('\n').at(-1));
         what = `${records} records (${Math.round(records / wallSeconds)}/s), ${lost} lost`;
       } else {
-        const stats = execFileSync('perf', ['report', '--stats', '-i', perfData], { encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'ignore'] });
+        const stats = execFileSync('perf', ['report', '--stats', '-i', perfData], {
+          encoding: 'utf8',
+          maxBuffer: 1 << 26,
+          stdio: ['ignore', 'pipe', 'ignore'],
+        });
         const count = (event) => Number(new RegExp(`\\b${event} events:\\s+(\\d+)`).exec(stats)?.[1] ?? 0);
         what = `${count('SWITCH')} switches, ${count('LOST')} LOST records, file of ${(statSync(perfData).size / 2 ** 20).toFixed(0)} MiB`;
       }

@@ -54,10 +54,8 @@ function timesByThread(lines: readonly PerfLine[]): Map<number, bigint[]> {
 }
 
 function bounds(times: readonly bigint[]): { firstNs: bigint; lastNs: bigint } {
-  return {
-    firstNs: times.reduce((first, time) => (time < first ? time : first)),
-    lastNs: times.reduce((last, time) => (time > last ? time : last)),
-  };
+  const ordered = times.toSorted((a, b) => (a < b ? -1 : 1));
+  return { firstNs: ordered[0]!, lastNs: ordered.at(-1)! };
 }
 
 function factsByShow(snapshot: string): Map<number, Facts> {
