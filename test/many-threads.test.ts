@@ -28,48 +28,53 @@ async function watchLocked(running: Running): Promise<{ seen: number[]; recorded
   return { seen, recorded };
 }
 
+// A recorder that gets no CPU loses records, which it says: on a machine with much other work, a second try.
 test.for([
   { as: undefined, options: [] },
   { as: undefined, options: ['--slots', '1', '--ring', '16KiB'] },
   { as: 'nobody', options: [] },
-] as const)('are recorded with locked memory under the bound (as $as, $options)', async ({ as, options }, context) => {
-  needs(context, 'gcc', 'perf events', ...(as ? (['root'] as const) : []));
-  const output = new Workplace().file('many.perf.data');
-  const running = start(
-    [
-      'record',
-      '--json',
-      '-o',
-      output,
-      '--snapshot',
-      'always',
-      ...options,
-      '--',
-      testProgram('many-threads'),
-      `${THREADS}`,
-      '5',
-    ],
-    { input: '', ...(as ? { as } : {}) },
-  );
-  const { seen, recorded } = await watchLocked(running);
-  const { status, summary } = recorded;
-  const { pinnedBytes } = summary;
+] as const)(
+  'are recorded with locked memory under the bound (as $as, $options)',
+  { retry: 2 },
+  async ({ as, options }, context) => {
+    needs(context, 'gcc', 'perf events', ...(as ? (['root'] as const) : []));
+    const output = new Workplace().file('many.perf.data');
+    const running = start(
+      [
+        'record',
+        '--json',
+        '-o',
+        output,
+        '--snapshot',
+        'always',
+        ...options,
+        '--',
+        testProgram('many-threads'),
+        `${THREADS}`,
+        '5',
+      ],
+      { input: '', ...(as ? { as } : {}) },
+    );
+    const { seen, recorded } = await watchLocked(running);
+    const { status, summary } = recorded;
+    const { pinnedBytes } = summary;
 
-  expect(status).toBe(0);
-  expect(summary).toMatchObject({ tasks: THREADS + 1, lost: 0, unrecordedTasks: 0, pinFailures: 0, evictedRings: 0 });
-  expect(Math.max(...seen)).toBeGreaterThan(0);
-  expect(Math.max(...seen)).toBeLessThanOrEqual(pinnedBytes.bound);
-  // What the kernel counts and what the protocol counts are the same: no look may find more than the peak.
-  expect(Math.max(...seen)).toBeLessThanOrEqual(pinnedBytes.peak);
-  expect(pinnedBytes).toMatchObject({ now: 0 });
-  expect(pinnedBytes.peak).toBeLessThanOrEqual(pinnedBytes.bound);
-  expect(summary.pins).toBe(summary.unpins);
-  expect(running.leftovers()).toEqual([]);
+    expect(status).toBe(0);
+    expect(summary).toMatchObject({ tasks: THREADS + 1, lost: 0, unrecordedTasks: 0, pinFailures: 0, evictedRings: 0 });
+    expect(Math.max(...seen)).toBeGreaterThan(0);
+    expect(Math.max(...seen)).toBeLessThanOrEqual(pinnedBytes.bound);
+    // What the kernel counts and what the protocol counts are the same: no look may find more than the peak.
+    expect(Math.max(...seen)).toBeLessThanOrEqual(pinnedBytes.peak);
+    expect(pinnedBytes).toMatchObject({ now: 0 });
+    expect(pinnedBytes.peak).toBeLessThanOrEqual(pinnedBytes.bound);
+    expect(summary.pins).toBe(summary.unpins);
+    expect(running.leftovers()).toEqual([]);
 
-  const { threads } = show(output);
-  expect(threads).toHaveLength(THREADS + 1);
-  expect(threads.every(({ records, lost }) => records > 0 && lost === 0)).toBe(true);
-});
+    const { threads } = show(output);
+    expect(threads).toHaveLength(THREADS + 1);
+    expect(threads.every(({ records, lost }) => records > 0 && lost === 0)).toBe(true);
+  },
+);
 
 test('keep their rings to their user while they run', async (context) => {
   needs(context, 'gcc', 'perf events');

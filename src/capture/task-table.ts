@@ -172,10 +172,23 @@ class TaskTableBuilder {
 
   #learnComm(body: { pid: number; tid: number; comm: string }, misc: number, timeNs: bigint): void {
     if (body.tid === NO_TASK || body.pid === NO_TASK) return;
-    const thread = this.#thread(body.pid, body.tid);
     const exec = (misc & Misc.commExec) !== 0;
+    if (exec && timeNs > 0n) this.#takeOver(body.pid, body.tid, timeNs);
+    const thread = this.#thread(body.pid, body.tid);
     thread.comms.push({ timeNs, comm: body.comm, exec });
     if (exec && timeNs > 0n) thread.process.spaces.push({ fromNs: timeNs, space: new AddressSpace() });
+  }
+
+  /**
+   * An exec leaves one thread, under the main thread's number. Called by another thread, that one's number ends without an
+   * EXIT and the main thread, which has exited, begins anew (fs/exec.c, de_thread, Linux 6.1).
+   */
+  #takeOver(pid: number, tid: number, timeNs: bigint): void {
+    const known = this.#threadByTid.get(tid);
+    if (known?.process.pid === pid && known.exitNs !== null) this.#threadByTid.delete(tid);
+    for (const other of this.#processByPid.get(pid)?.threads ?? []) {
+      if (other.tid !== tid) other.exitNs ??= timeNs;
+    }
   }
 
   #learnExit(body: { pid: number; tid: number }, timeNs: bigint): void {

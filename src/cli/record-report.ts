@@ -6,7 +6,8 @@ import { terminalStyle } from './terminal.ts';
 
 /** The JSON summary. Its keys are stable: scripts read them. */
 export interface RecordSummary extends RecorderStats {
-  readonly source: 'perf' | 'procfs';
+  /** `none`: nothing could be recorded, for the reason in `degraded`. */
+  readonly source: 'perf' | 'procfs' | 'none';
   /** CPU time of the ringkeep process, its start included. */
   readonly recorderCpuSeconds: number;
   readonly wallSeconds: number;
@@ -23,6 +24,22 @@ export interface RecordSummary extends RecorderStats {
   readonly degraded: readonly string[];
 }
 
+/** The counts of a command that ran unrecorded. */
+export const NOTHING_RECORDED: RecorderStats = {
+  tasks: 0,
+  records: 0,
+  lost: 0,
+  kernelLost: 0,
+  unrecordedTasks: 0,
+  pins: 0,
+  unpins: 0,
+  pinFailures: 0,
+  pinnedBytes: { now: 0, peak: 0, bound: 0 },
+  ringBytes: 0,
+  evictedRings: 0,
+  unknownEnds: 0,
+};
+
 /** Prints the report: the JSON line last, with nothing behind it. */
 export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {
   process.stderr.write(reportText(summary));
@@ -32,7 +49,8 @@ export async function printRecordReport(summary: RecordSummary, json: boolean): 
     const style = terminalStyle(process.stderr, process.env);
     process.stderr.write(formatPostMortem(readPostMortem(summary.snapshot), { ...style, showAll: false }));
   }
-  if (json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+  // The command may have left standard output in the middle of a line; the summary stands on one of its own.
+  if (json) process.stdout.write(`\n${JSON.stringify(summary)}\n`);
 }
 
 function reportText(summary: RecordSummary): string {
@@ -41,6 +59,7 @@ function reportText(summary: RecordSummary): string {
     pinnedBytes.bound === 0
       ? 'nothing pinned'
       : `at most ${formatSize(pinnedBytes.peak)} pinned (bound ${formatSize(pinnedBytes.bound)})`;
+  if (source === 'none') return '';
   const lines = [
     `${tasks} ${tasks === 1 ? 'task' : 'tasks'}, ${records} records by ${source}, ${lost === 0 ? 'none' : lost} lost; ${formatSize(summary.ringBytes)} of rings, ${pinned}`,
     ...summary.degraded,

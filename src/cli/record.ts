@@ -14,10 +14,10 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize, isPowerOfTwo, parseSize } from '../base/units.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
-import { Recording, type SourceChoice, type TakenCut } from '../recorder/recording.ts';
+import { Recording, type RecordingEvents, type SourceChoice } from '../recorder/recording.ts';
 import { type EventSpec, parseEventSpec } from '../source/event-spec.ts';
 import { explain } from './diagnostics.ts';
-import { printRecordReport, type RecordSummary } from './record-report.ts';
+import { NOTHING_RECORDED, printRecordReport } from './record-report.ts';
 import { SnapshotSeries } from './snapshot-series.ts';
 
 type SnapshotPolicy = 'on-crash' | 'always' | 'never';
@@ -154,48 +154,53 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
   const startedNs = process.hrtime.bigint();
   const gated = await spawnGated(command);
   const deaths: { death: Death; saved: Promise<string | null> }[] = [];
-  let saved: Promise<string | null> = Promise.resolve(null);
-  // One after the other: a snapshot is written before the next is begun.
-  const save = (taken: TakenCut) => {
-    saved = saved.then(() => series.save(taken));
-    return saved;
-  };
-  const recording = await startRecording(gated, options, events, {
-    onDeath: (death, taken) => deaths.push({ death, saved: taken ? save(taken) : Promise.resolve(null) }),
-    onCut: save,
+  let recording: Recording | undefined;
+  const unforward = forwardSignals(gated, () => recording?.requestCut());
+  recording = await startRecording(gated, options, events, {
+    onDeath: (death, taken) => deaths.push({ death, saved: taken ? series.save(taken) : Promise.resolve(null) }),
+    onCut: (taken) => series.save(taken),
+    onFailure: (error) => degraded.push(tellOfFailure('recording has stopped', error)),
+    onRefusal: (error) => degraded.push(tellOfFailure('the command runs unrecorded', error)),
   });
   if (recording) series.begin(recording.source.events);
-  const unforward = forwardSignals(gated, () => recording?.requestCut());
   gated.open();
   const { code, signal } = await gated.ended;
   unforward();
 
   const signalNumber = signal ? constants.signals[signal] : null;
-  const exitStatus = signalNumber !== null ? 128 + signalNumber : (code ?? 1);
-  if (!recording) return exitStatus;
   const wantsCut = options.snapshot === 'always' || (options.snapshot === 'on-crash' && signalNumber !== null);
-  const end = await recording.finish(signalNumber, wantsCut).catch(() => undefined);
-  if (!end) return exitStatus;
-  if (end.taken) await save(end.taken);
-  else await saved;
+  const end = await recording?.finish(signalNumber, wantsCut).catch(() => undefined);
+  if (end?.taken) series.save(end.taken);
+  await series.settled();
   // The command's own death is what was waited for; else the first of those it started.
   const firstDeath = deaths[0];
-  const death = end.death ?? firstDeath?.death ?? null;
   const { user, system } = process.cpuUsage();
-  const summary: RecordSummary = {
-    source: recording.source.kind,
-    ...end.stats,
-    recorderCpuSeconds: (user + system) / 1e6,
-    wallSeconds: Number(process.hrtime.bigint() - startedNs) / 1e9,
-    snapshot: (end.death ? null : ((await firstDeath?.saved) ?? null)) ?? series.last,
-    snapshots: series.paths,
-    death,
-    deaths: deaths.length + (end.death ? 1 : 0),
-    exit: { code, signal },
-    degraded: [...degraded, ...end.degraded, ...series.failures],
-  };
-  await printRecordReport(summary, options.json);
-  return exitStatus;
+  await printRecordReport(
+    {
+      source: recording?.source.kind ?? 'none',
+      ...(end?.stats ?? NOTHING_RECORDED),
+      recorderCpuSeconds: (user + system) / 1e6,
+      wallSeconds: Number(process.hrtime.bigint() - startedNs) / 1e9,
+      snapshot: (end?.death ? null : ((await firstDeath?.saved) ?? null)) ?? series.last,
+      snapshots: series.paths,
+      death: end?.death ?? firstDeath?.death ?? null,
+      deaths: deaths.length + (end?.death ? 1 : 0),
+      exit: { code, signal },
+      degraded: [...degraded, ...(end?.degraded ?? []), ...series.failures],
+    },
+    options.json,
+  );
+  return signalNumber !== null ? 128 + signalNumber : (code ?? 1);
+}
+
+/** Says at once what the command runs without; the first sentence is for the summary. */
+function tellOfFailure(what: string, error: unknown): string {
+  process.stderr.write(`ringkeep: ${what}. ${explain(error)}\n`);
+  return `${what}: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+interface RecordingCallbacks extends RecordingEvents {
+  readonly onRefusal: (error: unknown) => void;
 }
 
 /** A recorder that cannot start must not keep the command from running: it says why, and the command runs alone. */
@@ -203,7 +208,7 @@ async function startRecording(
   gated: GatedCommand,
   options: RecordOptions,
   events: readonly EventSpec[],
-  on: { onDeath: (death: Death, taken: TakenCut | null) => void; onCut: (taken: TakenCut) => void },
+  callbacks: RecordingCallbacks,
 ): Promise<Recording | undefined> {
   try {
     return await Recording.start(
@@ -218,14 +223,14 @@ async function startRecording(
         keepDeadBytes: options.keepDead,
         cutOnDeath: options.snapshot !== 'never',
       },
-      { ...on, onFailure: (error) => process.stderr.write(`ringkeep: recording has stopped. ${explain(error)}\n`) },
+      callbacks,
     );
   } catch (error) {
     if (error instanceof RingkeepError && error.code === 'pin-budget') {
       gated.kill('SIGKILL');
       throw error;
     }
-    process.stderr.write(`ringkeep: the command runs unrecorded. ${explain(error)}\n`);
+    callbacks.onRefusal(error);
     return undefined;
   }
 }

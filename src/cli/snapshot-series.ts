@@ -21,6 +21,7 @@ export class SnapshotSeries {
   readonly #version: string;
   #events: readonly SnapshotEvent[] = [];
   #serial = 0;
+  #saved: Promise<string | null> = Promise.resolve(null);
 
   /** Throws `output-unwritable` for an asked-for file that could not be written, before anything runs. */
   constructor(output: string | undefined, isUsed: boolean, command: readonly string[], version: string) {
@@ -40,8 +41,19 @@ export class SnapshotSeries {
     return this.paths.at(-1) ?? null;
   }
 
-  /** Writes a cut; its path, or null when it could not be written, which is then among `failures`. */
-  async save({ cut, section }: TakenCut): Promise<string | null> {
+  /** Writes a cut behind those before it; its path, or null when it could not be written, which is then among `failures`. */
+  save(taken: TakenCut): Promise<string | null> {
+    const saved = this.#saved.then(() => this.#write(taken));
+    this.#saved = saved;
+    return saved;
+  }
+
+  /** When everything so far has been written. */
+  async settled(): Promise<void> {
+    await this.#saved;
+  }
+
+  async #write({ cut, section }: TakenCut): Promise<string | null> {
     const path = this.#nextPath();
     const clockNs = process.hrtime.bigint();
     const wallNs = BigInt(Date.now()) * 1_000_000n;

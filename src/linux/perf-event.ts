@@ -2,7 +2,7 @@
  * perf_event_open(2) and the kernel's per-CPU ring.
  * Source: perf_event_open(2); kernel/events/ring_buffer.c and include/uapi/linux/perf_event.h, Linux 6.1.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
@@ -10,8 +10,7 @@ import { Mapping } from './mapping.ts';
 import { addressOf, mustSyscall, syscall } from './syscall.ts';
 
 const PERF_FLAG_FD_CLOEXEC = 8;
-/** _IO('$', n) and _IOR('$', 7, u64). */
-const IOC_ENABLE = 0x2400;
+/** _IO('$', 5), _IOW('$', 6, char *), _IOR('$', 7, u64 *). */
 const IOC_SET_OUTPUT = 0x2405;
 const IOC_SET_FILTER = 0x40082406;
 const IOC_ID = 0x80082407;
@@ -34,9 +33,11 @@ export function setPerfOutput(fd: number, ringFd: number): void {
   mustSyscall('ioctl', fd, IOC_SET_OUTPUT, ringFd);
 }
 
-/** Starts an event that was opened disabled. */
-export function enablePerfEvent(fd: number): void {
-  mustSyscall('ioctl', fd, IOC_ENABLE, 0);
+/** Records that the event, inherited copies included, could not write; it was opened with read_format LOST alone. */
+export function perfEventLost(fd: number): number {
+  const words = new BigUint64Array(2);
+  readSync(fd, new Uint8Array(words.buffer));
+  return Number(words[1]!);
 }
 
 /** Sets a tracepoint's filter (an expression as in Documentation/trace/events.rst). Returns 0 or −errno. */

@@ -336,6 +336,18 @@ describe('grow', () => {
     expect(pinning.extent(other)).toBe(2);
   });
 
+  it('lasts until the next unpin: the pin after it begins small again', () => {
+    const { pinning, run } = setUp({}, 1);
+    const [grown, other] = [pinning.create({ task: 1, pages: 1 }), pinning.create({ task: 2, pages: 1 })];
+    run(1, grown);
+    expect(runToEnd(pinning.grow(grown, 3))).toBe(0);
+    runToEnd(pinning.schedOut(grown));
+    run(2, other);
+    runToEnd(pinning.schedOut(other));
+    run(1, grown);
+    expect([pinning.extent(grown), pinning.pinnedPages(grown)]).toEqual([1, 1]);
+  });
+
   it('that is refused pages leaves the ring ready with its old extent, and the next unpin puts everything', () => {
     const { pinning, machine, run, failPagesAfter } = setUp({}, 1);
     const event = pinning.create({ task: 1, pages: 1 });

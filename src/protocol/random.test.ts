@@ -34,7 +34,7 @@ describe('any interleaving of the corrected protocol', () => {
     );
     const table = Object.values(new World(shape(1)).pinning.protocol.steps).map((step) => step.name);
     // Creation is a plain call in this world; every other step must have been interleaved.
-    expect(table.filter((name) => !performed.has(name))).toEqual(['account.charge', 'event.claim']);
+    expect(table.filter((name) => !performed.has(name))).toEqual(['extent.begin', 'account.charge', 'event.claim']);
   });
 });
 

@@ -33,7 +33,7 @@ export const EventWord = {
   refs: 9,
   /** Pages referenced, from page 0 on: the only count of pages held. */
   nin: 10,
-  /** Pages wanted when pinned. */
+  /** Pages wanted when pinned: at first, and after each unpin, `firstExtent`. */
   extent: 11,
   /** 1 while pinned whole: nin >= extent, SG table current. */
   ready: 12,
@@ -43,9 +43,11 @@ export const EventWord = {
   mm: 14,
   /** 1 once ITRACE_START is in the ring. */
   logged: 15,
+  /** The extent that a pin begins with. Constant. */
+  firstExtent: 16,
 } as const;
 export type EventWord = (typeof EventWord)[keyof typeof EventWord];
-export const EVENT_WORDS = 16;
+export const EVENT_WORDS = 17;
 
 /** `enum perf_event_state` of kernel 4.13 (include/linux/perf_event.h), and `free` for a record not in use. */
 export const EventState = { free: -5, dead: -4, exit: -3, off: -1, inactive: 0, active: 1 } as const;

@@ -24,6 +24,7 @@ export const LOCATION_OWNERS = {
   'event.refs': 'event',
   'event.nin': 'event',
   'event.extent': 'event',
+  'event.firstExtent': 'event',
   'event.ready': 'event',
   'event.sgOk': 'event',
   'event.mm': 'event',

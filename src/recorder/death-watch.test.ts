@@ -5,6 +5,7 @@ import { DeathWatch, signalName } from './death-watch.ts';
 
 const SEGV = 11;
 const KILL = 9;
+const unseen = () => undefined;
 
 function watch(maxFds = 8): { deaths: DeathWatch; poller: Poller } {
   const poller = new Poller();
@@ -16,7 +17,7 @@ describe('the thread that took a signal', () => {
     const { deaths } = watch();
     deaths.threadExited(10, { tid: 10, comm: 'main', timeNs: 99n });
     deaths.signalDelivered(10, SEGV, { tid: 12, comm: 'victim', timeNs: 98n });
-    expect(deaths.death(10, SEGV, 'p')).toEqual({
+    expect(deaths.death(10, SEGV, 'p', unseen)).toEqual({
       pid: 10,
       tid: 12,
       comm: 'victim',
@@ -31,16 +32,42 @@ describe('the thread that took a signal', () => {
     deaths.threadExited(10, { tid: 11, comm: 'old', timeNs: 1n });
     deaths.threadExited(10, { tid: 10, comm: 'main', timeNs: 60_000_000_200n });
     deaths.threadExited(10, { tid: 12, comm: 'victim', timeNs: 60_000_000_100n });
-    expect(deaths.death(10, SEGV, 'p')).toMatchObject({ tid: 12, comm: 'victim', evidence: 'first-exit' });
+    expect(deaths.death(10, SEGV, 'p', unseen)).toMatchObject({ tid: 12, comm: 'victim', evidence: 'first-exit' });
+  });
+
+  it('is the one that was running before the others were woken to die, even where one of those is gone sooner', () => {
+    const { deaths } = watch();
+    deaths.threadExited(10, { tid: 12, comm: 'woken', timeNs: 60_000_000n });
+    deaths.threadExited(10, { tid: 11, comm: 'victim', timeNs: 60_000_100n });
+    deaths.threadExited(10, { tid: 10, comm: 'main', timeNs: 60_000_200n });
+    const startNs = new Map([
+      [11, 59_900_000],
+      [12, 59_990_000],
+      [10, 60_000_050],
+    ]);
+    expect(deaths.death(10, SEGV, 'p', (tid) => startNs.get(tid))).toMatchObject({ tid: 11, evidence: 'first-exit' });
+  });
+
+  it('is the first to exit of two that had both been running for long', () => {
+    const { deaths } = watch();
+    deaths.threadExited(10, { tid: 11, comm: 'victim', timeNs: 60_000_000n });
+    deaths.threadExited(10, { tid: 12, comm: 'busy', timeNs: 60_000_100n });
+    deaths.threadExited(10, { tid: 10, comm: 'main', timeNs: 60_000_200n });
+    const startNs = new Map([
+      [12, 10_000_000],
+      [11, 40_000_000],
+      [10, 60_000_050],
+    ]);
+    expect(deaths.death(10, SEGV, 'p', (tid) => startNs.get(tid))).toMatchObject({ tid: 11, evidence: 'first-exit' });
   });
 
   it('is nobody in particular for SIGKILL, or when all were seen gone at once: the main thread stands for all', () => {
     const { deaths } = watch();
     for (const tid of [12, 10]) deaths.threadExited(10, { tid, comm: `t${tid}`, timeNs: 5n });
     deaths.signalDelivered(10, KILL, { tid: 12, comm: 't12', timeNs: 4n });
-    expect(deaths.death(10, KILL, 'p')).toMatchObject({ tid: 10, evidence: 'main-thread' });
-    expect(deaths.death(10, SEGV, 'p')).toMatchObject({ tid: 10, evidence: 'main-thread' });
-    expect(deaths.death(77, SEGV, 'unseen')).toEqual({
+    expect(deaths.death(10, KILL, 'p', unseen)).toMatchObject({ tid: 10, evidence: 'main-thread' });
+    expect(deaths.death(10, SEGV, 'p', unseen)).toMatchObject({ tid: 10, evidence: 'main-thread' });
+    expect(deaths.death(77, SEGV, 'unseen', unseen)).toEqual({
       pid: 77,
       tid: 77,
       comm: 'unseen',
@@ -54,7 +81,7 @@ describe('the thread that took a signal', () => {
     const { deaths } = watch();
     deaths.signalDelivered(10, SEGV, { tid: 12, comm: 'victim', timeNs: 98n });
     deaths.forget(10);
-    expect(deaths.death(10, SEGV, 'p').tid).toBe(10);
+    expect(deaths.death(10, SEGV, 'p', unseen).tid).toBe(10);
   });
 });
 
@@ -70,15 +97,27 @@ describe('a watched process', () => {
     expect(deaths.isWaiting).toBe(false);
   });
 
-  it('beyond the descriptors that may be used is counted, as is one that is gone already', async () => {
+  it('that was gone before it could be watched ended as its last signal says, else nobody knows', () => {
+    const { deaths } = watch();
+    const [told, untold] = [2 ** 22 + 1, 2 ** 22 + 2];
+    for (const pid of [told, untold]) deaths.watch(pid);
+    expect(deaths.collect([])).toEqual([]);
+    deaths.signalDelivered(told, SEGV, { tid: told, comm: 'a', timeNs: 1n });
+    deaths.signalDelivered(told, KILL, { tid: told + 9, comm: 'a', timeNs: 2n });
+    for (const pid of [told, untold]) deaths.threadExited(pid, { tid: pid, comm: 'a', timeNs: 3n });
+    expect(deaths.collect([])).toEqual([{ pid: told, status: { code: null, signal: SEGV } }]);
+    expect(deaths.unknownEnds).toBe(1);
+    expect(deaths.isWaiting).toBe(false);
+  });
+
+  it('beyond the descriptors that may be used is counted when it ends', () => {
     const { deaths } = watch(1);
     deaths.watch(process.pid);
     deaths.watch(process.ppid);
+    deaths.threadExited(process.ppid, { tid: process.ppid, comm: 'a', timeNs: 3n });
+    expect(deaths.collect([])).toEqual([]);
     expect(deaths.unknownEnds).toBe(1);
     deaths.close();
-    const other = watch().deaths;
-    other.watch(2 ** 22 + 1);
-    expect(other.unknownEnds).toBe(1);
   });
 });
 

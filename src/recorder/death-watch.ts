@@ -1,13 +1,15 @@
 /**
  * Who died of what: watches every process of the command through a pidfd and gathers what tells the thread.
  *
- * What is known of the thread that took a signal, best first: the tracepoint signal:signal_deliver names it; else the
- * first thread of the process to exit is it, since the one that takes a fatal signal leaves at once and kills the rest;
- * SIGKILL goes to all of them, and a source that saw them all gone at once cannot tell: then the main thread stands for
- * the process.
+ * What is known of the thread that took a signal, best first:
+ *  - the tracepoint signal:signal_deliver names it;
+ *  - else it is deduced: it was running when it took the signal, whereas most others had to be switched in to die. So, of
+ *    the threads that were on a CPU before the others were woken, the first to exit;
+ *  - SIGKILL goes to all of them, and a source that saw them all gone at once cannot tell: then the main thread stands for
+ *    the process.
  */
 import { closeSync } from 'node:fs';
-import { constants } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
 import type { Death } from '../abi/ringkeep-section.ts';
 import type { Poller } from '../linux/poller.ts';
 import { type ExitStatus, exitStatusOfPidfd, exitStatusOfZombie, openPidfd } from '../linux/process-exit.ts';
@@ -18,8 +20,10 @@ export interface ProcessEnd {
   readonly status: ExitStatus;
 }
 
-/** Threads that exit within this time of the process's last exit belong to its death. */
-const DEATH_WINDOW_NS = 2_000_000_000n;
+/** The exits of one death follow each other at least this closely. */
+const DEATH_GAP_NS = 100_000_000n;
+/** Threads that are woken to die are switched in this closely one after the other; what ran before was there earlier. */
+const WOKEN_GAP_NS = 1_000_000;
 
 interface ThreadExit {
   readonly tid: number;
@@ -43,8 +47,12 @@ export class DeathWatch {
   readonly #pidOfFd = new Map<number, number>();
   /** Ended but not yet reaped, on a kernel that tells the status only then. */
   readonly #unreaped = new Map<number, number>();
+  /** Processes without a pidfd; whether their main thread has exited. */
+  readonly #unwatched = new Map<number, boolean>();
   readonly #exits = new Map<number, ThreadExit[]>();
   readonly #delivered = new Map<string, ThreadExit>();
+  /** The signal that ended a process, as far as deliveries tell. */
+  readonly #lastSignal = new Map<number, number>();
   /** Processes whose end could not be learned: gone before they could be watched, or too many at once. */
   unknownEnds = 0;
 
@@ -56,26 +64,19 @@ export class DeathWatch {
 
   /** Follows a process that was just forked. */
   watch(pid: number): void {
-    if (this.#pidOfFd.size + this.#unreaped.size >= this.#maxFds) {
-      this.unknownEnds++;
+    const fd = this.#pidOfFd.size + this.#unreaped.size < this.#maxFds ? openPidfd(pid) : -1;
+    if (fd >= 0 && this.#poller.add(fd) === 0) {
+      this.#pidOfFd.set(fd, pid);
       return;
     }
-    const fd = openPidfd(pid);
-    if (fd < 0) {
-      this.unknownEnds++;
-      return;
-    }
-    if (this.#poller.add(fd) < 0) {
-      closeSync(fd);
-      this.unknownEnds++;
-      return;
-    }
-    this.#pidOfFd.set(fd, pid);
+    // Gone already, or too many at once: a signal that was seen to be delivered may still tell how it ended.
+    if (fd >= 0) closeSync(fd);
+    this.#unwatched.set(pid, false);
   }
 
   /** There are processes whose end may be known any moment. */
   get isWaiting(): boolean {
-    return this.#pidOfFd.size + this.#unreaped.size > 0;
+    return this.#pidOfFd.size + this.#unreaped.size + this.#unwatched.size > 0;
   }
 
   /** Takes the descriptors that the poller reported; returns the processes whose end is known now. */
@@ -87,7 +88,7 @@ export class DeathWatch {
       this.#pidOfFd.delete(fd);
       this.#unreaped.set(fd, pid);
     }
-    const ends: ProcessEnd[] = [];
+    const ends = this.#endsOfUnwatched();
     for (const [fd, pid] of this.#unreaped) {
       const status = exitStatusOfPidfd(fd) ?? exitStatusOfZombie(pid);
       const isReaped = status === undefined && openPidfdIsRefused(pid);
@@ -100,52 +101,93 @@ export class DeathWatch {
     return ends;
   }
 
+  /** Without a pidfd: of those whose main thread has exited, the signal that was delivered last, if any, was the end. */
+  #endsOfUnwatched(): ProcessEnd[] {
+    const ends: ProcessEnd[] = [];
+    for (const [pid, hasExited] of this.#unwatched) {
+      if (!hasExited) continue;
+      this.#unwatched.delete(pid);
+      const signal = this.#lastSignal.get(pid);
+      if (signal === undefined) this.unknownEnds++;
+      else ends.push({ pid, status: { code: null, signal } });
+    }
+    return ends;
+  }
+
   /** A thread's EXIT record. */
   threadExited(pid: number, exit: ThreadExit): void {
     const exits = this.#exits.get(pid);
     if (exits) exits.push(exit);
     else this.#exits.set(pid, [exit]);
+    if (exit.tid === pid && this.#unwatched.has(pid)) this.#unwatched.set(pid, true);
   }
 
   /** A signal:signal_deliver record: `exit.tid` took `signal`. */
   signalDelivered(pid: number, signal: number, exit: ThreadExit): void {
     this.#delivered.set(`${pid} ${signal}`, exit);
+    // The others of the process are sent SIGKILL after it.
+    if (signal !== constants.signals.SIGKILL || !this.#lastSignal.has(pid)) this.#lastSignal.set(pid, signal);
   }
 
-  /** Names the thread; `comm` is the process's name if nothing better is known. */
-  death(pid: number, signal: number, comm: string): Death {
-    const exits = (this.#exits.get(pid) ?? []).toSorted((a, b) => (a.timeNs < b.timeNs ? -1 : 1));
-    const lastNs = exits.at(-1)?.timeNs ?? 0n;
+  /**
+   * Names the thread; `comm` is the process's name if nothing better is known, `switchedInNs` tells when a thread was last
+   * switched in.
+   */
+  death(pid: number, signal: number, comm: string, switchedInNs: (tid: number) => number | undefined): Death {
+    const burst = lastBurst(this.#exits.get(pid) ?? []);
     const isKill = signal === constants.signals.SIGKILL;
     const delivered = isKill ? undefined : this.#delivered.get(`${pid} ${signal}`);
-    const atDeath = exits.filter((exit) => lastNs - exit.timeNs <= DEATH_WINDOW_NS);
-    const main = exits.find((exit) => exit.tid === pid);
-    const isAnyones = isKill || (atDeath.length > 1 && atDeath[0]?.timeNs === atDeath[1]?.timeNs);
-    const [thread, evidence] =
-      isAnyones && !delivered
-        ? [main, 'main-thread' as const]
-        : delivered
-          ? [delivered, 'signal-deliver' as const]
-          : [atDeath[0], 'first-exit' as const];
+    const isAnyones = isKill || (burst.length > 1 && burst.every(({ timeNs }) => timeNs === burst[0]!.timeNs));
+    const main = burst.find(({ tid }) => tid === pid);
+    const thread = delivered ?? (isAnyones ? main : firstOfRunning(burst, switchedInNs));
+    // A thread that takes a signal is gone a moment later; SIGKILL strikes all at once, and the first to go tells when.
+    const timeNs = (isKill ? burst[0] : thread)?.timeNs;
     return {
       pid,
       tid: thread?.tid ?? pid,
       comm: thread?.comm ?? comm,
       signal: signalName(signal),
-      timeNs: thread ? Number(thread.timeNs) : null,
-      evidence: thread ? evidence : 'main-thread',
+      timeNs: timeNs === undefined ? null : Number(timeNs),
+      evidence: delivered ? 'signal-deliver' : thread && !isAnyones ? 'first-exit' : 'main-thread',
     };
   }
 
   /** Forgets a process that ended. */
   forget(pid: number): void {
     this.#exits.delete(pid);
+    this.#lastSignal.delete(pid);
     for (const key of this.#delivered.keys()) if (key.startsWith(`${pid} `)) this.#delivered.delete(key);
   }
 
   close(): void {
     for (const fd of [...this.#pidOfFd.keys(), ...this.#unreaped.keys()]) closeSync(fd);
   }
+}
+
+/** The exits that belong to the process's end, by time. */
+function lastBurst(all: readonly ThreadExit[]): ThreadExit[] {
+  const exits = all.toSorted((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0));
+  let first = exits.length - 1;
+  while (first > 0 && exits[first]!.timeNs - exits[first - 1]!.timeNs <= DEATH_GAP_NS) first--;
+  return exits.slice(Math.max(first, 0));
+}
+
+/** The first to exit of those that were running before the rest were woken to die. */
+function firstOfRunning(
+  burst: readonly ThreadExit[],
+  switchedInNs: (tid: number) => number | undefined,
+): ThreadExit | undefined {
+  const byStart = burst
+    .map((exit) => ({ exit, startNs: switchedInNs(exit.tid) ?? 0 }))
+    .toSorted((a, b) => a.startNs - b.startNs);
+  const most = Math.min(availableParallelism(), byStart.length);
+  let running = 1;
+  for (let count = 2; count <= most; count++) {
+    const nextNs = byStart[count]?.startNs ?? Number(byStart[count - 1]!.exit.timeNs);
+    if (nextNs - byStart[count - 1]!.startNs > WOKEN_GAP_NS) running = count;
+  }
+  const candidates = new Set(byStart.slice(0, running).map(({ exit }) => exit));
+  return burst.find((exit) => candidates.has(exit));
 }
 
 /** Whether no process of that pid is left, not even a zombie. */

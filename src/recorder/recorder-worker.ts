@@ -21,6 +21,12 @@ import { Recorder } from './recorder.ts';
 const LEAST_DIRECTORY_BYTES = 1 << 20;
 /** A crash loop must not fill a disk: later deaths are told, not saved. */
 const MOST_DEATH_CUTS = 8;
+/**
+ * Where a drain is long it is the pins of many threads that make it so, one a thread and batch: the next batch then may
+ * grow for so many times as long, if no ring fills up before.
+ */
+const PAUSE_PER_DRAIN = 4;
+const LONGEST_PAUSE_MS = 1000;
 /** The part of the descriptors that watching processes may take. */
 const WATCH_SHARE = 0.25;
 
@@ -68,6 +74,7 @@ class Session {
   readonly #recorder: Recorder;
   readonly #degraded: () => string[];
   #deathCuts = 0;
+  #pauseMs = 0;
 
   constructor({ source, degraded }: { source: Source; degraded: readonly string[] }) {
     this.#source = source;
@@ -112,8 +119,10 @@ class Session {
   /** Runs until the main thread says finish. */
   run(): void {
     for (;;) {
-      const ready = this.#poller.wait(this.#source.latencyMs);
+      const ready = this.#poller.wait(Math.max(this.#source.latencyMs, this.#pauseMs));
+      const startedMs = performance.now();
       this.#recorder.drain();
+      this.#pauseMs = Math.min((performance.now() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
       if (this.#deaths.isWaiting) this.#handleEnds(ready);
       if (ready.includes(this.#wakeFd) && this.#handleMessages()) return;
     }
@@ -155,6 +164,7 @@ class Session {
   #finish({ signal, cut }: { signal: number | null; cut: boolean }): void {
     this.#source.expedite();
     while (this.#recorder.drain());
+    this.#recorder.settleLosses();
     // Children that ended together with the command may be known by now.
     this.#handleEnds(this.#poller.wait(0));
     const death = signal === null ? null : this.#recorder.death(options.pid, signal);

@@ -264,6 +264,43 @@ describe('the recorder', () => {
     expect(scripted.recorder.stats()).toMatchObject({ lost: 40, kernelLost: 40 });
   });
 
+  it('learns at the end what was lost behind the last record', () => {
+    using scripted = scriptedRecorder();
+    scripted.source.put(0, records.switchIn({ tid: 1, time: 1 }), records.lost({ tid: 1, time: 2 }, 40));
+    scripted.source.lost = 40;
+    scripted.recorder.drain();
+    scripted.recorder.settleLosses();
+    expect(scripted.recorder.stats().kernelLost).toBe(40);
+    scripted.source.lost = 45;
+    scripted.recorder.settleLosses();
+    expect(scripted.recorder.stats()).toMatchObject({ lost: 45, kernelLost: 45 });
+    const told = decodeAll(Buffer.concat(scripted.recorder.cut().journal)).map(({ body }) =>
+      'lost' in body ? body.lost : 0n,
+    );
+    expect(told).toEqual([40n, 5n]);
+  });
+
+  it("begins a new ring under the main thread's number when another thread execs", () => {
+    using scripted = scriptedRecorder();
+    scripted.source.put(
+      0,
+      records.switchIn({ tid: 1000, time: 1 }),
+      records.switchIn({ tid: 1003, time: 2 }),
+      records.exit({ tid: 1000, time: 3 }),
+      records.comm({ tid: 1000, time: 4 }, 'new', true),
+      records.switchOut({ tid: 1000, time: 5 }),
+    );
+    scripted.recorder.drain();
+    const cut = scripted.recorder.cut();
+    const mains = cut.threads.filter(({ tid }) => tid === 1000);
+    expect(mains.map(({ alive, comm }) => [alive, comm])).toEqual([
+      [false, expect.anything()],
+      [true, 'new'],
+    ]);
+    expect(decodeAll(mains[1]!.records).map(({ id }) => Number(id.time))).toEqual([5, 4]);
+    expect(thread(cut, 1003).alive).toBe(false);
+  });
+
   it('keeps a quiet ring small and makes it whole when it is written on', () => {
     using scripted = scriptedRecorder({ ringBytes: 65536 });
     scripted.source.put(0, records.switchIn({ tid: 1, time: 1 }));

@@ -178,6 +178,7 @@ export class Recorder {
     let thread = this.#last;
     if (thread?.tid !== tid) {
       thread = this.#threadOf(tid, words, at, end);
+      if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
       this.#last = thread;
       if (thread.turn === 'none') this.#beginTurn(thread, cpu);
     }
@@ -190,6 +191,17 @@ export class Recorder {
     if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
     else if (this.#deliverIds.has(words[at + 2]!)) this.#signalDelivered(words, at);
   };
+
+  /**
+   * Whose a record is that comes behind the thread's EXIT: its own, if it was only read late, else a new thread's under the
+   * old number. Nothing but an exec by another thread does that within a batch: it takes the main thread's number over.
+   */
+  #successor(exited: Thread, words: Int32Array, at: number): Thread {
+    const timeNs = this.#merge.timeOf(words, at);
+    if (timeNs <= Number(exited.exitTimeNs)) return exited;
+    this.#makeWay(exited);
+    return this.#addThread(exited.tid, exited.pid, undefined, timeNs, false);
+  }
 
   /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
   #takeThreadless(type: number, words: Int32Array, at: number, bytes: number): void {
@@ -223,6 +235,7 @@ export class Recorder {
         thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
         this.#exited.push(thread);
+        this.#last = undefined;
         return true;
       }
       case RecordType.COMM: {
@@ -283,15 +296,17 @@ export class Recorder {
     const known = this.#threads.get(tid);
     if (known?.isImplicit && known.exitTimeNs === undefined) return;
     const parent = this.#threads.get(parentTid);
-    if (known) {
-      // The number has come round: what is in this batch of the old thread is written before it makes way.
-      this.#endTurn(known);
-      known.exitTimeNs ??= 0n;
-      this.#retire(known);
-      const waiting = this.#exited.indexOf(known);
-      if (waiting >= 0) this.#exited.splice(waiting, 1);
-    }
+    if (known) this.#makeWay(known);
     this.#addThread(tid, pid, parent, timeNs, false);
+  }
+
+  /** Its number belongs to another now: what is in this batch of the old thread is written, and it is retired. */
+  #makeWay(known: Thread): void {
+    this.#endTurn(known);
+    known.exitTimeNs ??= 0n;
+    const waiting = this.#exited.indexOf(known);
+    if (waiting >= 0) this.#exited.splice(waiting, 1);
+    this.#retire(known);
   }
 
   /** Brings a thread's part in the batch to its end, before the others'; they open again with their next record. */
@@ -340,8 +355,7 @@ export class Recorder {
       ring.remove();
       return undefined;
     }
-    assert(ring.mapping !== undefined, 'a new ring is mapped');
-    this.#machine.attach(event, ring.mapping);
+    this.#machine.attach(event, ring);
     this.#ringBytes += ring.reservedBytes;
     return { event, ring };
   }
@@ -396,6 +410,7 @@ export class Recorder {
       runToEnd(this.#pinning.schedIn(event, cpu));
       runToEnd(this.#pinning.taskWorkRun(thread.tid));
     }
+    thread.isPinnedWhole = this.#pinning.pinnedPages(event) === this.#ring.fileBytes / PAGE_BYTES;
     thread.turn = this.#pinning.beginWrite(event) ? 'open' : 'refused';
   }
 
@@ -428,7 +443,7 @@ export class Recorder {
   }
 
   #writeRecord(thread: Thread, ring: RingFile, words: Int32Array, at: number, bytes: number): void {
-    if (!ring.isWhole || thread.pendingLost > 0 || bytes > this.#ring.dataBytes) {
+    if (!thread.isPinnedWhole || thread.pendingLost > 0 || bytes > this.#ring.dataBytes) {
       if (!this.#makeRoom(thread, ring, bytes)) {
         this.#loseOne(thread);
         return;
@@ -439,21 +454,30 @@ export class Recorder {
     this.#records++;
   }
 
-  /** Whether the pages that the next record goes to are there and pinned, making the ring whole when it must be. */
+  /** Whether the pages that the next record goes to are there and pinned: the one it ends in, or, if need be, all. */
   #makeRoom(thread: Thread, ring: RingFile, bytes: number): boolean {
     if (!ring.writer.fits(bytes)) return false;
+    if (thread.isPinnedWhole) return true;
     const needed = bytes + (thread.pendingLost > 0 ? this.#lostRecordBytes() : 0);
-    if (ring.isWhole || ring.writer.staysInFirstPage(needed)) return true;
+    if (ring.writer.staysInPage(needed)) return true;
     if (this.#batchNumber < thread.retryGrowAt) return false;
-    const before = ring.reservedBytes;
-    const reserved = this.#withRoom(() => {
-      ring.reserveWhole();
+    if (
+      this.#reserveWhole(ring) &&
+      runToEnd(this.#pinning.grow(thread.event, this.#ring.fileBytes / PAGE_BYTES)) === 0
+    ) {
+      thread.isPinnedWhole = true;
       return true;
-    });
-    this.#ringBytes += ring.reservedBytes - before;
-    if (reserved && runToEnd(this.#pinning.grow(thread.event, this.#ring.fileBytes / PAGE_BYTES)) === 0) return true;
+    }
     thread.retryGrowAt = this.#batchNumber + GROW_RETRY_BATCHES;
     return false;
+  }
+
+  #reserveWhole(ring: RingFile): boolean {
+    if (ring.isWhole) return true;
+    const before = ring.reservedBytes;
+    this.#withRoom(() => ring.reserveWhole());
+    this.#ringBytes += ring.reservedBytes - before;
+    return ring.isWhole;
   }
 
   #lostRecordBytes(): number {
@@ -518,9 +542,27 @@ export class Recorder {
     return { cutNs, threads, journal: [...this.#journal.records()], kernelLost: this.#kernelLost };
   }
 
+  /**
+   * After the last record has come: what the kernel lost behind it. It writes a LOST record only in front of the next
+   * record that fits, and there was none.
+   */
+  settleLosses(): void {
+    const untold = (this.#source.lostRecords() ?? 0) - this.#kernelLost;
+    if (untold <= 0) return;
+    const leader = this.#source.events[0]!;
+    const id = leader.ids[0]!;
+    const time = process.hrtime.bigint();
+    this.#kernelLost += untold;
+    this.#journal.addBytes(0, encodeRecord('LOST', { id, lost: BigInt(untold) }, { time, id }, leader.attr));
+  }
+
   /** Names the thread that died of `signal` in process `pid`. */
   death(pid: number, signal: number): Death {
-    return this.#deaths.death(pid, signal, this.#threads.get(pid)?.comm ?? '');
+    const threads = [...this.#retention.threads(), ...this.#threads.values()].filter((thread) => thread.pid === pid);
+    return this.#deaths.death(pid, signal, this.#threads.get(pid)?.comm ?? '', (tid) => {
+      const thread = threads.findLast((candidate) => candidate.tid === tid);
+      return thread?.ring ? lastSwitchInNs(readRing(thread.ring.image()).records, this.#merge) : undefined;
+    });
   }
 
   /** Names and fills the part of a snapshot's own section that the recorder knows. */
@@ -560,6 +602,15 @@ export class Recorder {
   close(): void {
     for (const thread of [...this.#threads.values()]) this.#retire(thread);
   }
+}
+
+/** When the thread was last switched in, by its records, newest first. */
+function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | undefined {
+  const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
+  for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) {
+    if (words[at] === RecordType.SWITCH && !(words[at + 1]! & Misc.switchOut)) return merge.timeOf(words, at);
+  }
+  return undefined;
 }
 
 function cutOf(thread: Thread): ThreadCut {

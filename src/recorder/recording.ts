@@ -14,11 +14,11 @@ type Message<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
 
 export interface RecordingEvents {
   /** A process of the command, not the command itself, died of a signal. */
-  readonly onDeath: (death: Death, taken: TakenCut | null) => void;
+  readonly onDeath: (death: Death, taken: TakenCut | null) => unknown;
   /** A cut that was asked for. */
-  readonly onCut: (taken: TakenCut) => void;
+  readonly onCut: (taken: TakenCut) => unknown;
   /** The recorder broke down; the command goes on unrecorded. */
-  readonly onFailure: (error: Error) => void;
+  readonly onFailure: (error: Error) => unknown;
 }
 
 /** What an eventfd takes to become readable (eventfd(2)). Plain I/O: the main thread loads no native code. */

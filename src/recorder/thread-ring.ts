@@ -21,13 +21,14 @@ export class RingFile {
   #mapping: Mapping | undefined;
   #reservedBytes: number;
   /** All of the ring's memory is reserved. */
-  isWhole = false;
+  isWhole: boolean;
 
   private constructor(path: string, geometry: RingGeometry, mapping: Mapping) {
     this.path = path;
     this.geometry = geometry;
     this.#mapping = mapping;
     this.#reservedBytes = firstExtentBytes(geometry);
+    this.isWhole = this.#reservedBytes === geometry.fileBytes;
     this.writer = new RingWriter(mapping.words, geometry);
   }
 
@@ -110,6 +111,8 @@ export class Thread {
   /** Records put off, in order: their words, and where in them. */
   readonly deferredWords: Int32Array[] = [];
   readonly deferredAt: number[] = [];
+  /** Every page of its ring is pinned: nothing need be looked at before a record is written. */
+  isPinnedWhole = false;
   /** Records lost since the last LOST record in the ring. */
   pendingLost = 0;
   /** Lost in all. */

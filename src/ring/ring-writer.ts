@@ -10,6 +10,7 @@ import { assert } from '../base/error.ts';
 import { announceData, publishData } from './publication.ts';
 import { commWords, headerFieldOffset, type RingGeometry } from './ring-layout.ts';
 
+const PAGE_SHIFT = Math.log2(PAGE_BYTES);
 const RECORD_COUNT = headerFieldOffset('recordCountLow') >> 2;
 const LOST_COUNT = headerFieldOffset('lostCountLow') >> 2;
 const PID = headerFieldOffset('pid') >> 2;
@@ -35,8 +36,6 @@ export class RingWriter {
   #announcedBytes = 0;
   #recordCount = 0;
   #lostCount = 0;
-  /** Bytes that can be written before the first data page is left behind. */
-  #firstPageLeft = PAGE_BYTES;
 
   /** `words` is a freshly initialised ring file (`initialiseRing`). */
   constructor(words: Int32Array, geometry: RingGeometry) {
@@ -61,9 +60,14 @@ export class RingWriter {
     return bytes <= this.#dataBytes;
   }
 
-  /** Whether writing `bytes` stays within the first data page, the only one that is pinned at first. */
-  staysInFirstPage(bytes: number): boolean {
-    return bytes <= this.#firstPageLeft;
+  /** The data page, from 0, that the next record ends in: the first that it needs. */
+  get page(): number {
+    return ((this.#head - 1) & (this.#dataBytes - 1)) >>> PAGE_SHIFT;
+  }
+
+  /** Whether writing `bytes` stays within that page. */
+  staysInPage(bytes: number): boolean {
+    return bytes <= ((this.#head - 1) & (PAGE_BYTES - 1)) + 1;
   }
 
   /**
@@ -91,7 +95,6 @@ export class RingWriter {
     }
     publishData(words, head);
     this.#head = head;
-    this.#firstPageLeft -= bytes;
     words[RECORD_COUNT] = ++this.#recordCount | 0;
     if ((this.#recordCount | 0) === 0) words[RECORD_COUNT + 1] = this.#recordCount / 2 ** 32;
   }

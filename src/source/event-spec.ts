@@ -12,6 +12,7 @@ import {
   EventType,
   eventAttr,
   HARDWARE_EVENTS,
+  ReadFormat,
   SampleType,
   SOFTWARE_EVENTS,
 } from '../abi/event-attr.ts';
@@ -93,6 +94,8 @@ export interface AttrOptions {
   readonly freq: number;
   readonly excludeKernel: boolean;
   readonly watermarkBytes: number;
+  /** The kernel counts what each event lost (PERF_FORMAT_LOST, Linux 6.0). */
+  readonly countsLost: boolean;
   /** Report switches, forks, exits, names and mappings along with the event's own records. */
   readonly sideBand: boolean;
 }
@@ -130,6 +133,7 @@ export function commandEventAttr(spec: EventSpec, options: AttrOptions): EventAt
       SampleType.period |
       SampleType.callchain |
       (spec.tracepoint ? SampleType.raw : 0n),
+    readFormat: options.countsLost ? ReadFormat.lost : 0n,
     flags: attrFlags(...flags),
     wakeupEventsOrWatermark: options.watermarkBytes,
     clockid: ClockId.monotonic,

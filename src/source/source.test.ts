@@ -57,7 +57,7 @@ describe('an event name', () => {
 });
 
 describe('the attr for a command', () => {
-  const options = { freq: 99, excludeKernel: true, watermarkBytes: 1024, sideBand: true };
+  const options = { freq: 99, excludeKernel: true, countsLost: true, watermarkBytes: 1024, sideBand: true };
 
   it('is inherited, starts at exec, tells of everything that happens to a task', () => {
     const attr = commandEventAttr(clock, options);

@@ -40,6 +40,8 @@ export interface Source {
   readonly bufferBytes: number;
   /** The records that have come since the last `release`, CPU by CPU. */
   collect(): readonly RecordRun[];
+  /** Records lost in all before they could be collected, told of or not; undefined where that is not counted. */
+  lostRecords(): number | undefined;
   /** The recorded command has ended: what the next `collect` would have put off is due now. */
   expedite(): void;
   /** Gives the collected bytes back. */

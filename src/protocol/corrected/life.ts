@@ -58,7 +58,8 @@ function* allocate(p: Corrected, options: EventOptions): Operation<number> {
     return -1;
   }
   // An SG table names every page of the ring.
-  yield steps.extend.at(event, machine.hasAux(event) ? state.pagesPerRing : pages);
+  yield steps.firstExtent.at(event, machine.hasAux(event) ? state.pagesPerRing : pages);
+  yield steps.shrink.at(event);
   return event;
 }
 

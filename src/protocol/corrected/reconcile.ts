@@ -66,13 +66,14 @@ function* refreshSg(p: Corrected, event: number): Operation<number> {
   return error;
 }
 
-/** Shuts the gate, stops the PMU, waits for writers, puts the pages: in that order. */
+/** Shuts the gate, stops the PMU, waits for writers, puts the pages: in that order. The next pin begins small again. */
 function* drain(p: Corrected, event: number): Operation<void> {
   const { steps, counters } = p;
   yield steps.shutGate.at(event);
   yield* stop(p, event);
   yield steps.drainWriters.at(event);
   yield steps.put.at(event);
+  yield steps.shrink.at(event);
   yield steps.clearReady.at(event);
   counters.unpins++;
 }
@@ -80,7 +81,7 @@ function* drain(p: Corrected, event: number): Operation<void> {
 /**
  * Raises the event's extent to `pages` and, when it is pinned, gets the pages between. 0, or the negative errno of a
  * machine that refused: then the ring stays ready with its old extent, and what was got until then is held (nin counts
- * it) until the next unpin. Never shrinks.
+ * it) until the next unpin, which also takes the extent back to the first. Never shrinks.
  */
 export function* grow(p: Corrected, event: number, pages: number): Operation<number> {
   const { steps, state, machine, counters } = p;

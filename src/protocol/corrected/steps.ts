@@ -239,6 +239,15 @@ function pinSteps(state: ProtocolState) {
       state.set(event, EventWord.ready, 1);
       return 1;
     }),
+    // b: pages. The event is nobody else's yet.
+    firstExtent: new Step('extent.begin', [], ['event.firstExtent'], (event, pages) => {
+      state.set(event, EventWord.firstExtent, pages);
+      return 0;
+    }),
+    shrink: new Step('extent.shrink', ['event.firstExtent'], ['event.extent'], (event) => {
+      state.set(event, EventWord.extent, state.get(event, EventWord.firstExtent));
+      return 0;
+    }),
     clearReady: new Step('ready.clear', [], ['event.ready'], (event) => {
       state.set(event, EventWord.ready, 0);
       return 0;

@@ -12,6 +12,7 @@ import { Recorder, type RecorderOptions } from '../recorder.ts';
 export const attr = commandEventAttr(parseEventSpec('cpu-clock'), {
   freq: 99,
   excludeKernel: true,
+  countsLost: true,
   watermarkBytes: 1,
   sideBand: true,
 });
@@ -79,6 +80,12 @@ export class ScriptedSource implements Source {
     });
     this.#next = new Map();
     return runs;
+  }
+
+  /** What the kernel says it lost in all, LOST records or not. */
+  lost = 0;
+  lostRecords(): number {
+    return this.lost;
   }
 
   release(): void {}
