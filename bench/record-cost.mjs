@@ -3,7 +3,9 @@
 //     npm run bench:record-cost [-- --seconds 30 --rounds 1 --rate 150000]
 //
 // Needs perf and gcc. A side's CPU time is its own (utime + stime of /proc/PID/stat, watched to its end), without the
-// workload's. Both record cpu-clock at 99 Hz with callchains, switches, forks, names and mappings.
+// workload's. Both record cpu-clock at 99 Hz with callchains, switches, forks, names and mappings, with the same fields in
+// each record (identifier, thread, time, CPU). perf is measured as it comes, without the build ids it gathers at its end,
+// and overwriting: then it keeps, of all threads together, only what the last 512 KiB of a CPU hold.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,12 +56,25 @@ async function measure(command) {
 }
 
 const perfData = join(directory, 'perf.data');
-const events = ['-e', 'cpu-clock', '-F', '99', '-g', '--switch-events', '-k', 'mono', '-B', '-N'];
+const events = [
+  '-e',
+  'cpu-clock',
+  '-F',
+  '99',
+  '-g',
+  '--switch-events',
+  '--sample-cpu',
+  '--sample-identifier',
+  '-k',
+  'mono',
+];
 const load = [workload, exchanges, values.seconds];
+const perf = (...options) => ['perf', 'record', '-q', ...options, ...events, '-o', perfData, '--', ...load];
 const sides = {
   ringkeep: ['node', ringkeep, 'record', '--snapshot', 'never', '--json', '--', ...load],
-  'perf record': ['perf', 'record', '-q', ...events, '-o', perfData, '--', ...load],
-  'perf record --overwrite': ['perf', 'record', '-q', '--overwrite', ...events, '-o', perfData, '--', ...load],
+  'perf record': perf(),
+  'perf record -B -N': perf('-B', '-N'),
+  'perf record --overwrite': perf('--overwrite'),
 };
 
 try {
@@ -86,7 +101,7 @@ try {
     }
   }
   const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
-  for (const peer of ['perf record', 'perf record --overwrite']) {
+  for (const peer of Object.keys(sides).slice(1)) {
     console.log(`ringkeep / ${peer}: ${(median(cpu.ringkeep) / median(cpu[peer])).toFixed(2)} of its CPU time`);
   }
 } finally {

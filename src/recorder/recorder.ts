@@ -87,6 +87,8 @@ export interface Cut {
   readonly kernelLost: number;
 }
 
+/** A power of two. */
+const HOT_ENTRIES = 256;
 /** While a cut is taken, the source is drained whenever so much time has passed. */
 const DRAIN_DURING_CUT_MS = 20;
 /** Batches to wait before a ring that could not be made larger is tried again. */
@@ -109,7 +111,11 @@ export class Recorder {
   readonly #open: Thread[] = [];
   readonly #openOn: Int32Array;
   readonly #deferred: Thread[] = [];
-  #last: Thread | undefined;
+  /**
+   * The threads that need no thought: open, pinned whole, nothing lost that is still to be told. By the low bits of tid; one
+   * that is crowded out takes the longer way.
+   */
+  readonly #hot: (Thread | undefined)[] = new Array(HOT_ENTRIES).fill(undefined);
   readonly #exited: Thread[] = [];
   readonly #cpuIndex: ReadonlyMap<number, number>;
   readonly #sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
@@ -170,18 +176,29 @@ export class Recorder {
     const type = words[at]!;
     const bytes = words[at + 1]! >>> 16;
     const end = at + (bytes >> 2);
+    if (type === RecordType.SWITCH) {
+      const tid = words[end - this.#tidFromEnd]!;
+      const hot = this.#hot[tid & (HOT_ENTRIES - 1)];
+      if (hot !== undefined && hot.tid === tid) {
+        hot.ring!.writer.write(words, at, bytes);
+        this.#records++;
+        return;
+      }
+    }
+    this.#takeThoughtfully(type, words, at, cpu);
+  };
+
+  #takeThoughtfully(type: number, words: Int32Array, at: number, cpu: number): void {
+    const bytes = words[at + 1]! >>> 16;
+    const end = at + (bytes >> 2);
     const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
     if (tid <= 0 || type === RecordType.LOST) {
       this.#takeThreadless(type, words, at, bytes);
       return;
     }
-    let thread = this.#last;
-    if (thread?.tid !== tid) {
-      thread = this.#threadOf(tid, words, at, end);
-      if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
-      this.#last = thread;
-      if (thread.turn === 'none') this.#beginTurn(thread, cpu);
-    }
+    let thread = this.#threadOf(tid, words, at, end);
+    if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
+    if (thread.turn === 'none') this.#beginTurn(thread, cpu);
     if (thread.turn === 'open') this.#writeRecord(thread, thread.ring!, words, at, bytes);
     else if (thread.turn === 'deferred') {
       thread.deferredWords.push(words);
@@ -190,7 +207,12 @@ export class Recorder {
     if (type === RecordType.SWITCH) return;
     if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
     else if (this.#deliverIds.has(words[at + 2]!)) this.#signalDelivered(words, at);
-  };
+  }
+
+  /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
+  #takeThreadless(type: number, words: Int32Array, at: number, bytes: number): void {
+    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes)) this.#journal.add(0, words, at, bytes);
+  }
 
   /**
    * Whose a record is that comes behind the thread's EXIT: its own, if it was only read late, else a new thread's under the
@@ -201,11 +223,6 @@ export class Recorder {
     if (timeNs <= Number(exited.exitTimeNs)) return exited;
     this.#makeWay(exited);
     return this.#addThread(exited.tid, exited.pid, undefined, timeNs, false);
-  }
-
-  /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
-  #takeThreadless(type: number, words: Int32Array, at: number, bytes: number): void {
-    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes)) this.#journal.add(0, words, at, bytes);
   }
 
   #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread {
@@ -235,7 +252,7 @@ export class Recorder {
         thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
         this.#exited.push(thread);
-        this.#last = undefined;
+        this.#cool(thread);
         return true;
       }
       case RecordType.COMM: {
@@ -288,6 +305,7 @@ export class Recorder {
       if (other.pid !== pid || other.tid === tid || other.exitTimeNs !== undefined) continue;
       other.exitTimeNs = timeNs;
       this.#exited.push(other);
+      this.#cool(other);
     }
   }
 
@@ -423,9 +441,17 @@ export class Recorder {
   }
 
   #closeAll(): void {
-    for (const thread of this.#open) this.#closeRing(thread);
+    for (const thread of this.#open) {
+      this.#cool(thread);
+      this.#closeRing(thread);
+    }
     this.#open.length = 0;
-    this.#last = undefined;
+  }
+
+  /** Its next record is one to think about. */
+  #cool(thread: Thread): void {
+    const index = thread.tid & (HOT_ENTRIES - 1);
+    if (this.#hot[index] === thread) this.#hot[index] = undefined;
   }
 
   /** Step 3 for one thread. */
@@ -452,6 +478,8 @@ export class Recorder {
     }
     ring.writer.write(words, at, bytes);
     this.#records++;
+    const isPlain = thread.isPinnedWhole && thread.pendingLost === 0 && thread.exitTimeNs === undefined;
+    if (isPlain && thread.turn === 'open') this.#hot[thread.tid & (HOT_ENTRIES - 1)] = thread;
   }
 
   /** Whether the pages that the next record goes to are there and pinned: the one it ends in, or, if need be, all. */
@@ -495,6 +523,7 @@ export class Recorder {
   }
 
   #loseOne(thread: Thread): void {
+    this.#cool(thread);
     thread.countLost(1);
     this.#lost++;
   }

@@ -75,7 +75,7 @@ export class RingWriter {
    * The caller holds the right to write: the event's gate is open and its pages are pinned.
    */
   write(source: Int32Array, from: number, bytes: number): void {
-    assert((bytes & 7) === 0 && bytes <= this.#dataBytes, `a record of ${bytes} bytes fits`);
+    assert((bytes & 7) === 0 && bytes <= this.#dataBytes, 'a record is whole and fits');
     const head = (this.#head - bytes) | 0;
     if (bytes > this.#announcedBytes) {
       this.#announcedBytes = Math.min(bytes + ANNOUNCE_AHEAD_BYTES, this.#dataBytes);
