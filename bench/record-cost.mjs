@@ -2,12 +2,12 @@
 //
 //     npm run bench:record-cost [-- --seconds 30 --rounds 1 --rate 150000]
 //
-// Needs perf and gcc. A side's CPU time is its own (utime + stime of /proc/PID/stat, watched to its end), without the
-// workload's. Both record cpu-clock at 99 Hz with callchains, switches, forks, names and mappings, with the same fields in
+// Needs perf and gcc. A side's CPU time is its own (its threads' /proc/PID/task/*/schedstat, watched to its end), without the
+// workload's; printed in all, and from START_SECONDS on, when both sides have started up. Both record cpu-clock at 99 Hz with callchains, switches, forks, names and mappings, with the same fields in
 // each record (identifier, thread, time, CPU). perf is measured as it comes, without the build ids it gathers at its end,
 // and overwriting: then it keeps, of all threads together, only what the last 512 KiB of a CPU hold.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,7 +19,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '150000' },
   },
 });
-const TICKS_PER_SECOND = 100;
+const START_SECONDS = 2;
 const RECORDS_PER_EXCHANGE = 4;
 const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
@@ -28,9 +28,13 @@ const exchanges = String(Math.round(Number(values.rate) / RECORDS_PER_EXCHANGE))
 
 /** Own CPU seconds of a process, as far as it got. */
 function cpuSeconds(pid) {
-  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return (
+    threads.reduce(
+      (sum, tid) => sum + Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ')[0]),
+      0,
+    ) / 1e9
+  );
 }
 
 /** Runs a recorder to its end; its CPU and wall seconds and what it printed on stdout. */
@@ -42,9 +46,11 @@ async function measure(command) {
     output += chunk;
   });
   let cpu = 0;
+  let startCpu = 0;
   const watch = setInterval(() => {
     try {
-      cpu = cpuSeconds(child.pid);
+      cpu = Math.max(cpu, cpuSeconds(child.pid));
+      if (performance.now() - startedMs < START_SECONDS * 1000) startCpu = cpu;
     } catch {
       clearInterval(watch); // It has ended between two looks.
     }
@@ -52,7 +58,7 @@ async function measure(command) {
   const status = await new Promise((resolve) => child.once('close', resolve));
   clearInterval(watch);
   if (status !== 0) throw new Error(`${command.join(' ')} ended with ${status}`);
-  return { cpu, wall: (performance.now() - startedMs) / 1000, output };
+  return { cpu, sinceStart: cpu - startCpu, wall: (performance.now() - startedMs) / 1000, output };
 }
 
 const perfData = join(directory, 'perf.data');
@@ -79,11 +85,11 @@ const sides = {
 
 try {
   execFileSync('gcc', ['-O2', '-pthread', '-o', workload, new URL('ping-pong.c', import.meta.url).pathname]);
-  const cpu = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
+  const results = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [name, command] of Object.entries(sides)) {
       const result = await measure(command);
-      cpu[name].push(result.cpu);
+      results[name].push(result);
       let what = '';
       if (name === 'ringkeep') {
         const { records, lost, wallSeconds } = JSON.parse(result.output.trim().split('\n').at(-1));
@@ -97,12 +103,18 @@ try {
         const count = (event) => Number(new RegExp(`\\b${event} events:\\s+(\\d+)`).exec(stats)?.[1] ?? 0);
         what = `${count('SWITCH')} switches, ${count('LOST')} LOST records, file of ${(statSync(perfData).size / 2 ** 20).toFixed(0)} MiB`;
       }
-      console.log(`${name.padEnd(24)} ${result.cpu.toFixed(2)} s CPU in ${result.wall.toFixed(1)} s; ${what}`);
+      console.log(
+        `${name.padEnd(24)} ${result.cpu.toFixed(2)} s CPU (${result.sinceStart.toFixed(2)} since its start-up) in ${result.wall.toFixed(1)} s; ${what}`,
+      );
     }
   }
-  const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+  const median = (name, key) =>
+    results[name].map((result) => result[key]).toSorted((a, b) => a - b)[Math.floor(results[name].length / 2)];
+  const ratio = (peer, key) => (median('ringkeep', key) / median(peer, key)).toFixed(2);
   for (const peer of Object.keys(sides).slice(1)) {
-    console.log(`ringkeep / ${peer}: ${(median(cpu.ringkeep) / median(cpu[peer])).toFixed(2)} of its CPU time`);
+    console.log(
+      `ringkeep / ${peer}: ${ratio(peer, 'cpu')} of its CPU time, ${ratio(peer, 'sinceStart')} since start-up`,
+    );
   }
 } finally {
   rmSync(directory, { recursive: true, force: true });

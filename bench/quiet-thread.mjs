@@ -1,0 +1,61 @@
+// Whose history survives a noisy neighbour: two threads that switch as fast as they can, and one that wakes twice a second.
+// ringkeep, and `perf record --overwrite`, the peer that also keeps only the newest, in turn on the same program.
+//
+//     npm run bench:quiet-thread
+//
+// Needs perf and gcc. Printed: how many of the quiet thread's wake-ups each has kept at the end.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const SECONDS = '5';
+const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
+const workload = join(directory, 'quiet-among-noisy');
+const capture = join(directory, 'perf.data');
+
+/** Switches in of the thread named `quiet` in a capture. */
+function quietWakeups() {
+  const report = JSON.parse(
+    execFileSync('node', [ringkeep, 'show', '--json', capture], { encoding: 'utf8', maxBuffer: 1 << 28 }),
+  );
+  const quiet = report.threads.find(({ comm }) => comm === 'quiet');
+  return { switchesIn: quiet?.switchesIn ?? 0, threads: report.threads.length };
+}
+
+function run(name, command) {
+  const { status } = spawnSync(command[0], command.slice(1), { stdio: ['ignore', 'ignore', 'ignore'] });
+  const { switchesIn } = quietWakeups();
+  console.log(`${name.padEnd(24)} ${switchesIn} switches in of the quiet thread kept (exit ${status})`);
+}
+
+try {
+  execFileSync('gcc', [
+    '-O2',
+    '-pthread',
+    '-o',
+    workload,
+    new URL('../test/fixtures/quiet-among-noisy.c', import.meta.url).pathname,
+  ]);
+  run('ringkeep', ['node', ringkeep, 'record', '--snapshot', 'always', '-o', capture, '--', workload, SECONDS]);
+  rmSync(capture);
+  run('perf record --overwrite', [
+    'perf',
+    'record',
+    '-q',
+    '--overwrite',
+    '-m',
+    '128',
+    '-e',
+    'cpu-clock',
+    '--switch-events',
+    '-o',
+    capture,
+    '--',
+    workload,
+    SECONDS,
+  ]);
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
