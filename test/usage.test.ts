@@ -30,8 +30,10 @@ describe.each([
     says: /The tracepoint sched:nothing cannot be found/,
   },
   { what: 'a pin budget for less than a ring', options: ['--pin-budget', '4KiB'], says: /Give --pin-budget/ },
-])('$what', ({ options, says }) => {
-  test('is wrong usage, and the command does not run', async () => {
+])('$what', ({ what, options, says }) => {
+  test('is wrong usage, and the command does not run', async (context) => {
+    // Who may not read tracefs cannot be told that a tracepoint does not exist.
+    if (what === 'an unknown tracepoint') needs(context, 'root');
     const { command, hasRun } = markingCommand(new Workplace());
     const { status, stdout, stderr } = await ringkeep(['record', ...options, '--', ...command]);
 

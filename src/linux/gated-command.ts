@@ -7,7 +7,7 @@
  * runs all the same.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { RingkeepError } from '../base/error.ts';
@@ -53,16 +53,27 @@ function requireExecutable(name: string): void {
     : (process.env.PATH ?? '/usr/bin:/bin').split(delimiter).map((dir) => join(dir, name));
   let why = 'not found';
   for (const candidate of candidates) {
+    // A directory of PATH that may not be searched has nothing in it for us, as for the shell.
+    const stat = statOf(candidate);
+    if (!stat) continue;
+    if (!stat.isFile()) {
+      why = 'not a file';
+      continue;
+    }
     try {
-      if (!statSync(candidate).isFile()) {
-        why = 'not a file';
-        continue;
-      }
       accessSync(candidate, constants.X_OK);
       return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EACCES') why = 'not executable';
+    } catch {
+      why = 'not executable'; // The only thing that can be wrong with a file that is there.
     }
   }
   throw new RingkeepError('command-not-found', `the command "${name}" cannot be run: ${why}`, { command: name, why });
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined; // Absent, or in a directory that may not be searched: not there for us, whichever it is.
+  }
 }

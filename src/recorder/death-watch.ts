@@ -22,6 +22,8 @@ export interface ProcessEnd {
 
 /** The exits of one death follow each other at least this closely. */
 const DEATH_GAP_NS = 100_000_000n;
+/** Exits this close together have one cause, if nothing else is known. */
+const ROW_GAP_NS = 10_000_000n;
 /** Threads that are woken to die are switched in this closely one after the other; what ran before was there earlier. */
 const WOKEN_GAP_NS = 1_000_000;
 
@@ -140,8 +142,8 @@ export class DeathWatch {
     const isAnyones = isKill || (burst.length > 1 && burst.every(({ timeNs }) => timeNs === burst[0]!.timeNs));
     const main = burst.find(({ tid }) => tid === pid);
     const thread = delivered ?? (isAnyones ? main : firstOfRunning(burst, switchedInNs));
-    // A thread that takes a signal is gone a moment later; SIGKILL strikes all at once, and the first to go tells when.
-    const timeNs = (isKill ? burst[0] : thread)?.timeNs;
+    // Without its delivery: all are struck at once, and the first to go tells when. Some are gone before the victim is.
+    const timeNs = delivered?.timeNs ?? (isKill ? burst[0]?.timeNs : firstOfRow(burst, thread));
     return {
       pid,
       tid: thread?.tid ?? pid,
@@ -150,6 +152,11 @@ export class DeathWatch {
       timeNs: timeNs === undefined ? null : Number(timeNs),
       evidence: delivered ? 'signal-deliver' : thread && !isAnyones ? 'first-exit' : 'main-thread',
     };
+  }
+
+  /** An exec has ended all threads of the process but one: their exits are not of its death. */
+  execed(pid: number): void {
+    this.#exits.delete(pid);
   }
 
   /** Forgets a process that ended. */
@@ -170,6 +177,14 @@ function lastBurst(all: readonly ThreadExit[]): ThreadExit[] {
   let first = exits.length - 1;
   while (first > 0 && exits[first]!.timeNs - exits[first - 1]!.timeNs <= DEATH_GAP_NS) first--;
   return exits.slice(Math.max(first, 0));
+}
+
+/** When the row of exits began, each close behind the one before, in which `thread` went. */
+function firstOfRow(burst: readonly ThreadExit[], thread: ThreadExit | undefined): bigint | undefined {
+  if (!thread) return undefined;
+  let first = burst.indexOf(thread);
+  while (first > 0 && burst[first]!.timeNs - burst[first - 1]!.timeNs <= ROW_GAP_NS) first--;
+  return burst[first]!.timeNs;
 }
 
 /** The first to exit of those that were running before the rest were woken to die. */

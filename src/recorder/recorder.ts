@@ -260,7 +260,10 @@ export class Recorder {
         this.#journal.add(pid, words, at, size);
         const record = this.#decode(words, at, size);
         if (record.name === 'COMM') this.#rename(tid, record.body.comm);
-        if (record.misc & Misc.commExec) this.#endOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
+        if (record.misc & Misc.commExec) {
+          this.#endOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
+          this.#deaths.execed(pid);
+        }
         return true;
       }
       case RecordType.MMAP:

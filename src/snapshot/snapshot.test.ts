@@ -327,7 +327,21 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
   it('just as it reads the capture whose records were put into rings', (context) => {
     const capture = join(folder, 'capture.data');
     const work = 'for i in 1 2 3 4 5 6 7 8; do ls -R /usr/lib >/dev/null; done';
-    const recorded = run('perf', 'record', '-q', '-e', 'cpu-clock', '-F', '999', '-g', '-o', capture, 'sh', '-c', work);
+    const recorded = run(
+      'perf',
+      'record',
+      '-q',
+      '-e',
+      'cpu-clock:u',
+      '-F',
+      '999',
+      '-g',
+      '-o',
+      capture,
+      'sh',
+      '-c',
+      work,
+    );
     if (recorded.status !== 0) context.skip(`perf record refused: ${recorded.stderr.trim().split('\n')[0]}`);
     const image = new PerfDataImage(capture);
     const rings = new Map<number, { pid: number; records: Uint8Array[] }>();
@@ -348,7 +362,7 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
     writeSnapshot(
       copy,
       input({
-        events: [{ name: 'cpu-clock', attr: image.attr, ids: [] }],
+        events: [{ name: 'cpu-clock:u', attr: image.attr, ids: [] }],
         // A wrong name would show: the journal knows them all.
         tasks: [...rings].map(([tid, { pid, records }]) => task(pid, tid, 'wrong', [newestFirst(records)])),
         journal: [concat(journal)],
