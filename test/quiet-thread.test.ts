@@ -20,7 +20,9 @@ test('a thread that wakes twice a second keeps all of it beside two that switch 
   expect(summary).toMatchObject({ tasks: 4, unrecordedTasks: 0 });
   const { threads } = show(output);
   const quiet = threads.find((thread) => thread.tid === tid)!;
-  expect(quiet).toMatchObject({ comm: 'quiet', lost: 0, overwritten: 0, wakeups: WAKEUPS });
+  expect(quiet).toMatchObject({ comm: 'quiet', lost: 0, overwritten: 0 });
+  // It may have slept once more for another reason: a lock, a page.
+  expect(quiet.wakeups).toBeGreaterThanOrEqual(WAKEUPS);
   expect(Number(BigInt(quiet.lastNs!) - BigInt(quiet.firstNs!))).toBeGreaterThanOrEqual(spanNs!);
 
   const noisy = threads.filter(({ comm }) => comm === 'noisy');

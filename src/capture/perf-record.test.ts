@@ -1,6 +1,6 @@
 /** Captures of the real perf record: what is read of them is what perf script prints of the same file. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, type TestContext, test } from 'vitest';
@@ -32,7 +32,7 @@ function record(args: readonly string[], command: readonly string[] = BUSY): str
 
 /** What perf may record depends on the user: the rest is for root. */
 function skipIfRefused(file: string, context: TestContext): void {
-  if (!existsSync(file)) context.skip('perf may not record this as this user');
+  if (!existsSync(file) || statSync(file).size === 0) context.skip('perf may not record this as this user');
 }
 
 function open(file: string): Capture {
