@@ -61,12 +61,12 @@ describe('the thread that took a signal', () => {
     expect(deaths.death(10, SEGV, 'p', (tid) => startNs.get(tid))).toMatchObject({ tid: 11, evidence: 'first-exit' });
   });
 
-  it('is nobody in particular for SIGKILL, or when all were seen gone at once: the main thread stands for all', () => {
+  it('is nobody in particular for SIGKILL, or where exits are seen in no order: the main thread stands for all', () => {
     const { deaths } = watch();
     for (const tid of [12, 10]) deaths.threadExited(10, { tid, comm: `t${tid}`, timeNs: 5n });
     deaths.signalDelivered(10, KILL, { tid: 12, comm: 't12', timeNs: 4n });
     expect(deaths.death(10, KILL, 'p', unseen)).toMatchObject({ tid: 10, evidence: 'main-thread' });
-    expect(deaths.death(10, SEGV, 'p', unseen)).toMatchObject({ tid: 10, evidence: 'main-thread' });
+    expect(deaths.death(10, SEGV, 'p', undefined)).toMatchObject({ tid: 10, evidence: 'main-thread' });
     expect(deaths.death(77, SEGV, 'unseen', unseen)).toEqual({
       pid: 77,
       tid: 77,

@@ -5,8 +5,7 @@
  *  - the tracepoint signal:signal_deliver names it;
  *  - else it is deduced: it was running when it took the signal, whereas most others had to be switched in to die. So, of
  *    the threads that were on a CPU before the others were woken, the first to exit;
- *  - SIGKILL goes to all of them, and a source that saw them all gone at once cannot tell: then the main thread stands for
- *    the process.
+ *  - SIGKILL goes to all of them, and a source that only samples cannot tell: then the main thread stands for the process.
  */
 import { closeSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
@@ -133,15 +132,20 @@ export class DeathWatch {
 
   /**
    * Names the thread; `comm` is the process's name if nothing better is known, `switchedInNs` tells when a thread was last
-   * switched in.
+   * switched in. Without it nothing is deduced: a source that samples sees the exits in no order.
    */
-  death(pid: number, signal: number, comm: string, switchedInNs: (tid: number) => number | undefined): Death {
+  death(
+    pid: number,
+    signal: number,
+    comm: string,
+    switchedInNs: ((tid: number) => number | undefined) | undefined,
+  ): Death {
     const burst = lastBurst(this.#exits.get(pid) ?? []);
     const isKill = signal === constants.signals.SIGKILL;
     const delivered = isKill ? undefined : this.#delivered.get(`${pid} ${signal}`);
-    const isAnyones = isKill || (burst.length > 1 && burst.every(({ timeNs }) => timeNs === burst[0]!.timeNs));
+    const isAnyones = isKill || switchedInNs === undefined;
     const main = burst.find(({ tid }) => tid === pid);
-    const thread = delivered ?? (isAnyones ? main : firstOfRunning(burst, switchedInNs));
+    const thread = delivered ?? (switchedInNs && !isKill ? firstOfRunning(burst, switchedInNs) : main);
     // Without its delivery: all are struck at once, and the first to go tells when. Some are gone before the victim is.
     const timeNs = delivered?.timeNs ?? (isKill ? burst[0]?.timeNs : firstOfRow(burst, thread));
     return {

@@ -590,8 +590,10 @@ export class Recorder {
 
   /** Names the thread that died of `signal` in process `pid`. */
   death(pid: number, signal: number): Death {
+    const comm = this.#threads.get(pid)?.comm ?? '';
+    if (this.#source.kind === 'procfs') return this.#deaths.death(pid, signal, comm, undefined);
     const threads = [...this.#retention.threads(), ...this.#threads.values()].filter((thread) => thread.pid === pid);
-    return this.#deaths.death(pid, signal, this.#threads.get(pid)?.comm ?? '', (tid) => {
+    return this.#deaths.death(pid, signal, comm, (tid) => {
       const thread = threads.findLast((candidate) => candidate.tid === tid);
       return thread?.ring ? lastSwitchInNs(readRing(thread.ring.image()).records, this.#merge) : undefined;
     });
