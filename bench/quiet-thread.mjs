@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const SECONDS = '5';
+const WAKEUPS = '5';
 const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
 const workload = join(directory, 'quiet-among-noisy');
@@ -38,7 +38,7 @@ try {
     workload,
     new URL('../test/fixtures/quiet-among-noisy.c', import.meta.url).pathname,
   ]);
-  run('ringkeep', ['node', ringkeep, 'record', '--snapshot', 'always', '-o', capture, '--', workload, SECONDS]);
+  run('ringkeep', ['node', ringkeep, 'record', '--snapshot', 'always', '-o', capture, '--', workload, WAKEUPS]);
   rmSync(capture);
   run('perf record --overwrite', [
     'perf',

@@ -100,7 +100,6 @@ class Session {
         pins: plan.pins,
         keepDeadBytes: options.keepDeadBytes,
         cpus,
-        rootPid: options.pid,
       },
       this.#deaths,
     );

@@ -45,8 +45,6 @@ export interface RecorderOptions {
   readonly keepDeadBytes: number;
   /** CPUs whose records come in; their number counts in the bound. */
   readonly cpus: readonly number[];
-  /** The command's first process, whose end is learned by its parent. */
-  readonly rootPid: number;
 }
 
 /** Counts since the start, and sizes now. */

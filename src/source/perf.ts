@@ -104,10 +104,6 @@ export class PerfSource implements Source {
     return this.#rings.map((ring) => ring.fd);
   }
 
-  get bufferBytes(): number {
-    return this.#rings.reduce((sum, ring) => sum + ring.dataBytes + PAGE_BYTES, 0);
-  }
-
   collect(): readonly RecordRun[] {
     const runs: RecordRun[] = [];
     this.#collected = this.#rings.map((ring, index) => {

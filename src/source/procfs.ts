@@ -68,7 +68,6 @@ export class ProcfsSource implements Source {
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
   readonly wakeFds: readonly number[] = [];
-  readonly bufferBytes = 0;
   readonly #attr: EventAttr;
   readonly #periodNs: number;
   readonly #processes = new Map<number, Process>();

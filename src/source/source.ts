@@ -36,8 +36,6 @@ export interface Source {
   readonly wakeFds: readonly number[];
   /** Milliseconds after which `collect` is due even if nothing woke. */
   readonly latencyMs: number;
-  /** Memory that the source holds for records not yet collected. */
-  readonly bufferBytes: number;
   /** The records that have come since the last `release`, CPU by CPU. */
   collect(): readonly RecordRun[];
   /** Records lost in all before they could be collected, told of or not; undefined where that is not counted. */

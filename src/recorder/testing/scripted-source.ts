@@ -63,7 +63,6 @@ export class ScriptedSource implements Source {
   readonly degraded: readonly string[] = [];
   readonly wakeFds: readonly number[] = [];
   readonly latencyMs = 1;
-  readonly bufferBytes = 0;
   #next: Map<number, Uint8Array[]> = new Map();
 
   /** Puts records into the next batch, as come from `cpu`. */
@@ -114,7 +113,6 @@ export function scriptedRecorder(options: Partial<RecorderOptions> = {}): Script
       pins: true,
       keepDeadBytes: 1 << 20,
       cpus: [0, 1],
-      rootPid: 1000,
       ...options,
     },
     deaths,

@@ -1,0 +1,30 @@
+/** The scripts that print the published figures run, on small inputs: that they print, never what. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { needs } from './testing/surroundings.ts';
+
+async function bench(script: string, ...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)('node', [join(import.meta.dirname, '../bench', script), ...args]);
+  return stdout;
+}
+
+test('the cost of recording is printed as a ratio to perf record', async (context) => {
+  needs(context, 'gcc', 'perf events', 'perf');
+  expect(await bench('record-cost.mjs', '--seconds', '1', '--rate', '20000')).toMatch(
+    /ringkeep \/ perf record: \d+\.\d+ of its CPU time/,
+  );
+});
+
+test('locked memory is printed as a ratio to a pinned ring for each thread', async (context) => {
+  needs(context, 'gcc', 'perf events', 'perf');
+  expect(await bench('locked-memory.mjs', '--threads', '50')).toMatch(/ringkeep: 51 tasks, .*\(bound \d/);
+});
+
+test('what is kept of a quiet thread is printed for both sides', async (context) => {
+  needs(context, 'gcc', 'perf events', 'perf');
+  expect(await bench('quiet-thread.mjs')).toMatch(
+    /ringkeep +\d+ switches in .*\nperf record --overwrite +\d+ switches in/,
+  );
+});
