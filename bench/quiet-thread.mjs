@@ -54,7 +54,7 @@ try {
     capture,
     '--',
     workload,
-    SECONDS,
+    WAKEUPS,
   ]);
 } finally {
   rmSync(directory, { recursive: true, force: true });

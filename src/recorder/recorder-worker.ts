@@ -115,15 +115,24 @@ class Session {
     });
   }
 
-  /** Runs until the main thread says finish. */
-  run(): void {
+  /** Runs until the main thread says finish; the last message. Whatever ends it, no ring file is left. */
+  run(): FromWorker {
+    try {
+      return this.#loop();
+    } finally {
+      removeRingDirectory(this.#directory);
+    }
+  }
+
+  #loop(): FromWorker {
     for (;;) {
       const ready = this.#poller.wait(Math.max(this.#source.latencyMs, this.#pauseMs));
       const startedMs = performance.now();
       this.#recorder.drain();
       this.#pauseMs = Math.min((performance.now() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
       if (this.#deaths.isWaiting) this.#handleEnds(ready);
-      if (ready.includes(this.#wakeFd) && this.#handleMessages()) return;
+      const last = ready.includes(this.#wakeFd) ? this.#handleMessages() : undefined;
+      if (last) return last;
     }
   }
 
@@ -133,18 +142,15 @@ class Session {
     }
   }
 
-  /** True: it was the last message. */
-  #handleMessages(): boolean {
+  /** The answer to the last message, if that was among them. */
+  #handleMessages(): FromWorker | undefined {
     clearWake(this.#wakeFd);
     for (let received = receiveMessageOnPort(port); received; received = receiveMessageOnPort(port)) {
       const message = received.message as ToWorker;
-      if (message.type === 'finish') {
-        this.#finish(message);
-        return true;
-      }
+      if (message.type === 'finish') return this.#finish(message);
       post({ type: 'cut', taken: this.#take(message.reason, null) });
     }
-    return false;
+    return undefined;
   }
 
   #childDied(pid: number, signal: number): void {
@@ -160,7 +166,7 @@ class Session {
     return { cut: this.#recorder.cut(), section: this.#recorder.section(reason, death, this.#degraded()) };
   }
 
-  #finish({ signal, cut }: { signal: number | null; cut: boolean }): void {
+  #finish({ signal, cut }: { signal: number | null; cut: boolean }): FromWorker {
     this.#source.expedite();
     while (this.#recorder.drain());
     this.#recorder.settleLosses();
@@ -175,8 +181,7 @@ class Session {
     this.#source.close();
     this.#poller.close();
     closeSync(this.#wakeFd);
-    removeRingDirectory(this.#directory);
-    post({ type: 'finished', death, taken, stats, degraded });
+    return { type: 'finished', death, taken, stats, degraded };
   }
 }
 
@@ -198,7 +203,7 @@ function plainError(error: unknown): PlainError {
 }
 
 try {
-  new Session(await openSource(options)).run();
+  post(new Session(await openSource(options)).run());
 } catch (error) {
   post({ type: 'failed', error: plainError(error) });
 }

@@ -44,6 +44,8 @@ export class Recording {
         else if (message.type === 'finished') resolve(message);
       });
       worker.on('error', fail);
+      // Behind a last message this changes nothing; without one, nobody must wait for it for ever.
+      worker.on('exit', () => reject(new Error('the recorder’s thread has ended without a word')));
     });
     // Whoever finishes sees the failure; nobody need have finished yet when it comes.
     this.#finished.catch(() => {});
@@ -60,12 +62,13 @@ export class Recording {
     const first = await new Promise<FromWorker>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
+      worker.once('exit', () => reject(new Error('the recorder’s thread has ended before it began')));
     });
     if (first.type !== 'ready') {
       await worker.terminate();
       throw first.type === 'failed' ? revived(first.error) : new Error(`${first.type} before ready`);
     }
-    worker.removeAllListeners('error');
+    worker.removeAllListeners('error').removeAllListeners('exit');
     return new Recording(worker, first, events);
   }
 
