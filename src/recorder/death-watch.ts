@@ -21,6 +21,8 @@ export interface ProcessEnd {
 
 /** The exits of one death follow each other at least this closely. */
 const DEATH_GAP_NS = 100_000_000n;
+/** Exits of a process that are kept. */
+const MOST_EXITS = 65_536;
 /** Exits this close together have one cause, if nothing else is known. */
 const ROW_GAP_NS = 10_000_000n;
 /** Threads that are woken to die are switched in this closely one after the other; what ran before was there earlier. */
@@ -118,8 +120,10 @@ export class DeathWatch {
   /** A thread's EXIT record. */
   threadExited(pid: number, exit: ThreadExit): void {
     const exits = this.#exits.get(pid);
-    if (exits) exits.push(exit);
-    else this.#exits.set(pid, [exit]);
+    const last = exits?.at(-1);
+    // What is further back can be no part of a death to come; a server that ends threads for days must not fill memory.
+    if (!exits || exit.timeNs - last!.timeNs > DEATH_GAP_NS) this.#exits.set(pid, [exit]);
+    else if (exits.push(exit) > MOST_EXITS) exits.splice(0, MOST_EXITS / 2);
     if (exit.tid === pid && this.#unwatched.has(pid)) this.#unwatched.set(pid, true);
   }
 
