@@ -3,7 +3,8 @@ import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import type { ErrorCode } from '../base/error.ts';
 import type { EventSpec } from '../source/event-spec.ts';
 import type { SourceEvent } from '../source/source.ts';
-import type { Cut, RecorderStats } from './recorder.ts';
+import type { Cut } from './cut.ts';
+import type { RecorderStats } from './recorder.ts';
 
 export type SourceChoice = 'auto' | 'perf' | 'procfs';
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 import { readRing } from '../ring/ring-reader.ts';
-import type { Cut, ThreadCut } from './recorder.ts';
+import type { Cut, ThreadCut } from './cut.ts';
 import { attr, records, scriptedRecorder } from './testing/scripted-source.ts';
 
 function decodeAll(bytes: Uint8Array): PerfRecord[] {

@@ -25,6 +25,7 @@ import { EventState, Pinning, runToEnd } from '../protocol/index.ts';
 import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
 import { readRing } from '../ring/ring-reader.ts';
 import type { Source } from '../source/source.ts';
+import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { Journal } from './journal.ts';
 import { LiveMachine } from './live-machine.ts';
@@ -62,27 +63,6 @@ export interface RecorderStats {
   readonly ringBytes: number;
   readonly evictedRings: number;
   readonly unknownEnds: number;
-}
-
-/** A thread's part of a cut. */
-export interface ThreadCut {
-  readonly pid: number;
-  readonly tid: number;
-  readonly comm: string;
-  readonly alive: boolean;
-  readonly records: Uint8Array;
-  readonly lost: number;
-  readonly pendingLost: number;
-  readonly overwritten: number;
-  readonly leftOutBytes: number;
-}
-
-/** Everything a snapshot is made of, copied: recording goes on. */
-export interface Cut {
-  readonly cutNs: bigint;
-  readonly threads: ThreadCut[];
-  readonly journal: Uint8Array[];
-  readonly kernelLost: number;
 }
 
 /** A power of two. */
@@ -634,29 +614,4 @@ export class Recorder {
   close(): void {
     for (const thread of [...this.#threads.values()]) this.#retire(thread);
   }
-}
-
-/** When the thread was last switched in, by its records, newest first. */
-function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | undefined {
-  const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
-  for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) {
-    if (words[at] === RecordType.SWITCH && !(words[at + 1]! & Misc.switchOut)) return merge.timeOf(words, at);
-  }
-  return undefined;
-}
-
-function cutOf(thread: Thread): ThreadCut {
-  const common = {
-    pid: thread.pid,
-    tid: thread.tid,
-    comm: thread.comm,
-    alive: thread.exitTimeNs === undefined,
-    lost: thread.lost,
-    pendingLost: thread.pendingLost,
-  };
-  if (!thread.ring) return { ...common, records: new Uint8Array(0), overwritten: 0, leftOutBytes: 0 };
-  const contents = readRing(thread.ring.image());
-  // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
-  const leftOutBytes = contents.end === 'damaged' ? contents.leftOutBytes : 0;
-  return { ...common, records: contents.records, overwritten: contents.overwrittenCount, leftOutBytes };
 }

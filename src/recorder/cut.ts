@@ -1,0 +1,55 @@
+/**
+ * A cut: every ring as it was at one moment, copied, with the journal that decodes it. What a snapshot is made of.
+ * Invariant: nothing in a cut is shared with the recorder, which goes on writing.
+ */
+import { Misc, RecordType } from '../abi/record.ts';
+import { readRing } from '../ring/ring-reader.ts';
+import type { RunMerge } from './run-merge.ts';
+import type { Thread } from './thread-ring.ts';
+
+/** A thread's part of a cut. */
+export interface ThreadCut {
+  readonly pid: number;
+  readonly tid: number;
+  readonly comm: string;
+  readonly alive: boolean;
+  readonly records: Uint8Array;
+  readonly lost: number;
+  readonly pendingLost: number;
+  readonly overwritten: number;
+  readonly leftOutBytes: number;
+}
+
+/** Everything a snapshot is made of, copied: recording goes on. */
+export interface Cut {
+  readonly cutNs: bigint;
+  readonly threads: ThreadCut[];
+  readonly journal: Uint8Array[];
+  readonly kernelLost: number;
+}
+
+/** When the thread was last switched in, by its records, newest first. */
+export function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | undefined {
+  const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
+  for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) {
+    if (words[at] === RecordType.SWITCH && !(words[at + 1]! & Misc.switchOut)) return merge.timeOf(words, at);
+  }
+  return undefined;
+}
+
+/** A thread's part, copied out of its ring. */
+export function cutOf(thread: Thread): ThreadCut {
+  const common = {
+    pid: thread.pid,
+    tid: thread.tid,
+    comm: thread.comm,
+    alive: thread.exitTimeNs === undefined,
+    lost: thread.lost,
+    pendingLost: thread.pendingLost,
+  };
+  if (!thread.ring) return { ...common, records: new Uint8Array(0), overwritten: 0, leftOutBytes: 0 };
+  const contents = readRing(thread.ring.image());
+  // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
+  const leftOutBytes = contents.end === 'damaged' ? contents.leftOutBytes : 0;
+  return { ...common, records: contents.records, overwritten: contents.overwrittenCount, leftOutBytes };
+}
