@@ -43,7 +43,7 @@ export class Recording {
         else if (message.type === 'failed') fail(revived(message.error));
         else if (message.type === 'finished') resolve(message);
       });
-      worker.on('error', fail);
+      worker.on('error', (error) => fail(operating(error)));
       // Behind a last message this changes nothing; without one, nobody must wait for it for ever.
       worker.on('exit', () => reject(new Error('the recorder’s thread has ended without a word')));
     });
@@ -61,7 +61,7 @@ export class Recording {
     });
     const first = await new Promise<FromWorker>((resolve, reject) => {
       worker.once('message', resolve);
-      worker.once('error', reject);
+      worker.once('error', (error) => reject(operating(error)));
       worker.once('exit', () => reject(new Error('the recorder’s thread has ended before it began')));
     });
     if (first.type !== 'ready') {
@@ -98,4 +98,11 @@ function revived(error: PlainError): Error {
   const cause = new Error(message);
   cause.stack = stack;
   return code ? new RingkeepError(code, message, details, { cause }) : cause;
+}
+
+/** What the system refused Node itself, as it refuses descriptors for the modules of a thread, is no bug of ours. */
+function operating(error: Error): Error {
+  const { code, syscall = 'open' } = error as NodeJS.ErrnoException;
+  if (code !== 'EMFILE' && code !== 'ENFILE' && code !== 'ENOMEM') return error;
+  return new RingkeepError('syscall', `${syscall} failed: ${code}`, { call: syscall, errno: code }, { cause: error });
 }
