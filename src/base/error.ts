@@ -6,7 +6,6 @@ export type ErrorCode =
   | 'not-a-capture'
   | 'damaged-capture'
   | 'unsupported-capture'
-  | 'capture-unreadable'
   | 'not-a-ring'
   | 'ring-directory'
   | 'ring-memory'

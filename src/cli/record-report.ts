@@ -2,6 +2,7 @@
 import type { Death } from '../abi/ringkeep-section.ts';
 import { formatSize } from '../base/units.ts';
 import type { RecorderStats } from '../recorder/recorder.ts';
+import { explain } from './diagnostics.ts';
 import { terminalStyle } from './terminal.ts';
 
 /** The JSON summary. Its keys are stable: scripts read them. */
@@ -44,13 +45,22 @@ export const NOTHING_RECORDED: RecorderStats = {
 export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {
   process.stderr.write(reportText(summary));
   if (summary.snapshot && summary.death) {
-    const { readPostMortem } = await import('./capture-file.ts');
-    const { formatPostMortem } = await import('./post-mortem-text.ts');
-    const style = terminalStyle(process.stderr, process.env);
-    process.stderr.write(formatPostMortem(readPostMortem(summary.snapshot), { ...style, showAll: false }));
+    try {
+      process.stderr.write(await postMortemOf(summary.snapshot));
+    } catch (error) {
+      // The snapshot is written, and the command's own status and summary matter more than its picture.
+      process.stderr.write(`ringkeep: no post-mortem. ${explain(error)}\n`);
+    }
   }
   // The command may have left standard output in the middle of a line; the summary stands on one of its own.
   if (json) process.stdout.write(`\n${JSON.stringify(summary)}\n`);
+}
+
+async function postMortemOf(snapshot: string): Promise<string> {
+  const { readPostMortem } = await import('./capture-file.ts');
+  const { formatPostMortem } = await import('./post-mortem-text.ts');
+  const style = terminalStyle(process.stderr, process.env);
+  return formatPostMortem(readPostMortem(snapshot), { ...style, showAll: false });
 }
 
 function reportText(summary: RecordSummary): string {

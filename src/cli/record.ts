@@ -152,10 +152,11 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
   const { events, degraded } = parseEvents(options.event);
   const series = new SnapshotSeries(options.output, options.snapshot !== 'never', command, version);
   const startedNs = process.hrtime.bigint();
-  const gated = await spawnGated(command);
-  const deaths: { death: Death; saved: Promise<string | null> }[] = [];
   let recording: Recording | undefined;
-  const unforward = forwardSignals(gated, () => recording?.requestCut());
+  const signals = new SignalForwarder(() => recording?.requestCut());
+  const gated = await spawnGated(command);
+  signals.forwardTo(gated);
+  const deaths: { death: Death; saved: Promise<string | null> }[] = [];
   recording = await startRecording(gated, options, events, {
     onDeath: (death, taken) => deaths.push({ death, saved: taken ? series.save(taken) : Promise.resolve(null) }),
     onCut: (taken) => series.save(taken),
@@ -165,7 +166,7 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
   if (recording) series.begin(recording.source.events);
   gated.open();
   const { code, signal } = await gated.ended;
-  unforward();
+  signals.stop();
 
   const signalNumber = signal ? constants.signals[signal] : null;
   const wantsCut = options.snapshot === 'always' || (options.snapshot === 'on-crash' && signalNumber !== null);
@@ -237,17 +238,35 @@ async function startRecording(
 
 /**
  * The terminal sends its signals to the command too: ringkeep only outlives them. What is sent to ringkeep alone is passed
- * on. Returns what undoes it.
+ * on, also what comes before there is a command.
  */
-function forwardSignals(gated: GatedCommand, onSnapshotWanted: () => void): () => void {
-  const outlived = () => {};
-  const passedOn = (signal: NodeJS.Signals) => gated.kill(signal);
-  process.on('SIGINT', outlived).on('SIGQUIT', outlived);
-  process.on('SIGTERM', passedOn).on('SIGHUP', passedOn);
-  process.on('SIGUSR2', onSnapshotWanted);
-  return () => {
-    process.off('SIGTERM', passedOn).off('SIGHUP', passedOn).off('SIGUSR2', onSnapshotWanted);
-    // SIGINT and SIGQUIT stay: what is recorded is still to be saved. SIGUSR2 would end us otherwise: ignore it.
-    process.on('SIGUSR2', outlived);
+class SignalForwarder {
+  readonly #onSnapshotWanted: () => void;
+  readonly #early: NodeJS.Signals[] = [];
+  #gated: GatedCommand | undefined;
+
+  constructor(onSnapshotWanted: () => void) {
+    this.#onSnapshotWanted = onSnapshotWanted;
+    process.on('SIGINT', outlived).on('SIGQUIT', outlived);
+    process.on('SIGTERM', this.#passOn).on('SIGHUP', this.#passOn);
+    process.on('SIGUSR2', this.#onSnapshotWanted);
+  }
+
+  #passOn = (signal: NodeJS.Signals): void => {
+    if (this.#gated) this.#gated.kill(signal);
+    else this.#early.push(signal);
   };
+
+  forwardTo(gated: GatedCommand): void {
+    this.#gated = gated;
+    for (const signal of this.#early) gated.kill(signal);
+  }
+
+  /** SIGINT and SIGQUIT are outlived to the end: what is recorded is still to be saved. SIGUSR2 would end us otherwise. */
+  stop(): void {
+    process.off('SIGTERM', this.#passOn).off('SIGHUP', this.#passOn).off('SIGUSR2', this.#onSnapshotWanted);
+    process.on('SIGUSR2', outlived);
+  }
 }
+
+function outlived(): void {}

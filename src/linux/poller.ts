@@ -3,7 +3,7 @@
  * Source: epoll(7), eventfd(2).
  */
 import { closeSync } from 'node:fs';
-import { addressOf, mustSyscall, syscall } from './syscall.ts';
+import { addressOf, mustSyscall, syscall, syscallError } from './syscall.ts';
 
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
@@ -36,7 +36,7 @@ export class Poller {
   /** Blocks this thread until something is ready or `timeoutMs` passed; the ready descriptors, 64 at most. */
   wait(timeoutMs: number): number[] {
     const count = syscall('epoll_pwait', this.#epoll, this.#eventsAddress, MAX_EVENTS, timeoutMs, 0, 8);
-    if (count < 0 && count !== -EINTR) mustSyscall('epoll_pwait', this.#epoll, 0, 0, 0);
+    if (count < 0 && count !== -EINTR) throw syscallError('epoll_pwait', -count);
     const ready: number[] = [];
     for (let i = 0; i < count; i++) ready.push(this.#events.readInt32LE(i * EVENT_BYTES + DATA_OFFSET));
     return ready;

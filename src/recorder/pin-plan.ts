@@ -25,7 +25,7 @@ export interface PinPlan {
 /** Beyond this many slots a CPU more of them save no pin that can be measured. */
 const MOST_SLOTS = 512;
 
-/** Throws `bad-argument` when the budget, not the limit, leaves no room for one ring a CPU. */
+/** Throws `pin-budget` when the budget, not the limit, leaves no room for one ring a CPU. */
 export function planPins(request: PinRequest): PinPlan {
   const { cpus, ringFileBytes, slots, budgetBytes, lockLimitBytes } = request;
   const perSlot = cpus * ringFileBytes;

@@ -2,7 +2,6 @@
  * The recorder's thread: blocks in the kernel until there is something to drain, never in JavaScript's event loop, so
  * that nothing the main thread does delays a drain. Messages wake it through a descriptor.
  */
-import { closeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { RingkeepError } from '../base/error.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
@@ -27,6 +26,8 @@ const MOST_DEATH_CUTS = 8;
  */
 const PAUSE_PER_DRAIN = 4;
 const LONGEST_PAUSE_MS = 1000;
+/** How long the last drains may take. */
+const LAST_DRAIN_MS = 500;
 /** The part of the descriptors that watching processes may take. */
 const WATCH_SHARE = 0.25;
 
@@ -120,8 +121,21 @@ class Session {
     try {
       return this.#loop();
     } finally {
-      removeRingDirectory(this.#directory);
+      this.#close();
     }
+  }
+
+  /** Gives everything back. A thread's end frees neither descriptors nor mappings that were made by system calls. */
+  #close(): void {
+    const parts = [this.#recorder, this.#deaths, this.#source, this.#poller];
+    for (const part of parts) {
+      try {
+        part.close();
+      } catch {
+        // After a failure anything may be half-closed; the rest is to be closed all the same.
+      }
+    }
+    removeRingDirectory(this.#directory);
   }
 
   #loop(): FromWorker {
@@ -168,7 +182,9 @@ class Session {
 
   #finish({ signal, cut }: { signal: number | null; cut: boolean }): FromWorker {
     this.#source.expedite();
-    while (this.#recorder.drain());
+    // Descendants that outlive the command may never stop: what they did until now is all that is waited for.
+    const deadlineMs = performance.now() + LAST_DRAIN_MS;
+    while (this.#recorder.drain() && performance.now() < deadlineMs);
     this.#recorder.settleLosses();
     // Children that ended together with the command may be known by now.
     this.#handleEnds(this.#poller.wait(0));
@@ -177,10 +193,6 @@ class Session {
     this.#recorder.close();
     const stats = this.#recorder.stats();
     const degraded = [...this.#degraded(), ...lateDegradation(stats)];
-    this.#deaths.close();
-    this.#source.close();
-    this.#poller.close();
-    closeSync(this.#wakeFd);
     return { type: 'finished', death, taken, stats, degraded };
   }
 }
@@ -195,6 +207,16 @@ function lateDegradation(stats: { unrecordedTasks: number; unknownEnds: number; 
   ];
 }
 
+/** What was opened for a session that cannot begin is closed again: its events would stay on the command. */
+function openSession(opened: { source: Source; degraded: readonly string[] }): Session {
+  try {
+    return new Session(opened);
+  } catch (error) {
+    opened.source.close();
+    throw error;
+  }
+}
+
 function plainError(error: unknown): PlainError {
   const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
   return error instanceof RingkeepError
@@ -203,7 +225,7 @@ function plainError(error: unknown): PlainError {
 }
 
 try {
-  post(new Session(await openSource(options)).run());
+  post(openSession(await openSource(options)).run());
 } catch (error) {
   post({ type: 'failed', error: plainError(error) });
 }

@@ -65,6 +65,10 @@ export interface RecorderStats {
   readonly unknownEnds: number;
 }
 
+/** Up to sa_handler, at byte 24. */
+const SIGNAL_DELIVER_BYTES = 32;
+/** Signals whose default is to be ignored, to stop or to go on (signal(7)): CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH. */
+const HARMLESS_SIGNALS = new Set([17, 18, 19, 20, 21, 22, 23, 28]);
 /** A power of two. */
 const HOT_ENTRIES = 256;
 /** While a cut is taken, the source is drained whenever so much time has passed. */
@@ -265,10 +269,13 @@ export class Recorder {
     const event = this.#source.events.find(({ tracepoint }) => tracepoint?.name === 'signal_deliver')!;
     const size = words[at + 1]! >>> 16;
     const record = decodeRecord(new DataView(words.buffer, words.byteOffset + at * 4, size), 0, event.attr);
-    if (record.name !== 'SAMPLE' || !record.body.raw || record.body.raw.length < 12) return;
+    if (record.name !== 'SAMPLE' || !record.body.raw || record.body.raw.length < SIGNAL_DELIVER_BYTES) return;
     const { raw } = record.body;
     // The common fields of every tracepoint take 8 bytes; `int sig` is the first of its own (include/trace/events/signal.h).
-    const signal = new DataView(raw.buffer, raw.byteOffset, raw.length).getInt32(8, true);
+    const fields = new DataView(raw.buffer, raw.byteOffset, raw.length);
+    const signal = fields.getInt32(8, true);
+    // Handled, or harmless by default: asked for by the user the event tells of all signals, not of deaths only.
+    if (fields.getBigUint64(24, true) !== 0n || HARMLESS_SIGNALS.has(signal)) return;
     const { pid = 0, tid = 0, time = 0n } = record.id;
     this.#deaths.signalDelivered(pid, signal, { tid, comm: this.#threads.get(tid)?.comm ?? '', timeNs: time });
   }
@@ -543,11 +550,17 @@ export class Recorder {
     const cutNs = process.hrtime.bigint();
     const threads: ThreadCut[] = [];
     let drainedAt = performance.now();
-    for (const thread of [...this.#retention.threads(), ...this.#threads.values()]) {
-      threads.push(cutOf(thread));
-      if (performance.now() - drainedAt < DRAIN_DURING_CUT_MS) continue;
-      this.drain();
-      drainedAt = performance.now();
+    // A drain may retire threads that are still to be read; their rings must be there when their turn comes.
+    this.#retention.hold();
+    try {
+      for (const thread of [...this.#retention.threads(), ...this.#threads.values()]) {
+        threads.push(cutOf(thread));
+        if (performance.now() - drainedAt < DRAIN_DURING_CUT_MS) continue;
+        this.drain();
+        drainedAt = performance.now();
+      }
+    } finally {
+      this.#retention.release();
     }
     return { cutNs, threads, journal: [...this.#journal.records()], kernelLost: this.#kernelLost };
   }

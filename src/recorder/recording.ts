@@ -2,7 +2,7 @@
  * A recording, seen from the main thread: starts the recorder's thread, asks it for cuts, ends it.
  * Invariant: after `finish` resolves or `failed` was reported, no thread, file, mapping or lock of the recording is left.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -27,6 +27,7 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 export class Recording {
   readonly #worker: Worker;
   readonly #finished: Promise<Message<'finished'>>;
+  #hasEnded = false;
   readonly source: Message<'ready'>;
 
   private constructor(worker: Worker, source: Message<'ready'>, events: RecordingEvents) {
@@ -34,6 +35,7 @@ export class Recording {
     this.source = source;
     this.#finished = new Promise((resolve, reject) => {
       const fail = (error: Error) => {
+        this.#hasEnded = true;
         events.onFailure(error);
         reject(error);
       };
@@ -79,15 +81,18 @@ export class Recording {
 
   /** Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. */
   async finish(signal: number | null, cut: boolean): Promise<Message<'finished'>> {
-    this.#send({ type: 'finish', signal, cut });
     try {
+      this.#send({ type: 'finish', signal, cut });
       return await this.#finished;
     } finally {
+      this.#hasEnded = true;
       await this.#worker.terminate();
+      closeSync(this.source.wakeFd);
     }
   }
 
   #send(message: ToWorker): void {
+    if (this.#hasEnded) return;
     this.#worker.postMessage(message);
     writeSync(this.source.wakeFd, ONE);
   }

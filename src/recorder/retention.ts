@@ -1,6 +1,6 @@
 /**
  * The rings of the dead: kept within a number of bytes, the longest dead first out.
- * Invariant: `bytes` is the memory of all rings held here, and does not exceed the cap after `add`.
+ * Invariant: `bytes` is the memory of all rings held here, and does not exceed the cap after `add`, unless held.
  */
 import type { Thread } from './thread-ring.ts';
 
@@ -9,6 +9,7 @@ export class Retention {
   readonly #dead: Thread[] = [];
   readonly #evicted: (thread: Thread) => void;
   #first = 0;
+  #isHeld = false;
   bytes = 0;
 
   /** `evicted` is told of each thread whose ring was removed. */
@@ -21,13 +22,27 @@ export class Retention {
   add(thread: Thread): void {
     this.#dead.push(thread);
     this.bytes += thread.ring?.reservedBytes ?? 0;
-    while (this.bytes > this.#capBytes) this.evictOldest();
+    this.#evictToCap();
   }
 
-  /** Removes the longest dead thread's ring. False when there is none. */
+  /** Removes nothing until `release`: somebody is reading the rings one after the other. The cap may be passed meanwhile. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.#evictToCap();
+  }
+
+  #evictToCap(): void {
+    while (!this.#isHeld && this.bytes > this.#capBytes) this.evictOldest();
+  }
+
+  /** Removes the longest dead thread's ring. False when there is none, or they are held. */
   evictOldest(): boolean {
     const thread = this.#dead[this.#first];
-    if (!thread) return false;
+    if (!thread || this.#isHeld) return false;
     this.#first++;
     // Drops the used-up front now and then, so that the array does not grow with every death there ever was.
     if (this.#first > 1024 && this.#first * 2 > this.#dead.length) {
