@@ -93,9 +93,12 @@ export class DeathWatch {
     }
     const ends = this.#endsOfUnwatched();
     for (const [fd, pid] of this.#unreaped) {
-      const status = exitStatusOfPidfd(fd) ?? exitStatusOfZombie(pid);
-      const isReaped = status === undefined && openPidfdIsRefused(pid);
-      if (status === undefined && !isReaped) continue;
+      let status = exitStatusOfPidfd(fd) ?? exitStatusOfZombie(pid);
+      if (!status) {
+        if (!openPidfdIsRefused(pid)) continue;
+        // Reaped, maybe only since the first look: from then on the pidfd tells, on a kernel that can.
+        status = exitStatusOfPidfd(fd) ?? this.#deliveredStatus(pid);
+      }
       this.#unreaped.delete(fd);
       closeSync(fd);
       if (status) ends.push({ pid, status });
@@ -110,11 +113,17 @@ export class DeathWatch {
     for (const [pid, hasExited] of this.#unwatched) {
       if (!hasExited) continue;
       this.#unwatched.delete(pid);
-      const signal = this.#lastSignal.get(pid);
-      if (signal === undefined) this.unknownEnds++;
-      else ends.push({ pid, status: { code: null, signal } });
+      const status = this.#deliveredStatus(pid);
+      if (status) ends.push({ pid, status });
+      else this.unknownEnds++;
     }
     return ends;
+  }
+
+  /** What the signal that was seen to be delivered tells of an end, if one was. */
+  #deliveredStatus(pid: number): ExitStatus | undefined {
+    const signal = this.#lastSignal.get(pid);
+    return signal === undefined ? undefined : { code: null, signal };
   }
 
   /** A thread's EXIT record. */
