@@ -10,8 +10,8 @@
  */
 import { RecordType } from '../abi/record.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
+import { dumpsCore, killsByDefault, signalName } from '../abi/signal.ts';
 import type { Capture } from './capture.ts';
-import { dumpsCore, killsByDefault, signalName } from './signals.ts';
 import { commAt, type ProcessEntry, type ThreadEntry } from './task-table.ts';
 
 const SIGNAL_DELIVER = 'signal:signal_deliver';

@@ -4,7 +4,7 @@ import { readProcText } from './proc.ts';
 import { addressOf, syscall } from './syscall.ts';
 
 const RLIMITS = { nofile: 7, memlock: 8 } as const;
-const CAPABILITIES = { ipcLock: 14, sysAdmin: 21, perfmon: 38 } as const;
+const CAPABILITIES = { ipcLock: 14 } as const;
 
 /** The soft limit; Infinity when there is none. */
 export function resourceLimit(name: keyof typeof RLIMITS): number {

@@ -10,6 +10,7 @@
 import { closeSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
 import type { Death } from '../abi/ringkeep-section.ts';
+import { signalName as nameOfSignal } from '../abi/signal.ts';
 import type { Poller } from '../linux/poller.ts';
 import { type ExitStatus, exitStatusOfPidfd, exitStatusOfZombie, openPidfd } from '../linux/process-exit.ts';
 
@@ -34,14 +35,9 @@ interface ThreadExit {
   readonly timeNs: bigint;
 }
 
-const SIGNAL_NAMES = new Map(
-  Object.entries(constants.signals)
-    .toReversed()
-    .map(([name, number]) => [number, name]),
-);
-
+/** As a wait status gives it: every number has a name. */
 export function signalName(signal: number): string {
-  return SIGNAL_NAMES.get(signal) ?? `SIG${signal}`;
+  return nameOfSignal(signal) ?? `SIG${signal}`;
 }
 
 export class DeathWatch {

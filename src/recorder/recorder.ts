@@ -18,6 +18,7 @@
 import { join } from 'node:path';
 import { decodeRecord, encodeRecord, HEADER_BYTES, Misc, RecordType, trailerBytes } from '../abi/record.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
+import { HARMLESS_SIGNALS } from '../abi/signal.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { readProcStat } from '../linux/proc.ts';
@@ -67,8 +68,6 @@ export interface RecorderStats {
 
 /** Up to sa_handler, at byte 24. */
 const SIGNAL_DELIVER_BYTES = 32;
-/** Signals whose default is to be ignored, to stop or to go on (signal(7)): CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH. */
-const HARMLESS_SIGNALS = new Set([17, 18, 19, 20, 21, 22, 23, 28]);
 /** A power of two. */
 const HOT_ENTRIES = 256;
 /** While a cut is taken, the source is drained whenever so much time has passed. */

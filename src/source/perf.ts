@@ -10,6 +10,7 @@
 import { closeSync } from 'node:fs';
 import { type EventAttr, EventType, hasFlag, SOFTWARE_EVENTS } from '../abi/event-attr.ts';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
+import { HARMLESS_SIGNALS } from '../abi/signal.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
@@ -42,7 +43,7 @@ const RING_PAGES = 256;
 const LATENCY_MS = 100;
 const DEATH_TRACEPOINT = 'signal:signal_deliver';
 /** Signals that are not handled and whose default is not to be ignored or to stop (signal(7)): they end the process. */
-const DEATH_FILTER = `sa_handler==0 && ${[17, 18, 19, 20, 21, 22, 23, 28].map((signal) => `sig!=${signal}`).join(' && ')}`;
+const DEATH_FILTER = `sa_handler==0 && ${[...HARMLESS_SIGNALS].map((signal) => `sig!=${signal}`).join(' && ')}`;
 const ENODEV = 19;
 /** What perf_event_mlock_kb grants by default: fewer are worth a word. */
 const LEAST_GRANTED_PAGES = 128;

@@ -69,6 +69,11 @@ export function signalName(number: number): string | undefined {
   return SIGNAL_NAMES[number - 1];
 }
 
+/** Numbers of the signals whose default is to be ignored, to stop or to go on. */
+export const HARMLESS_SIGNALS: ReadonlySet<number> = new Set(
+  SIGNAL_NAMES.flatMap((name, index) => (HARMLESS.has(name) ? [index + 1] : [])),
+);
+
 /** Whether the signal kills a process that does not handle it. */
 export function killsByDefault(signal: string): boolean {
   return !HARMLESS.has(signal);
