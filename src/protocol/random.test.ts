@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Want } from './corrected/steps.ts';
 import { CpuWord, EventWord, Gate } from './state.ts';
-import { Violation } from './testing/memory-machine.ts';
 import { type Mutant, World, type WorldOptions } from './testing/world.ts';
+import { Violation } from './violation.ts';
 
 /** A world of moderate size, every dimension drawn from the seed. */
 const shape = (seed: number): Omit<WorldOptions, 'mutant'> => ({

@@ -33,6 +33,20 @@ export const LOCATION_OWNERS = {
   'cpu.irq': 'cpu',
   'cpu.active': 'cpu',
   'cpu.list': 'cpu',
+  // Words that only the posted protocol has.
+  'event.life': 'event',
+  'event.xpinned': 'event',
+  'event.func': 'event',
+  'event.attach': 'event',
+  'rb.mmapCount': 'event',
+  'rb.auxMmapCount': 'event',
+  'rb.pagesIn': 'event',
+  'rb.paused': 'event',
+  'rb.address': 'event',
+  'rb.mm': 'event',
+  'rb.auxNest': 'event',
+  'rb.auxRefcount': 'event',
+  'cpu.slot': 'cpu',
   'recorder.account': 'recorder',
   'recorder.records': 'recorder',
   'recorder.pinned': 'recorder',
@@ -47,6 +61,11 @@ export const LOCATION_OWNERS = {
   'machine.mm': 'task',
   'machine.exiting': 'task',
   'machine.works': 'task',
+  // What only a machine with a scheduler has.
+  'cpu.current': 'cpu',
+  'cpu.queue': 'cpu',
+  'mm.life': 'mm',
+  'mm.maps': 'mm',
 } as const;
 
 /** A named piece of shared state. */
@@ -121,6 +140,6 @@ export function locate(
     const owner = LOCATION_OWNERS[location];
     if (owner === 'recorder') return location;
     if (owner === 'task') return `${location}[${a >= 0 ? taskOf(a) : b}]`;
-    return `${location}[${owner === 'event' ? a : b}]`;
+    return `${location}[${owner === 'event' ? a : b}]`; // A CPU or an mm is operand b.
   });
 }

@@ -6,21 +6,7 @@
  * that a real machine would pay for with memory corruption.
  */
 import { BareMachine } from '../bare-machine.ts';
-
-/** An invariant of docs/PROTOCOL.md does not hold. */
-export class Violation extends Error {
-  readonly invariant: string;
-
-  constructor(invariant: string, message: string) {
-    super(`${invariant}: ${message}`);
-    this.invariant = invariant;
-  }
-}
-
-/** Throws a `Violation` of `invariant` unless `condition` holds. */
-export function expectInvariant(condition: boolean, invariant: string, message: string): asserts condition {
-  if (!condition) throw new Violation(invariant, message);
-}
+import { expectInvariant } from '../violation.ts';
 
 export const ENOMEM = -12;
 export const EAGAIN = -11;

@@ -10,7 +10,8 @@ import { Account } from '../account.ts';
 import { Pinning } from '../pinning.ts';
 import { CpuWord, EventState, EventWord, Gate, RecorderWord } from '../state.ts';
 import { type Operation, Step } from '../step.ts';
-import { expectInvariant, type Failing, MemoryMachine, Violation } from './memory-machine.ts';
+import { expectInvariant, Violation } from '../violation.ts';
+import { type Failing, MemoryMachine } from './memory-machine.ts';
 import { Random } from './random.ts';
 import { WatchedState } from './watched-state.ts';
 

@@ -1,0 +1,163 @@
+/** The corrected protocol behind the common face. */
+import { Account } from '../account.ts';
+import type { Machine } from '../machine.ts';
+import { Pinning } from '../pinning.ts';
+import { CpuWord, EventState, EventWord, Gate } from '../state.ts';
+import { type Operation, Step } from '../step.ts';
+import type { Observed, Variant } from '../variant.ts';
+import { restart } from './pmu.ts';
+
+/** What the corrected protocol's writers need of a machine beyond the port: a record's stores. */
+export interface WritingMachine extends Machine {
+  /** A store into the next data page of the event's ring. */
+  storeData(event: number): void;
+}
+
+export interface CorrectedOptions {
+  readonly cpus: number;
+  readonly slotsPerCpu: number;
+  readonly pagesPerRing: number;
+  readonly maxEvents: number;
+  /** Pages of a first pin; default all. */
+  readonly extentPages?: number;
+}
+
+export class CorrectedVariant implements Variant {
+  readonly name = 'corrected';
+  readonly observed: Observed;
+  readonly steps: readonly Step[];
+  readonly pinning: Pinning;
+  readonly #extentPages: number;
+  readonly #store: Step;
+  readonly #find: Step;
+
+  constructor(machine: WritingMachine, options: CorrectedOptions) {
+    const account = new Account();
+    this.pinning = new Pinning(machine, { ...options, account });
+    this.#extentPages = options.extentPages ?? options.pagesPerRing;
+    this.#store = new Step(
+      'write.store',
+      ['machine.pages', 'machine.stored'],
+      ['machine.ring', 'machine.pages'],
+      (event) => {
+        machine.storeData(event);
+        return 0;
+      },
+    );
+    const { state } = this.pinning;
+    // refcount_inc_not_zero of somebody who looks the event up: 0, it is gone.
+    this.#find = new Step('event.find', ['event.refs', 'event.dead'], ['event.refs'], (event) => {
+      if (state.get(event, EventWord.dead) !== 0 || state.get(event, EventWord.refs) === 0) return 0;
+      return state.add(event, EventWord.refs, 1);
+    });
+    this.steps = [...Object.values(this.pinning.protocol.steps), this.#store, this.#find];
+    this.observed = observed(this.pinning, account);
+  }
+
+  create(task: number): Operation<number> {
+    return this.pinning.creating({ task, pages: this.#extentPages });
+  }
+
+  *inherit(parent: number, task: number): Operation<number> {
+    const event = yield* this.pinning.inheriting(parent, { task, pages: this.#extentPages });
+    return event === 'unrecorded' ? -1 : event;
+  }
+
+  schedIn(event: number, cpu: number): Operation<unknown> {
+    return this.pinning.schedIn(event, cpu);
+  }
+
+  schedOut(event: number): Operation<void> {
+    return this.pinning.schedOut(event);
+  }
+
+  taskWorkRun(task: number): Operation<void> {
+    return this.pinning.taskWorkRun(task);
+  }
+
+  *write(event: number): Operation<void> {
+    if (!(yield* this.reference(event))) return;
+    if (yield* this.pinning.beginWriting(event)) {
+      yield this.#store.at(event);
+      yield this.#store.at(event);
+      yield* this.pinning.endWriting(event);
+    }
+    yield* this.release(event);
+  }
+
+  *updateUserPage(event: number): Operation<void> {
+    if (!(yield* this.reference(event))) return;
+    yield* this.pinning.updateUserPage(event);
+    yield* this.release(event);
+  }
+
+  restart(event: number): Operation<void> {
+    return restart(this.pinning.protocol, event);
+  }
+
+  disable(event: number): Operation<void> {
+    return this.pinning.schedOut(event, EventState.off);
+  }
+
+  *exitTask(_task: number, events: readonly number[]): Operation<void> {
+    for (const event of events) {
+      yield* this.pinning.schedOut(event, EventState.exit);
+      yield* this.pinning.retire(event);
+    }
+  }
+
+  *reference(event: number): Operation<boolean> {
+    return (yield this.#find.at(event)) !== 0;
+  }
+
+  release(event: number): Operation<void> {
+    return this.pinning.freeing(event);
+  }
+
+  *remove(event: number): Operation<void> {
+    yield* this.pinning.retire(event);
+    yield* this.pinning.schedOut(event, EventState.dead);
+    yield* this.pinning.freeing(event);
+  }
+
+  cpuOffline(cpu: number): Operation<void> {
+    return this.pinning.cpuOffline(cpu);
+  }
+
+  beforeDump(events: readonly number[]): Operation<void> {
+    return this.pinning.stopAll(events);
+  }
+}
+
+function observed(pinning: Pinning, account: Account): Observed {
+  const { state } = pinning;
+  return {
+    isGone: (event) => state.get(event, EventWord.state) === EventState.free || state.get(event, EventWord.task) === 0,
+    state: (event) => state.get(event, EventWord.state) as EventState,
+    oncpu: (event) => state.get(event, EventWord.oncpu),
+    task: (event) => state.get(event, EventWord.task),
+    pinCount: (event) => state.get(event, EventWord.npin),
+    slots: (cpu) => state.list(cpu),
+    takesRecords: (event) => state.get(event, EventWord.gate) === Gate.open,
+    heldPages: (event) => state.get(event, EventWord.nin),
+    extent: (event) => state.get(event, EventWord.extent),
+    isBusy: (event) =>
+      state.get(event, EventWord.writers) > 0 ||
+      state.get(event, EventWord.queued) > 0 ||
+      state.get(event, EventWord.dead) !== 0 ||
+      state.get(event, EventWord.gate) === Gate.held,
+    get isSettled() {
+      for (let cpu = 0; cpu < state.cpus; cpu++) if (state.cpuGet(cpu, CpuWord.lock) !== 0) return false;
+      return true;
+    },
+    slotsPerCpu: state.slotsPerCpu,
+    get chargedPages() {
+      return account.chargedPages;
+    },
+    words: state.words,
+    describe: (event) => {
+      const word = (name: keyof typeof EventWord) => state.get(event, EventWord[name]);
+      return `state ${word('state')} oncpu ${word('oncpu')} npin ${word('npin')} nin ${word('nin')} gate ${word('gate')} ready ${word('ready')} dead ${word('dead')} writers ${word('writers')} queued ${word('queued')} refs ${word('refs')} mm ${word('mm')}`;
+    },
+  };
+}

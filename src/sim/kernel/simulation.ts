@@ -1,0 +1,801 @@
+/**
+ * One execution of a setup: tasks on CPUs, step by step, in whatever order the driver chooses. Same setup, same choices,
+ * same execution.
+ *
+ * The actors are the tasks, one scheduler a CPU, and the others of the setup. The rules of interleaving are the kernel's:
+ *  - a task steps only while it is its CPU's current one, and not while that CPU switches;
+ *  - a CPU must leave a task that blocks, sleeps or has ended; it may leave one that could go on while its preemptions last,
+ *    but never one with interrupts or preemption off;
+ *  - whom it takes next is the first of its queue that can run;
+ *  - a cross-call to a task's event waits while a CPU is switching that task.
+ * The first switch of every CPU is done before the first choice: nothing can fall into it.
+ *
+ * Invariant: after every step the observers look; what they and the machine report is in `violations`, each once. A `Violation`
+ * thrown ends the execution.
+ */
+import { assert } from '../../base/error.ts';
+import { locate, type Operation, Step } from '../../protocol/step.ts';
+import type { Variant } from '../../protocol/variant.ts';
+import { Violation } from '../../protocol/violation.ts';
+import { Kernel, type KernelTask } from './kernel.ts';
+import { Observers } from './observers.ts';
+import { type Action, childNames, parseAction, type Setup } from './setup.ts';
+
+export interface BrokenInvariant {
+  readonly invariant: string;
+  readonly message: string;
+  /** The state that broke it. */
+  readonly state: string;
+  /** The step after which it was seen, and whose it was. */
+  readonly step: string;
+  readonly actor: string;
+}
+
+export interface PendingStep {
+  readonly name: string;
+  readonly a: number;
+  readonly b: number;
+  readonly reads: readonly string[];
+  readonly writes: readonly string[];
+}
+
+/** A step whose effect is replaced: what a wrong implementation would do there. */
+export interface Mutant {
+  readonly step: string;
+  readonly perform: (simulation: Simulation, step: Step, a: number, b: number) => number;
+}
+
+/** Makes the variant that a simulation runs, on its machine. */
+export type MakeVariant = (kernel: Kernel, setup: Setup) => Variant;
+
+interface Actor {
+  readonly name: string;
+  readonly kind: 'task' | 'cpu' | 'other';
+  /** The task's number from 1, or the CPU. */
+  readonly number: number;
+  operation: Operation<unknown>;
+  step: Step | undefined;
+  a: number;
+  b: number;
+  /** Interrupts or preemption off, so many times. */
+  atomic: number;
+  finished: boolean;
+  /** The task wants off its CPU before its next step. */
+  yields: boolean;
+  /** It has slept at its present step. */
+  slept: boolean;
+  /** The results of all its steps, folded: with the setup, where it stands. */
+  history: number;
+}
+
+/** A task's own side of the simulation. */
+interface Scheduled {
+  readonly actor: Actor;
+  readonly info: KernelTask;
+  /** Its events, in the order they are scheduled in. */
+  events: number[];
+  isBorn: boolean;
+}
+
+interface Cpu {
+  current: number;
+  readonly queue: number[];
+  /** The two tasks of the switch under way; none: undefined. */
+  switching: readonly [number, number] | undefined;
+  preemptions: number;
+  isOnline: boolean;
+}
+
+const DEFAULT_RING = { dataPages: 1, auxPages: 1, auxPmu: true, injected: false };
+/** Steps of the two tables that are cross-calls into a context. */
+const CROSS_CALLS = new Set(['unpin', 'event.restart', 'event.remove', 'event.disable']);
+/** What an other waits for and may never see. */
+const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
+const SLEEPING = new Set(['page.get', 'pages.get']);
+const LEAVES_ATOMIC = new Set(['irq.on', 'write.leave']);
+
+/** A step of the machine's own, whose touched instances do not follow from two operands. */
+class MachineStep extends Step {
+  readonly touched: () => { readonly reads: readonly string[]; readonly writes: readonly string[] };
+
+  constructor(
+    name: string,
+    touched: () => { readonly reads: readonly string[]; readonly writes: readonly string[] },
+    perform: () => number,
+    enabled?: () => boolean,
+  ) {
+    super(name, [], [], perform, enabled);
+    this.touched = touched;
+  }
+}
+
+export class Simulation {
+  readonly kernel: Kernel;
+  readonly variant: Variant;
+  readonly violations: BrokenInvariant[] = [];
+  steps = 0;
+  readonly #setup: Setup;
+  readonly #mutant: Mutant | undefined;
+  readonly #observers: Observers;
+  readonly #actors: Actor[] = [];
+  readonly #tasks = new Map<number, Scheduled>();
+  readonly #cpus: Cpu[] = [];
+  readonly #events = new Map<string, number>();
+  readonly #seen = new Set<string>();
+  #isOver = false;
+  #lastActor = '';
+  #lastStep = '';
+
+  constructor(setup: Setup, makeVariant: MakeVariant, mutant?: Mutant) {
+    this.#setup = setup;
+    this.#mutant = mutant;
+    this.kernel = new Kernel({ ...DEFAULT_RING, ...setup.ring });
+    this.variant = makeVariant(this.kernel, setup);
+    this.kernel.extentOf = (event) => this.variant.observed.extent(event);
+    this.#observers = new Observers(this.kernel, this.variant.observed, setup.cpus);
+    this.#build();
+  }
+
+  /** Names of all actors, also of tasks not yet born; an actor's number is its index. */
+  get actors(): readonly string[] {
+    return this.#actors.map(({ name }) => name);
+  }
+
+  /** Actors that may step now, ascending. Empty: the execution is over. */
+  enabled(): number[] {
+    if (this.#isOver) return [];
+    const enabled: number[] = [];
+    for (let i = 0; i < this.#actors.length; i++) if (this.#isEnabled(this.#actors[i]!)) enabled.push(i);
+    return enabled;
+  }
+
+  /** The next step of an actor that has one. */
+  pending(index: number): PendingStep | undefined {
+    const actor = this.#actors[index]!;
+    const { step, a, b } = actor;
+    if (!step) return undefined;
+    const { reads, writes } = this.#touched(step, a, b);
+    const about = this.#schedulingReads(actor, step, a);
+    return { name: step.name, a, b, reads: [...reads, ...about], writes };
+  }
+
+  /** Performs the next step of an enabled actor. */
+  advance(index: number): void {
+    const actor = this.#actors[index]!;
+    const step = actor.step!;
+    const { a, b } = actor;
+    this.#lastActor = actor.name;
+    this.#lastStep = step.name;
+    this.steps++;
+    try {
+      const result = this.#perform(step, a, b);
+      this.#follow(actor, step, a, result);
+      actor.slept = false;
+      actor.history = (Math.imul(actor.history ^ (result + 0x51), 0x0100_0193) + 1) | 0;
+      this.#receive(actor, actor.operation.next(result));
+      this.#observers.check();
+    } catch (error) {
+      this.#isOver = true;
+      const broken = violationOf(error);
+      this.kernel.report(broken.invariant, broken.message);
+    }
+    this.#collect();
+  }
+
+  /** After the last step: what must hold at the end. */
+  finish(): void {
+    if (!this.#isOver) this.#observers.checkEnd();
+    this.#isOver = true;
+    this.#collect();
+  }
+
+  /** Actors that have not come to their end. Schedulers have none, and who waits for an occasion need not get one. */
+  unfinished(): number[] {
+    if (this.#isOver) return [];
+    return this.#actors.flatMap(({ kind, finished, step }, index) =>
+      kind === 'cpu' || finished || OCCASIONS.has(step?.name ?? '') || !this.#isBorn(index) ? [] : [index],
+    );
+  }
+
+  #isBorn(index: number): boolean {
+    const { kind, number } = this.#actors[index]!;
+    return kind !== 'task' || this.#tasks.get(number)!.isBorn;
+  }
+
+  /** The number of an event of the setup. */
+  event(name: string): number {
+    const event = this.#events.get(name);
+    assert(event !== undefined, `no event is called ${name}`);
+    return event;
+  }
+
+  /** The state, a line each for CPUs, events and address spaces. */
+  describe(): string {
+    const { observed } = this.variant;
+    const cpus = this.#cpus.map(({ current }, cpu) => {
+      const task = current > 0 ? this.#tasks.get(current)!.info.name : 'idle';
+      return `cpu${cpu}: ${task}, slots [${observed
+        .slots(cpu)
+        .map((event) => this.#eventName(event))
+        .join(' ')}]`;
+    });
+    const events = [...this.#events].map(([name, event]) => {
+      if (observed.isGone(event)) return `${name}: gone`;
+      const pmu = this.kernel.pmuCpu(event);
+      return `${name}: ${observed.describe(event)} | pages ${this.kernel.ring(event).describe()}${pmu >= 0 ? ` | PMU on at cpu${pmu}` : ''}`;
+    });
+    const mms = this.kernel.shape.injected ? this.kernel.mms.map((mm) => mm.describe()) : [];
+    return [...cpus, ...events, ...mms].join('\n');
+  }
+
+  /** All that decides how the execution goes on, as text: equal texts, equal futures. */
+  fingerprint(): string {
+    const actors = this.#actors.map(
+      ({ history, atomic, finished, yields, slept }) => `${history},${atomic},${+finished}${+yields}${+slept}`,
+    );
+    const cpus = this.#cpus.map(
+      (cpu) => `${cpu.current}:${cpu.queue.join('.')}:${cpu.preemptions}:${cpu.switching ?? ''}`,
+    );
+    return `${actors.join(' ')}|${cpus.join(' ')}|${this.variant.observed.words.join()}|${this.describe()}`;
+  }
+
+  // Building.
+
+  #build(): void {
+    const { cpus, tasks, others = [], preemptions = 0, failures = [] } = this.#setup;
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const budget = typeof preemptions === 'number' ? preemptions : (preemptions[cpu] ?? 0);
+      this.#cpus.push({ current: 0, queue: [], switching: undefined, preemptions: budget, isOnline: true });
+    }
+    const children = childNames(this.#setup);
+    tasks.forEach(({ name, cpu, script }, index) => {
+      const id = index + 1;
+      const isBorn = !children.has(name);
+      const info = this.kernel.addTask(id, name, cpu, isBorn ? this.kernel.newMm() : null);
+      const actor = this.#newActor(name, 'task', id);
+      this.#tasks.set(id, { actor, info, events: [], isBorn });
+      this.#begin(actor, this.#live(id, script.map(parseAction)));
+    });
+    for (let cpu = 0; cpu < cpus; cpu++) this.#begin(this.#newActor(`cpu${cpu}`, 'cpu', cpu), this.#schedule(cpu));
+    for (const [id, task] of this.#tasks) {
+      if (!task.isBorn) continue;
+      for (const name of tasks[id - 1]!.events ?? []) this.#events.set(name, this.#atOnce(this.variant.create(id)));
+      task.events = (tasks[id - 1]!.events ?? []).map((name) => this.event(name));
+      this.#cpus[task.info.cpu]!.queue.push(id);
+    }
+    for (const { call, event, nth } of failures) this.kernel.fail({ call, event: this.event(event), nth });
+    others.forEach(({ name, script }, index) => {
+      this.#begin(this.#newActor(name, 'other', index), this.#meddle(script.map(parseAction)));
+    });
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const scheduler = this.#actors.findIndex((actor) => actor.kind === 'cpu' && actor.number === cpu);
+      do {
+        if (!this.#isEnabled(this.#actors[scheduler]!)) break;
+        this.advance(scheduler);
+      } while (this.#cpus[cpu]!.switching !== undefined);
+    }
+    this.steps = 0;
+  }
+
+  #newActor(name: string, kind: Actor['kind'], number: number): Actor {
+    const actor: Actor = {
+      name,
+      kind,
+      number,
+      operation: nothing(),
+      step: undefined,
+      a: -1,
+      b: -1,
+      atomic: 0,
+      finished: false,
+      yields: false,
+      slept: false,
+      history: 0,
+    };
+    this.#actors.push(actor);
+    return actor;
+  }
+
+  #begin(actor: Actor, operation: Operation<unknown>): void {
+    actor.operation = operation;
+    this.#receive(actor, operation.next(0));
+  }
+
+  #receive(actor: Actor, next: IteratorResult<Step, unknown>): void {
+    if (next.done === true) {
+      actor.finished = true;
+      actor.step = undefined;
+      return;
+    }
+    actor.step = next.value;
+    actor.a = next.value.a;
+    actor.b = next.value.b;
+  }
+
+  /** Before the first choice nothing can fall in. */
+  #atOnce<R>(operation: Operation<R>): R {
+    let next = operation.next(0);
+    while (next.done !== true) next = operation.next(next.value.perform(next.value.a, next.value.b));
+    return next.value;
+  }
+
+  // Who may step.
+
+  #isEnabled(actor: Actor): boolean {
+    const { step } = actor;
+    if (!step) return false;
+    if (actor.kind === 'task' && !this.#isOnCpu(actor)) return false;
+    if (actor.kind === 'task' && actor.yields) return false;
+    return this.#isStepEnabled(step, actor.a, actor.b);
+  }
+
+  #isOnCpu(actor: Actor): boolean {
+    const task = this.#tasks.get(actor.number)!;
+    const cpu = this.#cpus[task.info.cpu]!;
+    return task.isBorn && cpu.switching === undefined && cpu.current === actor.number;
+  }
+
+  #isStepEnabled(step: Step, a: number, b: number): boolean {
+    if (CROSS_CALLS.has(step.name) && this.#isSwitching(a)) return false;
+    if (step.name === this.#mutant?.step) return true;
+    return step.enabled?.(a, b) ?? true;
+  }
+
+  /** Whether a CPU is in the middle of switching the event's task in or out. */
+  #isSwitching(event: number): boolean {
+    const task = this.variant.observed.task(event);
+    return this.#cpus.some(({ switching }) => switching?.includes(task) ?? false);
+  }
+
+  /** Whether the CPU's scheduler may begin a switch. */
+  #maySwitch(cpu: number): boolean {
+    const { current, switching, preemptions, isOnline } = this.#cpus[cpu]!;
+    if (switching !== undefined || !isOnline) return false;
+    if (current === 0) return this.#nextOf(cpu) > 0;
+    const { actor } = this.#tasks.get(current)!;
+    if (actor.finished) return true;
+    if (actor.atomic > 0) return false;
+    if (actor.yields || !this.#isStepEnabled(actor.step!, actor.a, actor.b)) return true;
+    if (this.#setup.sleeps && SLEEPING.has(actor.step!.name) && !actor.slept) return true;
+    return preemptions > 0;
+  }
+
+  /** The first of the CPU's queue that can run; 0: none. */
+  #nextOf(cpu: number): number {
+    return (
+      this.#cpus[cpu]!.queue.find((id) => {
+        const { actor } = this.#tasks.get(id)!;
+        return actor.step !== undefined && (actor.yields || this.#isStepEnabled(actor.step, actor.a, actor.b));
+      }) ?? 0
+    );
+  }
+
+  // Steps.
+
+  #perform(step: Step, a: number, b: number): number {
+    if (step.name === this.#mutant?.step) return this.#mutant.perform(this, step, a, b);
+    return step.perform(a, b);
+  }
+
+  /** What the simulation has to know of a step that was performed. */
+  #follow(actor: Actor, step: Step, a: number, result: number): void {
+    const { name } = step;
+    if (name === 'irq.off' || (name === 'write.enter' && result > 0)) actor.atomic++;
+    else if (LEAVES_ATOMIC.has(name)) actor.atomic--;
+    else if (name === 'event.remove') this.#leaveContext(a);
+    else if (name === 'event.free' || name === 'event.release') {
+      this.#leaveContext(a);
+      this.kernel.close(a);
+    }
+  }
+
+  #leaveContext(event: number): void {
+    for (const task of this.#tasks.values()) task.events = task.events.filter((other) => other !== event);
+  }
+
+  #touched(step: Step, a: number, b: number): { reads: readonly string[]; writes: readonly string[] } {
+    if (step instanceof MachineStep) return step.touched();
+    const taskOf = (event: number) => this.variant.observed.task(event);
+    return { reads: locate(step.reads, a, b, taskOf), writes: locate(step.writes, a, b, taskOf) };
+  }
+
+  /** What else decides whether the actor may step: who is current where. */
+  #schedulingReads(actor: Actor, step: Step, a: number): readonly string[] {
+    const reads: string[] = [];
+    if (actor.kind === 'task') reads.push(`cpu.current[${this.#tasks.get(actor.number)!.info.cpu}]`);
+    if (CROSS_CALLS.has(step.name)) {
+      const task = this.#tasks.get(this.variant.observed.task(a));
+      if (task) reads.push(`cpu.current[${task.info.cpu}]`);
+    }
+    return reads;
+  }
+
+  #collect(): void {
+    for (const { invariant, message } of this.kernel.broken.splice(0)) {
+      const key = `${invariant} ${message}`;
+      if (this.#seen.has(key)) continue;
+      this.#seen.add(key);
+      this.violations.push({
+        invariant,
+        message,
+        state: this.describe(),
+        step: this.#lastStep,
+        actor: this.#lastActor,
+      });
+    }
+  }
+
+  // The tasks.
+
+  /** A task's life: returns to user mode before each line of its script, and ends in user mode, or by exit. */
+  *#live(id: number, script: readonly Action[]): Operation<void> {
+    for (const action of script) {
+      yield* this.#returnToUser(id);
+      yield* this.#act(id, action);
+    }
+    if (script.at(-1)?.verb !== 'exit') yield* this.#runUser(id);
+  }
+
+  /** task_work_run, as long as there are works. */
+  *#returnToUser(id: number): Operation<void> {
+    const { info } = this.#tasks.get(id)!;
+    const check = new MachineStep(
+      'user.return',
+      () => ({ reads: [`machine.works[${id}]`], writes: [] }),
+      () => info.works.length,
+    );
+    while ((yield check) > 0) yield* this.variant.taskWorkRun(id);
+  }
+
+  /** User mode: nothing of it happens while a work waits. */
+  *#runUser(id: number): Operation<void> {
+    const task = this.#tasks.get(id)!;
+    const run = new MachineStep(
+      'user.run',
+      () => {
+        const own = (names: readonly string[]) =>
+          task.events.flatMap((event) => names.map((name) => `${name}[${event}]`));
+        return {
+          reads: [
+            `machine.works[${id}]`,
+            ...own(['event.state', 'event.oncpu', 'machine.pmu', 'machine.sg', 'event.func', 'event.queued']),
+          ],
+          writes: own(['machine.pages', 'machine.ring']),
+        };
+      },
+      () => {
+        if (task.info.works.length > 0) return 0;
+        for (const event of task.events) if (!this.variant.observed.isGone(event)) this.kernel.runHardware(event);
+        this.#observers.checkUserMode(id, task.info.cpu, task.events);
+        return 1;
+      },
+    );
+    while ((yield run) === 0) yield* this.#returnToUser(id);
+  }
+
+  *#act(id: number, action: Action): Operation<void> {
+    const task = this.#tasks.get(id)!;
+    switch (action.verb) {
+      case 'run':
+        yield* this.#runUser(id);
+        break;
+      case 'sleep':
+        yield* this.#giveUpCpu(task);
+        break;
+      case 'exec':
+        yield this.#own('exec.mm', id, () => this.kernel.exec(id));
+        break;
+      case 'exit':
+        yield* this.#exit(id);
+        break;
+      case 'fork':
+      case 'clone':
+        yield* this.#fork(id, action);
+        break;
+      case 'munmap':
+        yield this.#own('user.munmap', id, () => this.kernel.replaceMapping(id, this.event(action.name)));
+        break;
+      case 'mprotect':
+        yield this.#own('user.mprotect', id, () => this.kernel.writeMapping(id, this.event(action.name)));
+        break;
+      case 'dump':
+        yield* this.variant.beforeDump(task.events);
+        yield this.#dump(id);
+        break;
+      default:
+        yield* this.#meddleOnce(action, task.info.mm?.id ?? 0);
+    }
+  }
+
+  /** A step of the task on its own mm. */
+  #own(name: string, id: number, effect: () => void): Step {
+    const { info } = this.#tasks.get(id)!;
+    return new MachineStep(
+      name,
+      () => {
+        const mm = `mm.maps[${info.mm?.id ?? 0}]`;
+        return { reads: [mm], writes: [mm, `machine.mm[${id}]`, ...this.#mappingInstances(id)] };
+      },
+      () => {
+        effect();
+        return 0;
+      },
+    );
+  }
+
+  #mappingInstances(id: number): string[] {
+    return this.#tasks.get(id)!.events.map((event) => `machine.mapping[${event}]`);
+  }
+
+  *#giveUpCpu(task: Scheduled): Operation<void> {
+    yield new MachineStep(
+      'task.sleep',
+      () => ({ reads: [], writes: [`cpu.current[${task.info.cpu}]`] }),
+      () => {
+        task.actor.yields = true;
+        return 0;
+      },
+    );
+  }
+
+  /** do_exit: the flag, exit_mm, the last works, then the events. */
+  *#exit(id: number): Operation<void> {
+    const { info, events } = this.#tasks.get(id)!;
+    yield new MachineStep(
+      'exit.flag',
+      () => ({ reads: [], writes: [`machine.exiting[${id}]`] }),
+      () => {
+        info.exiting = true;
+        return 0;
+      },
+    );
+    yield this.#own('exit.mm', id, () => this.kernel.exitMm(id));
+    const close = new MachineStep(
+      'exit.close-works',
+      () => ({ reads: [`machine.works[${id}]`], writes: [`machine.works[${id}]`] }),
+      () => {
+        if (info.works.length === 0) this.kernel.closeWorks(id);
+        return info.works.length;
+      },
+    );
+    while ((yield close) > 0) yield* this.variant.taskWorkRun(id);
+    yield* this.variant.exitTask(id, [...events]);
+  }
+
+  *#fork(id: number, { verb, name }: Action): Operation<void> {
+    const parent = this.#tasks.get(id)!;
+    const index = this.#setup.tasks.findIndex((task) => task.name === name);
+    const child = this.#tasks.get(index + 1)!;
+    const names = this.#setup.tasks[index]!.events ?? [];
+    yield this.#own('fork.mm', id, () => {
+      child.info.mm = verb === 'fork' ? this.kernel.forkMm(id) : parent.info.mm;
+      if (verb === 'clone') parent.info.mm!.users++;
+    });
+    for (const [at, event] of [...parent.events].entries()) {
+      const inherited = yield* this.variant.inherit(event, index + 1);
+      if (inherited < 0) continue;
+      this.#events.set(names[at] ?? `${name}${at}`, inherited);
+      child.events.push(inherited);
+    }
+    yield new MachineStep(
+      'fork.wake',
+      () => ({ reads: [], writes: [`cpu.queue[${child.info.cpu}]`] }),
+      () => {
+        child.isBorn = true;
+        this.#cpus[child.info.cpu]!.queue.push(index + 1);
+        return 0;
+      },
+    );
+  }
+
+  /** The core is written: aux_head as the user page has it. */
+  #dump(id: number): Step {
+    const { events } = this.#tasks.get(id)!;
+    return new MachineStep(
+      'core.dump',
+      () => ({ reads: events.flatMap((event) => [`machine.pmu[${event}]`, `machine.userPage[${event}]`]), writes: [] }),
+      () => {
+        for (const event of events) {
+          if (this.variant.observed.isGone(event) || this.kernel.pmuCpu(event) < 0) continue;
+          this.kernel.report(
+            'I10',
+            `event ${event} is still on while its ring is dumped: aux_head in the core is stale`,
+          );
+        }
+        return 0;
+      },
+    );
+  }
+
+  // The others.
+
+  /** Somebody with a descriptor of each event that the script uses, and no CPU of these. */
+  *#meddle(script: readonly Action[]): Operation<void> {
+    for (const action of script) yield* this.#meddleOnce(action, 0);
+  }
+
+  *#meddleOnce({ verb, name, number }: Action, mm: number): Operation<void> {
+    const { variant } = this;
+    switch (verb) {
+      case 'write':
+        yield* variant.write(this.event(name));
+        break;
+      case 'user-page':
+        yield* variant.updateUserPage(this.event(name));
+        break;
+      case 'restart':
+        yield* this.#using(this.event(name), mm, variant.restart(this.event(name)));
+        break;
+      case 'disable':
+        yield* this.#using(this.event(name), mm, variant.disable(this.event(name)));
+        break;
+      case 'remove':
+        yield* variant.remove(this.event(name), mm);
+        break;
+      case 'reclaim':
+        yield this.#reclaim(this.event(name), number);
+        break;
+      case 'migrate':
+        yield this.#migrate(name, number);
+        break;
+      case 'offline':
+        yield* this.#offline(number);
+        break;
+    }
+  }
+
+  /** A reference for the time of the operation, if the event is still to be had. */
+  *#using(event: number, mm: number, operation: Operation<void>): Operation<void> {
+    if (this.variant.observed.isGone(event) || !(yield* this.variant.reference(event))) return;
+    yield* operation;
+    yield* this.variant.release(event, mm);
+  }
+
+  #reclaim(event: number, page: number): Step {
+    const pages = `machine.pages[${event}]`;
+    return new MachineStep(
+      'reclaim.page',
+      () => ({ reads: [pages], writes: [pages] }),
+      () => (this.kernel.hasRing(event) && this.kernel.ring(event).reclaim(page) ? 1 : 0),
+    );
+  }
+
+  /** Load balancing: a task that waits goes to another CPU's queue. */
+  #migrate(name: string, to: number): Step {
+    const id = this.#setup.tasks.findIndex((task) => task.name === name) + 1;
+    const { info } = this.#tasks.get(id)!;
+    const isWaiting = () => {
+      const { queue, switching } = this.#cpus[info.cpu]!;
+      return queue.includes(id) && switching === undefined;
+    };
+    return new MachineStep(
+      'task.migrate',
+      () => ({
+        reads: [`cpu.current[${info.cpu}]`, `cpu.queue[${info.cpu}]`],
+        writes: [`cpu.queue[${info.cpu}]`, `cpu.queue[${to}]`, `machine.cpu[${id}]`],
+      }),
+      () => {
+        const { queue } = this.#cpus[info.cpu]!;
+        queue.splice(queue.indexOf(id), 1);
+        info.cpu = to;
+        this.#cpus[to]!.queue.push(id);
+        return 0;
+      },
+      isWaiting,
+    );
+  }
+
+  /** The CPU goes once nothing runs or waits there; then its slots are looked after. */
+  *#offline(cpu: number): Operation<void> {
+    yield new MachineStep(
+      'cpu.offline',
+      () => ({ reads: [`cpu.queue[${cpu}]`, `cpu.current[${cpu}]`], writes: [`cpu.current[${cpu}]`] }),
+      () => {
+        this.#cpus[cpu]!.isOnline = false;
+        return 0;
+      },
+      () => this.#cpus[cpu]!.current === 0 && this.#cpus[cpu]!.queue.length === 0,
+    );
+    yield* this.variant.cpuOffline(cpu);
+    yield new MachineStep(
+      'cpu.dead',
+      () => ({ reads: [`cpu.list[${cpu}]`, `cpu.slot[${cpu}]`], writes: [] }),
+      () => {
+        for (const event of this.variant.observed.slots(cpu))
+          this.kernel.report('I9', `CPU ${cpu} is gone and event ${event} stays pinned on its account`);
+        return 0;
+      },
+    );
+  }
+
+  // The schedulers.
+
+  *#schedule(cpu: number): Operation<void> {
+    const state = this.#cpus[cpu]!;
+    const touched = () => ({
+      reads: [`cpu.queue[${cpu}]`],
+      writes: [`cpu.current[${cpu}]`, `cpu.queue[${cpu}]`],
+    });
+    const begin = new MachineStep(
+      'cpu.switch',
+      () => {
+        const { reads, writes } = touched();
+        return { reads: [...reads, ...this.#blockingReads(cpu)], writes };
+      },
+      () => this.#beginSwitch(cpu),
+      () => this.#maySwitch(cpu),
+    );
+    const end = new MachineStep('cpu.switched', touched, () => this.#endSwitch(cpu));
+    for (;;) {
+      yield begin;
+      const [previous, next] = state.switching!;
+      for (const event of this.#tasks.get(previous)?.events ?? []) yield* this.variant.schedOut(event);
+      for (const event of this.#rotated(next)) {
+        this.kernel.forgiveFailure(event);
+        yield* this.variant.schedIn(event, cpu);
+      }
+      yield end;
+    }
+  }
+
+  /** What decides whether the CPU's tasks are blocked, hence whether and whom it switches. */
+  #blockingReads(cpu: number): readonly string[] {
+    const { current, queue } = this.#cpus[cpu]!;
+    return [current, ...queue].flatMap((id) => {
+      const { step, a, b } = this.#tasks.get(id)?.actor ?? {};
+      return step?.enabled ? [...this.#touched(step, a!, b!).reads] : [];
+    });
+  }
+
+  /** perf rotates a context's events, so that those that found no room come first the next time. */
+  #rotated(id: number): readonly number[] {
+    const task = this.#tasks.get(id);
+    if (!task) return [];
+    const order = [...task.events];
+    if (task.events.length > 1) task.events.push(task.events.shift()!);
+    return order;
+  }
+
+  #beginSwitch(cpu: number): number {
+    const state = this.#cpus[cpu]!;
+    const { current } = state;
+    if (current > 0) {
+      const { actor, info } = this.#tasks.get(current)!;
+      const couldGoOn = !actor.finished && !actor.yields && this.#isStepEnabled(actor.step!, actor.a, actor.b);
+      const sleeps = this.#setup.sleeps === true && couldGoOn && SLEEPING.has(actor.step!.name) && !actor.slept;
+      if (sleeps) actor.slept = true;
+      else if (couldGoOn) state.preemptions--;
+      if (!actor.finished) this.#cpus[info.cpu]!.queue.push(current);
+    }
+    const next = this.#nextOf(cpu);
+    state.switching = [current, next];
+    if (next > 0) {
+      state.queue.splice(state.queue.indexOf(next), 1);
+      this.#tasks.get(next)!.actor.yields = false;
+    }
+    return next;
+  }
+
+  #endSwitch(cpu: number): number {
+    const state = this.#cpus[cpu]!;
+    state.current = state.switching![1];
+    state.switching = undefined;
+    return state.current;
+  }
+
+  #eventName(event: number): string {
+    for (const [name, number] of this.#events) if (number === event) return name;
+    return String(event);
+  }
+}
+
+function* nothing(): Operation<void> {}
+
+/** The protocol's own assertions name the invariant too; any other error is a bug of the simulation. */
+function violationOf(error: unknown): { invariant: string; message: string } {
+  if (error instanceof Violation) return { invariant: error.invariant, message: error.message };
+  const message = error instanceof Error ? error.message : '';
+  const named = /^assertion failed: (I\d+): (.*)/.exec(message);
+  if (named) return { invariant: named[1]!, message };
+  throw error;
+}

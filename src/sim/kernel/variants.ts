@@ -1,0 +1,23 @@
+/** The two protocols, ready for a simulation. */
+import { CorrectedVariant } from '../../protocol/corrected/variant.ts';
+import { PostedVariant } from '../../protocol/posted/variant.ts';
+import type { MakeVariant } from './simulation.ts';
+
+/** Events of a setup and their descendants. */
+const MAX_EVENTS = 16;
+
+/** The patch as posted: one slot a CPU. */
+export const posted: MakeVariant = (kernel, setup) =>
+  new PostedVariant(kernel, { cpus: setup.cpus, maxEvents: MAX_EVENTS });
+
+/** The corrected protocol with W slots a CPU. */
+export function corrected(slotsPerCpu: number): MakeVariant {
+  return (kernel, setup) =>
+    new CorrectedVariant(kernel, {
+      cpus: setup.cpus,
+      slotsPerCpu,
+      pagesPerRing: 1 + kernel.shape.dataPages + kernel.shape.auxPages,
+      maxEvents: MAX_EVENTS,
+      ...(setup.extentPages === undefined ? {} : { extentPages: setup.extentPages }),
+    });
+}
