@@ -45,6 +45,7 @@ export const SCENARIOS: readonly Scenario[] = [
     about: 'The same with an E that was pinned before and whose pages reclaim has moved: the next start hands the old SG table to the hardware.',
     setup: alternating(['run', 'sleep', 'run', 'sleep', 'run', 'run'], ['run', 'sleep', 'run', 'sleep', 'run'], {
       preemptions: 1,
+      ring: { auxPages: 2 },
       others: [{ name: 'reclaim', script: ['reclaim E 0', 'reclaim E 1', 'reclaim E 2'] }],
     }),
     schedule: 'A. cpu0. B. reclaim. cpu0. A>mmap-count.inc cpu0. B. cpu0. A.',
@@ -103,7 +104,7 @@ export const SCENARIOS: readonly Scenario[] = [
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'sleep', 'run', 'sleep', 'run'] }],
       failures: [{ call: 'getPage', event: 'E', nth: 2 }],
     },
-    schedule: 'A. cpu0. A. cpu0. A.',
+    schedule: 'A. cpu0. cpu0. A. cpu0. cpu0. A.',
     breaks: [],
   },
   {
@@ -181,7 +182,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'two events of one task',
     about: 'Both events of A are ACTIVE; the last work of each residency evicts the other, which stays ACTIVE and is never started.',
     setup: { cpus: 1, tasks: [{ name: 'A', cpu: 0, events: ['E', 'F'], script: ['run', 'sleep', 'run'] }] },
-    schedule: 'A. cpu0. A.',
+    schedule: 'A. cpu0. cpu0. A.',
     breaks: [],
   },
   {
@@ -250,7 +251,7 @@ export const SCENARIOS: readonly Scenario[] = [
       ring: { injected: true },
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'exec', 'sleep', 'run'] }],
     },
-    schedule: 'A. cpu0. A.',
+    schedule: 'A. cpu0. cpu0. A.',
     breaks: [],
   },
   {
@@ -300,7 +301,19 @@ export const SCENARIOS: readonly Scenario[] = [
       ring: { dataPages: 2, auxPages: 0 },
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'sleep', 'run'] }],
     },
-    schedule: 'A. cpu0. A.',
+    schedule: 'A. cpu0. cpu0. A.',
+    breaks: [],
+  },
+  {
+    name: 'software-event',
+    defect: 'D14',
+    about: 'The same for a PMU that has no setup_aux at all: a call through a null pointer.',
+    setup: {
+      cpus: 1,
+      ring: { dataPages: 2, auxPages: 0, auxPmu: false },
+      tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'write E', 'run'] }],
+    },
+    schedule: 'A.',
     breaks: [],
   },
   {
@@ -328,6 +341,51 @@ export const SCENARIOS: readonly Scenario[] = [
       others: [{ name: 'rm', script: ['remove E', 'remove F', 'remove G'] }],
     },
     schedule: 'A. C. cpu0. B. cpu0. A. cpu0. B. rm.',
+    breaks: [],
+  },
+  {
+    name: 'failed-map',
+    defect: 'failed map',
+    about: 'vm_mmap fails: what it answers is stored as the address, so the ring counts as injected and is never mapped.',
+    setup: {
+      cpus: 1,
+      ring: { injected: true },
+      tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'sleep', 'run'] }],
+      failures: [{ call: 'mapRing', event: 'E', nth: 1 }],
+    },
+    schedule: 'A. cpu0. cpu0. A.',
+    breaks: [],
+  },
+  {
+    name: 'mprotect-ring',
+    defect: 'D12',
+    about: 'The mapping of a ring keeps VM_MAYWRITE: its task makes it writable and writes into its own records.',
+    setup: {
+      cpus: 1,
+      ring: { injected: true },
+      tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'mprotect E', 'run'] }],
+    },
+    schedule: 'A.',
+    breaks: [],
+  },
+  {
+    name: 'cpu-offline',
+    defect: 'D19',
+    about: 'A moves to CPU 1 and CPU 0 goes offline: nobody empties its slot, E stays pinned on account of a CPU that is gone.',
+    setup: {
+      cpus: 2,
+      tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'sleep', 'run'] }],
+      others: [{ name: 'hotplug', script: ['migrate A 1', 'offline 0'] }],
+    },
+    schedule: 'A. cpu0. hotplug. cpu1. A.',
+    breaks: [],
+  },
+  {
+    name: 'dump-while-active',
+    defect: 'D20',
+    about: 'A dumps core while its own event is on: aux_head in the core is that of the last stop.',
+    setup: { cpus: 1, tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'dump', 'exit'] }] },
+    schedule: 'A.',
     breaks: [],
   },
 ];

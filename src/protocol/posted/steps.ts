@@ -7,7 +7,8 @@
  * lock while the task is off. Everything else runs in a task, preemptible, and is split at every access.
  *
  * Invariant: an effect touches no location that its row does not declare. Every row of an event also reads `event.life`: a
- * freed event traps.
+ * freed event traps. Rows that take or drop page references write `recorder.pinned`, which the patch has not: their sum over
+ * all events is what the bound is about.
  */
 
 import type { PostedMachine } from '../machine.ts';
@@ -29,7 +30,14 @@ export interface Posted {
 export type PostedSteps = ReturnType<typeof postedSteps>;
 
 const PUT_READS = ['rb.auxMmapCount', 'rb.mmapCount', 'rb.pagesIn', 'machine.stored', 'machine.pages'] as const;
-const PUT_WRITES = ['rb.paused', 'rb.auxMmapCount', 'rb.mmapCount', 'rb.pagesIn', 'machine.pages'] as const;
+const PUT_WRITES = [
+  'rb.paused',
+  'rb.auxMmapCount',
+  'rb.mmapCount',
+  'rb.pagesIn',
+  'machine.pages',
+  'recorder.pinned',
+] as const;
 /** Stopping ends an AUX transaction, which stores aux_head into the user page. */
 const STOP_READS = ['event.state', 'event.oncpu', 'machine.stored', 'machine.pages'] as const;
 const STOP_WRITES = ['machine.pmu', 'rb.auxNest', 'rb.auxRefcount', 'machine.userPage', 'machine.pages'] as const;
@@ -216,11 +224,11 @@ function getSteps(state: PostedState, machine: PostedMachine) {
       return 0;
     }),
     // b: the page. shmem_getpage: may sleep, may fail; the frame or a negative errno.
-    getPage: on('page.get', ['machine.pages'], ['machine.pages'], (event, page) => machine.getPage(event, page)),
+    getPage: on('page.get', ['machine.pages'], ['machine.pages', 'recorder.pinned'], (event, page) => machine.getPage(event, page)),
     // READ_ONCE(rb->shmem_pages_in).
     checkPagesIn: on('pages-in.check', ['rb.pagesIn'], [], (event) => state.get(event, PostedWord.pagesIn)),
     // b: the frame. put_page before a restart.
-    dropPage: on('page.drop', ['machine.pages'], ['machine.pages'], (event, frame) => {
+    dropPage: on('page.drop', ['machine.pages'], ['machine.pages', 'recorder.pinned'], (event, frame) => {
       machine.putFrame(event, frame);
       return 0;
     }),
@@ -249,7 +257,7 @@ function getSteps(state: PostedState, machine: PostedMachine) {
       return 0;
     }),
     // b: the page. The error path's put_page(perf_mmap_to_page(rb, i)).
-    putBack: on('page.put-back', ['machine.stored', 'machine.pages'], ['machine.pages'], (event, page) => {
+    putBack: on('page.put-back', ['machine.stored', 'machine.pages'], ['machine.pages', 'recorder.pinned'], (event, page) => {
       machine.putFrame(event, machine.pageAt(event, page));
       return 0;
     }),
@@ -271,7 +279,7 @@ function putSteps(state: PostedState, machine: PostedMachine) {
       return 0;
     }),
     // Every page below READ_ONCE(rb->shmem_pages_in), one after the other.
-    putPages: on('pages.put-all', ['rb.pagesIn', 'machine.stored', 'machine.pages'], ['machine.pages'], (event) => {
+    putPages: on('pages.put-all', ['rb.pagesIn', 'machine.stored', 'machine.pages'], ['machine.pages', 'recorder.pinned'], (event) => {
       const pagesIn = state.get(event, PostedWord.pagesIn);
       for (let page = 0; page < pagesIn; page++) {
         const frame = machine.pageAt(event, page);

@@ -39,11 +39,11 @@ export interface PendingStep {
   readonly writes: readonly string[];
 }
 
-/** A step whose effect is replaced: what a wrong implementation would do there. */
-export interface Mutant {
-  readonly step: string;
-  readonly perform: (simulation: Simulation, step: Step, a: number, b: number) => number;
-}
+/** What a step does instead: the simulation, the step as it is, its operands. A replaced step never blocks. */
+export type Replacement = (simulation: Simulation, step: Step, a: number, b: number) => number;
+
+/** A wrong implementation: some steps, by name, do something else. */
+export type Mutant = Readonly<Record<string, Replacement>>;
 
 /** Makes the variant that a simulation runs, on its machine. */
 export type MakeVariant = (kernel: Kernel, setup: Setup) => Variant;
@@ -337,7 +337,7 @@ export class Simulation {
 
   #isStepEnabled(step: Step, a: number, b: number): boolean {
     if (CROSS_CALLS.has(step.name) && this.#isSwitching(a)) return false;
-    if (step.name === this.#mutant?.step) return true;
+    if (this.#mutant && step.name in this.#mutant) return true;
     return step.enabled?.(a, b) ?? true;
   }
 
@@ -373,8 +373,8 @@ export class Simulation {
   // Steps.
 
   #perform(step: Step, a: number, b: number): number {
-    if (step.name === this.#mutant?.step) return this.#mutant.perform(this, step, a, b);
-    return step.perform(a, b);
+    const replacement = this.#mutant?.[step.name];
+    return replacement ? replacement(this, step, a, b) : step.perform(a, b);
   }
 
   /** What the simulation has to know of a step that was performed. */
@@ -760,14 +760,16 @@ export class Simulation {
     const state = this.#cpus[cpu]!;
     const { current } = state;
     if (current > 0) {
-      const { actor, info } = this.#tasks.get(current)!;
+      const { actor } = this.#tasks.get(current)!;
       const couldGoOn = !actor.finished && !actor.yields && this.#isStepEnabled(actor.step!, actor.a, actor.b);
       const sleeps = this.#setup.sleeps === true && couldGoOn && SLEEPING.has(actor.step!.name) && !actor.slept;
       if (sleeps) actor.slept = true;
       else if (couldGoOn) state.preemptions--;
-      if (!actor.finished) this.#cpus[info.cpu]!.queue.push(current);
     }
+    // Whoever leaves queues behind the choice: with nobody else there the CPU idles, and may lose it to another one.
     const next = this.#nextOf(cpu);
+    const leaving = this.#tasks.get(current);
+    if (leaving && !leaving.actor.finished) state.queue.push(current);
     state.switching = [current, next];
     if (next > 0) {
       state.queue.splice(state.queue.indexOf(next), 1);
