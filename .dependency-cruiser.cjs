@@ -10,8 +10,10 @@ const table = {
   recorder: ['base', 'abi', 'ring', 'protocol', 'source', 'linux'],
   snapshot: ['base', 'abi', 'ring', 'linux'],
   capture: ['base', 'abi'],
+  sim: ['base', 'protocol'],
+  check: ['base', 'protocol', 'sim'],
 };
-const pure = ['base', 'abi', 'ring', 'protocol', 'capture'];
+const pure = ['base', 'abi', 'ring', 'protocol', 'capture', 'sim', 'check'];
 
 module.exports = {
   forbidden: [
