@@ -1,0 +1,127 @@
+/**
+ * A schedule as a person reads it: a column for each actor, a row for each step, a rule at each switch, then what broke
+ * with the state before and after the step that broke it.
+ *
+ * Invariant: the trace shows every step of the schedule, in order, and nothing that is not performed by it.
+ */
+import type { Program } from './program.ts';
+import { Replaying } from './replay.ts';
+import { letterOf, type Schedule } from './schedule.ts';
+
+export interface TraceOptions {
+  /** Columns of the terminal or page. */
+  readonly width?: number;
+}
+
+const DEFAULT_WIDTH = 100;
+const GAP = 2;
+
+interface Row {
+  readonly number: number;
+  readonly actor: number;
+  readonly step: string;
+}
+
+/** The trace of a schedule that the program can perform. */
+export function formatTrace(
+  program: Program,
+  schedule: Schedule,
+  { width = DEFAULT_WIDTH }: TraceOptions = {},
+): string {
+  const replaying = new Replaying(program);
+  const { execution } = replaying;
+  const rows: Row[] = [];
+  let before = execution.describe();
+  for (const actor of schedule) {
+    if (rows.length === schedule.length - 1) before = execution.describe();
+    rows.push({ number: rows.length + 1, actor, step: replaying.next(actor) ?? 'unnamed' });
+    replaying.advance(actor);
+  }
+  // Blocked actors belong into the picture of a deadlock, though they may have performed nothing.
+  const { broken } = replaying.result();
+  const shown = execution.actors.map((_, actor) => actor).filter((actor) => schedule.includes(actor));
+  const lines = layOut(rows, shown, execution.actors, width);
+  for (const { invariant, message } of broken) lines.push('', `${invariant} is broken: ${message}`);
+  if (broken.length > 0)
+    lines.push(...labelled('before', before, width), ...labelled('after', execution.describe(), width));
+  return `${lines.join('\n')}\n`;
+}
+
+function layOut(rows: readonly Row[], shown: readonly number[], names: readonly string[], width: number): string[] {
+  const margin = String(rows.length).length + GAP;
+  const titles = shown.map((actor) => title(actor, names));
+  const widths = shown.map((actor, column) =>
+    Math.max(titles[column]!.length, ...rows.filter((row) => row.actor === actor).map(({ step }) => step.length)),
+  );
+  const fits = margin + widths.reduce((sum, w) => sum + w + GAP, -GAP) <= width;
+  return fits ? inColumns(rows, shown, titles, widths, margin) : inOneColumn(rows, names, margin);
+}
+
+function inColumns(
+  rows: readonly Row[],
+  shown: readonly number[],
+  titles: readonly string[],
+  widths: readonly number[],
+  margin: number,
+): string[] {
+  const starts = widths.map((_, column) => widths.slice(0, column).reduce((sum, w) => sum + w + GAP, margin));
+  const header = titles.map((text, column) => text.padEnd(widths[column]! + GAP)).join('');
+  const lines = [`${' '.repeat(margin)}${header}`.trimEnd()];
+  let previous: number | undefined;
+  for (const { number, actor, step } of rows) {
+    const column = shown.indexOf(actor);
+    if (actor !== previous)
+      lines.push(switchRule(previous === undefined ? column : shown.indexOf(previous), column, starts, widths));
+    lines.push(
+      `${String(number)
+        .padStart(margin - GAP)
+        .padEnd(starts[column]!)}${step}`,
+    );
+    previous = actor;
+  }
+  return lines;
+}
+
+/** From the column that ran to the column that runs now. */
+function switchRule(from: number, to: number, starts: readonly number[], widths: readonly number[]): string {
+  const left = Math.min(from, to);
+  const right = Math.max(from, to);
+  return `${' '.repeat(starts[left]!)}${'─'.repeat(starts[right]! + widths[right]! - starts[left]!)}`;
+}
+
+/** Where the columns do not fit beside each other: each run under its actor's name. */
+function inOneColumn(rows: readonly Row[], names: readonly string[], margin: number): string[] {
+  const lines: string[] = [];
+  let previous: number | undefined;
+  for (const { number, actor, step } of rows) {
+    if (actor !== previous) lines.push(`${' '.repeat(margin)}── ${title(actor, names)} ──`);
+    lines.push(`${String(number).padStart(margin - GAP)}${' '.repeat(GAP)}${'  '.repeat(actor)}${step}`);
+    previous = actor;
+  }
+  return lines;
+}
+
+/** The name, with the letter that stands for it in a token where that is another. */
+function title(actor: number, names: readonly string[]): string {
+  const letter = letterOf(actor);
+  return names[actor] === letter ? letter : `${letter} ${names[actor]}`;
+}
+
+function labelled(label: string, text: string, width: number): string[] {
+  const indent = ' '.repeat(8);
+  const lines = text.split('\n').flatMap((line) => wrap(line, Math.max(20, width - indent.length)));
+  return lines.map((line, index) => `${index === 0 ? `${label}:`.padEnd(indent.length) : indent}${line}`);
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    // At a blank or after a comma where there is one in the second half, else anywhere.
+    const cut = Math.max(rest.lastIndexOf(' ', width), rest.lastIndexOf(',', width - 1) + 1);
+    const at = cut > width / 2 ? cut : width;
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = rest.slice(at).trimStart();
+  }
+  return [...lines, rest];
+}
