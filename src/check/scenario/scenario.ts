@@ -4,6 +4,7 @@
  * A schedule is written in directives: an actor's name for one step; `A*5` for five; `A>page.get` until A's next step is that
  * one; `A!page.get` until A has performed it; `A.` until A can go on no further. What is left is completed in a fixed way.
  */
+import type { Mend } from '../../protocol/posted/steps.ts';
 import type { Setup } from '../../sim/kernel/setup.ts';
 
 /** One way in which something breaks. */
@@ -16,19 +17,19 @@ export interface Expected {
 
 export interface Scenario {
   readonly name: string;
-  /** The line of section D of the design that it is about. */
+  /** The line of section D of the design that it is about; the same words stand in docs/PROTOCOL.md. */
   readonly defect: string;
   /** What happens, in the order in which it does. */
   readonly about: string;
   readonly setup: Setup;
-  /** The listed schedule, and everything the posted protocol breaks on it, each once, in order. */
-  readonly schedule: string;
-  readonly breaks: readonly Expected[];
+  /** Defects of the posted protocol that are mended here, to see this one by itself. */
+  readonly mends?: readonly Mend[];
   /**
-   * Whether the account is looked at. Elsewhere it is not: what the posted protocol charges is less than a single pinned ring,
-   * so I12 would break in every scenario at the first pin.
+   * Invariants that are looked at in the posted protocol. Default all but I12: what it charges is less than one pinned ring, so that
+   * the account would break in every scenario at the first pin. In the corrected one all are, always.
    */
-  readonly withAccount?: boolean;
-  /** The slots a CPU has for the corrected protocol, where W = 1, 2 and 4 are not all meant. */
-  readonly slotsPerCpu?: readonly number[];
+  readonly looksAt?: readonly string[];
+  readonly schedule: string;
+  /** What the posted protocol breaks on that schedule, at the first step that breaks anything. */
+  readonly breaks: readonly Expected[];
 }

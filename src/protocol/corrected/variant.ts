@@ -101,8 +101,11 @@ export class CorrectedVariant implements Variant {
 
   *exitTask(_task: number, events: readonly number[]): Operation<void> {
     for (const event of events) {
+      // Its file may be removed at the same time: who frees it last is decided by the references.
+      if (!(yield* this.reference(event))) continue;
       yield* this.pinning.schedOut(event, EventState.exit);
       yield* this.pinning.retire(event);
+      yield* this.release(event);
     }
   }
 

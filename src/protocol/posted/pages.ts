@@ -56,6 +56,7 @@ function* getPages(p: Posted, event: number): Operation<{ pages: number; changed
     changed++;
     yield steps.storePage.at(event, (page << 16) | frame);
   }
+  if (p.mends.has('pages-in')) yield steps.pagesIn.at(event, pages);
   return { pages, changed, error: 0 };
 }
 

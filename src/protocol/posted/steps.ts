@@ -18,11 +18,18 @@ import { addWithoutStart, delPmu, startPmu, stopPmu } from './output.ts';
 import { unpinEventPages } from './pin.ts';
 import { type PostedState, PostedWord } from './state.ts';
 
+/**
+ * A defect that is mended, so that others can be seen by themselves. `pages-in`: after the last page shmem_pages_in becomes their
+ * number; without it the last page of every ring leaks at every unpin, whatever else happens.
+ */
+export type Mend = 'pages-in';
+
 /** What an operation of the posted protocol works on. */
 export interface Posted {
   readonly state: PostedState;
   readonly machine: PostedMachine;
   readonly steps: PostedSteps;
+  readonly mends: ReadonlySet<Mend>;
   /** Pages the account was charged, and how many events stand behind it. */
   readonly account: { users: number; chargedPages: number };
 }
@@ -224,7 +231,9 @@ function getSteps(state: PostedState, machine: PostedMachine) {
       return 0;
     }),
     // b: the page. shmem_getpage: may sleep, may fail; the frame or a negative errno.
-    getPage: on('page.get', ['machine.pages'], ['machine.pages', 'recorder.pinned'], (event, page) => machine.getPage(event, page)),
+    getPage: on('page.get', ['machine.pages'], ['machine.pages', 'recorder.pinned'], (event, page) =>
+      machine.getPage(event, page),
+    ),
     // READ_ONCE(rb->shmem_pages_in).
     checkPagesIn: on('pages-in.check', ['rb.pagesIn'], [], (event) => state.get(event, PostedWord.pagesIn)),
     // b: the frame. put_page before a restart.
@@ -257,10 +266,15 @@ function getSteps(state: PostedState, machine: PostedMachine) {
       return 0;
     }),
     // b: the page. The error path's put_page(perf_mmap_to_page(rb, i)).
-    putBack: on('page.put-back', ['machine.stored', 'machine.pages'], ['machine.pages', 'recorder.pinned'], (event, page) => {
-      machine.putFrame(event, machine.pageAt(event, page));
-      return 0;
-    }),
+    putBack: on(
+      'page.put-back',
+      ['machine.stored', 'machine.pages'],
+      ['machine.pages', 'recorder.pinned'],
+      (event, page) => {
+        machine.putFrame(event, machine.pageAt(event, page));
+        return 0;
+      },
+    ),
     auxCountDec: on('aux-count.dec', ['rb.auxMmapCount'], ['rb.auxMmapCount'], (event) =>
       state.change(event, PostedWord.auxMmapCount, -1),
     ),
@@ -279,15 +293,20 @@ function putSteps(state: PostedState, machine: PostedMachine) {
       return 0;
     }),
     // Every page below READ_ONCE(rb->shmem_pages_in), one after the other.
-    putPages: on('pages.put-all', ['rb.pagesIn', 'machine.stored', 'machine.pages'], ['machine.pages', 'recorder.pinned'], (event) => {
-      const pagesIn = state.get(event, PostedWord.pagesIn);
-      for (let page = 0; page < pagesIn; page++) {
-        const frame = machine.pageAt(event, page);
-        machine.dirtyFrame(event, frame);
-        machine.putFrame(event, frame);
-      }
-      return pagesIn;
-    }),
+    putPages: on(
+      'pages.put-all',
+      ['rb.pagesIn', 'machine.stored', 'machine.pages'],
+      ['machine.pages', 'recorder.pinned'],
+      (event) => {
+        const pagesIn = state.get(event, PostedWord.pagesIn);
+        for (let page = 0; page < pagesIn; page++) {
+          const frame = machine.pageAt(event, page);
+          machine.dirtyFrame(event, frame);
+          machine.putFrame(event, frame);
+        }
+        return pagesIn;
+      },
+    ),
     clearPagesIn: on('pages-in.clear', [], ['rb.pagesIn'], (event) => {
       state.set(event, PostedWord.pagesIn, 0);
       return 0;

@@ -7,7 +7,13 @@ import { createEvent, inheritEvent, perfEventExitTask, putEvent, removeEvent } f
 import { perfRbSize } from './pages.ts';
 import { taskWorkRun } from './pin.ts';
 import { PostedState, PostedWord } from './state.ts';
-import { type Posted, postedSteps } from './steps.ts';
+import { type Mend, type Posted, postedSteps } from './steps.ts';
+
+export interface PostedOptions {
+  readonly cpus: number;
+  readonly maxEvents: number;
+  readonly mends: readonly Mend[];
+}
 
 export class PostedVariant implements Variant {
   readonly name = 'posted';
@@ -17,9 +23,9 @@ export class PostedVariant implements Variant {
   /** Operations of tasks that are somewhere in the middle. */
   #underway = 0;
 
-  constructor(machine: PostedMachine, options: { readonly cpus: number; readonly maxEvents: number }) {
+  constructor(machine: PostedMachine, options: PostedOptions) {
     const state = new PostedState(options.cpus, options.maxEvents);
-    const parts = { state, machine, account: { users: 0, chargedPages: 0 } };
+    const parts = { state, machine, mends: new Set(options.mends), account: { users: 0, chargedPages: 0 } };
     const p: Posted = { ...parts, steps: postedSteps(parts, () => p) };
     this.#p = p;
     this.steps = Object.values(p.steps);

@@ -63,6 +63,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   readonly #mms: AddressSpace[] = [];
   readonly #charges = new Map<number, number>();
   readonly #failures: Failure[] = [];
+  readonly #unmapped = new Set<number>();
   /** The shape of rings that come into being from now on. */
   shape: RingShape;
   /** Pages that one getPages takes at most: 1, as in a kernel, or all, as mlock. */
@@ -125,6 +126,12 @@ export class Kernel extends BareMachine implements PostedMachine {
     if (!mm || !area) return;
     mm.unmapAt(area.address);
     mm.map(-1, true, true);
+    this.#unmapped.add(event);
+  }
+
+  /** Whether the event's own task has unmapped its ring: nobody maps it again then. */
+  isUnmapped(event: number): boolean {
+    return this.#unmapped.has(event);
   }
 
   /** The task's mprotect(PROT_WRITE) of its ring, and a store into it. */

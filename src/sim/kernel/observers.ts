@@ -45,6 +45,15 @@ export class Observers {
     }
   }
 
+  /** After the last step of an execution whose every event is gone: nothing is charged or held on their account any more. */
+  checkNothingLeft(): void {
+    const { chargedPages } = this.#observed;
+    const charged = chargedPages < 0 ? this.#kernel.chargedPages : chargedPages;
+    if (charged !== 0) this.#report('I12', `all events are gone and ${charged} pages are still charged`);
+    for (const mm of this.#kernel.mms)
+      if (mm.holders > 0) this.#report('I11', `all events are gone and mm ${mm.id} is still held ${mm.holders} times`);
+  }
+
   /** In user mode, works done, on its CPU: whatever is ACTIVE is on, and its ring is where it should be. */
   checkUserMode(task: number, cpu: number, events: readonly number[]): void {
     const { mm } = this.#kernel.tasks.get(task)!;
@@ -53,7 +62,7 @@ export class Observers {
       if (this.#observed.state(event) !== EventState.active || this.#observed.oncpu(event) !== cpu) continue;
       if (this.#kernel.pmuCpu(event) !== cpu)
         this.#report('I7', `event ${event} is ACTIVE on CPU ${cpu}, its works are done, and its PMU is off`);
-      if (!this.#kernel.shape.injected) continue;
+      if (!this.#kernel.shape.injected || this.#kernel.isUnmapped(event)) continue;
       const mapped = this.#kernel.mappingsOf(event);
       if (mapped.length === 1 && mapped[0] === mm) continue;
       const where = mapped.length === 0 ? 'nowhere' : mapped.map(({ id }) => `in mm ${id}`).join(' and ');

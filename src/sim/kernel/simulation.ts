@@ -89,6 +89,8 @@ interface Cpu {
 const DEFAULT_RING = { dataPages: 1, auxPages: 1, auxPmu: true, injected: false };
 /** Steps of the two tables that are cross-calls into a context. */
 const CROSS_CALLS = new Set(['unpin', 'event.restart', 'event.remove', 'event.disable']);
+/** Steps that find out whether an event is still there. Under the context's lock a kernel's sched-in and sched-out do. */
+const LOOKS_UP = new Set(['event.find', 'write.enter', 'event.oncpu', 'sched-in.enter', 'slot.clear', 'slot.store']);
 /** What an other waits for and may never see. */
 const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
 const SLEEPING = new Set(['page.get', 'pages.get']);
@@ -184,7 +186,11 @@ export class Simulation {
 
   /** After the last step: what must hold at the end. */
   finish(): void {
-    if (!this.#isOver) this.#observers.checkEnd();
+    if (!this.#isOver) {
+      this.#observers.checkEnd();
+      if ([...this.#events.values()].every((event) => this.variant.observed.isGone(event)))
+        this.#observers.checkNothingLeft();
+    }
     this.#isOver = true;
     this.#collect();
   }
@@ -373,6 +379,8 @@ export class Simulation {
   // Steps.
 
   #perform(step: Step, a: number, b: number): number {
+    if (a >= 0 && this.variant.observed.isGone(a) && !LOOKS_UP.has(step.name))
+      throw new Violation('I8', `use after free: event ${a} is touched by ${step.name}, and it is gone`);
     const replacement = this.#mutant?.[step.name];
     return replacement ? replacement(this, step, a, b) : step.perform(a, b);
   }
