@@ -4,7 +4,7 @@
  * A schedule is written in directives: an actor's name for one step; `A*5` for five; `A>page.get` until A's next step is that
  * one; `A!page.get` until A has performed it; `A.` until A can go on no further. What is left is completed in a fixed way.
  */
-import type { Mend } from '../../protocol/posted/steps.ts';
+import type { Mend } from '../../protocol/posted/parts.ts';
 import type { Setup } from '../../sim/kernel/setup.ts';
 
 /** One way in which something breaks. */

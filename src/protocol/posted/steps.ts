@@ -15,23 +15,12 @@ import type { PostedMachine } from '../machine.ts';
 import { EventState } from '../state.ts';
 import { type Effect, type Location, type Operation, runToEnd, Step } from '../step.ts';
 import { addWithoutStart, delPmu, startPmu, stopPmu } from './output.ts';
-import { unpinEventPages } from './pin.ts';
+import type { Parts } from './parts.ts';
 import { type PostedState, PostedWord } from './state.ts';
 
-/**
- * A defect that is mended, so that others can be seen by themselves. `pages-in`: after the last page shmem_pages_in becomes their
- * number; without it the last page of every ring leaks at every unpin, whatever else happens.
- */
-export type Mend = 'pages-in';
-
 /** What an operation of the posted protocol works on. */
-export interface Posted {
-  readonly state: PostedState;
-  readonly machine: PostedMachine;
+export interface Posted extends Parts {
   readonly steps: PostedSteps;
-  readonly mends: ReadonlySet<Mend>;
-  /** Pages the account was charged, and how many events stand behind it. */
-  readonly account: { users: number; chargedPages: number };
 }
 
 export type PostedSteps = ReturnType<typeof postedSteps>;
@@ -58,18 +47,18 @@ const START_READS = [
 ] as const;
 const START_WRITES = ['machine.pmu', 'rb.auxNest', 'rb.auxRefcount'] as const;
 
-/** All steps, bound to one state and one machine. `posted` is complete by the time a step is performed. */
-export function postedSteps(posted: Omit<Posted, 'steps'>, whole: () => Posted) {
-  const { state, machine } = posted;
+/** All steps, bound to one state and one machine. `unpin` is __unpin_event_pages, to be run to its end within one step. */
+export function postedSteps(parts: Parts, unpin: (event: number) => Operation<void>) {
+  const { state, machine } = parts;
   return Object.freeze({
-    ...schedSteps(posted, whole),
+    ...schedSteps(parts),
     ...workSteps(state, machine),
-    ...pinSteps(posted, whole),
+    ...pinSteps(parts, unpin),
     ...getSteps(state, machine),
     ...putSteps(state, machine),
     ...injectionSteps(state, machine),
     ...writerSteps(state, machine),
-    ...lifeSteps(posted, whole),
+    ...lifeSteps(parts),
   });
 }
 
@@ -88,7 +77,8 @@ function atOnce(operation: Operation<unknown>): number {
   return 0;
 }
 
-function schedSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Posted) {
+function schedSteps(parts: Parts) {
+  const { state, machine } = parts;
   const on = stepsOn(state);
   return {
     // event_sched_in with perf_event_queue_work. 1: ACTIVE now.
@@ -103,7 +93,7 @@ function schedSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Post
         // perf_log_itrace_start stands before the add: the ring is paused, so the record is lost (D15).
         if (state.get(event, PostedWord.paused) !== 0) machine.missLogStart(event);
         else machine.logStart(event);
-        if (addWithoutStart(whole(), event, cpu) < 0) {
+        if (addWithoutStart(parts, event, cpu) < 0) {
           state.set(event, PostedWord.state, EventState.inactive);
           state.set(event, PostedWord.oncpu, -1);
           return 0;
@@ -118,7 +108,7 @@ function schedSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Post
     // event_sched_out: pmu->del, and INACTIVE. b: the state it leaves for.
     schedOut: on('sched-out', STOP_READS, [...STOP_WRITES, 'event.state', 'event.oncpu'], (event, to) => {
       if (state.get(event, PostedWord.state) !== EventState.active) return 0;
-      delPmu(whole(), event);
+      delPmu(parts, event);
       state.set(event, PostedWord.oncpu, -1);
       state.set(event, PostedWord.state, to);
       return 1;
@@ -126,15 +116,15 @@ function schedSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Post
     // perf_event_stop(event, 1): a cross-call to where the event is ACTIVE, tried again until it is met there.
     restart: on('event.restart', [...START_READS, ...STOP_READS], [...STOP_WRITES, ...START_WRITES], (event) => {
       if (state.get(event, PostedWord.state) !== EventState.active) return 0;
-      stopPmu(whole(), event);
-      startPmu(whole(), event, state.get(event, PostedWord.oncpu));
+      stopPmu(parts, event);
+      startPmu(parts, event, state.get(event, PostedWord.oncpu));
       return 1;
     }),
     // PERF_EVENT_IOC_DISABLE.
     disable: on('event.disable', STOP_READS, [...STOP_WRITES, 'event.state', 'event.oncpu'], (event) => {
       const from = state.get(event, PostedWord.state);
       if (from < EventState.inactive) return 0;
-      if (from === EventState.active) delPmu(whole(), event);
+      if (from === EventState.active) delPmu(parts, event);
       state.set(event, PostedWord.oncpu, -1);
       state.set(event, PostedWord.state, EventState.off);
       return 1;
@@ -171,7 +161,8 @@ function workSteps(state: PostedState, machine: PostedMachine) {
   };
 }
 
-function pinSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Posted) {
+function pinSteps(parts: Parts, unpin: (event: number) => Operation<void>) {
+  const { state, machine } = parts;
   const on = stepsOn(state);
   return {
     // this_cpu_ptr(&shmem_events): the address alone, of the CPU the task is on at this moment.
@@ -192,7 +183,7 @@ function pinSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Posted
           machine.missCall(old);
           return 0;
         }
-        return atOnce(unpinEventPages(whole(), old));
+        return atOnce(unpin(old));
       },
     ),
     slotStore: new Step('slot.store', [], ['cpu.slot'], (event, cpu) => {
@@ -209,7 +200,7 @@ function pinSteps({ state, machine }: Omit<Posted, 'steps'>, whole: () => Posted
     ),
     // READ_ONCE(event->state) == ACTIVE, then pmu->stop(UPDATE).
     stopActive: on('unpin.stop', STOP_READS, STOP_WRITES, (event) => {
-      if (state.get(event, PostedWord.state) === EventState.active) stopPmu(whole(), event);
+      if (state.get(event, PostedWord.state) === EventState.active) stopPmu(parts, event);
       return 0;
     }),
   };
@@ -392,7 +383,8 @@ function writerSteps(state: PostedState, machine: PostedMachine) {
   };
 }
 
-function lifeSteps({ state, machine, account }: Omit<Posted, 'steps'>, whole: () => Posted) {
+function lifeSteps(parts: Parts) {
+  const { state, machine, account } = parts;
   const on = stepsOn(state);
   return {
     // b: the task. perf_event_alloc with rb_alloc_detached: nobody else knows it yet. Where no injection is wanted it counts as done.
@@ -423,7 +415,7 @@ function lifeSteps({ state, machine, account }: Omit<Posted, 'steps'>, whole: ()
     drop: on('event.put', [], ['event.life'], (event) => state.change(event, PostedWord.refcount, -1)),
     // perf_remove_from_context, then DEAD under the context lock.
     remove: on('event.remove', STOP_READS, [...STOP_WRITES, 'event.state', 'event.oncpu'], (event) => {
-      if (state.get(event, PostedWord.state) === EventState.active) delPmu(whole(), event);
+      if (state.get(event, PostedWord.state) === EventState.active) delPmu(parts, event);
       state.set(event, PostedWord.oncpu, -1);
       state.set(event, PostedWord.state, EventState.dead);
       return 0;
@@ -432,7 +424,7 @@ function lifeSteps({ state, machine, account }: Omit<Posted, 'steps'>, whole: ()
     exit: on('event.exit', STOP_READS, [...STOP_WRITES, 'event.state', 'event.oncpu', 'event.task'], (event) => {
       const from = state.get(event, PostedWord.state);
       if (from <= EventState.exit) return 0;
-      if (from === EventState.active) delPmu(whole(), event);
+      if (from === EventState.active) delPmu(parts, event);
       state.set(event, PostedWord.oncpu, -1);
       state.set(event, PostedWord.state, EventState.exit);
       state.set(event, PostedWord.tombstone, 1);

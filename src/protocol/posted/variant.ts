@@ -5,9 +5,10 @@ import type { Operation, Step } from '../step.ts';
 import type { Observed, Variant } from '../variant.ts';
 import { createEvent, inheritEvent, perfEventExitTask, putEvent, removeEvent } from './life.ts';
 import { perfRbSize } from './pages.ts';
-import { taskWorkRun } from './pin.ts';
+import type { Mend } from './parts.ts';
+import { taskWorkRun, unpinEventPages } from './pin.ts';
 import { PostedState, PostedWord } from './state.ts';
-import { type Mend, type Posted, postedSteps } from './steps.ts';
+import { type Posted, postedSteps } from './steps.ts';
 
 export interface PostedOptions {
   readonly cpus: number;
@@ -26,7 +27,7 @@ export class PostedVariant implements Variant {
   constructor(machine: PostedMachine, options: PostedOptions) {
     const state = new PostedState(options.cpus, options.maxEvents);
     const parts = { state, machine, mends: new Set(options.mends), account: { users: 0, chargedPages: 0 } };
-    const p: Posted = { ...parts, steps: postedSteps(parts, () => p) };
+    const p: Posted = { ...parts, steps: postedSteps(parts, (event) => unpinEventPages(p, event)) };
     this.#p = p;
     this.steps = Object.values(p.steps);
     this.observed = observed(p, () => this.#underway === 0);

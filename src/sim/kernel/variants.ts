@@ -1,6 +1,6 @@
 /** The two protocols, ready for a simulation. */
 import { CorrectedVariant } from '../../protocol/corrected/variant.ts';
-import type { Mend } from '../../protocol/posted/steps.ts';
+import type { Mend } from '../../protocol/posted/parts.ts';
 import { PostedVariant } from '../../protocol/posted/variant.ts';
 import type { MakeVariant } from './simulation.ts';
 
