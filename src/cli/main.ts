@@ -2,6 +2,7 @@
 /** The command line: one file a command, errors turned into cause, remedy and an exit status. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addCheckCommand } from './check.ts';
 import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
 import { addRecordCommand } from './record.ts';
 import { addShowCommand } from './show.ts';
@@ -18,6 +19,7 @@ const program = new Command('ringkeep')
   .exitOverride();
 addRecordCommand(program, version);
 addShowCommand(program);
+addCheckCommand(program);
 for (const command of program.commands) command.exitOverride();
 
 // A reader that closes its end early (`ringkeep show FILE | head`) has what it wanted.

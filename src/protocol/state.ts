@@ -198,7 +198,9 @@ export class ProtocolState {
   /** The list, most recent first. Under S[c], or for a look in a test. */
   list(cpu: number): readonly number[] {
     const base = this.listBase(cpu);
-    return Array.from(this.words.subarray(base, base + this.cpuGet(cpu, CpuWord.count)));
+    const events: number[] = [];
+    for (let i = this.cpuGet(cpu, CpuWord.count) - 1; i >= 0; i--) events[i] = this.words[base + i]!;
+    return events;
   }
 
   /** Moves the event to the front of the list. False: it is not in the list. Under S[c]. */

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly defect: string;
   /** What happens, in the order in which it does. */
   readonly about: string;
+  /** How the corrected protocol mends it. */
+  readonly mend?: string;
   readonly setup: Setup;
   /** Defects of the posted protocol that are mended here, to see this one by itself. */
   readonly mends?: readonly Mend[];

@@ -228,6 +228,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D8',
     about:
       'E’s file is removed while its work is on the detached list: no cancel finds it there, and it runs on a freed event.',
+    mends: ['pages-in'],
     setup: {
       cpus: 1,
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run'] }],
@@ -240,6 +241,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'rm-while-executing',
     defect: 'D8',
     about: 'E’s file is removed while its work runs: the work takes the slot again behind the sweep.',
+    mends: ['pages-in'],
     setup: {
       cpus: 1,
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run'] }],
@@ -253,6 +255,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'cancel by function',
     about:
       'E is removed while both works of A are queued: the cancel takes F’s, whose flag stays set, so that it is never queued again; E’s own runs behind the free.',
+    mends: ['pages-in'],
     setup: {
       cpus: 1,
       tasks: [{ name: 'A', cpu: 0, events: ['E', 'F'], script: ['run', 'run'] }],
@@ -275,6 +278,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'exit-then-rm',
     defect: 'D10',
     about: 'A exits and its mm is freed; then E’s file is removed: the unmap locks an mm that is gone.',
+    mends: ['pages-in'],
     setup: {
       cpus: 1,
       ring: { injected: true },

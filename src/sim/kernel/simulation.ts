@@ -425,7 +425,7 @@ export class Simulation {
       this.#seen.add(key);
       this.violations.push({
         invariant,
-        message,
+        message: this.#named(message),
         state: this.describe(),
         step: this.#lastStep,
         actor: this.#lastActor,
@@ -791,6 +791,13 @@ export class Simulation {
     state.current = state.switching![1];
     state.switching = undefined;
     return state.current;
+  }
+
+  /** A message with the setup's names for its numbers. */
+  #named(message: string): string {
+    return message
+      .replace(/\bevent (\d+)/g, (_, event) => `event ${this.#eventName(Number(event))}`)
+      .replace(/\btask (\d+)/g, (_, task) => `task ${this.kernel.tasks.get(Number(task))?.name ?? task}`);
   }
 
   #eventName(event: number): string {
