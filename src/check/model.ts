@@ -124,7 +124,7 @@ class ModelExecution<S extends object> implements Execution {
   #check(invariant: string, holds: Condition<S>): void {
     const verdict = holds(this.#state);
     if (verdict === true || this.violations.some((violation) => violation.invariant === invariant)) return;
-    const message = verdict === false ? `${invariant} does not hold` : verdict;
+    const message = verdict === false ? 'does not hold' : verdict;
     this.violations.push({ invariant, message, state: this.describe() });
   }
 }

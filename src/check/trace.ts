@@ -22,6 +22,13 @@ interface Row {
   readonly step: string;
 }
 
+interface Picture {
+  readonly rows: readonly Row[];
+  /** By actor, where it is blocked. */
+  readonly blocked: ReadonlyMap<number, string>;
+  readonly names: readonly string[];
+}
+
 /** The trace of a schedule that the program can perform. */
 export function formatTrace(
   program: Program,
@@ -37,41 +44,46 @@ export function formatTrace(
     rows.push({ number: rows.length + 1, actor, step: replaying.next(actor) ?? 'unnamed' });
     replaying.advance(actor);
   }
-  // Blocked actors belong into the picture of a deadlock, though they may have performed nothing.
   const { broken } = replaying.result();
-  const shown = execution.actors.map((_, actor) => actor).filter((actor) => schedule.includes(actor));
-  const lines = layOut(rows, shown, execution.actors, width);
-  for (const { invariant, message } of broken) lines.push('', `${invariant} is broken: ${message}`);
+  // Those who are blocked belong into the picture of a deadlock, though they may have performed nothing.
+  const stuck = broken.some(({ invariant }) => invariant === 'deadlock') ? execution.unfinished() : [];
+  const blocked = new Map(stuck.map((actor) => [actor, `(at ${replaying.next(actor) ?? 'no step'})`]));
+  const lines = layOut({ rows, blocked, names: execution.actors }, width);
+  for (const { invariant, message } of broken) lines.push('', ...wrap(`${invariant}: ${message}`, width));
   if (broken.length > 0)
     lines.push(...labelled('before', before, width), ...labelled('after', execution.describe(), width));
   return `${lines.join('\n')}\n`;
 }
 
-function layOut(rows: readonly Row[], shown: readonly number[], names: readonly string[], width: number): string[] {
+function layOut(picture: Picture, width: number): string[] {
+  const { rows, blocked, names } = picture;
+  const shown = [...names.keys()].filter((actor) => blocked.has(actor) || rows.some((row) => row.actor === actor));
   const margin = String(rows.length).length + GAP;
   const titles = shown.map((actor) => title(actor, names));
-  const widths = shown.map((actor, column) =>
-    Math.max(titles[column]!.length, ...rows.filter((row) => row.actor === actor).map(({ step }) => step.length)),
-  );
+  const widths = shown.map((actor, column) => {
+    const steps = rows.filter((row) => row.actor === actor).map(({ step }) => step);
+    return Math.max(...[titles[column]!, blocked.get(actor) ?? '', ...steps].map((text) => text.length));
+  });
   const fits = margin + widths.reduce((sum, w) => sum + w + GAP, -GAP) <= width;
-  return fits ? inColumns(rows, shown, titles, widths, margin) : inOneColumn(rows, names, margin);
+  return fits ? inColumns(picture, shown, titles, widths, margin) : inOneColumn(picture, margin);
 }
 
 function inColumns(
-  rows: readonly Row[],
+  { rows, blocked }: Picture,
   shown: readonly number[],
   titles: readonly string[],
   widths: readonly number[],
   margin: number,
 ): string[] {
   const starts = widths.map((_, column) => widths.slice(0, column).reduce((sum, w) => sum + w + GAP, margin));
-  const header = titles.map((text, column) => text.padEnd(widths[column]! + GAP)).join('');
-  const lines = [`${' '.repeat(margin)}${header}`.trimEnd()];
+  const across = (texts: readonly string[]) =>
+    `${' '.repeat(margin)}${texts.map((text, column) => text.padEnd(widths[column]! + GAP)).join('')}`.trimEnd();
+  const lines = [across(titles)];
   let previous: number | undefined;
   for (const { number, actor, step } of rows) {
     const column = shown.indexOf(actor);
-    if (actor !== previous)
-      lines.push(switchRule(previous === undefined ? column : shown.indexOf(previous), column, starts, widths));
+    if (previous !== undefined && actor !== previous)
+      lines.push(switchRule(shown.indexOf(previous), column, starts, widths));
     lines.push(
       `${String(number)
         .padStart(margin - GAP)
@@ -79,6 +91,7 @@ function inColumns(
     );
     previous = actor;
   }
+  if (blocked.size > 0) lines.push(across(shown.map((actor) => blocked.get(actor) ?? '')));
   return lines;
 }
 
@@ -90,14 +103,15 @@ function switchRule(from: number, to: number, starts: readonly number[], widths:
 }
 
 /** Where the columns do not fit beside each other: each run under its actor's name. */
-function inOneColumn(rows: readonly Row[], names: readonly string[], margin: number): string[] {
+function inOneColumn({ rows, blocked, names }: Picture, margin: number): string[] {
   const lines: string[] = [];
   let previous: number | undefined;
   for (const { number, actor, step } of rows) {
     if (actor !== previous) lines.push(`${' '.repeat(margin)}── ${title(actor, names)} ──`);
-    lines.push(`${String(number).padStart(margin - GAP)}${' '.repeat(GAP)}${'  '.repeat(actor)}${step}`);
+    lines.push(`${String(number).padStart(margin - GAP)}${' '.repeat(GAP)}${step}`);
     previous = actor;
   }
+  for (const [actor, text] of blocked) lines.push(`${' '.repeat(margin)}── ${title(actor, names)} ${text}`);
   return lines;
 }
 

@@ -21,7 +21,8 @@ import { assert } from '../../base/error.ts';
 import { History } from '../history.ts';
 import type { Execution } from '../program.ts';
 import { NO_STEP, StepTable } from '../step-table.ts';
-import { bitsOf, countOf, OVER, REDUNDANT, type Strategy, steadiestOf } from './strategy.ts';
+import { fractionDone } from './fraction.ts';
+import { bitsOf, OVER, REDUNDANT, type Strategy, steadiestOf } from './strategy.ts';
 
 export class Dpor implements Strategy {
   readonly name = 'dpor';
@@ -152,26 +153,4 @@ export class Dpor implements Strategy {
       if (possible !== 0) this.#backtrack[depth]! |= possible & -possible;
     }
   }
-}
-
-/**
- * The part of a depth-first search that is done, from what is known of the branches at each depth of the present path: at
- * every state the branches are taken to be equally large (P. Kilby et al., "Estimating search tree size", AAAI 2006,
- * after Knuth 1975).
- */
-export function fractionDone(
-  depths: number,
-  chosen: readonly number[],
-  done: readonly number[],
-  asleep: readonly number[],
-): number {
-  let fraction = 0;
-  let weight = 1;
-  for (let depth = 0; depth < depths; depth++) {
-    const finished = countOf(done[depth]!) - 1;
-    const branches = Math.max(1, countOf((chosen[depth]! & ~asleep[depth]!) | done[depth]!));
-    fraction += (weight * Math.max(0, finished)) / branches;
-    weight /= branches;
-  }
-  return Math.min(1, fraction + weight);
 }

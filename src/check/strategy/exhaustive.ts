@@ -5,7 +5,7 @@
  * Invariant: executions come in the order of a depth-first search, no schedule twice.
  */
 import type { Execution } from '../program.ts';
-import { fractionDone } from './dpor.ts';
+import { fractionDone } from './fraction.ts';
 import { bitsOf, OVER, type Strategy, steadiestOf } from './strategy.ts';
 
 export interface ExhaustiveOptions {

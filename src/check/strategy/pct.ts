@@ -45,6 +45,7 @@ export class Pct implements Strategy {
   }
 
   choose(execution: Execution, depth: number): number {
+    if (execution.violations.length > 0) return OVER;
     const enabled = execution.enabled();
     if (enabled.length === 0) return OVER;
     if (depth === 0) this.#prioritise(execution.actors.length);

@@ -20,6 +20,7 @@ export class RandomStrategy implements Strategy {
   }
 
   choose(execution: Execution): number {
+    if (execution.violations.length > 0) return OVER;
     const enabled = execution.enabled();
     return enabled.length === 0 ? OVER : this.#random.pick(enabled);
   }

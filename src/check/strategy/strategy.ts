@@ -6,7 +6,7 @@
  */
 import type { Execution } from '../program.ts';
 
-/** Instead of an actor: nobody is enabled, the execution is over. */
+/** Instead of an actor: nobody is enabled, or something is broken and the rest of the execution is of no use. */
 export const OVER = -1;
 /** Instead of an actor: whatever follows has been explored elsewhere. */
 export const REDUNDANT = -2;
