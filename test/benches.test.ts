@@ -28,3 +28,11 @@ test('what is kept of a quiet thread is printed for both sides', async (context)
     /ringkeep +\d+ switches in .*\nperf record --overwrite +\d+ switches in/,
   );
 });
+
+test('the model checker’s speed, reduction and first findings are printed', async () => {
+  const printed = await bench('check.mjs', '--quick');
+  expect(printed).toMatch(/^indexer\(12\) +8 +0 +408 /m);
+  expect(printed).toMatch(/^last-zero\(5\) +~[\d,]+ +97 /m);
+  expect(printed).toMatch(/^lock-order( +\d+, \d+\.\d ms){5}$/m);
+  expect(printed).toMatch(/^(slot-claim CLAIMERS=3( +\d+, \d+ ms){3}|skipped: .*not installed)$/m);
+});

@@ -1,11 +1,11 @@
 /** Two cores of the protocol, written once for SPIN and once for ringkeep's checker: both say the same of them. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { gateAndWriters, slotClaim } from '../src/check/litmus/shared-protocols.ts';
 import type { Program } from '../src/check/program.ts';
 import { Dpor } from '../src/check/strategy/dpor.ts';
 import { Stateful } from '../src/check/strategy/stateful.ts';
 import { observe } from '../src/check/testing/observed.ts';
-import { gateAndWriters, slotClaim } from '../src/check/testing/shared-protocols.ts';
 import { spin } from './testing/spin.ts';
 import { needs } from './testing/surroundings.ts';
 

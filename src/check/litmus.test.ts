@@ -1,12 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { type SearchResult, search } from './search.ts';
-import { BoundedDpor } from './strategy/bounded-dpor.ts';
-import { Dpor } from './strategy/dpor.ts';
-import { Exhaustive } from './strategy/exhaustive.ts';
-import { Pct } from './strategy/pct.ts';
-import { RandomStrategy } from './strategy/random.ts';
-import { Stateful } from './strategy/stateful.ts';
-import type { Strategy } from './strategy/strategy.ts';
 import {
   boundedQueue,
   dekker,
@@ -22,7 +14,15 @@ import {
   readers,
   storeBuffering,
   twoConditions,
-} from './testing/litmus.ts';
+} from './litmus/litmus.ts';
+import { type SearchResult, search } from './search.ts';
+import { BoundedDpor } from './strategy/bounded-dpor.ts';
+import { Dpor } from './strategy/dpor.ts';
+import { Exhaustive } from './strategy/exhaustive.ts';
+import { Pct } from './strategy/pct.ts';
+import { RandomStrategy } from './strategy/random.ts';
+import { Stateful } from './strategy/stateful.ts';
+import type { Strategy } from './strategy/strategy.ts';
 import { observe } from './testing/observed.ts';
 
 const named = (all: readonly Litmus[]) => all.map((litmus) => [litmus.program.name, litmus] as const);

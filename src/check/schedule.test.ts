@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { follow, parseDirectives, printDirectives } from './directive.ts';
+import { dekker, lockOrder, lostUpdate, peterson } from './litmus/litmus.ts';
 import { replay, replayToken, tokenOf } from './replay.ts';
 import { parseToken, printToken, runsOf, scheduleOf } from './schedule.ts';
 import { search } from './search.ts';
 import { Dpor } from './strategy/dpor.ts';
-import { dekker, lockOrder, lostUpdate, peterson } from './testing/litmus.ts';
 
 const schedules = fc.array(fc.integer({ min: 0, max: 29 }), { maxLength: 60 });
 const badArgument = expect.objectContaining({ code: 'bad-argument' });

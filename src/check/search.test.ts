@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { boundedQueue, dekker, indexer, lockedUpdates, lostUpdate, peterson } from './litmus/litmus.ts';
 import { programOf, step } from './model.ts';
 import { Search, search } from './search.ts';
 import { BoundedDpor } from './strategy/bounded-dpor.ts';
@@ -6,7 +7,6 @@ import { Dpor } from './strategy/dpor.ts';
 import { Exhaustive } from './strategy/exhaustive.ts';
 import { Pct } from './strategy/pct.ts';
 import { RandomStrategy } from './strategy/random.ts';
-import { boundedQueue, dekker, indexer, lockedUpdates, lostUpdate, peterson } from './testing/litmus.ts';
 
 describe('a verdict', () => {
   it('is exhausted only when everything was explored', () => {

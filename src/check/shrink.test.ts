@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { boundedQueue, dekker, lockOrder, lostUpdate, peterson } from './litmus/litmus.ts';
 import { replay } from './replay.ts';
 import { runsOf } from './schedule.ts';
 import { search } from './search.ts';
 import { shrink } from './shrink.ts';
 import { Dpor } from './strategy/dpor.ts';
 import { RandomStrategy } from './strategy/random.ts';
-import { boundedQueue, dekker, lockOrder, lostUpdate, peterson } from './testing/litmus.ts';
 import { programOfModel, randomModel } from './testing/random-model.ts';
 import { formatTrace } from './trace.ts';
 
