@@ -21,6 +21,10 @@ export interface Variant {
   schedIn(event: number, cpu: number): Operation<unknown>;
   schedOut(event: number): Operation<unknown>;
   taskWorkRun(task: number): Operation<void>;
+  /** The recorder's warm path, a plain call of a sole actor: true, the event is pinned and nothing else is to be done. */
+  touch(event: number, cpu: number): boolean;
+  /** Raises what a pin takes to so many pages, and gets them if it is pinned. */
+  grow(event: number, pages: number): Operation<unknown>;
   /** A software record: right to write, stores, end. */
   write(event: number): Operation<void>;
   updateUserPage(event: number): Operation<void>;

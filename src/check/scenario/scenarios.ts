@@ -31,6 +31,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'pages_in is an index, not a count',
     about:
       'Two tasks take turns. Each unpin puts the pages below shmem_pages_in, which is the last page’s index: that page stays.',
+    mend: 'count the pages that are held (nin, stored after each one), and put so many.',
     setup: alternating(['run', 'sleep', 'run'], ['run', 'sleep', 'run']),
     looksAt: ['I5'],
     schedule: 'A. cpu0!cpu.switched B. cpu0!cpu.switched A.',
@@ -41,6 +42,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D1',
     about:
       'E’s work has the slot and xpinned 1 and is preempted; F evicts E before the counts go up: E unpauses a ring that has no pages.',
+    mend: 'claim the slot and get the pages under locks: an unpin waits at mx until the pin is done, or the pin gives up.',
     mends: ['pages-in'],
     setup: alternating(['run', 'write E', 'run'], ['run'], { preemptions: 1 }),
     looksAt: ['I2'],
@@ -52,11 +54,12 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D1',
     about:
       'The same with an E that was pinned before and whose pages reclaim has moved: the next start hands the old SG table to the hardware.',
+    mend: 'the same, and the SG table has a word of its own (sgOk) that a moved page clears.',
     mends: ['pages-in'],
-    setup: alternating(['run', 'sleep', 'run', 'sleep', 'run', 'run'], ['run', 'sleep', 'run', 'sleep', 'run'], {
+    setup: alternating(['run', 'sleep', 'run', 'run'], ['run', 'sleep', 'run'], {
       preemptions: 1,
-      ring: { auxPages: 2 },
-      others: [{ name: 'reclaim', script: ['reclaim E 0', 'reclaim E 1', 'reclaim E 2'] }],
+      ring: { dataPages: 0 },
+      others: [{ name: 'reclaim', script: ['reclaim E 1'] }],
     }),
     looksAt: ['I1'],
     schedule:
@@ -67,6 +70,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'evict-at-page0',
     defect: 'D2',
     about: 'E is evicted while it gets its first page: shmem_pages_in is 0 before and after, so get does not see it.',
+    mend: 'the same: with get and put under mx there is nothing to notice and no restart.',
     mends: ['pages-in'],
     setup: alternating(['run', 'run'], ['run'], { preemptions: 1 }),
     looksAt: ['I5'],
@@ -77,6 +81,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'evict-between-check-and-store',
     defect: 'D2',
     about: 'E is evicted behind the look at shmem_pages_in and before the page is stored.',
+    mend: 'the same.',
     mends: ['pages-in'],
     setup: alternating(['run', 'run'], ['run'], { preemptions: 1 }),
     looksAt: ['I2'],
@@ -87,6 +92,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'restart-leak',
     defect: 'D2',
     about: 'E is evicted while it gets its second page and sees it: it takes every page again, with both counts at 0.',
+    mend: 'the same; who no longer wants the pages puts exactly nin of them.',
     mends: ['pages-in'],
     setup: alternating(['run', 'run'], ['run'], { preemptions: 1 }),
     looksAt: ['I5'],
@@ -98,6 +104,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D3',
     about:
       'E is evicted while it gets its second page, and getting it fails: the error path puts pages that the eviction has put.',
+    mend: 'the same; the error path puts nin pages, once, and leaves the slot.',
     mends: ['pages-in'],
     setup: alternating(['run', 'run'], ['run'], {
       preemptions: 1,
@@ -110,6 +117,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'late-unpause',
     defect: 'D4',
     about: 'E is evicted between its last page and its unpause: it is unpaused with no page held.',
+    mend: 'the gate opens under mx, last, while npin is positive; an unpin shuts it first.',
     mends: ['pages-in'],
     setup: alternating(['run', 'write E', 'run'], ['run'], { preemptions: 1 }),
     schedule: 'A>unpause cpu0!cpu.switched B. cpu0!cpu.switched A.',
@@ -120,6 +128,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'xpinned 1→0 while this CPU’s slot still names E',
     about:
       'One CPU, one task: getting a page fails; the next work takes xpinned and the counts down, finds its event in the slot and starts it on no SG table.',
+    mend: 'a failed pin takes the event out of the slot and the count down; the next sched-in tries again.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -136,6 +145,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'failed get leaves slot and xpinned',
     about:
       'Getting E’s pages fails, F evicts it: aux_mmap_count is −1. The next get brings it to 0, believes the pages are there and unpauses.',
+    mend: 'the same, and one count (nin) instead of two that are taken in one condition.',
     mends: ['pages-in'],
     setup: alternating(['run', 'sleep', 'run', 'write E', 'run'], ['run', 'sleep', 'run'], {
       failures: [{ call: 'getPage', event: 'E', nth: 2 }],
@@ -149,6 +159,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'slot without reference, claim not atomic',
     about:
       'Two works read the same old event from the slot: both unpin it, and the second store hides the first event for ever.',
+    mend: 'a slot list changes under its lock, pin counts with it.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -168,6 +179,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'slot without reference, claim not atomic',
     about:
       'E’s work has taken the address of CPU 0’s slot, and goes on on CPU 1: it fills a slot of a CPU where it no longer runs.',
+    mend: 'look where the task runs once the list is locked; if it has moved, its new CPU has queued the work again.',
     mends: ['pages-in'],
     setup: {
       cpus: 2,
@@ -186,6 +198,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D5',
     about:
       'Address filters change while E’s pages are got: the gate is open since the counts went up, so the event is restarted on no SG table.',
+    mend: 'a gate of its own, opened when every page and the SG table are there; and only what was started before is restarted.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -200,6 +213,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D6',
     about:
       'A, moved to CPU 1 in the middle of a system call, writes a record into E, which only CPU 0’s slot keeps pinned; F takes that slot between two stores.',
+    mend: 'writers announce themselves before they look at the gate; an unpin shuts it and waits for them.',
     mends: ['pages-in'],
     setup: {
       cpus: 2,
@@ -218,6 +232,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'two events of one task',
     about:
       'Both events of A are ACTIVE; the last work of each residency evicts the other, which stays ACTIVE and is never started.',
+    mend: 'admit at most W such events to a CPU at sched-in; rotation shares it among the others.',
     mends: ['pages-in'],
     setup: { cpus: 1, tasks: [{ name: 'A', cpu: 0, events: ['E', 'F'], script: ['run', 'sleep', 'run'] }] },
     schedule: 'A. cpu0!cpu.switched cpu0!cpu.switched A.',
@@ -228,6 +243,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D8',
     about:
       'E’s file is removed while its work is on the detached list: no cancel finds it there, and it runs on a freed event.',
+    mend: 'a queued work holds a reference on its event.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -241,6 +257,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'rm-while-executing',
     defect: 'D8',
     about: 'E’s file is removed while its work runs: the work takes the slot again behind the sweep.',
+    mend: 'the same, and insertion looks under the list’s lock whether the event is dead; removal marks it, then sweeps.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -255,6 +272,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'cancel by function',
     about:
       'E is removed while both works of A are queued: the cancel takes F’s, whose flag stays set, so that it is never queued again; E’s own runs behind the free.',
+    mend: 'cancel nothing: a work finds out by itself that its event is dead.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -269,6 +287,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D7',
     about:
       'A exits with E in the slot. F’s work evicts it: the call reaches no task, the slot is overwritten, and E stays pinned.',
+    mend: 'exit retires its events: marks them dead, and sweeps every list.',
     mends: ['pages-in'],
     setup: alternating(['run', 'exit'], ['run', 'run']),
     schedule: 'A. cpu0!cpu.switched B.',
@@ -278,6 +297,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'exit-then-rm',
     defect: 'D10',
     about: 'A exits and its mm is freed; then E’s file is removed: the unmap locks an mm that is gone.',
+    mend: 'hold a reference on the mm for as long as the mapping is published.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -292,6 +312,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'exec-reinject',
     defect: 'D11',
     about: 'A execs: the address of the old mm’s mapping is still believed, so the new mm never gets one.',
+    mend: 'remember the mm, not the address: another mm means another injection.',
     setup: {
       cpus: 1,
       ring: { injected: true },
@@ -304,6 +325,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'fork-no-copy',
     defect: 'D12',
     about: 'A forks: the mapping of A’s ring is copied into the child, where it stays.',
+    mend: 'VM_DONTCOPY.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -320,6 +342,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'user-munmap',
     defect: 'D12',
     about: 'A unmaps its ring and maps something of its own there; removing E unmaps that.',
+    mend: 'unmap only what still is this ring’s mapping.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,
@@ -335,6 +358,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D13',
     about:
       'The SG table cannot be built once. The next get finds every page where it was, changes nothing, and fails for want of the table: for ever.',
+    mend: 'a word of the event (sgOk) instead of a local `changed`: what could not be rebuilt is still to be rebuilt.',
     mends: ['pages-in'],
     setup: alternating(['run', 'sleep', 'run', 'sleep', 'run'], ['run', 'sleep', 'run'], {
       failures: [{ call: 'setupSg', event: 'E', nth: 1 }],
@@ -347,6 +371,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'data-only-event',
     defect: 'D14',
     about: 'A ring without AUX pages: setup_aux is called for it all the same.',
+    mend: 'rebuild the SG table only of events that have an AUX area.',
     setup: {
       cpus: 1,
       ring: { dataPages: 2, auxPages: 0 },
@@ -359,6 +384,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'software-event',
     defect: 'D14',
     about: 'The same for a PMU that has no setup_aux at all: a call through a null pointer.',
+    mend: 'the same.',
     setup: {
       cpus: 1,
       ring: { dataPages: 2, auxPages: 0, auxPmu: false },
@@ -384,6 +410,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D18',
     about: 'Three tasks on two CPUs: what is pinned at a time stays within the slots and within what was charged.',
     looksAt: ['I12'],
+    mend: 'charge NR_CPUS x W x all pages of a ring with the first event; the last gives that number back to the same account.',
     setup: {
       cpus: 2,
       tasks: [
@@ -401,6 +428,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'failed map',
     about:
       'vm_mmap fails: what it answers is stored as the address, so the ring counts as injected and is never mapped.',
+    mend: 'look at what vm_mmap answers: publish the mm only when it is mapped, else keep the errno and try again.',
     setup: {
       cpus: 1,
       ring: { injected: true },
@@ -414,6 +442,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'mprotect-ring',
     defect: 'D12',
     about: 'The mapping of a ring keeps VM_MAYWRITE: its task makes it writable and writes into its own records.',
+    mend: 'clear VM_MAYWRITE.',
     setup: {
       cpus: 1,
       ring: { injected: true },
@@ -427,6 +456,7 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D19',
     about:
       'A moves to CPU 1 and CPU 0 goes offline: nobody empties its slot, E stays pinned on account of a CPU that is gone.',
+    mend: 'a CPU that goes offline empties its list.',
     setup: {
       cpus: 2,
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'sleep', 'run'] }],
@@ -439,8 +469,87 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'dump-while-active',
     defect: 'D20',
     about: 'A dumps core while its own event is on: aux_head in the core is that of the last stop.',
+    mend: 'before the dump stop every event of the mm and hold its gate shut.',
     setup: { cpus: 1, tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'dump', 'exit'] }] },
     schedule: 'A.',
     breaks: [{ invariant: 'I10', step: 'core.dump' }],
+  },
+  {
+    name: 'live-recorder',
+    defect: 'none',
+    about:
+      'The live recorder’s use of the protocol: one actor that takes in the records of three threads from two CPUs, small pins that grow, while reclaim takes what it can.',
+    setup: {
+      cpus: 2,
+      ring: { dataPages: 2, auxPages: 0, auxPmu: false },
+      extentPages: 1,
+      tasks: [
+        { name: 'A', cpu: 0, events: ['E'], script: [], isElsewhere: true },
+        { name: 'B', cpu: 0, events: ['F'], script: [], isElsewhere: true },
+        { name: 'C', cpu: 1, events: ['G'], script: [], isElsewhere: true },
+      ],
+      others: [
+        {
+          name: 'recorder',
+          script: [
+            'turn E 0',
+            'turn F 0',
+            'turn F 0',
+            'turn G 1',
+            'turn E 1',
+            'turn F 0',
+            'remove F',
+            'turn E 0',
+            'remove E',
+          ],
+        },
+        { name: 'reclaim', script: ['reclaim E 1', 'reclaim F 2', 'reclaim E 0'] },
+      ],
+    },
+    schedule: '',
+    breaks: [{ invariant: 'oops', step: 'aux.setup' }],
+  },
+  {
+    name: 'two-by-two-by-two',
+    defect: 'none',
+    about: 'Two CPUs, two tasks of two events each, a removal and a migration: no defect in particular, all orders.',
+    setup: {
+      cpus: 2,
+      ring: { dataPages: 0 },
+      tasks: [
+        { name: 'A', cpu: 0, events: ['E', 'F'], script: ['run'] },
+        { name: 'B', cpu: 1, events: ['G', 'H'], script: ['run'] },
+      ],
+      others: [{ name: 'rm', script: ['remove E'] }],
+    },
+    mends: ['pages-in'],
+    schedule: 'A. B. rm.',
+    breaks: [{ invariant: 'I7', step: 'user.run' }],
+  },
+  {
+    name: 'three-by-four-by-four',
+    defect: 'none',
+    about:
+      'Three CPUs, four tasks, four events, with reclaim, a removal, an exit, a migration and a failing page: for the strategies that try, not for those that exhaust.',
+    setup: {
+      cpus: 3,
+      preemptions: 2,
+      tasks: [
+        { name: 'A', cpu: 0, events: ['E'], script: ['run', 'write E', 'sleep', 'run'] },
+        { name: 'B', cpu: 0, events: ['F'], script: ['run', 'write F', 'run', 'exit'] },
+        { name: 'C', cpu: 1, events: ['G'], script: ['run', 'user-page G', 'run'] },
+        { name: 'D', cpu: 2, events: ['H'], script: ['run', 'sleep', 'write H', 'run'] },
+      ],
+      others: [
+        { name: 'rm', script: ['remove G'] },
+        { name: 'balance', script: ['migrate A 1', 'migrate B 2'] },
+        { name: 'filter', script: ['restart E', 'restart H'] },
+        { name: 'reclaim', script: ['reclaim E 1', 'reclaim F 2', 'reclaim H 0'] },
+      ],
+      failures: [{ call: 'getPage', event: 'F', nth: 2 }],
+    },
+    mends: ['pages-in'],
+    schedule: 'A. B. C. D.',
+    breaks: [],
   },
 ];

@@ -75,6 +75,14 @@ export class CorrectedVariant implements Variant {
     return this.pinning.taskWorkRun(task);
   }
 
+  touch(event: number, cpu: number): boolean {
+    return this.pinning.touch(event, cpu);
+  }
+
+  grow(event: number, pages: number): Operation<number> {
+    return this.pinning.grow(event, pages);
+  }
+
   *write(event: number): Operation<void> {
     if (!(yield* this.reference(event))) return;
     if (yield* this.pinning.beginWriting(event)) {

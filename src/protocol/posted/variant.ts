@@ -53,6 +53,14 @@ export class PostedVariant implements Variant {
     return this.#counted(taskWorkRun(this.#p, task));
   }
 
+  /** The patch has no such path. */
+  touch(): boolean {
+    return false;
+  }
+
+  /** A ring is pinned whole. */
+  *grow(): Operation<void> {}
+
   /** perf_output_begin looks at `paused` once; with preemption off, but an IPI may come before each store. */
   *write(event: number): Operation<void> {
     const { steps } = this.#p;

@@ -281,8 +281,9 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   override logStart(event: number): void {
+    // ITRACE_START is a record of instruction tracers: of PMUs with AUX hardware.
     const { ring } = this.#side(event);
-    ring.write(ring.shape.dataPages > 0 ? 1 : 0);
+    if (ring.shape.auxPmu) ring.write(ring.shape.dataPages > 0 ? 1 : 0);
   }
 
   // The port, as the corrected protocol asks.

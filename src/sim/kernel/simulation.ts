@@ -254,20 +254,20 @@ export class Simulation {
       this.#cpus.push({ current: 0, queue: [], switching: undefined, preemptions: budget, isOnline: true });
     }
     const children = childNames(this.#setup);
-    tasks.forEach(({ name, cpu, script }, index) => {
+    tasks.forEach(({ name, cpu, script, isElsewhere }, index) => {
       const id = index + 1;
       const isBorn = !children.has(name);
       const info = this.kernel.addTask(id, name, cpu, isBorn ? this.kernel.newMm() : null);
       const actor = this.#newActor(name, 'task', id);
       this.#tasks.set(id, { actor, info, events: [], isBorn });
-      this.#begin(actor, this.#live(id, script.map(parseAction)));
+      this.#begin(actor, isElsewhere ? nothing() : this.#live(id, script.map(parseAction)));
     });
     for (let cpu = 0; cpu < cpus; cpu++) this.#begin(this.#newActor(`cpu${cpu}`, 'cpu', cpu), this.#schedule(cpu));
     for (const [id, task] of this.#tasks) {
       if (!task.isBorn) continue;
       for (const name of tasks[id - 1]!.events ?? []) this.#events.set(name, this.#atOnce(this.variant.create(id)));
       task.events = (tasks[id - 1]!.events ?? []).map((name) => this.event(name));
-      this.#cpus[task.info.cpu]!.queue.push(id);
+      if (!tasks[id - 1]!.isElsewhere) this.#cpus[task.info.cpu]!.queue.push(id);
     }
     for (const { call, event, nth } of failures) this.kernel.fail({ call, event: this.event(event), nth });
     others.forEach(({ name, script }, index) => {
@@ -640,6 +640,12 @@ export class Simulation {
       case 'remove':
         yield* variant.remove(this.event(name), mm);
         break;
+      case 'grow':
+        yield* variant.grow(this.event(name), number);
+        break;
+      case 'turn':
+        yield* this.#turn(this.event(name), number);
+        break;
       case 'reclaim':
         yield this.#reclaim(this.event(name), number);
         break;
@@ -657,6 +663,33 @@ export class Simulation {
     if (this.variant.observed.isGone(event) || !(yield* this.variant.reference(event))) return;
     yield* operation;
     yield* this.variant.release(event, mm);
+  }
+
+  /** What the live recorder does with a thread's records from a CPU: nothing but the touch where the ring is pinned. */
+  *#turn(event: number, cpu: number): Operation<void> {
+    const task = this.variant.observed.task(event);
+    const instances = [
+      `machine.cpu[${task}]`,
+      `cpu.list[${cpu}]`,
+      `cpu.lock[${cpu}]`,
+      `event.gate[${event}]`,
+    ];
+    const touch = new MachineStep(
+      'recorder.touch',
+      () => ({ reads: instances, writes: instances }),
+      () => {
+        this.kernel.tasks.get(task)!.cpu = cpu;
+        return this.variant.touch(event, cpu) ? 1 : 0;
+      },
+    );
+    const isPinned = (yield touch) > 0;
+    if (!isPinned) {
+      yield* this.variant.schedIn(event, cpu);
+      yield* this.variant.taskWorkRun(task);
+    }
+    yield* this.variant.grow(event, this.kernel.ring(event).pages);
+    yield* this.variant.write(event);
+    if (!isPinned) yield* this.variant.schedOut(event);
   }
 
   #reclaim(event: number, page: number): Step {
