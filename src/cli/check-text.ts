@@ -1,120 +1,112 @@
-/**
- * What `check` prints: a line for each scenario, a trace for each finding, and the findings as a document. Pure.
- */
+/** What `ringkeep check` prints: a line for each scenario, a trace and a token for each finding. Pure: text from results. */
+import type { Catalogue, CatalogueEntry } from '../check/catalogue.ts';
 import type { Program } from '../check/program.ts';
-import { replay, tokenOf } from '../check/replay.ts';
-import { scenarioProgram, type VariantChoice, variantName } from '../check/scenario/program.ts';
-import type { Scenario } from '../check/scenario/scenario.ts';
-import type { Schedule } from '../check/schedule.ts';
-import type { SearchResult } from '../check/search.ts';
+import { type Replay, tokenOf } from '../check/replay.ts';
+import type { Progress, SearchResult } from '../check/search.ts';
 import { shrink } from '../check/shrink.ts';
 import { formatTrace } from '../check/trace.ts';
+import { painter, type TerminalStyle } from './terminal.ts';
 
-/** A finding, shrunk. */
-export interface ShownFinding {
-  readonly invariant: string;
-  readonly step: string;
-  readonly message: string;
-  readonly token: string;
-  readonly steps: number;
-  readonly occurrences: number;
-  readonly schedule: Schedule;
-  readonly trace: (width: number) => string;
-}
-
-export interface CheckedScenario {
-  readonly scenario: Scenario;
-  readonly variant: VariantChoice;
-  readonly result: SearchResult;
+/** A scenario's result as it is printed and, with --json, as it is written. */
+export interface Checked extends Omit<SearchResult, 'program' | 'findings'> {
+  readonly scenario: string;
+  readonly summary: string;
+  readonly variant: string;
   readonly findings: readonly ShownFinding[];
 }
 
-/** Candidates that shrinking one finding may execute. */
-const SHRINK_EXECUTIONS = 400;
-const DOCUMENT_WIDTH = 110;
+export interface ShownFinding {
+  readonly invariant: string;
+  readonly message: string;
+  readonly step: string;
+  readonly occurrences: number;
+  /** Of the smallest schedule found. */
+  readonly steps: number;
+  /** That schedule, to paste after --replay. */
+  readonly token: string;
+  readonly trace: string;
+}
 
-/** The findings of a search, each with the shortest schedule that shrinking came to. */
-export function shownFindings(program: Program, variant: string, result: SearchResult): ShownFinding[] {
+/** Shrinks what was found and puts it into words. Two ways into the same break can shrink to one. */
+export function reportOf(
+  { name, summary }: CatalogueEntry,
+  variant: string,
+  program: Program,
+  { program: _program, findings, ...result }: SearchResult,
+  width: number,
+): Checked {
   const shown = new Map<string, ShownFinding>();
-  for (const { invariant, schedule, occurrences } of result.findings) {
-    const shrunk = shrink(program, schedule, invariant, { executions: SHRINK_EXECUTIONS });
-    const broken = shrunk.broken.find((candidate) => candidate.invariant === invariant)!;
-    // Two ways into the same break can shrink to one.
-    const key = `${invariant} at ${broken.step}`;
+  for (const { invariant, schedule, occurrences } of findings) {
+    const smallest = shrink(program, schedule, invariant, { executions: SHRINK_EXECUTIONS });
+    const { message, step } = smallest.broken.find((broken) => broken.invariant === invariant)!;
+    const key = `${invariant} at ${step}`;
     const known = shown.get(key);
-    if (known && known.steps <= shrunk.schedule.length) continue;
-    shown.set(key, {
-      invariant,
-      step: broken.step,
-      message: broken.message,
-      token: tokenOf(program.name, variant, shrunk),
-      steps: shrunk.schedule.length,
-      occurrences: occurrences + (known?.occurrences ?? 0),
-      schedule: shrunk.schedule,
-      trace: (width) => formatTrace(program, shrunk.schedule, { width }),
-    });
+    const steps = smallest.schedule.length;
+    const times = occurrences + (known?.occurrences ?? 0);
+    if (known && known.steps <= steps) shown.set(key, { ...known, occurrences: times });
+    else {
+      const token = tokenOf(name, variant, smallest);
+      const trace = formatTrace(program, smallest.schedule, { width });
+      shown.set(key, { invariant, message, step, occurrences: times, steps, token, trace });
+    }
   }
-  return [...shown.values()];
+  return { scenario: name, summary, variant, ...result, findings: [...shown.values()] };
 }
 
-/** One scenario's line, and its findings under it. */
-export function formatCheck({ scenario, variant, result, findings }: CheckedScenario, width: number): string {
-  const { verdict, executions, steps, ended, strategy } = result;
-  const why = verdict === 'bounded' ? ` (${ended})` : '';
-  const line = `${verdict.padEnd(9)} ${scenario.name} ${variantName(variant)}: ${executions} executions, ${steps} steps, ${strategy}${why}\n`;
-  return line + findings.map((finding) => formatFinding(finding, width)).join('');
+/** A name and what it is about, for each. */
+export function formatCatalogue(catalogue: Catalogue): string {
+  return catalogue.map(({ name, summary }) => `${name}\n    ${summary}\n`).join('');
 }
 
-function formatFinding({ invariant, step, message, token, trace }: ShownFinding, width: number): string {
-  const indented = trace(width - 2)
-    .trimEnd()
-    .replace(/^/gm, '  ');
-  return `  ${invariant} at ${step}: ${message}\n${indented}\n  again: ringkeep check --replay ${token}\n\n`;
+/** Candidates that shrinking one finding may execute. */
+const SHRINK_EXECUTIONS = 500;
+const COLOURS = { exhausted: 'green', bounded: 'yellow', violated: 'red' } as const;
+const NAME_WIDTH = 28;
+
+export function formatChecked(checked: Checked, { hasColour }: TerminalStyle): string {
+  const paint = painter(hasColour);
+  const { scenario, variant, verdict, findings } = checked;
+  const lines = [
+    `${scenario.padEnd(NAME_WIDTH)} ${variant.padEnd(11)} ${paint(COLOURS[verdict], verdict.padEnd(9))} ${extentOf(checked)}`,
+  ];
+  for (const { invariant, step, message, trace, token } of findings)
+    lines.push('', `  ${invariant} broken at ${step}: ${message}`, '', indent(trace), `  --replay ${token}`, '');
+  return `${lines.join('\n')}\n`;
 }
 
-/** A replayed schedule: what the scenario is about, and the trace. */
-export function formatScenario(scenario: Scenario, variant: VariantChoice, schedule: Schedule, width: number): string {
-  const program = scenarioProgram(scenario, variant);
-  const { broken } = replay(program, schedule);
-  const verdict = broken.length > 0 ? 'violated' : 'nothing broke';
-  return `${scenario.name}, ${variantName(variant)}: ${verdict}\n${scenario.about}\n\n${formatTrace(program, schedule, { width })}`;
+/** How much was explored, in the words of its end. */
+function extentOf({ ended, executions, redundant, longest, notes }: Checked): string {
+  const explored =
+    redundant === 0 ? `${executions} executions` : `${executions - redundant} executions (and ${redundant} redundant)`;
+  const size = `${explored} of up to ${longest} steps`;
+  const told = Object.entries(notes).map(([name, value]) => `${name} ${Number(value.toPrecision(3))}`);
+  const end = {
+    exhausted: 'nothing is left',
+    preemptions: 'nothing is left within the bound',
+    executions: 'ended by --executions',
+    milliseconds: 'ended by --time',
+    cancelled: 'interrupted',
+    finding: 'ended at the first finding',
+  }[ended];
+  return [size, end, ...told].join(', ');
 }
 
-/** The findings in the posted protocol as a document for whoever maintains such code. */
-export function formatFindings(checked: readonly CheckedScenario[], all: readonly Scenario[]): string {
-  const sections = checked.map((entry) => section(entry));
-  const found = checked.filter(({ findings }) => findings.length > 0);
-  return `# Findings in the patch as posted
-
-Made by \`ringkeep check --variant posted --markdown\`; a test compares this file with what that prints. Each section is a scenario: a set-up of
-tasks, CPUs and rings on the simulated kernel of docs/PROTOCOL.md, searched for orders of steps that break an invariant. No order is given to
-the search. Of what it finds, each way to break is shown once, by the shortest schedule that shrinking came to: a column an actor, a row
-a step, a rule where another actor goes on. Steps have the names of docs/PROTOCOL.md. \`ringkeep check --replay TOKEN\` runs a schedule again.
-
-${found.length} of ${checked.length} scenarios break; the others are controls. Of the design's defects D9 and D17 are not in the machine; D15 and D16 break no invariant
-by themselves and are shown by tests.
-
-| Scenario | Defect | Breaks | Steps |
-| --- | --- | --- | --- |
-${checked.map(row).join('\n')}
-
-${sections.join('\n')}${all.length === checked.length ? '' : `\n${all.length - checked.length} scenarios were left out.\n`}`;
+export function formatSummary(all: readonly Checked[]): string {
+  const count = (verdict: string) => all.filter((checked) => checked.verdict === verdict).length;
+  const steps = all.reduce((sum, checked) => sum + checked.steps, 0);
+  return `${all.length} scenarios: ${count('exhausted')} exhausted, ${count('bounded')} bounded, ${count('violated')} violated; ${steps} steps\n`;
 }
 
-function row({ scenario, findings }: CheckedScenario): string {
-  const breaks = findings.map(({ invariant, step }) => `${invariant} at \`${step}\``).join(', ') || '–';
-  return `| [${scenario.name}](#${scenario.name.toLowerCase()}) | ${scenario.defect} | ${breaks} | ${findings.map(({ steps }) => steps).join(', ')} |`;
+export function formatProgress(scenario: string, { executions, fraction, estimatedExecutions }: Progress): string {
+  const done = fraction === undefined ? '' : `, about ${(fraction * 100).toFixed(1)} % of ${estimatedExecutions}`;
+  return `${scenario}: ${executions} executions${done}`;
 }
 
-function section({ scenario, result, findings }: CheckedScenario): string {
-  const { name, defect, about, mend, mends = [] } = scenario;
-  const mended = mends.length === 0 ? '' : ` (with ${mends.join(', ')} mended, to see it by itself)`;
-  const head = `## ${name}\n\n**${defect === 'none' ? 'Control' : defect}.** ${about}${mended}\n`;
-  if (findings.length === 0)
-    return `${head}\nNothing breaks: ${result.verdict} after ${result.executions} executions.\n`;
-  const shown = findings.map(
-    ({ message, token, trace, invariant }) =>
-      `\n${invariant}: ${message}.\n\n\`\`\`text\n${trace(DOCUMENT_WIDTH).trimEnd()}\n\`\`\`\n\n\`${token}\`\n`,
-  );
-  return `${head}${mend === undefined ? '' : `\nThe mend: ${mend}\n`}${shown.join('')}`;
+export function formatReplay(program: Program, { schedule, broken }: Replay, width: number): string {
+  const end = broken.length === 0 ? '\nnothing is broken after these steps\n' : '';
+  return `${formatTrace(program, schedule, { width })}${end}`;
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ');
 }

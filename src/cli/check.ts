@@ -1,275 +1,226 @@
 /**
- * `ringkeep check`: searches the orders of steps of the protocol's scenarios for one that breaks an invariant, and replays one.
+ * `ringkeep check`: searches scenarios of the protocol for what breaks, or performs one schedule again.
  *
- *  1. Choose scenarios, the protocol's form, a strategy and bounds.
- *  2. Search each, in portions: between two of them an interrupt or the terminal gets its turn.
- *  3. Shrink what was found, print it as a trace and as a token that --replay runs again.
- *
- * Invariant: the same options give the same output, byte for byte, unless --seconds or an interrupt cut the search short; and
- * then it says so.
+ * Invariant: every scenario asked for gets a verdict in the output, also when the search is interrupted: what was not begun
+ * then is `bounded` with no execution. Standard output depends on the options alone, apart from --time; progress goes to
+ * standard error.
  */
-import { setImmediate as turn } from 'node:timers/promises';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
+import { parseDurationNs } from '../base/units.ts';
+import { type Catalogue, type CatalogueEntry, entryIn, programIn } from '../check/catalogue.ts';
 import { replayToken } from '../check/replay.ts';
-import { scenarioProgram, type VariantChoice, variantName } from '../check/scenario/program.ts';
-import type { Scenario } from '../check/scenario/scenario.ts';
-import { SCENARIOS } from '../check/scenario/scenarios.ts';
 import { parseToken } from '../check/schedule.ts';
-import { Search, type SearchResult } from '../check/search.ts';
+import { Search, type SearchOptions, type SearchResult } from '../check/search.ts';
+import { BoundedDpor } from '../check/strategy/bounded-dpor.ts';
 import { Dpor } from '../check/strategy/dpor.ts';
+import { Exhaustive } from '../check/strategy/exhaustive.ts';
 import { Pct } from '../check/strategy/pct.ts';
 import { RandomStrategy } from '../check/strategy/random.ts';
+import { Stateful } from '../check/strategy/stateful.ts';
 import type { Strategy } from '../check/strategy/strategy.ts';
-import { type CheckedScenario, formatCheck, formatFindings, formatScenario, shownFindings } from './check-text.ts';
+import { DOCUMENT_WIDTH, formatDocument } from './check-document.ts';
+import {
+  type Checked,
+  formatCatalogue,
+  formatChecked,
+  formatProgress,
+  formatReplay,
+  formatSummary,
+  reportOf,
+} from './check-text.ts';
 import { EXIT_FAILURE } from './diagnostics.ts';
 import { terminalStyle } from './terminal.ts';
 
-type StrategyName = 'dpor' | 'pct' | 'random';
+const STRATEGIES = ['dpor', 'pct', 'random', 'stateful', 'exhaustive'] as const;
 
 interface CheckOptions {
   variant: 'posted' | 'corrected';
-  strategy?: StrategyName;
   slots: readonly number[];
+  strategy?: (typeof STRATEGIES)[number];
+  preemptions?: number;
   executions: number;
-  seconds?: number;
-  depth: number;
+  time?: number;
   seed: number;
-  list: boolean;
-  markdown: boolean;
+  depth: number;
+  every?: boolean;
   replay?: string;
-  json: boolean;
+  list?: boolean;
+  markdown?: boolean;
+  json?: boolean;
 }
 
-const DEFAULT_EXECUTIONS = 1_000;
-/** Executions between two looks at signals and the terminal. */
-const PORTION = 50;
+/** Executions of a scenario, unless told otherwise: all scenarios then take a minute or two. */
+const DEFAULT_EXECUTIONS = 2_000;
+/** Executions between two looks at signals. */
+const PORTION = 200;
+const PROGRESS_EVERY_MS = 200;
+const NS_PER_MS = 1e6;
 
-/** Adds `check` to the program. */
-export function addCheckCommand(program: Command): void {
+/** Adds `check` to the program; the catalogue is loaded when it is needed. */
+export function addCheckCommand(program: Command, loadCatalogue: () => Promise<Catalogue>): void {
   program
     .command('check')
-    .summary('search the pinning protocol for an order of steps that breaks it')
+    .summary('search scenarios of the pinning protocol for what breaks')
     .description(
-      'Runs scenarios of the pinning protocol on a simulated kernel in many orders of their steps, and says whether an invariant breaks:\n' +
-        '`exhausted`: no order breaks one; `bounded`: none of those that were tried; `violated`: this one does.',
+      'Explores the interleavings of scenarios and says exhausted, bounded or violated of each; a violation comes with a\n' +
+        'shortest trace and a token to replay it. The exit status is 1 when something is violated.',
     )
-    .argument('[scenario...]', 'scenarios by name; default all')
+    .argument('[scenario...]', 'scenarios by name (default: all)')
     .addOption(
-      new Option('--variant <form>', 'the protocol as it is, or the kernel patch as it was posted')
-        .choices(['corrected', 'posted'])
+      new Option('--variant <variant>', 'the protocol as it is, or the kernel patch as it was posted')
+        .choices(['posted', 'corrected'])
         .default('corrected'),
     )
     .addOption(
-      new Option('--strategy <name>', 'how orders are chosen (default: dpor, or pct for posted)').choices([
-        'dpor',
-        'pct',
-        'random',
-      ]),
+      new Option('--slots <list>', 'slots of each CPU, in the corrected protocol')
+        .argParser(parseSlots)
+        .default([1, 2], '1,2'),
     )
     .addOption(
-      new Option('--slots <list>', 'slots of each CPU, for corrected').argParser(parseSlots).default([1, 2], '1,2'),
+      new Option('--strategy <strategy>', 'how to search (default: dpor, or pct for posted)').choices([...STRATEGIES]),
     )
-    .addOption(count('--executions <count>', 'executions of a scenario at most', DEFAULT_EXECUTIONS))
-    .addOption(new Option('--seconds <count>', 'seconds for a scenario at most').argParser(parseCount))
-    .addOption(count('--depth <count>', 'ordering constraints of the bugs that pct looks for', 3))
-    .addOption(count('--seed <number>', 'of pct and random', 1))
-    .option('--replay <token>', 'run a schedule again and print its trace')
-    .option('--list', 'the scenarios, and what each is about', false)
-    .option('--markdown', 'the findings as a document', false)
-    .option('--json', 'verdicts and findings as JSON', false)
-    .addHelpText(
-      'after',
-      `
-Ends with status 1 when something is violated.
-Example: ringkeep check --variant posted evict-before-inc`,
+    .option(
+      '--preemptions <n>',
+      'switches away from an actor that could go on, at most',
+      parseCount('--preemptions', 0),
     )
+    .option(
+      '--executions <n>',
+      'executions of each scenario, at most',
+      parseCount('--executions', 1),
+      DEFAULT_EXECUTIONS,
+    )
+    .option('--time <duration>', 'time for each scenario, at most (30s, 5m)', parseTime)
+    .option('--seed <n>', 'of pct and random', parseCount('--seed', 0), 1)
+    .option('--depth <n>', 'ordering constraints of the bugs that pct looks for', parseCount('--depth', 1), 3)
+    .option('--every', 'go on after the first finding')
+    .option('--replay <token>', 'perform one schedule again and print its trace')
+    .option('--list', 'the scenarios and what they are about')
+    .option('--markdown', 'verdicts and findings as a document; implies --every')
+    .option('--json', 'verdicts and findings as JSON')
+    .addHelpText('after', '\nExample: ringkeep check --variant posted evict-before-inc')
     .action(async (names: string[], options: CheckOptions) => {
-      if (options.list) process.stdout.write(listOf(SCENARIOS));
-      else if (options.replay !== undefined) process.exitCode = replayGiven(options.replay);
-      else process.exitCode = await check(names, options);
+      const catalogue = await loadCatalogue();
+      if (options.list) process.stdout.write(formatCatalogue(catalogue));
+      else if (options.replay === undefined) await checkAll(catalogue, names, options);
+      else replayOne(catalogue, options.replay, options.json === true);
     });
 }
 
-function count(flags: string, description: string, value: number): Option {
-  return new Option(flags, description).argParser(parseCount).default(value);
+async function checkAll(catalogue: Catalogue, names: readonly string[], options: CheckOptions): Promise<void> {
+  const entries = names.length === 0 ? catalogue : names.map((name) => entryIn(catalogue, name));
+  const programs = entries.flatMap((entry) =>
+    variantsOf(entry, options).map((variant) => ({ entry, variant, program: entry.program(variant) })),
+  );
+  const { width, hasColour } = terminalStyle(process.stdout, process.env);
+  const traceWidth = options.markdown ? DOCUMENT_WIDTH : width;
+  const all: Checked[] = [];
+  let isInterrupted = false;
+  const interrupt = () => {
+    isInterrupted = true;
+  };
+  process.once('SIGINT', interrupt);
+  try {
+    for (const { entry, variant, program } of programs) {
+      const underway = new Search(
+        program,
+        strategyOf(options),
+        limitsOf(options, () => isInterrupted),
+      );
+      const result = await driven(`${entry.name} ${variant}`, underway);
+      const checked = reportOf(entry, variant, program, result, traceWidth);
+      all.push(checked);
+      if (!options.json && !options.markdown) process.stdout.write(formatChecked(checked, { width, hasColour }));
+    }
+  } finally {
+    process.removeListener('SIGINT', interrupt);
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify({ checked: all })}\n`);
+  else process.stdout.write(options.markdown ? formatDocument(all) : formatSummary(all));
+  if (all.some(({ verdict }) => verdict === 'violated')) process.exitCode = EXIT_FAILURE;
 }
 
-function parseCount(text: string): number {
-  const number = Number(text);
-  if (!Number.isInteger(number) || number < 1 || number > 1e9)
-    throw new InvalidArgumentError('It must be a whole number, at least 1.');
-  return number;
+/** The entry's variants of the form that is asked for: `corrected`, or `corrected-2` where it has slots. */
+function variantsOf(entry: CatalogueEntry, { variant, slots }: CheckOptions): readonly string[] {
+  const wanted = [variant, ...slots.map((count) => `${variant}-${count}`)];
+  return entry.variants.filter((candidate) => wanted.includes(candidate));
+}
+
+/** Drives a search to its end, with a line of progress on a terminal and room for signals. */
+async function driven(name: string, underway: Search): Promise<SearchResult> {
+  const { stderr } = process;
+  let nextMs = performance.now() + PROGRESS_EVERY_MS;
+  let isShown = false;
+  while (underway.proceed(PORTION)) {
+    await new Promise(setImmediate);
+    if (!stderr.isTTY || performance.now() < nextMs) continue;
+    stderr.write(`\r\x1b[K${formatProgress(name, underway.progress())}`);
+    isShown = true;
+    nextMs = performance.now() + PROGRESS_EVERY_MS;
+  }
+  if (isShown) stderr.write('\r\x1b[K');
+  return underway.result();
+}
+
+function replayOne(catalogue: Catalogue, text: string, isJson: boolean): void {
+  const token = parseToken(text);
+  const program = programIn(catalogue, token.program, token.variant);
+  const replayed = replayToken(program, token);
+  const { width } = terminalStyle(process.stdout, process.env);
+  process.stdout.write(isJson ? `${JSON.stringify(replayed)}\n` : formatReplay(program, replayed, width));
+  if (replayed.broken.length > 0) process.exitCode = EXIT_FAILURE;
+}
+
+function strategyOf({ variant, preemptions, seed, depth, ...options }: CheckOptions): Strategy {
+  const bound = preemptions === undefined ? {} : { preemptions };
+  // What finds is not what proves: pct has a probability for every bug, dpor an end.
+  const strategy = options.strategy ?? (variant === 'posted' && preemptions === undefined ? 'pct' : 'dpor');
+  switch (strategy) {
+    case 'dpor':
+      return preemptions === undefined ? new Dpor() : new BoundedDpor(preemptions);
+    case 'stateful':
+      return new Stateful(bound);
+    case 'exhaustive':
+      return new Exhaustive(bound);
+    case 'pct':
+      refuseBound(strategy, preemptions);
+      return new Pct({ seed, depth });
+    case 'random':
+      refuseBound(strategy, preemptions);
+      return new RandomStrategy(seed);
+  }
+}
+
+function refuseBound(strategy: string, preemptions: number | undefined): void {
+  if (preemptions !== undefined)
+    throw new RingkeepError('bad-argument', `--preemptions means nothing to ${strategy}`, {
+      argument: '--preemptions',
+    });
+}
+
+function limitsOf({ executions, time, every, markdown }: CheckOptions, isCancelled: () => boolean): SearchOptions {
+  return {
+    isCancelled,
+    executions,
+    findings: every || markdown ? 'every' : 'first',
+    ...(time === undefined ? {} : { milliseconds: time, clock: () => performance.now() }),
+  };
+}
+
+function parseCount(argument: string, least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+      throw new RingkeepError('bad-argument', `"${text}" is not a whole number from ${least}`, { argument, text });
+    return value;
+  };
 }
 
 function parseSlots(text: string): number[] {
-  const slots = text.split(',').map(Number);
-  if (slots.some((value) => !Number.isInteger(value) || value < 1 || value > 64))
-    throw new InvalidArgumentError('Write slots as 1 or 1,2,4.');
-  return slots;
+  return text.split(',').map(parseCount('--slots', 1));
 }
 
-function listOf(scenarios: readonly Scenario[]): string {
-  return scenarios.map(({ name, defect, about }) => `${name}\n    ${defect}: ${about}\n`).join('');
-}
-
-function scenarioOf(name: string): Scenario {
-  const scenario = SCENARIOS.find((candidate) => candidate.name === name);
-  if (scenario) return scenario;
-  throw new RingkeepError('bad-argument', `there is no scenario "${name}"`, { argument: 'scenario', name });
-}
-
-/** Prints the trace of a token's schedule; the exit status. */
-function replayGiven(text: string): number {
-  const token = parseToken(text);
-  const scenario = scenarioOf(token.program);
-  const variant = variantOf(token.variant);
-  const program = scenarioProgram(scenario, variant);
-  const { broken } = replayToken(program, token);
-  process.stdout.write(
-    formatScenario(scenario, variant, token.schedule, terminalStyle(process.stdout, process.env).width),
-  );
-  return broken.length > 0 ? EXIT_FAILURE : 0;
-}
-
-function variantOf(name: string): VariantChoice {
-  if (name === 'posted') return name;
-  const slots = /^corrected-(\d+)$/.exec(name);
-  if (slots) return { slotsPerCpu: Number(slots[1]) };
-  throw new RingkeepError('bad-argument', `the token is of a form of the protocol that is not here: ${name}`, { name });
-}
-
-async function check(names: readonly string[], options: CheckOptions): Promise<number> {
-  const scenarios = names.length === 0 ? SCENARIOS : names.map(scenarioOf);
-  const variants: readonly VariantChoice[] =
-    options.variant === 'posted' ? ['posted'] : options.slots.map((slotsPerCpu) => ({ slotsPerCpu }));
-  const interrupt = new Interrupt();
-  const style = terminalStyle(process.stdout, process.env);
-  const isText = !options.json && !options.markdown;
-  const checked: CheckedScenario[] = [];
-  for (const scenario of scenarios) {
-    for (const variant of variants) {
-      if (interrupt.isPending) break;
-      const program = scenarioProgram(scenario, variant);
-      const result = await searched(scenario, variant, options, interrupt);
-      const entry = { scenario, variant, result, findings: shownFindings(program, variantName(variant), result) };
-      checked.push(entry);
-      if (isText) process.stdout.write(formatCheck(entry, style.width));
-    }
-  }
-  interrupt.end();
-  const summary = summaryOf(checked, interrupt.isPending);
-  if (options.json) process.stdout.write(`${JSON.stringify({ ...summary, scenarios: checked.map(plain) })}\n`);
-  else if (options.markdown) process.stdout.write(formatFindings(checked, SCENARIOS));
-  else process.stdout.write(`${summary.verdict}: ${summary.text}\n`);
-  return summary.verdict === 'violated' ? EXIT_FAILURE : 0;
-}
-
-function strategyOf(options: CheckOptions): Strategy {
-  switch (options.strategy ?? (options.variant === 'posted' ? 'pct' : 'dpor')) {
-    case 'dpor':
-      return new Dpor();
-    case 'pct':
-      return new Pct({ seed: options.seed, depth: options.depth });
-    case 'random':
-      return new RandomStrategy(options.seed);
-  }
-}
-
-async function searched(
-  scenario: Scenario,
-  variant: VariantChoice,
-  options: CheckOptions,
-  interrupt: Interrupt,
-): Promise<SearchResult> {
-  const search = new Search(scenarioProgram(scenario, variant), strategyOf(options), {
-    findings: 'every',
-    executions: options.executions,
-    isCancelled: () => interrupt.isPending,
-    ...(options.seconds === undefined ? {} : { milliseconds: options.seconds * 1000, clock: () => performance.now() }),
-  });
-  const line = new ProgressLine(`${scenario.name} (${variantName(variant)})`);
-  while (search.proceed(PORTION)) {
-    const { executions, estimatedExecutions, findings } = search.progress();
-    const all =
-      estimatedExecutions === undefined ? '' : ` of about ${Math.min(estimatedExecutions, options.executions)}`;
-    line.show(`${executions}${all} executions, ${findings} findings`);
-    await turn();
-  }
-  line.clear();
-  return search.result();
-}
-
-/** Verdict over all: violated before bounded before exhausted; and what was explored, in a sentence. */
-function summaryOf(checked: readonly CheckedScenario[], isInterrupted: boolean) {
-  const of = (verdict: string) => checked.filter(({ result }) => result.verdict === verdict).length;
-  const violated = of('violated');
-  const bounded = of('bounded');
-  const verdict = violated > 0 ? 'violated' : bounded > 0 || isInterrupted ? 'bounded' : 'exhausted';
-  const executions = checked.reduce((sum, { result }) => sum + result.executions, 0);
-  const steps = checked.reduce((sum, { result }) => sum + result.steps, 0);
-  const interrupted = isInterrupted ? ' Interrupted: the rest was not looked at.' : '';
-  const text = `${of('exhausted')} exhausted, ${bounded} bounded, ${violated} violated; ${executions} executions, ${steps} steps.${interrupted}`;
-  return {
-    verdict,
-    exhausted: of('exhausted'),
-    bounded,
-    violated,
-    executions,
-    steps,
-    interrupted: isInterrupted,
-    text,
-  };
-}
-
-function plain({ scenario, variant, result, findings }: CheckedScenario) {
-  const { verdict, ended, strategy, executions, redundant, steps, longest, notes } = result;
-  return {
-    scenario: scenario.name,
-    variant: variantName(variant),
-    verdict,
-    ended,
-    strategy,
-    executions,
-    redundant,
-    steps,
-    longest,
-    notes,
-    findings: findings.map(({ trace: _, ...finding }) => finding),
-  };
-}
-
-/** Ctrl-C ends the search, not the program: what was explored is still to be told. A second one ends the program. */
-class Interrupt {
-  isPending = false;
-  readonly #onSignal = (): void => {
-    if (this.isPending) process.exit(130);
-    this.isPending = true;
-  };
-
-  constructor() {
-    process.on('SIGINT', this.#onSignal);
-  }
-
-  end(): void {
-    process.off('SIGINT', this.#onSignal);
-  }
-}
-
-/** One line on the terminal that is written over; nothing elsewhere. */
-class ProgressLine {
-  readonly #label: string;
-  readonly #isShown = process.stderr.isTTY === true;
-
-  constructor(label: string) {
-    this.#label = label;
-  }
-
-  show(text: string): void {
-    if (this.#isShown) process.stderr.write(`\r\x1b[K${this.#label}: ${text}`);
-  }
-
-  clear(): void {
-    if (this.#isShown) process.stderr.write('\r\x1b[K');
-  }
+function parseTime(text: string): number {
+  return parseDurationNs(text) / NS_PER_MS;
 }

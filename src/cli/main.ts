@@ -19,7 +19,7 @@ const program = new Command('ringkeep')
   .exitOverride();
 addRecordCommand(program, version);
 addShowCommand(program);
-addCheckCommand(program);
+addCheckCommand(program, async () => (await import('../check/scenario/catalogue.ts')).SCENARIO_CATALOGUE);
 for (const command of program.commands) command.exitOverride();
 
 // A reader that closes its end early (`ringkeep show FILE | head`) has what it wanted.

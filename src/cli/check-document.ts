@@ -1,0 +1,53 @@
+/** What `check --markdown` prints: docs/FINDINGS.md. Pure: text from results. */
+import { SCENARIOS } from '../check/scenario/scenarios.ts';
+import type { Checked } from './check-text.ts';
+
+/** Columns of a trace. */
+export const DOCUMENT_WIDTH = 110;
+
+const INTRODUCTION = `Each section is a scenario: a set-up of tasks, CPUs and rings on the simulated kernel that docs/PROTOCOL.md describes, searched for orders
+of steps that break an invariant. No order is given to the search. Each way to break is shown once, by the smallest schedule that shrinking came to: a
+column an actor, a row a step, a rule where another actor goes on, then what broke and the state before and after that step. Steps and invariants have their names from
+docs/PROTOCOL.md. \`ringkeep check --replay TOKEN\` performs a schedule again.`;
+
+/** All verdicts in a table, then each scenario with its findings, each with its mend. */
+export function formatDocument(all: readonly Checked[]): string {
+  const violated = all.filter(({ verdict }) => verdict === 'violated').length;
+  const variants = [...new Set(all.map(({ variant }) => variant))].join(', ');
+  return `# Findings: ${variants}
+
+Made by \`ringkeep check --markdown\`; a test holds docs/FINDINGS.md to what that prints for the patch as posted.
+
+${INTRODUCTION}
+
+${violated} of ${all.length} break. What does not is a control, or exhausted or bounded as said there.
+
+| Scenario | About | Verdict | Breaks | Steps |
+| --- | --- | --- | --- | --- |
+${all.map(row).join('\n')}
+
+${all.map(section).join('\n')}`;
+}
+
+function row({ scenario, verdict, findings }: Checked): string {
+  const breaks = findings.map(({ invariant, step }) => `${invariant} at ${step}`).join(', ') || '–';
+  const steps = findings.map((finding) => finding.steps).join(', ') || '–';
+  return `| [${scenario}](#${scenario.toLowerCase()}) | ${scenarioOf(scenario)?.defect ?? ''} | ${verdict} | ${breaks} | ${steps} |`;
+}
+
+function section({ scenario, variant, summary, verdict, executions, strategy, findings }: Checked): string {
+  const { mend, mends = [] } = scenarioOf(scenario) ?? {};
+  const isolated =
+    mends.length > 0 && variant === 'posted' ? `\nWith ${mends.join(', ')} mended, to see it by itself.\n` : '';
+  const mended = mend === undefined ? '' : `\n**The mend:** ${mend}\n`;
+  const explored = `\n${verdict} after ${executions} executions (${strategy}).\n`;
+  const shown = findings.map(
+    ({ invariant, step, message, trace, token }) =>
+      `\n**${invariant}** at \`${step}\`: ${message}\n\n\`\`\`text\n${trace.trimEnd()}\n\`\`\`\n\n\`${token}\`\n`,
+  );
+  return `## ${scenario}\n\n${summary}\n${isolated}${mended}${explored}${shown.join('')}`;
+}
+
+function scenarioOf(name: string) {
+  return SCENARIOS.find((scenario) => scenario.name === name);
+}
