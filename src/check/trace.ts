@@ -2,7 +2,7 @@
  * A schedule as a person reads it: a column for each actor, a row for each step, a rule at each switch, then what broke
  * with the state before and after the step that broke it.
  *
- * Invariant: the trace shows every step of the schedule, in order, and nothing that is not performed by it.
+ * Invariant: the trace shows the steps of the schedule, in order, and nothing that is not performed by it; what it folds it counts.
  */
 import type { Program } from './program.ts';
 import { Replaying } from './replay.ts';
@@ -11,6 +11,8 @@ import { letterOf, type Schedule } from './schedule.ts';
 export interface TraceOptions {
   /** Columns of the terminal or page. */
   readonly width?: number;
+  /** Folds what lies in the middle of a run of more steps than this. Default: nothing is folded. */
+  readonly longestRun?: number;
 }
 
 const DEFAULT_WIDTH = 100;
@@ -33,7 +35,7 @@ interface Picture {
 export function formatTrace(
   program: Program,
   schedule: Schedule,
-  { width = DEFAULT_WIDTH }: TraceOptions = {},
+  { width = DEFAULT_WIDTH, longestRun = Number.POSITIVE_INFINITY }: TraceOptions = {},
 ): string {
   const replaying = new Replaying(program);
   const { execution } = replaying;
@@ -48,11 +50,29 @@ export function formatTrace(
   // Those who are blocked belong into the picture of a deadlock, though they may have performed nothing.
   const stuck = broken.some(({ invariant }) => invariant === 'deadlock') ? execution.unfinished() : [];
   const blocked = new Map(stuck.map((actor) => [actor, `(at ${replaying.next(actor) ?? 'no step'})`]));
-  const lines = layOut({ rows, blocked, names: execution.actors }, width);
+  const lines = layOut({ rows: folded(rows, longestRun), blocked, names: execution.actors }, width);
   for (const { invariant, message } of broken) lines.push('', ...wrap(`${invariant}: ${message}`, width));
   if (broken.length > 0)
     lines.push(...labelled('before', before, width), ...labelled('after', execution.describe(), width));
   return `${lines.join('\n')}\n`;
+}
+
+/** The rows with the middle of each run that is too long as one row, which says how many steps it stands for. */
+function folded(rows: readonly Row[], longestRun: number): readonly Row[] {
+  const kept: Row[] = [];
+  for (let from = 0; from < rows.length; ) {
+    let to = from;
+    while (to < rows.length && rows[to]!.actor === rows[from]!.actor) to++;
+    const run = rows.slice(from, to);
+    const ends = Math.floor(longestRun / 2);
+    if (run.length <= longestRun) kept.push(...run);
+    else {
+      const middle = run.slice(ends, -ends);
+      kept.push(...run.slice(0, ends), { ...middle[0]!, step: `⋮ ${middle.length} steps` }, ...run.slice(-ends));
+    }
+    from = to;
+  }
+  return kept;
 }
 
 function layOut(picture: Picture, width: number): string[] {

@@ -10,8 +10,14 @@ of steps that break an invariant. No order is given to the search. Each way to b
 column an actor, a row a step, a rule where another actor goes on, then what broke and the state before and after that step. Steps and invariants have their names from
 docs/PROTOCOL.md. \`ringkeep check --replay TOKEN\` performs a schedule again.`;
 
-/** All verdicts in a table, then each scenario with its findings, each with its mend. */
-export function formatDocument(all: readonly Checked[]): string {
+/**
+ * All verdicts in a table, then each scenario with its findings, each with its mend. What is about no defect in particular and breaks
+ * all the same says nothing new and is left out.
+ */
+export function formatDocument(checked: readonly Checked[]): string {
+  const all = checked.filter(
+    ({ scenario, verdict }) => verdict !== 'violated' || scenarioOf(scenario)?.defect !== 'none',
+  );
   const violated = all.filter(({ verdict }) => verdict === 'violated').length;
   const variants = [...new Set(all.map(({ variant }) => variant))].join(', ');
   return `# Findings: ${variants}

@@ -46,7 +46,7 @@ export function reportOf(
     if (known && known.steps <= steps) shown.set(key, { ...known, occurrences: times });
     else {
       const token = tokenOf(name, variant, smallest);
-      const trace = formatTrace(program, smallest.schedule, { width });
+      const trace = formatTrace(program, smallest.schedule, { width, longestRun: LONGEST_RUN });
       shown.set(key, { invariant, message, step, occurrences: times, steps, token, trace });
     }
   }
@@ -58,6 +58,8 @@ export function formatCatalogue(catalogue: Catalogue): string {
   return catalogue.map(({ name, summary }) => `${name}\n    ${summary}\n`).join('');
 }
 
+/** Steps of one actor in a row that are shown; --replay shows all. */
+const LONGEST_RUN = 14;
 /** Candidates that shrinking one finding may execute. */
 const SHRINK_EXECUTIONS = 500;
 const COLOURS = { exhausted: 'green', bounded: 'yellow', violated: 'red' } as const;
