@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'command-not-started'
   | 'capture-unreadable'
   | 'no-such-thread'
+  | 'no-switches'
   | 'output-unwritable'
   | 'syscall';
 

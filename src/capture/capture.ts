@@ -110,6 +110,11 @@ export class Capture {
     return this.events[this.#columns.event[index]!]!;
   }
 
+  /** The number of that event in `events`. */
+  eventIndexAt(index: number): number {
+    return this.#columns.event[index]!;
+  }
+
   /** enum perf_event_type of the record, 255 for one above 254. */
   typeAt(index: number): number {
     return this.#columns.type[index]!;
@@ -133,6 +138,11 @@ export class Capture {
   /** The header's `misc` word. */
   miscAt(index: number): number {
     return this.#header(this.#columns.offset[index]!).misc;
+  }
+
+  /** Bytes of the record, its header included. */
+  sizeAt(index: number): number {
+    return this.#header(this.#columns.offset[index]!).size;
   }
 
   /** Whether the record says which CPU wrote it. */
@@ -223,6 +233,7 @@ class UserRecordReader {
     else if (type === RecordType.EVENT_UPDATE) this.#update(this.#body(offset, size));
     else if (type === RecordType.HEADER_FEATURE) this.#addFeature(offset, this.#body(offset, size));
     else if (type === RecordType.HEADER_BUILD_ID) this.#addBuildId(offset, size);
+    else if (type === RecordType.HEADER_TRACING_DATA) this.#addTracingData(offset, size);
   }
 
   #body(offset: number, size: number): ByteCursor {
@@ -254,6 +265,13 @@ class UserRecordReader {
     if (feature === Feature.compressed) throw compressedCapture();
     if (feature === Feature.dirFormat) throw directoryCapture();
     decodeFeature(feature, cursor.take(cursor.left), offset, this.#features, this.#damage);
+  }
+
+  /** {u32 bytes} of the section, which stands behind the record. */
+  #addTracingData(offset: number, size: number): void {
+    const at = offset + size;
+    const bytes = Math.min(this.#body(offset, size).u32(), this.#bytes.size - at);
+    decodeFeature(Feature.tracingData, this.#bytes.bytes(at, bytes), at, this.#features, this.#damage);
   }
 
   #addBuildId(offset: number, size: number): void {

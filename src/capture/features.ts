@@ -8,6 +8,7 @@ import { cString } from '../abi/layout.ts';
 import { Feature } from '../abi/perf-data.ts';
 import { HEADER_BYTES } from '../abi/record.ts';
 import { RINGKEEP_FEATURE, type RingkeepSection } from '../abi/ringkeep-section.ts';
+import { decodeTracingData, type TracingData } from '../abi/tracing-data.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { DamageList } from './damage.ts';
 import { checkedRingkeepSection } from './section.ts';
@@ -54,6 +55,8 @@ export interface CaptureFeatures {
   clockResolutionNs?: bigint;
   clockData?: ClockData;
   buildIds?: BuildId[];
+  /** The formats of the tracepoints. */
+  tracingData?: TracingData;
   /** What a ringkeep snapshot adds. */
   section?: RingkeepSection;
 }
@@ -75,6 +78,7 @@ const DECODERS: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   [Feature.clockid, (cursor, features) => whole(cursor, cursor.u64(), (value) => (features.clockResolutionNs = value))],
   [Feature.clockData, decodeClockData],
   [Feature.buildId, decodeBuildIds],
+  [Feature.tracingData, decodeTracing],
   [RINGKEEP_FEATURE, decodeSection],
 ]);
 
@@ -202,6 +206,12 @@ export function decodeBuildId(body: Uint8Array, misc: number): BuildId | undefin
 /** Lower-case hexadecimal digits of `bytes`. */
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function decodeTracing(cursor: ByteCursor, features: CaptureFeatures): void {
+  const tracingData = decodeTracingData(cursor.take(cursor.left));
+  if (tracingData) features.tracingData = tracingData;
+  else cursor.overrun = true;
 }
 
 function decodeSection(cursor: ByteCursor, features: CaptureFeatures): void {

@@ -19,13 +19,15 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'unsupported-capture': () => 'Record again without that option, or convert the file with `perf inject`.',
   'capture-unreadable': () => "Check the file's name and that you may read it.",
   'no-such-thread': () => 'See `ringkeep show FILE` for the threads there are.',
+  'no-switches': () =>
+    'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
   'not-a-ring': () => 'Give a ring file of a running recorder.',
   'ring-directory': () =>
     'Make /dev/shm, or another directory named by XDG_RUNTIME_DIR or TMPDIR, writable and free some space in it.',
   'ring-memory': () => 'Free space in /dev/shm, or give a smaller --ring or --keep-dead.',
   'pin-refused': () => 'Raise `ulimit -l`, or give a smaller --ring or fewer --slots.',
-  'pin-budget': ({ neededBytes }) =>
-    `Give --pin-budget ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
+  'pin-budget': ({ neededBytes, option = '--pin-budget' }) =>
+    `Give ${option} ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
   'perf-refused': () =>
     'Use --source procfs or auto, or let perf in: `sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open.',
   'procfs-refused': () => 'Mount /proc without hidepid, or run as the same user.',
