@@ -2,16 +2,21 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import type { CapturePort } from '../capture/byte-source.ts';
-import { openCapture } from '../capture/capture.ts';
+import { type Capture, openCapture } from '../capture/capture.ts';
 import { directoryCapture } from '../capture/file-header.ts';
 import { postMortem } from '../capture/post-mortem.ts';
 import type { PostMortem } from '../capture/report.ts';
 
+/** The post-mortem of the capture at `path`. Throws as `withCapture` does. */
+export function readPostMortem(path: string, options: Parameters<typeof postMortem>[1] = {}): PostMortem {
+  return withCapture(path, (capture) => postMortem(capture, options));
+}
+
 /**
- * The post-mortem of the capture at `path`, of any size: larger files are read by range.
+ * Opens the capture at `path`, of any size (larger files are read by range), for as long as `use` runs.
  * Throws `capture-unreadable`, and what `openCapture` throws.
  */
-export function readPostMortem(path: string, options: Parameters<typeof postMortem>[1] = {}): PostMortem {
+export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
   const descriptor = openInput(path);
   try {
     const stat = fstatSync(descriptor);
@@ -20,7 +25,7 @@ export function readPostMortem(path: string, options: Parameters<typeof postMort
       stat.isFile() && stat.size > WHOLE_MAX_BYTES
         ? filePort(descriptor, stat.size, path)
         : readWhole(descriptor, path);
-    return postMortem(openCapture(source), options);
+    return use(openCapture(source));
   } finally {
     closeSync(descriptor);
   }

@@ -4,8 +4,10 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCheckCommand } from './check.ts';
 import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
+import { addPlanCommand } from './plan.ts';
 import { addRecordCommand } from './record.ts';
 import { addShowCommand } from './show.ts';
+import { addSimulateCommand } from './simulate.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -20,6 +22,8 @@ const program = new Command('ringkeep')
 addRecordCommand(program, version);
 addShowCommand(program);
 addCheckCommand(program, async () => (await import('../check/scenario/catalogue.ts')).SCENARIO_CATALOGUE);
+addSimulateCommand(program);
+addPlanCommand(program);
 for (const command of program.commands) command.exitOverride();
 
 // A reader that closes its end early (`ringkeep show FILE | head`) has what it wanted.

@@ -5,7 +5,7 @@
 import { formatDurationNs } from '../base/units.ts';
 import type { Activity, PostMortem, SampledStack, ThreadReport } from '../capture/report.ts';
 import { type Frame, frameText } from '../capture/stack.ts';
-import { fitText, type Paint, painter, printable, type TerminalStyle } from './terminal.ts';
+import { fitText, type Paint, painter, printable, type TerminalStyle, wrapped } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
 
 export interface PostMortemTextOptions extends TerminalStyle {
@@ -254,23 +254,6 @@ function stackLines(stack: SampledStack, report: PostMortem, limit: number, widt
 function frameLine(frame: Frame, width: number, paint: Paint): string {
   const line = fitText(`      ${printable(frameText(frame))}`, width);
   return frame.isKernel ? paint('dim', line) : line;
-}
-
-/** Breaks at spaces; a word that is too long is cut. Further lines are indented as the first one is, and two more. */
-function wrapped(text: string, width: number): string[] {
-  const clean = printable(text);
-  const indent = ' '.repeat(clean.length - clean.trimStart().length);
-  const lines: string[] = [];
-  let line = indent;
-  for (const word of clean.trim().split(' ')) {
-    const joined = line.trim() === '' ? line + word : `${line} ${word}`;
-    if (joined.length <= width) line = joined;
-    else {
-      if (line.trim() !== '') lines.push(line);
-      line = fitText(`${indent}  ${word}`, width);
-    }
-  }
-  return [...lines, line];
 }
 
 function duration(ns: number | null): string {

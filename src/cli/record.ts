@@ -10,13 +10,12 @@
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Death } from '../abi/ringkeep-section.ts';
-import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
-import { formatSize, isPowerOfTwo, parseSize } from '../base/units.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
 import { Recording, type RecordingEvents, type SourceChoice } from '../recorder/recording.ts';
 import { type EventSpec, parseEventSpec } from '../source/event-spec.ts';
 import { explain } from './diagnostics.ts';
+import { collect, MOST_SLOTS, numberOption, parseSizeArgument, ringOption, sizeOption } from './option-values.ts';
 import { NOTHING_RECORDED, printRecordReport } from './record-report.ts';
 import { SnapshotSeries } from './snapshot-series.ts';
 
@@ -35,9 +34,6 @@ interface RecordOptions {
   json: boolean;
 }
 
-const LARGEST_RING = 2 ** 30;
-const MOST_SLOTS = 4096;
-
 /** Adds the command to the program; `version` goes into the snapshots. */
 export function addRecordCommand(program: Command, version: string): void {
   program
@@ -46,7 +42,7 @@ export function addRecordCommand(program: Command, version: string): void {
     .argument('<command...>', 'the command and its arguments; put -- before them')
     .passThroughOptions()
     .option('-o, --output <file>', 'where the snapshot goes (default: ringkeep-PID.perf.data)')
-    .addOption(sizeOption('--ring <size>', "size of each thread's ring, a power of two", 64 * 1024, parseRing))
+    .addOption(ringOption())
     .addOption(numberOption('--freq <hz>', 'samples a second of each running thread; 0: none', 99, 0, 50_000))
     .addOption(
       new Option('--source <source>', 'where records come from').choices(['auto', 'perf', 'procfs']).default('auto'),
@@ -86,41 +82,6 @@ Example: ringkeep record -o crash.perf.data -- node server.js`,
     .action(async (command: [string, ...string[]], options: RecordOptions) => {
       process.exitCode = await record(command, options, version);
     });
-}
-
-function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
-}
-
-function sizeOption(flags: string, description: string, value: number, parse: (text: string) => number): Option {
-  return new Option(flags, description).argParser(parse).default(value, formatSize(value));
-}
-
-function numberOption(flags: string, description: string, value: number, least: number, most: number): Option {
-  return new Option(flags, description).default(value).argParser((text) => {
-    const number = Number(text);
-    if (!Number.isInteger(number) || number < least || number > most) {
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-    }
-    return number;
-  });
-}
-
-function parseSizeArgument(text: string): number {
-  try {
-    return parseSize(text);
-  } catch (error) {
-    if (error instanceof RingkeepError) throw new InvalidArgumentError('Write a size as 64KiB or 8MiB.');
-    throw error;
-  }
-}
-
-function parseRing(text: string): number {
-  const bytes = parseSizeArgument(text);
-  if (!isPowerOfTwo(bytes) || bytes < PAGE_BYTES || bytes > LARGEST_RING) {
-    throw new InvalidArgumentError('It must be a power of two from 4KiB to 1GiB.');
-  }
-  return bytes;
 }
 
 function parseSlots(text: string): number | 'auto' {

@@ -46,3 +46,20 @@ export function fitText(text: string, width: number): string {
 export function textWidth(text: string): number {
   return Array.from(text).length;
 }
+
+/** Breaks at spaces; a word that is too long is cut. Further lines are indented as the first one is, and two more. */
+export function wrapped(text: string, width: number): string[] {
+  const clean = printable(text);
+  const indent = ' '.repeat(clean.length - clean.trimStart().length);
+  const lines: string[] = [];
+  let line = indent;
+  for (const word of clean.trim().split(' ')) {
+    const joined = line.trim() === '' ? line + word : `${line} ${word}`;
+    if (joined.length <= width) line = joined;
+    else {
+      if (line.trim() !== '') lines.push(line);
+      line = fitText(`${indent}  ${word}`, width);
+    }
+  }
+  return [...lines, line];
+}

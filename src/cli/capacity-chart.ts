@@ -1,0 +1,14 @@
+/** Writes the chart of a comparison. Throws `output-unwritable`. */
+import { writeFileSync } from 'node:fs';
+import { RingkeepError } from '../base/error.ts';
+import type { Comparison } from './capacity-comparison.ts';
+import { comparisonChart } from './capacity-text.ts';
+
+export function writeChart(path: string, comparison: Comparison): void {
+  const svg = comparisonChart(comparison);
+  try {
+    writeFileSync(path, svg);
+  } catch (cause) {
+    throw new RingkeepError('output-unwritable', `the chart ${path} cannot be written`, { path }, { cause });
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A setting of `ringkeep record` for what a capture shows.
+ *
+ * Invariant: what is recommended was simulated on this capture, its bound is within the budget, and `ringkeep record` takes it
+ * as it stands: `planPins`, which decides there, agrees.
+ */
+import { PAGE_BYTES } from '../abi/user-page.ts';
+import { assert, RingkeepError } from '../base/error.ts';
+import { formatSize } from '../base/units.ts';
+import { planPins } from '../recorder/pin-plan.ts';
+import { recommend } from '../sim/capacity/index.ts';
+import { type Comparison, compare, parseCosts, readSubject, ringFile } from './capacity-comparison.ts';
+import { painter, type TerminalStyle, wrapped } from './terminal.ts';
+
+export interface PlanOptions {
+  readonly budgetBytes: number;
+  readonly ringBytes: number;
+  readonly sampleHz: number;
+  /** NAME=TIME each. */
+  readonly costTexts: readonly string[];
+}
+
+/** The recommendation. Its keys are stable: scripts read them. */
+export interface Plan {
+  readonly slots: number;
+  readonly ringBytes: number;
+  readonly pinBudgetBytes: number;
+  /** CPUs x slots x bytes of a ring file: never exceeded, whatever is recorded. */
+  readonly boundBytes: number;
+  /** The most that was pinned in the simulation. */
+  readonly peakBytes: number;
+  /** CPUs busy with pinning: so set, with one slot a CPU, and with as many as the budget holds. */
+  readonly pinCpus: { readonly recommended: number; readonly least: number; readonly most: number };
+  readonly mostSlots: number;
+  /** For the command line of `ringkeep record`. */
+  readonly options: readonly string[];
+}
+
+/** Throws `pin-budget` when not one ring a CPU fits, and what reading the capture throws. */
+export function planCapture(file: string, options: PlanOptions): { comparison: Comparison; plan: Plan } {
+  const { budgetBytes, ringBytes } = options;
+  const costs = parseCosts(options.costTexts);
+  const subject = readSubject(file, options.sampleHz, 'batch');
+  const { cpus, lengthNs } = subject.workload;
+  const { fileBytes } = ringFile(cpus, ringBytes);
+  const mostSlots = slotsWithin(cpus, fileBytes, budgetBytes);
+  const comparison = compare(subject, {
+    ringBytes,
+    eventsPerTask: 1,
+    memoryBytes: null,
+    lockLimitBytes: budgetBytes,
+    costs,
+    slots: slotsToTry(mostSlots),
+  });
+  // `ringkeep record` always begins with the page that is written.
+  const candidates = comparison.results.filter(({ kind }) => kind === 'write-window');
+  const chosen = recommend(candidates, Math.floor(budgetBytes / PAGE_BYTES), lengthNs);
+  assert(chosen !== undefined, 'one slot a CPU fits, and was tried');
+  const { slotsPerCpu: slots, pinnedPages, pinNs } = chosen.result;
+  const pins = planPins({ cpus, ringFileBytes: fileBytes, slots: slots!, budgetBytes, lockLimitBytes: budgetBytes });
+  assert(pins.pins && pins.slotsPerCpu === slots, 'what is recommended is what the recorder will do');
+  const plan: Plan = {
+    slots: slots!,
+    ringBytes,
+    pinBudgetBytes: budgetBytes,
+    boundBytes: pinnedPages.bound! * PAGE_BYTES,
+    peakBytes: pinnedPages.peak * PAGE_BYTES,
+    pinCpus: {
+      recommended: pinNs / lengthNs,
+      least: candidates[0]!.pinNs / lengthNs,
+      most: candidates.at(-1)!.pinNs / lengthNs,
+    },
+    mostSlots: chosen.mostSlots,
+    options: [
+      ...['--slots', `${slots}`],
+      ...['--ring', sizeArgument(ringBytes)],
+      ...['--pin-budget', sizeArgument(budgetBytes)],
+    ],
+  };
+  return { comparison, plan };
+}
+
+/** As many as `--slots auto` would take. */
+function slotsWithin(cpus: number, ringFileBytes: number, budgetBytes: number): number {
+  const neededBytes = cpus * ringFileBytes;
+  if (budgetBytes < neededBytes) {
+    throw new RingkeepError(
+      'pin-budget',
+      `a lock budget of ${formatSize(budgetBytes)} does not hold one ring on each of ${cpus} CPUs (${formatSize(neededBytes)})`,
+      { budgetBytes, neededBytes, option: '--lock-budget' },
+    );
+  }
+  return planPins({ cpus, ringFileBytes, slots: 'auto', budgetBytes, lockLimitBytes: Number.POSITIVE_INFINITY })
+    .slotsPerCpu;
+}
+
+/** 1, 2, 4 … and the most. */
+function slotsToTry(most: number): number[] {
+  const slots: number[] = [];
+  for (let count = 1; count < most; count *= 2) slots.push(count);
+  return [...slots, most];
+}
+
+/** Whole: what is read back is the number that was written. */
+function sizeArgument(bytes: number): string {
+  for (const [unit, factor] of [
+    ['GiB', 2 ** 30],
+    ['MiB', 2 ** 20],
+    ['KiB', 2 ** 10],
+  ] as const)
+    if (bytes % factor === 0) return `${bytes / factor}${unit}`;
+  return `${bytes}`;
+}
+
+/** From so many CPUs on, the recorder's one thread has little left for the records. */
+const BUSY_CPUS = 0.5;
+
+/** The recommendation for a terminal. */
+export function planLines({ workload, ring }: Comparison, plan: Plan, style: TerminalStyle): string[] {
+  const paint = painter(style.hasColour);
+  const { slots, mostSlots, pinCpus } = plan;
+  const cpus = (value: number) => value.toFixed(3);
+  const others = [
+    ...(slots > 1 ? [`with 1 slot ${cpus(pinCpus.least)}`] : []),
+    ...(mostSlots > slots ? [`with ${mostSlots}, the most that the budget holds, ${cpus(pinCpus.most)}`] : []),
+  ];
+  return [
+    paint('bold', `recommended: ringkeep record ${plan.options.join(' ')} -- CMD…`),
+    ...wrapped(
+      `  bound ${formatSize(plan.boundBytes)} = ${workload.cpus} CPUs x ${slots} ${slots === 1 ? 'slot' : 'slots'} x ${formatSize(ring.fileBytes)}, whatever is recorded; simulated peak ${formatSize(plan.peakBytes)}`,
+      style.width,
+    ),
+    ...wrapped(
+      `  pinning takes ${cpus(pinCpus.recommended)} of a CPU (simulated)${others.length > 0 ? `; ${others.join(', ')}` : ''}`,
+      style.width,
+    ),
+    ...(pinCpus.recommended > BUSY_CPUS
+      ? [
+          paint(
+            'yellow',
+            '  the recorder has one thread: expect it to lose records of this workload, and to say how many',
+          ),
+        ]
+      : []),
+  ];
+}
