@@ -1,0 +1,19 @@
+/** What simulations of tests run on: rings of three pages, no limits, unless told otherwise. */
+import { CostModel } from '../cost-model.ts';
+import type { Schedule } from '../schedule.ts';
+import type { SimulationSetting } from '../simulation.ts';
+
+export function settingFor(schedule: Schedule, changes: Partial<SimulationSetting> = {}): SimulationSetting {
+  const pagesPerRing = changes.pagesPerRing ?? 3;
+  return {
+    cpus: schedule.cpus,
+    tasks: schedule.tasks,
+    eventsPerTask: 1,
+    pagesPerRing,
+    headerPages: 1,
+    lockLimitPages: Number.POSITIVE_INFINITY,
+    memoryPages: Number.POSITIVE_INFINITY,
+    costs: new CostModel(pagesPerRing),
+    ...changes,
+  };
+}
