@@ -36,3 +36,9 @@ test('the model checker’s speed, reduction and first findings are printed', as
   expect(printed).toMatch(/^lock-order( +\d+, \d+\.\d ms){5}$/m);
   expect(printed).toMatch(/^(slot-claim CLAIMERS=3( +\d+, \d+ ms){3}|skipped: .*not installed)$/m);
 });
+
+test('the rate of the simulated machine is printed in switches a minute', async () => {
+  expect(await bench('simulated-switches.mjs', '--cpus', '4', '--tasks', '100', '--length-s', '0.1')).toMatch(
+    /corrected W=1 +\d+\.\d million switches a minute/,
+  );
+});

@@ -60,7 +60,14 @@ test('an unknown command of ringkeep’s own is wrong usage', async () => {
   expect(stderr).toMatch(/unknown command 'rewind'/);
 });
 
-test.for([['--help'], ['record', '--help'], ['show', '--help'], ['--version']])('%j is no error', async (args) => {
+test.for([
+  ['--help'],
+  ['record', '--help'],
+  ['show', '--help'],
+  ['simulate', '--help'],
+  ['plan', '--help'],
+  ['--version'],
+])('%j is no error', async (args) => {
   const { status, stdout, stderr } = await ringkeep(args);
 
   expect(status).toBe(0);
@@ -164,5 +171,64 @@ describe('show', () => {
 
     expect(status).toBe(FAILURE);
     expectCauseAndRemedy(stderr, /\.$/, /perf record/);
+  });
+});
+
+describe.each([
+  { args: ['--cpus', '0'], says: /whole number from 1 to 4096/ },
+  { args: ['--length', '5'], says: /Write a time as 200ms/ },
+  { args: ['--utilisation', '1'], says: /number from 0\.001 to 0\.999/ },
+  { args: ['--slots', '1,two'], says: /whole number from 1/ },
+  { args: ['--memory', 'much'], says: /Write a size as 64KiB/ },
+  { args: ['--ring', '100KiB'], says: /power of two/ },
+  { args: ['--cost', 'lock-10=1us'], says: /There is no cost "lock-10"; there are lock-1, / },
+  { args: ['--cost', 'lock-9=fast'], says: /"fast" is not a duration/ },
+  { args: ['--from', 'x.perf.data', '--tasks', '5'], says: /--tasks is for a generated workload/ },
+  { args: ['--tasks', '1000000', '--ring', '1GiB', '--length', '1ns'], says: /too many to simulate/ },
+])('simulate $args', ({ args, says }) => {
+  test('is wrong usage', async () => {
+    const { status, stdout, stderr } = await ringkeep(['simulate', ...args]);
+
+    expect(status).toBe(USAGE);
+    expect(stderr).toMatch(says);
+    expect(stderr.trimEnd().split('\n').length).toBeGreaterThanOrEqual(2);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stdout).toBe('');
+  });
+});
+
+describe('plan', () => {
+  test('without a file is wrong usage', async () => {
+    expect((await ringkeep(['plan'])).status).toBe(USAGE);
+  });
+
+  test('of a capture without switches says so, and how to get some', async (context) => {
+    needs(context, 'perf events');
+    const place = new Workplace();
+    const capture = place.file('x.perf.data');
+    await ringkeep(['record', '--source', 'procfs', '--snapshot', 'always', '-o', capture, '--', 'sleep', '0.3']);
+    const { status, stderr } = await ringkeep(['plan', capture]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /^The capture has no switches: /, /Record one with `perf sched record`/);
+  });
+
+  test('within a budget that holds not one ring a CPU says what does', async (context) => {
+    needs(context, 'perf events');
+    const capture = new Workplace().file('x.perf.data');
+    await ringkeep(['record', '--source', 'perf', '--snapshot', 'always', '-o', capture, '--', 'sleep', '0.1']);
+    const { status, stderr } = await ringkeep(['plan', '--lock-budget', '4KiB', capture]);
+
+    expect(status).toBe(USAGE);
+    expectCauseAndRemedy(stderr, /^A lock budget of 4KiB does not hold one ring/, /^Give --lock-budget \d+KiB or more/);
+  });
+
+  test('whose chart cannot be written says so', async () => {
+    const place = new Workplace();
+    const args = ['--cpus', '1', '--tasks', '2', '--length', '10ms', '--plot', place.file('missing/x.svg')];
+    const { status, stderr } = await ringkeep(['simulate', ...args]);
+
+    expect(status).toBe(FAILURE);
+    expectCauseAndRemedy(stderr, /^The chart .*x\.svg cannot be written\.$/, /Give .* a file in a directory/);
   });
 });

@@ -58,6 +58,7 @@ describe('SWITCH records', () => {
       lengthNs: 200,
       leftOutNs: 0,
       lostRecords: 0,
+      mendedSwitches: 0,
     });
   });
 
@@ -79,7 +80,9 @@ describe('SWITCH records', () => {
       .switchOut(one, 400n) // Task 1 has come in unseen.
       .switchIn(one, 500n)
       .switchIn(one, 600n); // It was in: nothing new.
-    expect(switches(told(builder)).map((line) => line.replace(/ \d+ records.*/, ''))).toEqual([
+    const result = told(builder);
+    expect(result.trace.mendedSwitches).toBe(1);
+    expect(switches(result).map((line) => line.replace(/ \d+ records.*/, ''))).toEqual([
       '@0 cpu0 → 1',
       '@100 cpu0 → 2',
       '@200 cpu0 → 0',

@@ -50,6 +50,8 @@ export interface ScheduleTrace extends ScheduleOutline {
   readonly leftOutNs: number;
   /** Records that the recorder of the capture says it lost. */
   readonly lostRecords: number;
+  /** Switches to a task that the capture does not have, but without which others in it make no sense. */
+  readonly mendedSwitches: number;
 }
 
 /** Reads the switches into the sink that `open` makes. Throws `no-switches`. */
@@ -65,6 +67,7 @@ export function traceSchedule(capture: Capture, open: (outline: ScheduleOutline)
     lengthNs: Number(lastNs - firstNs),
     leftOutNs: Number(firstNs - beginsNs),
     lostRecords: lostRecords(capture),
+    mendedSwitches: reading.mendedSwitches,
   };
 }
 
@@ -184,6 +187,7 @@ function lostRecords(capture: Capture): number {
 }
 
 class Reading {
+  mendedSwitches = 0;
   readonly #capture: Capture;
   readonly #source: SwitchSource;
   readonly #sink: ScheduleSink;
@@ -266,7 +270,9 @@ class Reading {
       this.#sink.occupied(cpu, task);
       this.#enter(cpu, task);
     }
-    if (this.#current[cpu] !== task) this.#goIn(timeNs, cpu, task);
+    if (this.#current[cpu] === task) return;
+    if (task !== 0) this.mendedSwitches++;
+    this.#goIn(timeNs, cpu, task);
   }
 
   #goIn(timeNs: number, cpu: number, task: number, exits = false): void {

@@ -9,6 +9,11 @@ export function writeChart(path: string, comparison: Comparison): void {
   try {
     writeFileSync(path, svg);
   } catch (cause) {
-    throw new RingkeepError('output-unwritable', `the chart ${path} cannot be written`, { path }, { cause });
+    throw new RingkeepError(
+      'output-unwritable',
+      `the chart ${path} cannot be written`,
+      { path, option: '--plot' },
+      { cause },
+    );
   }
 }

@@ -41,6 +41,8 @@ export interface Workload {
   /** Of a capture: the part of the time that is missing, because some rings had lost it; records that its recorder lost. */
   readonly leftOutNs: number;
   readonly lostRecords: number;
+  /** Switches that a capture does not have, and without which others in it make no sense. */
+  readonly mendedSwitches: number;
   /** When rings are pinned: at each switch, as a kernel does, or once a batch, as the recorder does. */
   readonly turns: 'switch' | 'batch';
 }
@@ -200,6 +202,7 @@ export function readSubject(path: string, sampleHz: number, turns: Workload['tur
       lengthNs: schedule.endNs,
       leftOutNs: trace.leftOutNs,
       lostRecords: trace.lostRecords,
+      mendedSwitches: trace.mendedSwitches,
       turns,
     };
     return { workload, schedule: turns === 'batch' ? batched(schedule) : schedule };

@@ -48,6 +48,9 @@ function workloadLines({ workload }: Comparison): string[] {
     ...(workload.lostRecords > 0
       ? [`the capture lost ${grouped(workload.lostRecords)} records: there were more switches than these`]
       : []),
+    ...(workload.mendedSwitches > 0
+      ? [`${grouped(workload.mendedSwitches)} switches that the capture leaves out were put in, without their time`]
+      : []),
   ];
   return [size, `read from ${from} of ${workload.file}`, when, ...gaps];
 }

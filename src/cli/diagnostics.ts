@@ -35,7 +35,8 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
     'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and the right to read it.',
   'command-not-found': ({ command }) => `Check the spelling, PATH and the permissions of ${command}.`,
   'command-not-started': () => 'Raise the limits on processes and descriptors (`ulimit -u`, `ulimit -n`).',
-  'output-unwritable': () => 'Give -o a file in a directory that you may write to and that has room.',
+  'output-unwritable': ({ option = '-o' }) =>
+    `Give ${option} a file in a directory that you may write to and that has room.`,
   syscall: ({ errno }) =>
     errno === 'EMFILE' || errno === 'ENFILE' ? 'Raise `ulimit -n`.' : 'Report it with the command line and `uname -a`.',
 };

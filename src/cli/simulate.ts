@@ -162,6 +162,7 @@ async function generate(options: SimulateOptions, turns: 'switch' | 'batch') {
     lengthNs: schedule.endNs,
     leftOutNs: 0,
     lostRecords: 0,
+    mendedSwitches: 0,
     turns,
   };
   return { workload, schedule: turns === 'batch' ? batched(schedule) : schedule };

@@ -77,6 +77,10 @@ describe('a generated workload', () => {
     expect(other!.timeNs.slice(0, 20)).not.toEqual(one!.timeNs.slice(0, 20));
   });
 
+  it('has all its tasks, also those that sleep from beginning to end', () => {
+    expect(generateWorkload({ ...SMALL, tasks: 1000, lengthNs: 1e6, exitsPerS: 0 }).tasks).toBe(1000);
+  });
+
   it('switches about as often as was asked for, and says how often', () => {
     const { switchIns } = generateWorkload({ ...SMALL, tasks: 500 });
     expect(switchIns / (4 * 1000 * 2)).toBeCloseTo(1, 1);

@@ -48,6 +48,8 @@ const CLOSE_ENOUGH = 0.02;
 export function generateWorkload(options: WorkloadOptions): Schedule {
   requirePossible(options);
   const builder = new ScheduleBuilder(options.cpus, options.recording);
+  // Also those that sleep from beginning to end have a ring.
+  for (let task = 1; task <= options.tasks; task++) builder.born(task, 0);
   const machine = new BusyMachine(options, wakesPerS(options), {
     born: (task, timeNs) => builder.born(task, timeNs),
     switched: (timeNs, cpu, task, exits) => builder.switched(timeNs, cpu, task, exits),
