@@ -24,9 +24,10 @@ interface PlanJson {
     policy: string;
     kind: string;
     slots: number | null;
+    pins: number;
     pinnedBytes: { peak: number; bound: number | null };
   }[];
-  recommendation: { slots: number; boundBytes: number; peakBytes: number; options: string[] };
+  recommendation: { slots: number; mostSlots: number; boundBytes: number; peakBytes: number; options: string[] };
 }
 
 async function json<T>(...args: string[]): Promise<T> {
@@ -69,11 +70,18 @@ describe('a live recording with the setting recommended stays under the bound', 
     needs(context, 'gcc', 'perf events');
     const capture = new Workplace().file('threads.perf.data');
     const command = [testProgram('many-threads'), THREADS, NAPS];
-    await record(['-o', capture, '--snapshot', 'always'], command);
+    const { summary } = await record(['-o', capture, '--snapshot', 'always'], command);
     const plan = await json<PlanJson>('plan', '--json', capture);
 
     expect(plan.workload).toMatchObject({ switchesFrom: 'SWITCH', tasks: Number(THREADS) + 1 });
     expect(plan.workload.switches).toBeGreaterThan(Number(THREADS));
+    // The simulation of this very run, with the slots it had: as many pins, or more where the recorder came late to a batch.
+    const alike = plan.policies.find(
+      ({ kind, slots }) => kind === 'write-window' && slots === plan.recommendation.mostSlots,
+    )!;
+    expect(alike.pinnedBytes.bound).toBe(summary.pinnedBytes.bound);
+    expect(summary.pins).toBeLessThanOrEqual(1.25 * alike.pins);
+    expect(summary.pins).toBeGreaterThanOrEqual(0.4 * alike.pins);
     await requireBoundHolds(plan, command);
   });
 

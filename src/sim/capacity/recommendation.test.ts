@@ -34,5 +34,5 @@ it('never one whose bound is beyond the budget, or that promises none', () => {
 });
 
 it('one slot where pinning takes next to nothing anyway', () => {
-  expect(recommend([result(1, 0.5e6), result(2, 0)], 1000, LENGTH_NS)?.result.slotsPerCpu).toBe(1);
+  expect(recommend([result(1, 4e6), result(2, 0)], 1000, LENGTH_NS)?.result.slotsPerCpu).toBe(1);
 });

@@ -16,8 +16,8 @@ export interface Recommendation {
 
 /** More slots are worth having while they save more than this part of the time spent pinning at one slot a CPU … */
 const WORTH_PART = 0.05;
-/** … and more than this part of one CPU. */
-const WORTH_CPUS = 0.001;
+/** … and more than this part of one CPU: locked memory is scarcer than half a hundredth of one. */
+const WORTH_CPUS = 0.005;
 
 /** Of the results of one policy with different slots. Undefined: none fits. */
 export function recommend(
