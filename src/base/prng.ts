@@ -50,6 +50,15 @@ export class Prng {
     return values[this.below(values.length)]!;
   }
 
+  /** Puts the values into a random order, in place (Fisher and Yates). */
+  shuffle<T>(values: T[]): T[] {
+    for (let i = values.length - 1; i > 0; i--) {
+      const j = this.below(i + 1);
+      [values[i], values[j]] = [values[j]!, values[i]!];
+    }
+    return values;
+  }
+
   /** An exponentially distributed number with this mean: the time to the next of events that know nothing of each other. */
   exponential(mean: number): number {
     return -mean * Math.log(1 - this.unit());

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../../base/random.ts';
+import { Prng } from '../../base/prng.ts';
 import { type MakeVariant, Simulation } from '../../sim/kernel/simulation.ts';
 import { corrected } from '../../sim/kernel/variants.ts';
 import { follow, parseDirectives } from '../directive.ts';
@@ -52,7 +52,7 @@ describe('the corrected protocol', () => {
     const trace = (makeVariant: MakeVariant, seed: number) => {
       const scenario = SCENARIOS[seed % SCENARIOS.length]!;
       const simulation = new Simulation(scenario.setup, makeVariant);
-      const random = new Random(seed);
+      const random = new Prng(seed);
       const lines: string[] = [];
       for (let ready = simulation.enabled(); ready.length > 0; ready = simulation.enabled()) {
         const actor = random.pick(ready);

@@ -10,7 +10,7 @@
  * so far, so the first execution, which measures, has no bound, and each longer one that comes up lowers it: the
  * bound that is told is of the largest k.
  */
-import { Random } from '../../base/random.ts';
+import { Prng } from '../../base/prng.ts';
 import type { Execution } from '../program.ts';
 import { OVER, type Strategy } from './strategy.ts';
 
@@ -22,7 +22,7 @@ export interface PctOptions {
 
 export class Pct implements Strategy {
   readonly name: string;
-  readonly #random: Random;
+  readonly #random: Prng;
   readonly #depth: number;
   /** By actor, the higher runs; from d on, those that fell are below. */
   #priorities: number[] = [];
@@ -32,7 +32,7 @@ export class Pct implements Strategy {
 
   constructor({ seed, depth }: PctOptions) {
     this.name = `pct, depth ${depth}`;
-    this.#random = new Random(seed);
+    this.#random = new Prng(seed);
     this.#depth = depth;
   }
 

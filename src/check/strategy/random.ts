@@ -3,16 +3,16 @@
  *
  * Invariant: the choices depend on the seed and on what was enabled, on nothing else.
  */
-import { Random } from '../../base/random.ts';
+import { Prng } from '../../base/prng.ts';
 import type { Execution } from '../program.ts';
 import { OVER, type Strategy } from './strategy.ts';
 
 export class RandomStrategy implements Strategy {
   readonly name = 'random';
-  readonly #random: Random;
+  readonly #random: Prng;
 
   constructor(seed: number) {
-    this.#random = new Random(seed);
+    this.#random = new Prng(seed);
   }
 
   begin(): boolean {

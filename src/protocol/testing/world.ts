@@ -6,13 +6,14 @@
  * declares. The rules of interleaving are the kernel's: a task runs only on a CPU; a CPU does not switch while its task has
  * preemption off; an IPI waits for interrupts.
  */
+
+import { Prng } from '../../base/prng.ts';
 import { Account } from '../account.ts';
 import { Pinning } from '../pinning.ts';
 import { CpuWord, EventState, EventWord, Gate, RecorderWord } from '../state.ts';
 import { type Operation, Step } from '../step.ts';
 import { expectInvariant, Violation } from '../violation.ts';
 import { type Failing, MemoryMachine } from './memory-machine.ts';
-import { Random } from './random.ts';
 import { WatchedState } from './watched-state.ts';
 
 /** A step whose effect is replaced: what a wrong implementation would do there. */
@@ -72,7 +73,7 @@ export class World {
   readonly machine: MemoryMachine;
   readonly pinning: Pinning;
   readonly account = new Account();
-  readonly random: Random;
+  readonly random: Prng;
   readonly #options: WorldOptions;
   readonly #actors: Actor[] = [];
   readonly #taskActors = new Map<number, Actor>();
@@ -95,7 +96,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.#options = options;
     const { cpus, slotsPerCpu, seed } = options;
-    this.random = new Random(seed);
+    this.random = new Prng(seed);
     const geometry = { cpus, slotsPerCpu, pagesPerRing: PAGES_PER_RING, maxEvents: 16, account: this.account };
     this.state = new WatchedState(geometry);
     this.machine = new MemoryMachine({

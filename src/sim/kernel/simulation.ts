@@ -668,12 +668,7 @@ export class Simulation {
   /** What the live recorder does with a thread's records from a CPU: nothing but the touch where the ring is pinned. */
   *#turn(event: number, cpu: number): Operation<void> {
     const task = this.variant.observed.task(event);
-    const instances = [
-      `machine.cpu[${task}]`,
-      `cpu.list[${cpu}]`,
-      `cpu.lock[${cpu}]`,
-      `event.gate[${event}]`,
-    ];
+    const instances = [`machine.cpu[${task}]`, `cpu.list[${cpu}]`, `cpu.lock[${cpu}]`, `event.gate[${event}]`];
     const touch = new MachineStep(
       'recorder.touch',
       () => ({ reads: instances, writes: instances }),
