@@ -5,8 +5,7 @@
  *   row i:  at timeNs[i], on cpu[i], task prev[i] goes out (having written records[i]) and next[i] comes in
  *
  * Tasks are numbered from 1; 0 is a CPU's idle task, which has no ring. Invariant: on each CPU a row's prev is the next of
- * the row before it there, at first `initial`, and a task is in on one CPU at most. (A batch of the live recorder is no time on a CPU; see
- * `batched`, which keeps the first of the two.)
+ * the row before it there, at first `initial`, and a task is in on one CPU at most.
  */
 import { assert } from '../../base/error.ts';
 
