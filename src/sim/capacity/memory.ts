@@ -39,6 +39,14 @@ export class RingMemory {
   /** Pages brought in from swap, and pages written to it. */
   swapIns = 0;
   swapOuts = 0;
+  /** Of the latest take. */
+  #takenSwapped = 0;
+  #takenUntouched = 0;
+  /** Of the calls under way that are made page by page. */
+  #locked = 0;
+  #swapped = 0;
+  #untouched = 0;
+  #unlocked = 0;
   readonly #costs: CostModel;
   readonly #pagesPerRing: number;
   readonly #limitPages: number;
@@ -69,6 +77,46 @@ export class RingMemory {
 
   /** Pins pages [from, to) of the ring with one call. 0, or -ENOMEM and nothing has changed but for what was reclaimed. */
   pin(ring: number, from: number, to: number): number {
+    if (!this.#take(ring, from, to)) return -ENOMEM;
+    this.spentNs += this.#costs.lockNs(to - from, this.#takenSwapped, this.#takenUntouched);
+    return 0;
+  }
+
+  /** Pins one page of what is one call in all: `settle` prices it. 0 or -ENOMEM. */
+  pinPage(ring: number, page: number): number {
+    if (page === 0) this.settle();
+    if (!this.#take(ring, page, page + 1)) return -ENOMEM;
+    this.#locked++;
+    this.#swapped += this.#takenSwapped;
+    this.#untouched += this.#takenUntouched;
+    return 0;
+  }
+
+  /** Unpins one page of what is one call in all. */
+  unpinPage(ring: number, page: number): void {
+    if (page === 0) this.settle();
+    this.#give(ring, page, page + 1);
+    this.#unlocked++;
+  }
+
+  /** Ends the calls that were made page by page, and prices them. */
+  settle(): void {
+    if (this.#locked > 0) this.spentNs += this.#costs.lockNs(this.#locked, this.#swapped, this.#untouched);
+    if (this.#unlocked > 0) this.spentNs += this.#costs.unlockNs(this.#unlocked);
+    this.#locked = 0;
+    this.#swapped = 0;
+    this.#untouched = 0;
+    this.#unlocked = 0;
+  }
+
+  /** Unpins pages [from, to) of the ring with one call; those that are not pinned stay as they are. */
+  unpin(ring: number, from: number, to: number): void {
+    this.#give(ring, from, to);
+    this.spentNs += this.#costs.unlockNs(to - from);
+  }
+
+  /** False: there is no room, and nothing has changed but for what was reclaimed. */
+  #take(ring: number, from: number, to: number): boolean {
     const base = ring * this.#pagesPerRing;
     let swapped = 0;
     let untouched = 0;
@@ -81,7 +129,7 @@ export class RingMemory {
     if (!this.#makeRoom(swapped + untouched)) {
       for (let page = base + from; page < base + to; page++)
         if (this.#state[page] === PageState.resident) this.#list(page);
-      return -ENOMEM;
+      return false;
     }
     let pinned = 0;
     for (let page = base + from; page < base + to; page++) {
@@ -92,12 +140,12 @@ export class RingMemory {
     this.pinnedPages += pinned;
     if (this.pinnedPages > this.pinnedPeak) this.pinnedPeak = this.pinnedPages;
     this.swapIns += swapped;
-    this.spentNs += this.#costs.lockNs(to - from, swapped, untouched);
-    return 0;
+    this.#takenSwapped = swapped;
+    this.#takenUntouched = untouched;
+    return true;
   }
 
-  /** Unpins pages [from, to) of the ring with one call; those that are not pinned stay as they are. */
-  unpin(ring: number, from: number, to: number): void {
+  #give(ring: number, from: number, to: number): void {
     const base = ring * this.#pagesPerRing;
     for (let page = base + from; page < base + to; page++) {
       if (this.#state[page] !== PageState.pinned) continue;
@@ -105,7 +153,6 @@ export class RingMemory {
       this.pinnedPages--;
       this.#list(page);
     }
-    this.spentNs += this.#costs.unlockNs(to - from);
   }
 
   /** Evicts the oldest unpinned pages until `pages` more fit. False: what is pinned leaves no room. */

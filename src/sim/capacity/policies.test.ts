@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CostModel } from './cost-model.ts';
 import { batched, corrected, type PolicyFactory, pinAll, posted, type Schedule, ScheduleBuilder } from './index.ts';
+import { Posted } from './posted.ts';
 import { type SimulationResult, type SimulationSetting, simulate } from './simulation.ts';
 import { anySchedule } from './testing/arbitrary-schedule.ts';
 import { settingFor } from './testing/setting.ts';
@@ -133,15 +134,22 @@ describe('corrected and write-window', () => {
 });
 
 describe('posted', () => {
-  it('without exits, failures and second events pins what corrected pins with one slot', () => {
+  it('with its count of pages mended, without exits, failures and second events, pins what corrected pins with one slot', () => {
+    const mended: PolicyFactory = (setting, memory) => new Posted(setting, memory, ['pages-in']);
     fc.assert(
       fc.property(anySchedule, (any) => {
         const schedule = { ...any, exits: new Uint8Array(any.count) };
-        const [ours, theirs] = [corrected(1, 'whole'), posted].map((make) => run(schedule, make));
+        const [ours, theirs] = [corrected(1, 'whole'), mended].map((make) => run(schedule, make));
         const { policy: _, kind: __, ...rest } = theirs!;
         expect(ours).toMatchObject(rest);
       }),
     );
+  });
+
+  it('keeps the last page of every ring that was ever unpinned', () => {
+    const builder = new ScheduleBuilder(1);
+    for (let task = 1; task <= 9; task++) builder.switched(task * 1e6, 0, task, false, 2, 80);
+    expect(run(builder.build(11e6), posted).pinnedPages).toMatchObject({ peak: 8 + 3, bound: 3 });
   });
 
   it('D7: an event whose task has exited stays pinned, outside the bound', () => {
