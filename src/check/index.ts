@@ -3,6 +3,7 @@
  *
  * Invariant: what is exported here is all that a program outside needs, and is kept stable.
  */
+export { type DeclarationOptions, findUndeclared, type Undeclared } from './declarations.ts';
 export { type Directive, follow, parseDirectives, printDirectives } from './directive.ts';
 export {
   type Condition,

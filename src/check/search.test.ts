@@ -113,6 +113,24 @@ describe('findings', () => {
   });
 });
 
+it('a program that throws is a bug, told with the schedule that leads there', () => {
+  const program = programOf<object>({
+    name: 'thrower',
+    state: () => ({}),
+    actors: {
+      *A() {
+        yield step('first');
+        yield step('second', {
+          perform: () => {
+            throw new Error('oh');
+          },
+        });
+      },
+    },
+  });
+  expect(() => search(program, new Dpor())).toThrow(/^thrower threw at the end of the schedule 0,0$/);
+});
+
 describe('an invariant over several instances', () => {
   it('sees both orders of steps that would else be independent', () => {
     const both = (over: readonly string[]) =>

@@ -186,7 +186,7 @@ export class Search {
         break;
       }
       schedule.push(actor);
-      execution.advance(actor);
+      this.#advance(execution, actor);
       // What breaks first is a finding; what breaks after it may be no more than its consequence.
       if (!isBroken && execution.violations.length > 0) {
         isBroken = true;
@@ -197,6 +197,15 @@ export class Search {
     this.#executions++;
     this.#steps += schedule.length;
     this.#longest = Math.max(this.#longest, schedule.length);
+  }
+
+  #advance(execution: Execution, actor: number): void {
+    try {
+      execution.advance(actor);
+    } catch (cause) {
+      // What breaks is reported by the execution; what is thrown is a bug of the program, and needs a way back to it.
+      throw new Error(`${this.#program.name} threw at the end of the schedule ${this.#schedule.join(',')}`, { cause });
+    }
   }
 
   #report(broken: BrokenInvariant & { step: string }): void {
