@@ -22,10 +22,15 @@ import {
   peterson,
 } from '../dist/check/litmus/litmus.js';
 import { gateAndWriters, slotClaim } from '../dist/check/litmus/shared-protocols.js';
+import { MUTANTS } from '../dist/check/scenario/mutants.js';
+import { scenarioProgram } from '../dist/check/scenario/program.js';
+import { SCENARIOS } from '../dist/check/scenario/scenarios.js';
 
 const isQuick = process.argv.includes('--quick');
 const LIMIT = isQuick ? 2_000 : 300_000;
-const SEEDS = isQuick ? 5 : 51;
+/** Executions in which a first finding is looked for. */
+const FIRST_LIMIT = isQuick ? 200 : 3_000;
+const SEEDS = isQuick ? 5 : 11;
 
 function timed(run) {
   const from = performance.now();
@@ -37,12 +42,29 @@ function row(...cells) {
   console.log(cells.map((cell, i) => (i === 0 ? String(cell).padEnd(26) : String(cell).padStart(14))).join(''));
 }
 
+const scenario = (name) => SCENARIOS.find((candidate) => candidate.name === name);
+const wrongForm = (name) => {
+  const form = MUTANTS.find((candidate) => candidate.name === name);
+  const program = scenarioProgram(scenario(form.scenario), { slotsPerCpu: form.slotsPerCpu }, form.mutant);
+  return { program: { ...program, name } };
+};
+const corrected = (name) => ({ program: scenarioProgram(scenario(name), { slotsPerCpu: 1 }) });
+const posted = (name) => ({ program: scenarioProgram(scenario(name), 'posted') });
+
 const count = (value) => (value < 1e9 ? Math.round(value).toLocaleString('en') : value.toExponential(1));
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
 console.log('Speed of the reduction: source sets and sleep sets, every trace once');
 row('program', 'traces', 'redundant', 'steps', 'executions/s', 'steps/s');
-const sizes = isQuick ? [indexer(12), lastZero(5)] : [indexer(15), lastZero(10), fileSystem(18), lockedUpdates(7)];
+const sizes = isQuick
+  ? [indexer(12), lastZero(5), corrected('evict-at-page0')]
+  : [
+      indexer(15),
+      lastZero(10),
+      fileSystem(18),
+      lockedUpdates(7),
+      ...['evict-at-page0', 'rm-while-executing', 'exit-then-rm', 'live-recorder'].map(corrected),
+    ];
 for (const { program } of sizes) {
   const { result, ms } = timed(() => search(program, new Dpor()));
   const { executions, redundant, steps } = result;
@@ -95,9 +117,17 @@ for (const { program } of [
   lockOrder(),
   boundedQueue(false),
   { program: slotClaim(4, true) },
+  ...(isQuick
+    ? [posted('rm-while-executing')]
+    : [
+        ...['evict-before-inc', 'stale-sg-start', 'double-evictor-slot', 'migrate-mid-claim', 'rm-while-executing'].map(
+          posted,
+        ),
+        ...['no-wait-for-writers', 'no-recheck', 'gate-not-shut', 'no-mx'].map(wrongForm),
+      ]),
 ]) {
   const once = (strategy) => {
-    const { result, ms } = timed(() => search(program, strategy, { executions: LIMIT }));
+    const { result, ms } = timed(() => search(program, strategy, { executions: FIRST_LIMIT }));
     return { executions: result.verdict === 'violated' ? result.executions : Number.POSITIVE_INFINITY, ms };
   };
   const show = (runs) => `${median(runs.map((r) => r.executions))}, ${median(runs.map((r) => r.ms)).toFixed(1)} ms`;

@@ -22,7 +22,7 @@ export function formatDocument(checked: readonly Checked[]): string {
   const variants = [...new Set(all.map(({ variant }) => variant))].join(', ');
   return `# Findings: ${variants}
 
-Made by \`ringkeep check --markdown\`; a test holds docs/FINDINGS.md to what that prints for the patch as posted.
+Made by \`npm run findings\`; a test replays every schedule in it.
 
 ${INTRODUCTION}
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Prng } from '../../base/prng.ts';
 import { type MakeVariant, Simulation } from '../../sim/kernel/simulation.ts';
 import { corrected } from '../../sim/kernel/variants.ts';
+import { findUndeclared } from '../declarations.ts';
 import { follow, parseDirectives } from '../directive.ts';
 import { search } from '../search.ts';
 import { RandomStrategy } from '../strategy/random.ts';
@@ -72,4 +73,13 @@ describe('a wrong form of the corrected protocol is caught', () => {
     const { broken } = follow(program, parseDirectives(form.schedule), 3_000);
     expect(broken[0]?.invariant).toBe(form.invariant);
   });
+});
+
+describe('what the steps declare', () => {
+  it.each(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
+    '%s: no step of the corrected protocol touches or enables what it does not say',
+    (_, scenario) => {
+      expect(findUndeclared(scenarioProgram(scenario, { slotsPerCpu: 1 }), { seed: 7, executions: 6 })).toEqual([]);
+    },
+  );
 });

@@ -417,9 +417,9 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'lru-W-bound-and-charge',
     defect: 'D18',
-    about: 'Two CPUs, a switch, an exit, removals: what is pinned stays within the slots and within what was charged, and all is given back.',
-    mend:
-      'charge NR_CPUS x W x all pages of a ring with the first event; the last gives that number back to the same account.',
+    about:
+      'Two CPUs, a switch, an exit, removals: what is pinned stays within the slots and within what was charged, and all is given back.',
+    mend: 'charge NR_CPUS x W x all pages of a ring with the first event; the last gives that number back to the same account.',
     looksAt: ['I12'],
     setup: {
       cpus: 2,

@@ -421,15 +421,22 @@ function lifeSteps(parts: Parts) {
       return 0;
     }),
     // perf_event_exit_task_context: scheduled out, EXIT, and its context has no task any more.
-    exit: on('event.exit', STOP_READS, [...STOP_WRITES, 'event.state', 'event.oncpu', 'event.task'], (event) => {
-      const from = state.get(event, PostedWord.state);
-      if (from <= EventState.exit) return 0;
-      if (from === EventState.active) delPmu(parts, event);
-      state.set(event, PostedWord.oncpu, -1);
-      state.set(event, PostedWord.state, EventState.exit);
-      state.set(event, PostedWord.tombstone, 1);
-      return 0;
-    }),
+    // One that was removed meanwhile is no longer in the context.
+    exit: new Step(
+      'event.exit',
+      ['event.life', ...STOP_READS],
+      [...STOP_WRITES, 'event.state', 'event.oncpu', 'event.task'],
+      (event) => {
+        if (state.isFreed(event)) return 0;
+        const from = state.get(event, PostedWord.state);
+        if (from <= EventState.exit) return 0;
+        if (from === EventState.active) delPmu(parts, event);
+        state.set(event, PostedWord.oncpu, -1);
+        state.set(event, PostedWord.state, EventState.exit);
+        state.set(event, PostedWord.tombstone, 1);
+        return 0;
+      },
+    ),
     // b: the task. task_work_cancel(task, get_pages_work): the newest work of that function, whoever's it is.
     cancel: new Step('work.cancel', ['machine.works'], ['machine.works'], (_, task) => machine.cancelWork(task)),
     // The same where the context still has a task.

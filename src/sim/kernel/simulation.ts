@@ -87,10 +87,20 @@ interface Cpu {
 }
 
 const DEFAULT_RING = { dataPages: 1, auxPages: 1, auxPmu: true, injected: false };
+/** Steps that take an event out of its task's context: by removal, or with its memory. */
+const LEAVES_CONTEXT = new Set(['event.remove', 'event.free', 'event.release']);
 /** Steps of the two tables that are cross-calls into a context. */
 const CROSS_CALLS = new Set(['unpin', 'event.restart', 'event.remove', 'event.disable']);
 /** Steps that find out whether an event is still there. Under the context's lock a kernel's sched-in and sched-out do. */
-const LOOKS_UP = new Set(['event.find', 'write.enter', 'event.oncpu', 'sched-in.enter', 'slot.clear', 'slot.store']);
+const LOOKS_UP = new Set([
+  'event.find',
+  'write.enter',
+  'event.oncpu',
+  'sched-in.enter',
+  'slot.clear',
+  'slot.store',
+  'event.exit',
+]);
 /** What an other waits for and may never see. */
 const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
 const SLEEPING = new Set(['page.get', 'pages.get']);
@@ -157,8 +167,13 @@ export class Simulation {
     const { step, a, b } = actor;
     if (!step) return undefined;
     const { reads, writes } = this.#touched(step, a, b);
-    const about = this.#schedulingReads(actor, step, a);
-    return { name: step.name, a, b, reads: [...reads, ...about], writes };
+    return {
+      name: step.name,
+      a,
+      b,
+      reads: [...reads, ...this.#schedulingReads(actor, step, a)],
+      writes: [...writes, ...this.#schedulingWrites(step, a)],
+    };
   }
 
   /** Performs the next step of an enabled actor. */
@@ -390,15 +405,10 @@ export class Simulation {
     const { name } = step;
     if (name === 'irq.off' || (name === 'write.enter' && result > 0)) actor.atomic++;
     else if (LEAVES_ATOMIC.has(name)) actor.atomic--;
-    else if (name === 'event.remove') this.#leaveContext(a);
-    else if (name === 'event.free' || name === 'event.release') {
-      this.#leaveContext(a);
-      this.kernel.close(a);
+    else if (LEAVES_CONTEXT.has(name)) {
+      for (const task of this.#tasks.values()) task.events = task.events.filter((event) => event !== a);
+      if (name !== 'event.remove') this.kernel.close(a);
     }
-  }
-
-  #leaveContext(event: number): void {
-    for (const task of this.#tasks.values()) task.events = task.events.filter((other) => other !== event);
   }
 
   #touched(step: Step, a: number, b: number): { reads: readonly string[]; writes: readonly string[] } {
@@ -407,15 +417,25 @@ export class Simulation {
     return { reads: locate(step.reads, a, b, taskOf), writes: locate(step.writes, a, b, taskOf) };
   }
 
-  /** What else decides whether the actor may step: who is current where. */
+  /** What else decides whether the actor may step, and what it does next: who is current where, whose events are in which context. */
   #schedulingReads(actor: Actor, step: Step, a: number): readonly string[] {
     const reads: string[] = [];
-    if (actor.kind === 'task') reads.push(`cpu.current[${this.#tasks.get(actor.number)!.info.cpu}]`);
+    if (actor.kind === 'task')
+      reads.push(`cpu.current[${this.#tasks.get(actor.number)!.info.cpu}]`, `machine.cpu[${actor.number}]`);
+    if (actor.kind === 'cpu') {
+      const { current, queue, switching } = this.#cpus[actor.number]!;
+      for (const task of switching ?? [current, ...queue]) if (task > 0) reads.push(`context[${task}]`);
+    }
     if (CROSS_CALLS.has(step.name)) {
       const task = this.#tasks.get(this.variant.observed.task(a));
-      if (task) reads.push(`cpu.current[${task.info.cpu}]`);
+      if (task) reads.push(`cpu.current[${task.info.cpu}]`, `machine.cpu[${task.info.id}]`);
     }
     return reads;
+  }
+
+  /** What the simulation itself changes behind a step: an event that goes leaves its task's context. */
+  #schedulingWrites(step: Step, a: number): readonly string[] {
+    return LEAVES_CONTEXT.has(step.name) ? [`context[${this.variant.observed.task(a)}]`] : [];
   }
 
   #collect(): void {
@@ -466,6 +486,7 @@ export class Simulation {
         return {
           reads: [
             `machine.works[${id}]`,
+            `context[${id}]`,
             ...own(['event.state', 'event.oncpu', 'machine.pmu', 'machine.sg', 'event.func', 'event.queued']),
           ],
           writes: own(['machine.pages', 'machine.ring']),
@@ -522,7 +543,7 @@ export class Simulation {
       name,
       () => {
         const mm = `mm.maps[${info.mm?.id ?? 0}]`;
-        return { reads: [mm], writes: [mm, `machine.mm[${id}]`, ...this.#mappingInstances(id)] };
+        return { reads: [mm, `context[${id}]`], writes: [mm, `machine.mm[${id}]`, ...this.#mappingInstances(id)] };
       },
       () => {
         effect();
@@ -548,7 +569,8 @@ export class Simulation {
 
   /** do_exit: the flag, exit_mm, the last works, then the events. */
   *#exit(id: number): Operation<void> {
-    const { info, events } = this.#tasks.get(id)!;
+    const task = this.#tasks.get(id)!;
+    const { info } = task;
     yield new MachineStep(
       'exit.flag',
       () => ({ reads: [], writes: [`machine.exiting[${id}]`] }),
@@ -560,14 +582,14 @@ export class Simulation {
     yield this.#own('exit.mm', id, () => this.kernel.exitMm(id));
     const close = new MachineStep(
       'exit.close-works',
-      () => ({ reads: [`machine.works[${id}]`], writes: [`machine.works[${id}]`] }),
+      () => ({ reads: [`machine.works[${id}]`, `context[${id}]`], writes: [`machine.works[${id}]`] }),
       () => {
         if (info.works.length === 0) this.kernel.closeWorks(id);
         return info.works.length;
       },
     );
     while ((yield close) > 0) yield* this.variant.taskWorkRun(id);
-    yield* this.variant.exitTask(id, [...events]);
+    yield* this.variant.exitTask(id, [...task.events]);
   }
 
   *#fork(id: number, { verb, name }: Action): Operation<void> {
