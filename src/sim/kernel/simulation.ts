@@ -5,7 +5,7 @@
  * The actors are the tasks, one scheduler a CPU, and the others of the setup. The rules of interleaving are the kernel's:
  *  - a task steps only while it is its CPU's current one, and not while that CPU switches;
  *  - a CPU must leave a task that blocks, sleeps or has ended; it may leave one that could go on while its preemptions last,
- *    but never one with interrupts or preemption off;
+ *    but never one with interrupts or preemption off, or that is about to send an IPI;
  *  - whom it takes next is the first of its queue that can run;
  *  - a cross-call to a task's event waits while a CPU is switching that task.
  * The first switch of every CPU is done before the first choice: nothing can fall into it.
@@ -375,7 +375,8 @@ export class Simulation {
     if (current === 0) return this.#nextOf(cpu) > 0;
     const { actor } = this.#tasks.get(current)!;
     if (actor.finished) return true;
-    if (actor.atomic > 0) return false;
+    // Whoever waits for another CPU's interrupts spins, with preemption off.
+    if (actor.atomic > 0 || actor.step!.name === 'irq.off') return false;
     if (actor.yields || !this.#isStepEnabled(actor.step!, actor.a, actor.b)) return true;
     if (this.#setup.sleeps && SLEEPING.has(actor.step!.name) && !actor.slept) return true;
     return preemptions > 0;
