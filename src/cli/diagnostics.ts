@@ -43,11 +43,18 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
 
 /** Two sentences for whoever reads the terminal. A bug is no operating failure and keeps its stack. */
 export function explain(error: unknown): string {
-  if (!(error instanceof RingkeepError)) {
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return `ringkeep broke down, which is a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
-  }
-  return `${sentence(error.message)}\n${REMEDIES[error.code](error.details)}`;
+  const failure = error instanceof RingkeepError ? error : refusedToNode(error);
+  if (failure) return `${sentence(failure.message)}\n${REMEDIES[failure.code](failure.details)}`;
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `ringkeep broke down, which is a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
+}
+
+/** What the system refused Node itself, as it refuses descriptors for the modules that are loaded late, is no bug of ours. */
+function refusedToNode(error: unknown): RingkeepError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, syscall = 'open' } = error as NodeJS.ErrnoException;
+  if (code !== 'EMFILE' && code !== 'ENFILE' && code !== 'ENOMEM') return undefined;
+  return new RingkeepError('syscall', `${syscall} failed: ${code}`, { call: syscall, errno: code }, { cause: error });
 }
 
 /** The exit status for an error: what the command line got wrong, or what its surroundings refused. */

@@ -131,8 +131,8 @@ async function record(command: [string, ...string[]], options: RecordOptions, ve
 
   const signalNumber = signal ? constants.signals[signal] : null;
   const wantsCut = options.snapshot === 'always' || (options.snapshot === 'on-crash' && signalNumber !== null);
-  const end = await recording?.finish(signalNumber, wantsCut).catch(() => undefined);
-  if (end?.taken) series.save(end.taken);
+  const end = await recording?.finish(signalNumber, wantsCut);
+  if (end?.taken) series.saveLast(end.taken);
   await series.settled();
   // The command's own death is what was waited for; else the first of those it started.
   const firstDeath = deaths[0];

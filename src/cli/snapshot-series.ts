@@ -9,7 +9,7 @@ import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { TakenCut } from '../recorder/recording.ts';
 import type { SnapshotEvent } from '../snapshot/snapshot.ts';
-import { explain } from './diagnostics.ts';
+import { type SnapshotJob, type SnapshotOutcome, writeElsewhere, writeHere } from './snapshot-job.ts';
 
 const ENDING = /(\.perf\.data|\.[^./]+)?$/;
 
@@ -41,11 +41,22 @@ export class SnapshotSeries {
     return this.paths.at(-1) ?? null;
   }
 
-  /** Writes a cut behind those before it; its path, or null when it could not be written, which is then among `failures`. */
+  /**
+   * Writes a cut behind those before it, in another thread: recording goes on. Its path, or null when it could not be
+   * written, which is then among `failures`.
+   */
   save(taken: TakenCut): Promise<string | null> {
-    const saved = this.#saved.then(() => this.#write(taken));
-    this.#saved = saved;
-    return saved;
+    return this.#inTurn(() => this.#write(taken, writeElsewhere));
+  }
+
+  /** As `save`, on this thread: nothing is recorded any more. */
+  saveLast(taken: TakenCut): Promise<string | null> {
+    return this.#inTurn(() => this.#write(taken, writeHere));
+  }
+
+  #inTurn(write: () => Promise<string | null>): Promise<string | null> {
+    this.#saved = this.#saved.then(write);
+    return this.#saved;
   }
 
   /** When everything so far has been written. */
@@ -53,29 +64,21 @@ export class SnapshotSeries {
     await this.#saved;
   }
 
-  async #write({ cut, section }: TakenCut): Promise<string | null> {
-    const path = this.#nextPath();
-    const clockNs = process.hrtime.bigint();
-    const wallNs = BigInt(Date.now()) * 1_000_000n;
-    try {
-      // Loaded at the first snapshot: most recordings end without one.
-      const { readHost, writeSnapshot } = await import('../snapshot/snapshot.ts');
-      const { path: written } = writeSnapshot(path, {
-        events: this.#events,
-        tasks: cut.threads.map(({ records, ...thread }) => ({ ...thread, records: [records] })),
-        journal: cut.journal,
-        cutNs: cut.cutNs,
-        host: { ...readHost(), version: `ringkeep ${this.#version}` },
-        commandLine: ['ringkeep', 'record', '--', ...this.#command],
-        clock: { clockid: ClockId.monotonic, wallNs, clockNs },
-        section,
-      });
-      this.paths.push(written);
-      return written;
-    } catch (error) {
-      this.failures.push(explain(error));
+  async #write(taken: TakenCut, write: (job: SnapshotJob) => Promise<SnapshotOutcome>): Promise<string | null> {
+    const outcome = await write({
+      path: this.#nextPath(),
+      events: this.#events,
+      command: this.#command,
+      version: this.#version,
+      clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
+      taken,
+    });
+    if (outcome.failure !== null) {
+      this.failures.push(outcome.failure);
       return null;
     }
+    this.paths.push(outcome.path);
+    return outcome.path;
   }
 
   #nextPath(): string {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { spawnGated } from './gated-command.ts';
 import { lockLimitBytes, resourceLimit } from './limits.ts';
-import { clearWake, openWakeFd, Poller } from './poller.ts';
+import { Poller } from './poller.ts';
 import {
   listIds,
   parseCpuList,
@@ -95,20 +95,40 @@ describe('a ring file', () => {
 });
 
 describe('the poller', () => {
-  it('wakes for a descriptor that another writes to, once for each wake-up, and else by time', () => {
+  it('tells which descriptors are ready, once they are or time has passed', async () => {
     const poller = new Poller();
-    const fd = openWakeFd();
+    const fd = mustSyscall('eventfd2', 0, 0);
     expect(poller.add(fd)).toBe(0);
-    expect(poller.wait(0)).toEqual([]);
+    expect(await poller.wait(1)).toEqual([]);
+    expect(poller.ready()).toEqual([]);
+    const waiting = poller.wait(10_000);
     writeSync(fd, new Uint8Array(new BigUint64Array([1n]).buffer));
-    expect(poller.wait(1000)).toEqual([fd]);
-    clearWake(fd);
-    expect(poller.wait(0)).toEqual([]);
+    expect(await waiting).toEqual([fd]);
+    expect(poller.ready()).toEqual([fd]);
     poller.remove(fd);
-    writeSync(fd, new Uint8Array(new BigUint64Array([1n]).buffer));
-    expect(poller.wait(0)).toEqual([]);
+    expect(poller.ready()).toEqual([]);
     poller.close();
     syscall('close', fd);
+  });
+
+  it('leaves the event loop free while it waits, and is woken from there', async () => {
+    const poller = new Poller();
+    const startedMs = performance.now();
+    setTimeout(() => poller.wake(), 20);
+    expect(await poller.wait(10_000)).toEqual([]);
+    expect(performance.now() - startedMs).toBeLessThan(5000);
+    poller.close();
+  });
+
+  it('is woken by what came before the wait too, once', async () => {
+    const poller = new Poller();
+    poller.wake();
+    poller.wake();
+    expect(await poller.wait(10_000)).toEqual([]);
+    const startedMs = performance.now();
+    expect(await poller.wait(30)).toEqual([]);
+    expect(performance.now() - startedMs).toBeGreaterThan(25);
+    poller.close();
   });
 });
 

@@ -3,6 +3,7 @@
  * Invariant: nothing in a cut is shared with the recorder, which goes on writing.
  */
 import { Misc, RecordType } from '../abi/record.ts';
+import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { readRing } from '../ring/ring-reader.ts';
 import type { RunMerge } from './run-merge.ts';
 import type { Thread } from './thread-ring.ts';
@@ -26,6 +27,12 @@ export interface Cut {
   readonly threads: ThreadCut[];
   readonly journal: Uint8Array[];
   readonly kernelLost: number;
+}
+
+/** A cut with why it was taken. */
+export interface TakenCut {
+  readonly cut: Cut;
+  readonly section: Omit<RingkeepSection, 'rings' | 'cutNs'>;
 }
 
 /** When the thread was last switched in, by its records, newest first. */

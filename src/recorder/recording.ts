@@ -1,113 +1,252 @@
 /**
- * A recording, seen from the main thread: starts the recorder's thread, asks it for cuts, ends it.
- * Invariant: after `finish` resolves or `failed` was reported, no thread, file, mapping or lock of the recording is left.
+ * A recording: waits until there is something to drain, drains, hands out cuts, ends.
+ *
+ * It lives on the main thread and waits elsewhere (linux/poller.ts): between two drains the event loop is free for signals
+ * and for the command's end. A thread of its own would cost more CPU time to start than minutes of recording. In return
+ * nothing else on this thread may take long: who writes a snapshot while recording goes on does so in another thread.
+ *
+ * Invariant: once `finish` resolves, or soon after `onFailure` was called, no file, mapping, descriptor or lock of the recording is
+ * left; all of the recorder's work happens in the turns of `#loop`.
  */
-import { closeSync, writeSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
 import type { Death } from '../abi/ringkeep-section.ts';
-import { RingkeepError } from '../base/error.ts';
-import type { FromWorker, PlainError, RecordingOptions, TakenCut, ToWorker, WorkerData } from './messages.ts';
+import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
+import { Poller } from '../linux/poller.ts';
+import { readCpus } from '../linux/proc.ts';
+import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
+import { ringGeometry } from '../ring/ring-layout.ts';
+import type { Source } from '../source/source.ts';
+import type { TakenCut } from './cut.ts';
+import { DeathWatch } from './death-watch.ts';
+import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
+import { planPins } from './pin-plan.ts';
+import { Recorder, type RecorderStats } from './recorder.ts';
 
-export type { RecordingOptions, SourceChoice, TakenCut } from './messages.ts';
+export type { TakenCut } from './cut.ts';
+export type { SourceChoice } from './open-source.ts';
 
-type Message<T extends FromWorker['type']> = Extract<FromWorker, { type: T }>;
+/** What a recording is started with. */
+export interface RecordingOptions extends WantedSource {
+  readonly ringBytes: number;
+  readonly slots: number | 'auto';
+  readonly pinBudgetBytes: number;
+  readonly keepDeadBytes: number;
+  /** Whether the death of any process by a signal is worth a cut. */
+  readonly cutOnDeath: boolean;
+}
 
 export interface RecordingEvents {
   /** A process of the command, not the command itself, died of a signal. */
-  readonly onDeath: (death: Death, taken: TakenCut | null) => unknown;
+  readonly onDeath: (death: Death, taken: TakenCut | null) => void;
   /** A cut that was asked for. */
-  readonly onCut: (taken: TakenCut) => unknown;
+  readonly onCut: (taken: TakenCut) => void;
   /** The recorder broke down; the command goes on unrecorded. */
-  readonly onFailure: (error: Error) => unknown;
+  readonly onFailure: (error: unknown) => void;
 }
 
-/** What an eventfd takes to become readable (eventfd(2)). Plain I/O: the main thread loads no native code. */
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+/** What a recording leaves. */
+export interface RecordingEnd {
+  readonly death: Death | null;
+  readonly taken: TakenCut | null;
+  readonly stats: RecorderStats;
+  readonly degraded: readonly string[];
+}
+
+/** How the command ended, and whether that is worth a cut. */
+interface Finish {
+  readonly signal: number | null;
+  readonly cut: boolean;
+}
+
+/** What a directory must be able to hold for recording to begin: rings are made one by one after that. */
+const LEAST_DIRECTORY_BYTES = 1 << 20;
+/** A crash loop must not fill a disk: later deaths are told, not saved. */
+const MOST_DEATH_CUTS = 8;
+/**
+ * Where a drain is long it is the pins of many threads that make it so, one a thread and batch: the next batch then may
+ * grow for so many times as long, if no ring fills up before.
+ */
+const PAUSE_PER_DRAIN = 4;
+const LONGEST_PAUSE_MS = 1000;
+/** How long the last drains may take. */
+const LAST_DRAIN_MS = 500;
+/** The part of the descriptors that watching processes may take. */
+const WATCH_SHARE = 0.25;
 
 export class Recording {
-  readonly #worker: Worker;
-  readonly #finished: Promise<Message<'finished'>>;
+  readonly source: Source;
+  readonly #options: RecordingOptions;
+  readonly #events: RecordingEvents;
+  readonly #poller: Poller;
+  readonly #deaths: DeathWatch;
+  readonly #directory: RingDirectory;
+  readonly #recorder: Recorder;
+  readonly #degraded: () => string[];
+  readonly #ended: Promise<RecordingEnd | undefined>;
   #hasEnded = false;
-  readonly source: Message<'ready'>;
+  #wantedCuts = 0;
+  #finish: Finish | undefined;
+  #deathCuts = 0;
+  #pauseMs = 0;
 
-  private constructor(worker: Worker, source: Message<'ready'>, events: RecordingEvents) {
-    this.#worker = worker;
-    this.source = source;
-    this.#finished = new Promise((resolve, reject) => {
-      const fail = (error: Error) => {
-        this.#hasEnded = true;
-        events.onFailure(error);
-        reject(error);
-      };
-      worker.on('message', (message: FromWorker) => {
-        if (message.type === 'death') events.onDeath(message.death, message.taken);
-        else if (message.type === 'cut') events.onCut(message.taken);
-        else if (message.type === 'failed') fail(revived(message.error));
-        else if (message.type === 'finished') resolve(message);
-      });
-      worker.on('error', (error) => fail(operating(error)));
-      // Behind a last message this changes nothing; without one, nobody must wait for it for ever.
-      worker.on('exit', () => reject(new Error('the recorder’s thread has ended without a word')));
-    });
-    // Whoever finishes sees the failure; nobody need have finished yet when it comes.
-    this.#finished.catch(() => {});
+  /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
+  static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
+    const opened = await openSource(options);
+    const begun: Begun[] = [opened.source];
+    try {
+      return new Recording(opened, options, events, begun);
+    } catch (error) {
+      closeAll(begun);
+      throw error;
+    }
   }
 
-  /** Starts recording; what it throws is what the recorder's thread threw (RingkeepError of any code). */
-  static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
-    const data: WorkerData = { options };
-    const worker = new Worker(new URL('./recorder-worker.js', import.meta.url), {
-      workerData: data,
-      // Descriptors are made by system calls and closed by their owners; Node's own account of them would only warn.
-      trackUnmanagedFds: false,
+  /** Whatever it opens it adds to `begun`, for who has to close it should the rest fail. */
+  private constructor(opened: OpenedSource, options: RecordingOptions, events: RecordingEvents, begun: Begun[]) {
+    const { source } = opened;
+    const cpus = readCpus().online;
+    const plan = planPins({
+      cpus: cpus.length,
+      ringFileBytes: ringGeometry(source.events, options.ringBytes).fileBytes,
+      slots: options.slots,
+      budgetBytes: options.pinBudgetBytes,
+      lockLimitBytes: lockLimitBytes(),
     });
-    const first = await new Promise<FromWorker>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', (error) => reject(operating(error)));
-      worker.once('exit', () => reject(new Error('the recorder’s thread has ended before it began')));
-    });
-    if (first.type !== 'ready') {
-      await worker.terminate();
-      throw first.type === 'failed' ? revived(first.error) : new Error(`${first.type} before ready`);
-    }
-    worker.removeAllListeners('error').removeAllListeners('exit');
-    return new Recording(worker, first, events);
+    const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
+    begun.unshift({ close: () => removeRingDirectory(directory) });
+    this.source = source;
+    this.#options = options;
+    this.#events = events;
+    this.#directory = directory;
+    // Asked again for each cut: how much /proc sampling misses depends on how many tasks there came to be.
+    this.#degraded = () => [
+      ...opened.degraded,
+      ...source.degraded,
+      ...plan.degraded,
+      ...(directory.fallback ? [directory.fallback] : []),
+    ];
+    this.#poller = new Poller();
+    begun.unshift(this.#poller);
+    this.#deaths = new DeathWatch(this.#poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
+    begun.unshift(this.#deaths);
+    for (const fd of source.wakeFds) this.#poller.add(fd);
+    this.#recorder = new Recorder(
+      source,
+      {
+        directory: this.#directory.path,
+        ringBytes: options.ringBytes,
+        slotsPerCpu: plan.slotsPerCpu,
+        pins: plan.pins,
+        keepDeadBytes: options.keepDeadBytes,
+        cpus,
+      },
+      this.#deaths,
+    );
+    begun.unshift(this.#recorder);
+    this.#ended = this.#run(begun);
   }
 
   /** Asks for a cut; it comes through `onCut`. */
   requestCut(): void {
-    this.#send({ type: 'cut', reason: 'signal' });
+    this.#wantedCuts++;
+    this.#wake();
   }
 
-  /** Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. */
-  async finish(signal: number | null, cut: boolean): Promise<Message<'finished'>> {
+  /**
+   * Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. Undefined: it had broken
+   * down before, as was told.
+   */
+  finish(signal: number | null, cut: boolean): Promise<RecordingEnd | undefined> {
+    this.#finish = { signal, cut };
+    this.#wake();
+    return this.#ended;
+  }
+
+  #wake(): void {
+    if (!this.#hasEnded) this.#poller.wake();
+  }
+
+  /** To the end, or until it breaks down. */
+  async #run(begun: readonly Begun[]): Promise<RecordingEnd | undefined> {
     try {
-      this.#send({ type: 'finish', signal, cut });
-      return await this.#finished;
+      return await this.#loop();
+    } catch (error) {
+      this.#events.onFailure(error);
+      return undefined;
     } finally {
       this.#hasEnded = true;
-      await this.#worker.terminate();
-      closeSync(this.source.wakeFd);
+      closeAll(begun);
     }
   }
 
-  #send(message: ToWorker): void {
-    if (this.#hasEnded) return;
-    this.#worker.postMessage(message);
-    writeSync(this.source.wakeFd, ONE);
+  async #loop(): Promise<RecordingEnd> {
+    for (;;) {
+      const ready = await this.#poller.wait(Math.max(this.source.latencyMs, this.#pauseMs));
+      const startedMs = performance.now();
+      this.#recorder.drain();
+      this.#pauseMs = Math.min((performance.now() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
+      if (this.#deaths.isWaiting) this.#handleEnds(ready);
+      for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#events.onCut(this.#take('signal', null));
+      if (this.#finish) return this.#end(this.#finish);
+    }
+  }
+
+  #handleEnds(readyFds: readonly number[]): void {
+    for (const { pid, status } of this.#deaths.collect(readyFds)) {
+      if (status.signal !== null) this.#childDied(pid, status.signal);
+    }
+  }
+
+  #childDied(pid: number, signal: number): void {
+    // The end of a process is known before its last records are necessarily here.
+    this.#recorder.drain();
+    const death = this.#recorder.death(pid, signal);
+    const isCut = this.#options.cutOnDeath && this.#deathCuts < MOST_DEATH_CUTS;
+    if (isCut) this.#deathCuts++;
+    this.#events.onDeath(death, isCut ? this.#take('death', death) : null);
+  }
+
+  #take(reason: TakenCut['section']['reason'], death: Death | null): TakenCut {
+    return { cut: this.#recorder.cut(), section: this.#recorder.section(reason, death, this.#degraded()) };
+  }
+
+  #end({ signal, cut }: Finish): RecordingEnd {
+    this.source.expedite();
+    // Descendants that outlive the command may never stop: what they did until now is all that is waited for.
+    const deadlineMs = performance.now() + LAST_DRAIN_MS;
+    while (this.#recorder.drain() && performance.now() < deadlineMs);
+    this.#recorder.settleLosses();
+    // Children that ended together with the command may be known by now.
+    this.#handleEnds(this.#poller.ready());
+    const death = signal === null ? null : this.#recorder.death(this.#options.pid, signal);
+    const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
+    this.#recorder.close();
+    const stats = this.#recorder.stats();
+    const degraded = [...this.#degraded(), ...lateDegradation(stats)];
+    return { death, taken, stats, degraded };
   }
 }
 
-function revived(error: PlainError): Error {
-  const { code, message, stack, details } = error;
-  const cause = new Error(message);
-  cause.stack = stack;
-  return code ? new RingkeepError(code, message, details, { cause }) : cause;
+/** What only the run itself could tell was missed. */
+function lateDegradation(stats: RecorderStats): string[] {
+  const { unrecordedTasks, unknownEnds, pinFailures } = stats;
+  return [
+    ...(unrecordedTasks > 0 ? [`${unrecordedTasks} tasks went unrecorded: no memory for their rings`] : []),
+    ...(unknownEnds > 0 ? [`how ${unknownEnds} short-lived processes ended is not known`] : []),
+    ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; its records were lost meanwhile`] : []),
+  ];
 }
 
-/** What the system refused Node itself, as it refuses descriptors for the modules of a thread, is no bug of ours. */
-function operating(error: Error): Error {
-  const { code, syscall = 'open' } = error as NodeJS.ErrnoException;
-  if (code !== 'EMFILE' && code !== 'ENFILE' && code !== 'ENOMEM') return error;
-  return new RingkeepError('syscall', `${syscall} failed: ${code}`, { call: syscall, errno: code }, { cause: error });
+/** A part of a recording that has begun and is to be closed, the latest first. */
+interface Begun {
+  close(): void;
+}
+
+function closeAll(begun: readonly Begun[]): void {
+  for (const part of begun) {
+    try {
+      part.close();
+    } catch {
+      // After a failure anything may be half-closed; the rest is to be closed all the same.
+    }
+  }
 }

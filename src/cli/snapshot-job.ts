@@ -1,0 +1,77 @@
+/**
+ * The writing of one snapshot: here, or in a thread of its own where this one has a recorder to keep going.
+ * Invariant: an outcome comes, whatever fails; a snapshot that cannot be written is told, never thrown.
+ */
+import type { TakenCut } from '../recorder/recording.ts';
+import type { ClockReading, SnapshotEvent } from '../snapshot/snapshot.ts';
+import { explain } from './diagnostics.ts';
+
+/** Plain data: it may go to another thread. */
+export interface SnapshotJob {
+  readonly path: string;
+  readonly events: readonly SnapshotEvent[];
+  readonly command: readonly string[];
+  readonly version: string;
+  /** When the cut was taken, on both clocks. */
+  readonly clock: ClockReading;
+  readonly taken: TakenCut;
+}
+
+/** Where the snapshot stands, or in two sentences why there is none. */
+export type SnapshotOutcome =
+  | { readonly path: string; readonly failure: null }
+  | { readonly path: null; readonly failure: string };
+
+/** On this thread. */
+export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
+  const { cut, section } = job.taken;
+  try {
+    // Loaded at the first snapshot: most recordings end without one.
+    const { readHost, writeSnapshot } = await import('../snapshot/snapshot.ts');
+    const { path } = writeSnapshot(job.path, {
+      events: job.events,
+      tasks: cut.threads.map(({ records, ...thread }) => ({ ...thread, records: [records] })),
+      journal: cut.journal,
+      cutNs: cut.cutNs,
+      host: { ...readHost(), version: `ringkeep ${job.version}` },
+      commandLine: ['ringkeep', 'record', '--', ...job.command],
+      clock: job.clock,
+      section,
+    });
+    return { path, failure: null };
+  } catch (error) {
+    return { path: null, failure: explain(error) };
+  }
+}
+
+/** In a thread that is started for it; on this one where none can be. */
+export async function writeElsewhere(job: SnapshotJob): Promise<SnapshotOutcome> {
+  const { Worker } = await import('node:worker_threads');
+  let worker: InstanceType<typeof Worker>;
+  try {
+    worker = new Worker(new URL('./snapshot-worker.js', import.meta.url));
+    // Its first word says that it is up: what has gone to a thread that never runs would be lost.
+    await nextMessage(worker);
+  } catch {
+    return writeHere(job);
+  }
+  try {
+    const outcome = nextMessage(worker);
+    worker.postMessage(job, transferable(job));
+    return (await outcome) as SnapshotOutcome;
+  } catch (error) {
+    return { path: null, failure: explain(error) };
+  }
+}
+
+/** The big parts of a cut change hands instead of being copied. */
+function transferable({ taken }: SnapshotJob): ArrayBuffer[] {
+  return taken.cut.threads.map(({ records }) => records.buffer as ArrayBuffer);
+}
+
+function nextMessage(worker: import('node:worker_threads').Worker): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve).once('error', reject);
+    worker.once('exit', () => reject(new Error('the thread that writes snapshots has ended without a word')));
+  });
+}
