@@ -28,10 +28,11 @@ import { readRing } from '../ring/ring-reader.ts';
 import type { Source } from '../source/source.ts';
 import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
+import { HotThreads } from './hot-threads.ts';
 import { Journal } from './journal.ts';
 import { LiveMachine } from './live-machine.ts';
 import { Retention } from './retention.ts';
-import { RunMerge } from './run-merge.ts';
+import { RunMerge, type Visitor } from './run-merge.ts';
 import { firstExtentBytes, RingFile, Thread } from './thread-ring.ts';
 
 export interface RecorderOptions {
@@ -68,8 +69,6 @@ export interface RecorderStats {
 
 /** Up to sa_handler, at byte 24. */
 const SIGNAL_DELIVER_BYTES = 32;
-/** A power of two. */
-const HOT_ENTRIES = 256;
 /** While a cut is taken, the source is drained whenever so much time has passed. */
 const DRAIN_DURING_CUT_MS = 20;
 /** Batches to wait before a ring that could not be made larger is tried again. */
@@ -92,11 +91,7 @@ export class Recorder {
   readonly #open: Thread[] = [];
   readonly #openOn: Int32Array;
   readonly #deferred: Thread[] = [];
-  /**
-   * The threads that need no thought: open, pinned whole, nothing lost that is still to be told. By the low bits of tid; one
-   * that is crowded out takes the longer way.
-   */
-  readonly #hot: (Thread | undefined)[] = new Array(HOT_ENTRIES).fill(undefined);
+  readonly #hot: HotThreads;
   readonly #exited: Thread[] = [];
   readonly #cpuIndex: ReadonlyMap<number, number>;
   readonly #sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
@@ -135,6 +130,7 @@ export class Recorder {
     this.#sampleTid = sample.tid >> 2;
     this.#tidFromEnd = fromEnd.tid >> 2;
     this.#merge = new RunMerge(source.geometry);
+    this.#hot = new HotThreads(source.geometry);
     this.#openOn = new Int32Array(options.cpus.length);
   }
 
@@ -142,7 +138,7 @@ export class Recorder {
   drain(): boolean {
     const runs = this.#source.collect();
     this.#batchNumber++;
-    this.#merge.visitAll(runs, this.#take);
+    this.#merge.visitAll(runs, this.#visitor);
     this.#closeAll();
     for (const thread of this.#deferred) this.#writeDeferred(thread);
     this.#deferred.length = 0;
@@ -152,24 +148,14 @@ export class Recorder {
     return runs.length > 0;
   }
 
-  /** One record, in its turn. */
-  #take = (words: Int32Array, at: number, cpu: number): void => {
-    const type = words[at]!;
-    const bytes = words[at + 1]! >>> 16;
-    const end = at + (bytes >> 2);
-    if (type === RecordType.SWITCH) {
-      const tid = words[end - this.#tidFromEnd]!;
-      const hot = this.#hot[tid & (HOT_ENTRIES - 1)];
-      if (hot !== undefined && hot.tid === tid) {
-        hot.ring!.writer.write(words, at, bytes);
-        this.#records++;
-        return;
-      }
-    }
-    this.#takeThoughtfully(type, words, at, cpu);
+  readonly #visitor: Visitor = {
+    takePlain: (words, at, to, limit) => this.#hot.takePlain(words, at, to, limit),
+    take: (words, at, cpu) => this.#take(words, at, cpu),
   };
 
-  #takeThoughtfully(type: number, words: Int32Array, at: number, cpu: number): void {
+  /** One record that needs a thought, in its turn. */
+  #take(words: Int32Array, at: number, cpu: number): void {
+    const type = words[at]!;
     const bytes = words[at + 1]! >>> 16;
     const end = at + (bytes >> 2);
     const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
@@ -233,7 +219,7 @@ export class Recorder {
         thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
         this.#exited.push(thread);
-        this.#cool(thread);
+        this.#hot.cool(thread.tid);
         return true;
       }
       case RecordType.COMM: {
@@ -292,7 +278,7 @@ export class Recorder {
       if (other.pid !== pid || other.tid === tid || other.exitTimeNs !== undefined) continue;
       other.exitTimeNs = timeNs;
       this.#exited.push(other);
-      this.#cool(other);
+      this.#hot.cool(other.tid);
     }
   }
 
@@ -429,16 +415,10 @@ export class Recorder {
 
   #closeAll(): void {
     for (const thread of this.#open) {
-      this.#cool(thread);
+      this.#hot.cool(thread.tid);
       this.#closeRing(thread);
     }
     this.#open.length = 0;
-  }
-
-  /** Its next record is one to think about. */
-  #cool(thread: Thread): void {
-    const index = thread.tid & (HOT_ENTRIES - 1);
-    if (this.#hot[index] === thread) this.#hot[index] = undefined;
   }
 
   /** Step 3 for one thread. */
@@ -466,7 +446,7 @@ export class Recorder {
     ring.writer.write(words, at, bytes);
     this.#records++;
     const isPlain = thread.isPinnedWhole && thread.pendingLost === 0 && thread.exitTimeNs === undefined;
-    if (isPlain && thread.turn === 'open') this.#hot[thread.tid & (HOT_ENTRIES - 1)] = thread;
+    if (isPlain && thread.turn === 'open') this.#hot.heat(thread.tid, ring.writer);
   }
 
   /** Whether the pages that the next record goes to are there and pinned: the one it ends in, or, if need be, all. */
@@ -510,7 +490,7 @@ export class Recorder {
   }
 
   #loseOne(thread: Thread): void {
-    this.#cool(thread);
+    this.#hot.cool(thread.tid);
     thread.countLost(1);
     this.#lost++;
   }
@@ -608,7 +588,7 @@ export class Recorder {
     assert(pinnedBytes.peak <= pinnedBytes.bound, 'pinned bytes stay under the bound');
     return {
       tasks: this.#tasks,
-      records: this.#records,
+      records: this.#records + this.#hot.records,
       lost: this.#lost + this.#kernelLost,
       kernelLost: this.#kernelLost,
       unrecordedTasks: this.#unrecorded,

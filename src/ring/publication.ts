@@ -34,17 +34,23 @@ const HEAD = DATA_HEAD_OFFSET >> 2;
 const TAIL = DATA_TAIL_OFFSET >> 2;
 const AUX_HEAD = AUX_HEAD_OFFSET >> 2;
 const AUX_TAIL = AUX_TAIL_OFFSET >> 2;
+const SIGN = 0x80000000;
 
 /** Says that bytes from `position` (low word, decreasing) up to the present head are about to change. */
 export function announceData(words: Int32Array, position: number): void {
-  if (position >>> 0 > words[TAIL]! >>> 0) words[TAIL + 1] = (words[TAIL + 1]! - 1) | 0;
+  if (isAbove(position, words[TAIL]!)) words[TAIL + 1] = (words[TAIL + 1]! - 1) | 0;
   store(words, TAIL, position);
 }
 
 /** Makes everything from `position` up to the old head readable. */
 export function publishData(words: Int32Array, position: number): void {
-  if (position >>> 0 > words[HEAD]! >>> 0) words[HEAD + 1] = (words[HEAD + 1]! - 1) | 0;
+  if (isAbove(position, words[HEAD]!)) words[HEAD + 1] = (words[HEAD + 1]! - 1) | 0;
   store(words, HEAD, position);
+}
+
+/** Compares low words as unsigned; with their signs flipped, so that it takes no more than 32 bits. */
+function isAbove(a: number, b: number): boolean {
+  return (a ^ SIGN) > (b ^ SIGN);
 }
 
 /** A store that no reader sees before the stores that came earlier. */

@@ -66,7 +66,6 @@ export const RING_HEADER_FIELDS = [
 
 /** The words that change while the ring lives; the rest is written once. */
 export const MUTABLE_FIELDS = [
-  'pid',
   'exitTimeNs',
   'recordCountLow',
   'recordCountHigh',

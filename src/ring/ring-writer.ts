@@ -13,7 +13,6 @@ import { commWords, headerFieldOffset, type RingGeometry } from './ring-layout.t
 const PAGE_SHIFT = Math.log2(PAGE_BYTES);
 const RECORD_COUNT = headerFieldOffset('recordCountLow') >> 2;
 const LOST_COUNT = headerFieldOffset('lostCountLow') >> 2;
-const PID = headerFieldOffset('pid') >> 2;
 const COMM = headerFieldOffset('comm0') >> 2;
 const EXIT_TIME = headerFieldOffset('exitTimeNs') >> 2;
 
@@ -34,8 +33,6 @@ export class RingWriter {
   #head = PAGE_BYTES;
   /** Bytes below the head that are announced already. */
   #announcedBytes = 0;
-  #recordCount = 0;
-  #lostCount = 0;
 
   /** `words` is a freshly initialised ring file (`initialiseRing`). */
   constructor(words: Int32Array, geometry: RingGeometry) {
@@ -43,16 +40,6 @@ export class RingWriter {
     this.#data = geometry.dataOffset >> 2;
     this.#mask = (geometry.dataBytes >> 2) - 1;
     this.#dataBytes = geometry.dataBytes;
-  }
-
-  /** Records committed since creation. */
-  get recordCount(): number {
-    return this.#recordCount;
-  }
-
-  /** Records counted as lost since creation. */
-  get lostCount(): number {
-    return this.#lostCount;
   }
 
   /** Whether a record of `bytes` can be held at all. */
@@ -76,34 +63,37 @@ export class RingWriter {
    */
   write(source: Int32Array, from: number, bytes: number): void {
     assert((bytes & 7) === 0 && bytes <= this.#dataBytes, 'a record is whole and fits');
-    const head = (this.#head - bytes) | 0;
-    if (bytes > this.#announcedBytes) {
-      this.#announcedBytes = Math.min(bytes + ANNOUNCE_AHEAD_BYTES, this.#dataBytes);
-      announceData(this.#words, (this.#head - this.#announcedBytes) | 0);
-    }
+    if (bytes > this.#announcedBytes) this.#announce(bytes);
     this.#announcedBytes -= bytes;
+    const head = (this.#head - bytes) | 0;
     const words = this.#words;
-    const data = this.#data;
-    const mask = this.#mask;
     const count = bytes >> 2;
-    const at = (head >>> 2) & mask;
-    if (at + count <= mask + 1) {
-      const to = data + at;
-      for (let i = 0; i < count; i++) words[to + i] = source[from + i]!;
-    } else {
-      for (let i = 0; i < count; i++) words[data + ((at + i) & mask)] = source[from + i]!;
+    const at = (head >>> 2) & this.#mask;
+    if (at + count <= this.#mask + 1) copyWords(source, from, words, this.#data + at, count);
+    else {
+      const first = this.#mask + 1 - at;
+      copyWords(source, from, words, this.#data + at, first);
+      copyWords(source, from + first, words, this.#data, count - first);
     }
     publishData(words, head);
     this.#head = head;
-    words[RECORD_COUNT] = ++this.#recordCount | 0;
-    if ((this.#recordCount | 0) === 0) words[RECORD_COUNT + 1] = this.#recordCount / 2 ** 32;
+    const recordCount = (words[RECORD_COUNT]! + 1) | 0;
+    words[RECORD_COUNT] = recordCount;
+    if (recordCount === 0) words[RECORD_COUNT + 1] = (words[RECORD_COUNT + 1]! + 1) | 0;
+  }
+
+  /** Announces the record of `bytes` and what may follow it. */
+  #announce(bytes: number): void {
+    this.#announcedBytes = Math.min(bytes + ANNOUNCE_AHEAD_BYTES, this.#dataBytes);
+    announceData(this.#words, (this.#head - this.#announcedBytes) | 0);
   }
 
   /** Adds to the count of records that should be here and are not. */
   countLost(records: number): void {
-    this.#lostCount += records;
-    this.#words[LOST_COUNT] = this.#lostCount | 0;
-    this.#words[LOST_COUNT + 1] = Math.floor(this.#lostCount / 2 ** 32);
+    const words = this.#words;
+    const lost = (words[LOST_COUNT + 1]! >>> 0) * 2 ** 32 + (words[LOST_COUNT]! >>> 0) + records;
+    words[LOST_COUNT] = lost | 0;
+    words[LOST_COUNT + 1] = Math.floor(lost / 2 ** 32);
   }
 
   /** The thread's name, as of now. */
@@ -115,14 +105,22 @@ export class RingWriter {
     }
   }
 
-  /** The process the thread belongs to, where it became known only after the ring was made. */
-  setPid(pid: number): void {
-    this.#words[PID] = pid;
-  }
-
   /** Marks the thread as ended at `timeNs`. */
   setExit(timeNs: bigint): void {
     this.#words[EXIT_TIME] = Number(BigInt.asIntN(32, timeNs));
     this.#words[EXIT_TIME + 1] = Number(BigInt.asIntN(32, timeNs >> 32n));
   }
+}
+
+/** Copies an even number of words: records are multiples of eight bytes. */
+function copyWords(source: Int32Array, from: number, target: Int32Array, to: number, count: number): void {
+  // Four at a time: the loop itself costs as much as the copying of two.
+  let i = 0;
+  for (; i + 4 <= count; i += 4) {
+    target[to + i] = source[from + i]!;
+    target[to + i + 1] = source[from + i + 1]!;
+    target[to + i + 2] = source[from + i + 2]!;
+    target[to + i + 3] = source[from + i + 3]!;
+  }
+  for (; i < count; i++) target[to + i] = source[from + i]!;
 }

@@ -178,13 +178,12 @@ describe('a ring', () => {
     writer.countLost(3);
     writer.countLost(2 ** 32);
     writer.setComm('a name that is longer than the kernel keeps');
-    writer.setPid(4711);
     writer.setExit(123_456_789_012_345n);
     const { header } = readRing(copyRing(words));
     expect(header).toMatchObject({
       sessionId: 1n,
       ringId: 2n,
-      pid: 4711,
+      pid: 10,
       tid: 11,
       comm: 'a name that is ',
       lostCount: 2 ** 32 + 3,

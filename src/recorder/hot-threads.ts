@@ -1,0 +1,70 @@
+/**
+ * The threads that need no thought, and the loop that writes their switches: what a recorder does nearly all the time.
+ *
+ * A thread is hot while its ring is open and pinned whole, it has not exited, and nothing lost is still to be told of; a
+ * switch of it is copied and published and that is all. Hot threads are found by the low bits of their tid; one that is
+ * crowded out by another takes the longer way.
+ *
+ * Invariant: `takePlain` writes only what the recorder has the right to write, and leaves everything else alone.
+ */
+import { HEADER_BYTES, type RecordGeometry, RecordType } from '../abi/record.ts';
+import type { RingWriter } from '../ring/ring-writer.ts';
+import { isPast, type TimeLimit } from './run-merge.ts';
+
+/** A power of two. */
+const ENTRIES = 256;
+const MASK = ENTRIES - 1;
+
+export class HotThreads {
+  /** 0: nobody's. */
+  readonly #tids = new Int32Array(ENTRIES);
+  readonly #writers: RingWriter[] = [];
+  /** Every switch has this size: its body is empty. */
+  readonly #switchBytes: number;
+  /** Written so far. */
+  records = 0;
+  // Offsets in words.
+  readonly #tidFromEnd: number;
+  readonly #timeFromEnd: number;
+
+  constructor({ trailer, fromEnd }: RecordGeometry) {
+    this.#switchBytes = HEADER_BYTES + trailer;
+    this.#tidFromEnd = fromEnd.tid >> 2;
+    this.#timeFromEnd = fromEnd.time >> 2;
+  }
+
+  /** The thread's switches go to `writer` without a thought from now on. */
+  heat(tid: number, writer: RingWriter): void {
+    this.#tids[tid & MASK] = tid;
+    this.#writers[tid & MASK] = writer;
+  }
+
+  /** The thread's next record is one to think about. */
+  cool(tid: number): void {
+    if (this.#tids[tid & MASK] === tid) this.#tids[tid & MASK] = 0;
+  }
+
+  /**
+   * Writes the switches of hot threads that begin at word `at`, until another record comes or one past the limit, and
+   * returns the word where it stopped. Some 20 ns a record, most of what recording costs: nothing here is read twice,
+   * nothing called that is not inlined, and no number leaves the range of 32 bits.
+   */
+  takePlain(words: Int32Array, at: number, to: number, limit: TimeLimit): number {
+    const tids = this.#tids;
+    const writers = this.#writers;
+    const bytes = this.#switchBytes;
+    const count = bytes >> 2;
+    const tidAt = count - this.#tidFromEnd;
+    const timeAt = count - this.#timeFromEnd;
+    let next = at;
+    while (next + count <= to) {
+      if (words[next] !== RecordType.SWITCH || words[next + 1]! >>> 16 !== bytes) break;
+      const tid = words[next + tidAt]!;
+      if (tids[tid & MASK] !== tid || tid === 0 || isPast(words, next + timeAt, limit)) break;
+      writers[tid & MASK]!.write(words, next, bytes);
+      next += count;
+    }
+    this.records += (next - at) / count;
+    return next;
+  }
+}
