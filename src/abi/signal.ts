@@ -74,11 +74,6 @@ export const HARMLESS_SIGNALS: ReadonlySet<number> = new Set(
   SIGNAL_NAMES.flatMap((name, index) => (HARMLESS.has(name) ? [index + 1] : [])),
 );
 
-/** Whether the signal kills a process that does not handle it. */
-export function killsByDefault(signal: string): boolean {
-  return !HARMLESS.has(signal);
-}
-
 /** Whether the signal dumps core in a process that does not handle it. */
 export function dumpsCore(signal: string): boolean {
   return CORE_DUMPING.has(signal);

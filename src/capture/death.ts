@@ -10,17 +10,11 @@
  */
 import { RecordType } from '../abi/record.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
-import { dumpsCore, killsByDefault, signalName } from '../abi/signal.ts';
+import { dumpsCore, signalName } from '../abi/signal.ts';
+import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
 import type { Capture } from './capture.ts';
 import { commAt, type ProcessEntry, type ThreadEntry } from './task-table.ts';
 
-const SIGNAL_DELIVER = 'signal:signal_deliver';
-/** Offsets in the tracepoint's payload (include/trace/events/signal.h; 8 common bytes first, s32 sig, errno, code). */
-const SIGNAL_OFFSET = 8;
-const HANDLER_OFFSET = 24;
-const PAYLOAD_BYTES = 32;
-/** SIG_DFL. */
-const DEFAULT_HANDLER = 0n;
 /** exit_group()'s caller exits about when it ends the others. */
 const SAME_EXIT_NS = 100_000_000n;
 
@@ -72,11 +66,8 @@ function fatalDeliveries(capture: Capture): Map<ProcessEntry, Delivery[]> {
 function fatalSignal(capture: Capture, index: number): string | undefined {
   const record = capture.record(index);
   const raw = record.name === 'SAMPLE' ? record.body.raw : undefined;
-  if (raw === undefined || raw.length < PAYLOAD_BYTES) return undefined;
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-  const signal = signalName(view.getInt32(SIGNAL_OFFSET, true));
-  const isDefault = view.getBigUint64(HANDLER_OFFSET, true) === DEFAULT_HANDLER;
-  return signal !== undefined && isDefault && killsByDefault(signal) ? signal : undefined;
+  const signal = raw && fatalSignalOf(raw);
+  return signal === undefined ? undefined : signalName(signal);
 }
 
 function wasKilled(process: ProcessEntry, deliveries: readonly Delivery[]): boolean {

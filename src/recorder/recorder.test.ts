@@ -103,6 +103,24 @@ describe('the recorder', () => {
     expect(lockedBytes()).toBe(before);
   });
 
+  it('pins a thread that was put off anew in each batch', () => {
+    using scripted = scriptedRecorder({ slotsPerCpu: 1 });
+    const { source, recorder } = scripted;
+    const before = lockedBytes();
+    const whole = 4096 + 8192;
+    let time = 0;
+    // As much of each as makes its ring whole.
+    for (const tid of [1, 2]) for (let i = 0; i < 200; i++) source.put(0, records.switchIn({ tid, time: ++time }));
+    recorder.drain();
+    expect(recorder.stats()).toMatchObject({ pins: 2, pinnedBytes: { now: whole } });
+    // The first takes the slot over; the second, put off before, is not written on the strength of its last turn.
+    for (const tid of [1, 2]) source.put(0, records.switchIn({ tid, time: ++time }));
+    recorder.drain();
+    expect(recorder.stats().pins).toBe(4);
+    expect(lockedBytes() - before).toBe(recorder.stats().pinnedBytes.now);
+    expect(recorder.stats()).toMatchObject({ records: 402, lost: 0 });
+  });
+
   it('gives a child of its own a ring at its birth, and names it after its parent until it is renamed', () => {
     using scripted = scriptedRecorder();
     const { source, recorder } = scripted;

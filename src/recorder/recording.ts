@@ -9,6 +9,7 @@
  * left; all of the recorder's work happens in the turns of `#loop`.
  */
 import type { Death } from '../abi/ringkeep-section.ts';
+import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { Poller } from '../linux/poller.ts';
 import { readCpus } from '../linux/proc.ts';
@@ -181,9 +182,9 @@ export class Recording {
   async #loop(): Promise<RecordingEnd> {
     for (;;) {
       const ready = await this.#poller.wait(Math.max(this.source.latencyMs, this.#pauseMs));
-      const startedMs = performance.now();
+      const startedMs = nowMs();
       this.#recorder.drain();
-      this.#pauseMs = Math.min((performance.now() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
+      this.#pauseMs = Math.min((nowMs() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
       if (this.#deaths.isWaiting) this.#handleEnds(ready);
       for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#events.onCut(this.#take('signal', null));
       if (this.#finish) return this.#end(this.#finish);
@@ -212,8 +213,8 @@ export class Recording {
   #end({ signal, cut }: Finish): RecordingEnd {
     this.source.expedite();
     // Descendants that outlive the command may never stop: what they did until now is all that is waited for.
-    const deadlineMs = performance.now() + LAST_DRAIN_MS;
-    while (this.#recorder.drain() && performance.now() < deadlineMs);
+    const deadlineMs = nowMs() + LAST_DRAIN_MS;
+    while (this.#recorder.drain() && nowMs() < deadlineMs);
     this.#recorder.settleLosses();
     // Children that ended together with the command may be known by now.
     this.#handleEnds(this.#poller.ready());

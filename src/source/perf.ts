@@ -10,7 +10,7 @@
 import { closeSync } from 'node:fs';
 import { type EventAttr, EventType, hasFlag, SOFTWARE_EVENTS } from '../abi/event-attr.ts';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
-import { HARMLESS_SIGNALS } from '../abi/signal.ts';
+import { FATAL_DELIVERY_FILTER, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
@@ -41,9 +41,6 @@ export interface PerfSourceOptions {
  */
 const RING_PAGES = 256;
 const LATENCY_MS = 100;
-const DEATH_TRACEPOINT = 'signal:signal_deliver';
-/** Signals that are not handled and whose default is not to be ignored or to stop (signal(7)): they end the process. */
-const DEATH_FILTER = `sa_handler==0 && ${[...HARMLESS_SIGNALS].map((signal) => `sig!=${signal}`).join(' && ')}`;
 const ENODEV = 19;
 /** What perf_event_mlock_kb grants by default: fewer are worth a word. */
 const LEAST_GRANTED_PAGES = 128;
@@ -164,7 +161,7 @@ class PerfOpening {
 
   constructor(options: PerfSourceOptions) {
     this.#options = options;
-    this.#death = optionalTracepoint(DEATH_TRACEPOINT, options.events);
+    this.#death = optionalTracepoint(SIGNAL_DELIVER, options.events);
   }
 
   /** Whether a lost record can be counted (PERF_FORMAT_LOST). */
@@ -249,7 +246,7 @@ class PerfOpening {
         continue;
       }
       this.otherFds.push(fd);
-      if (event.spec === this.#death) setPerfFilter(fd, DEATH_FILTER);
+      if (event.spec === this.#death) setPerfFilter(fd, FATAL_DELIVERY_FILTER);
       setPerfOutput(fd, leaderFd);
       event.ids.push(perfEventId(fd));
     }

@@ -7,7 +7,8 @@ import { Poller } from '../../linux/poller.ts';
 import { commandEventAttr, parseEventSpec } from '../../source/event-spec.ts';
 import type { RecordRun, Source, SourceEvent } from '../../source/source.ts';
 import { DeathWatch } from '../death-watch.ts';
-import { Recorder, type RecorderOptions } from '../recorder.ts';
+import { Recorder } from '../recorder.ts';
+import type { RingOptions } from '../ring-store.ts';
 
 export const attr = commandEventAttr(parseEventSpec('cpu-clock'), {
   freq: 99,
@@ -99,7 +100,7 @@ export interface ScriptedRecorder extends Disposable {
   readonly directory: string;
 }
 
-export function scriptedRecorder(options: Partial<RecorderOptions> = {}): ScriptedRecorder {
+export function scriptedRecorder(options: Partial<RingOptions> = {}): ScriptedRecorder {
   const source = new ScriptedSource();
   const poller = new Poller();
   const deaths = new DeathWatch(poller, 4);
