@@ -2,15 +2,22 @@
 /** The command line: one file a command, errors turned into cause, remedy and an exit status. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { addCheckCommand } from './check.ts';
 import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
-import { addPlanCommand } from './plan.ts';
-import { addRecordCommand } from './record.ts';
-import { addShowCommand } from './show.ts';
-import { addSimulateCommand } from './simulate.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
+};
+
+/** What adds each command. Loaded when it is called: a start is CPU time that the recorded command could have had. */
+const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
+  record: async (program) => (await import('./record.ts')).addRecordCommand(program, version),
+  show: async (program) => (await import('./show.ts')).addShowCommand(program),
+  plan: async (program) => (await import('./plan.ts')).addPlanCommand(program),
+  simulate: async (program) => (await import('./simulate.ts')).addSimulateCommand(program),
+  check: async (program) => {
+    const { addCheckCommand } = await import('./check.ts');
+    addCheckCommand(program, async () => (await import('../check/scenario/catalogue.ts')).SCENARIO_CATALOGUE);
+  },
 };
 
 const program = new Command('ringkeep')
@@ -19,12 +26,6 @@ const program = new Command('ringkeep')
   .enablePositionalOptions()
   .showHelpAfterError(false)
   .exitOverride();
-addRecordCommand(program, version);
-addShowCommand(program);
-addCheckCommand(program, async () => (await import('../check/scenario/catalogue.ts')).SCENARIO_CATALOGUE);
-addSimulateCommand(program);
-addPlanCommand(program);
-for (const command of program.commands) command.exitOverride();
 
 // A reader that closes its end early (`ringkeep show FILE | head`) has what it wanted.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -33,6 +34,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
+  const called = COMMANDS[process.argv[2] ?? ''];
+  for (const add of called ? [called] : Object.values(COMMANDS)) await add(program);
+  for (const command of program.commands) command.exitOverride();
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
