@@ -6,8 +6,8 @@
  *   data pages    a power of two, written backward
  *   AUX pages     a power of two or none, written forward
  *
- * Invariant: everything needed to decode the data stands before data_offset and, but for the words of MUTABLE_FIELDS,
- * never changes after creation.
+ * Invariant: everything needed to decode the data stands before data_offset and, but for the exit time, the two
+ * counts and the comm, never changes after creation.
  */
 
 import { ATTR_BYTES, decodeAttr, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
@@ -63,17 +63,6 @@ export const RING_HEADER_FIELDS = [
   ['comm0', 'u64'],
   ['comm1', 'u64'],
 ] as const satisfies readonly ScalarField[];
-
-/** The words that change while the ring lives; the rest is written once. */
-export const MUTABLE_FIELDS = [
-  'exitTimeNs',
-  'recordCountLow',
-  'recordCountHigh',
-  'lostCountLow',
-  'lostCountHigh',
-  'comm0',
-  'comm1',
-] as const;
 
 const EVENT_ENTRY_FIELDS = [
   ['entryBytes', 'u32'],
