@@ -3,13 +3,11 @@
  * Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h (arm64), Linux 6.1.
  */
 import { constants } from 'node:os';
-import koffi, { type KoffiFunc } from 'koffi';
+import koffi from 'koffi';
 import { RingkeepError } from '../base/error.ts';
 
 const NUMBERS = {
   close: { x64: 3, arm64: 57 },
-  read: { x64: 0, arm64: 63 },
-  write: { x64: 1, arm64: 64 },
   mmap: { x64: 9, arm64: 222 },
   munmap: { x64: 11, arm64: 215 },
   ioctl: { x64: 16, arm64: 29 },
@@ -20,7 +18,6 @@ const NUMBERS = {
   epoll_pwait: { x64: 281, arm64: 22 },
   epoll_create1: { x64: 291, arm64: 20 },
   fallocate: { x64: 285, arm64: 47 },
-  eventfd2: { x64: 290, arm64: 19 },
   perf_event_open: { x64: 298, arm64: 241 },
   prlimit64: { x64: 302, arm64: 261 },
   pidfd_open: { x64: 434, arm64: 434 },
@@ -35,9 +32,9 @@ if (process.platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
     errno: 'ENOSYS',
   });
 }
-const nativeSyscall = koffi.load(null).func('syscall', 'int64_t', Array(7).fill('int64_t')) as KoffiFunc<
-  (...args: (number | bigint)[]) => number | bigint
->;
+const nativeSyscall = koffi.load(null).func('syscall', 'int64_t', Array(7).fill('int64_t')) as (
+  ...args: (number | bigint)[]
+) => number | bigint;
 
 /**
  * Makes a system call; at most six arguments, absent ones 0. Returns its result, or −errno: what to make of a refusal
@@ -52,27 +49,8 @@ export function syscall(
   e: number | bigint = 0,
   f: number | bigint = 0,
 ): number {
-  const result = Number(nativeSyscall(numberOf(name), a, b, c, d, e, f));
+  const result = Number(nativeSyscall(NUMBERS[name][arch as 'x64' | 'arm64'], a, b, c, d, e, f));
   return result === -1 ? -koffi.errno() : result;
-}
-
-/**
- * Makes a system call that may block on a thread of libuv's pool. Its result, or −1 for any refusal: errno is that
- * thread's, and who must know it repeats the call here in a way that does not block.
- */
-export function blockingSyscall(
-  name: SyscallName,
-  ...[a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]: (number | bigint)[]
-): Promise<number> {
-  return new Promise((resolve, reject) => {
-    nativeSyscall.async(numberOf(name), a, b, c, d, e, f, (error: unknown, result) =>
-      error ? reject(error) : resolve(Number(result)),
-    );
-  });
-}
-
-function numberOf(name: SyscallName): number {
-  return NUMBERS[name][arch as 'x64' | 'arm64'];
 }
 
 /** As `syscall`, but a refusal is thrown as RingkeepError `syscall` with details {call, errno}. */

@@ -93,7 +93,7 @@ describe('a watched process', () => {
     expect(deaths.isWaiting).toBe(true);
     command.open();
     await command.ended;
-    expect(deaths.collect(await poller.wait(1000))).toEqual([{ pid: command.pid, status: { code: null, signal: 6 } }]);
+    expect(deaths.collect(poller.wait(1000))).toEqual([{ pid: command.pid, status: { code: null, signal: 6 } }]);
     expect(deaths.isWaiting).toBe(false);
   });
 

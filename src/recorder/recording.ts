@@ -1,9 +1,11 @@
 /**
  * A recording: waits until there is something to drain, drains, hands out cuts, ends.
  *
- * It lives on the main thread and waits elsewhere (linux/poller.ts): between two drains the event loop is free for signals
- * and for the command's end. A thread of its own would cost more CPU time to start than minutes of recording. In return
- * nothing else on this thread may take long: who writes a snapshot while recording goes on does so in another thread.
+ * It lives on the main thread and blocks it until there is something to drain: a signal ends the wait (one that comes in
+ * the moment before it begins is served after it, a tenth of a second later as a rule), and after each turn the event loop
+ * has one. A thread of its own would cost more CPU time to start than a minute of recording; a wait elsewhere
+ * (libuv's pool) costs four switches of threads each time. In return nothing else on this thread may take long: who writes a
+ * snapshot while recording goes on does so in another thread.
  *
  * Invariant: once `finish` resolves, or soon after `onFailure` was called, no file, mapping, descriptor or lock of the recording is
  * left; all of the recorder's work happens in the turns of `#loop`.
@@ -83,7 +85,6 @@ export class Recording {
   readonly #recorder: Recorder;
   readonly #degraded: () => string[];
   readonly #ended: Promise<RecordingEnd | undefined>;
-  #hasEnded = false;
   #wantedCuts = 0;
   #finish: Finish | undefined;
   #deathCuts = 0;
@@ -149,7 +150,6 @@ export class Recording {
   /** Asks for a cut; it comes through `onCut`. */
   requestCut(): void {
     this.#wantedCuts++;
-    this.#wake();
   }
 
   /**
@@ -158,12 +158,7 @@ export class Recording {
    */
   finish(signal: number | null, cut: boolean): Promise<RecordingEnd | undefined> {
     this.#finish = { signal, cut };
-    this.#wake();
     return this.#ended;
-  }
-
-  #wake(): void {
-    if (!this.#hasEnded) this.#poller.wake();
   }
 
   /** To the end, or until it breaks down. */
@@ -174,14 +169,16 @@ export class Recording {
       this.#events.onFailure(error);
       return undefined;
     } finally {
-      this.#hasEnded = true;
       closeAll(begun);
     }
   }
 
   async #loop(): Promise<RecordingEnd> {
     for (;;) {
-      const ready = await this.#poller.wait(Math.max(this.source.latencyMs, this.#pauseMs));
+      // The event loop's turn: signals, the command's end, what other threads have to say.
+      await new Promise((resume) => setImmediate(resume));
+      const isAsked = this.#finish !== undefined || this.#wantedCuts > 0;
+      const ready = this.#poller.wait(isAsked ? 0 : Math.max(this.source.latencyMs, this.#pauseMs));
       const startedMs = nowMs();
       this.#recorder.drain();
       this.#pauseMs = Math.min((nowMs() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
@@ -217,7 +214,7 @@ export class Recording {
     while (this.#recorder.drain() && nowMs() < deadlineMs);
     this.#recorder.settleLosses();
     // Children that ended together with the command may be known by now.
-    this.#handleEnds(this.#poller.ready());
+    this.#handleEnds(this.#poller.wait(0));
     const death = signal === null ? null : this.#recorder.death(this.#options.pid, signal);
     const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
     this.#recorder.close();
