@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({ options: { threads: { type: 'string', default: '2000' } } });
 const SECONDS = 5;
-const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const ringkeep = new URL('../dist/bin/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
 const workload = join(directory, 'sleepers');
 

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const WAKEUPS = '5';
-const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const ringkeep = new URL('../dist/bin/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
 const workload = join(directory, 'quiet-among-noisy');
 const capture = join(directory, 'perf.data');

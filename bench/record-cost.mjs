@@ -21,7 +21,7 @@ const { values } = parseArgs({
 });
 const START_SECONDS = 2;
 const RECORDS_PER_EXCHANGE = 4;
-const ringkeep = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const ringkeep = new URL('../dist/bin/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
 const workload = join(directory, 'ping-pong');
 const exchanges = String(Math.round(Number(values.rate) / RECORDS_PER_EXCHANGE));

@@ -1,8 +1,13 @@
 #!/usr/bin/env node
 /** The command line: one file a command, errors turned into cause, remedy and an exit status. */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
+
+// A process that has gone quiet is V8's occasion to collect garbage twice for the sake of a smaller heap: 35 ms of CPU time for a
+// megabyte. Ordinary collections stay. Before the first of them, which sets the clock for it.
+setFlagsFromString('--no-memory-reducer-for-small-heaps');
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;

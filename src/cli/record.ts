@@ -8,7 +8,6 @@
  * Invariant: the command runs once, whatever becomes of the recorder, and its exit status is ours.
  */
 import { constants } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -111,9 +110,6 @@ function parseEvents(texts: readonly string[]): { events: EventSpec[]; degraded:
 }
 
 async function record(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
-  // A process that has gone quiet is V8's occasion to collect garbage twice for the sake of a smaller heap: 35 ms of CPU
-  // time for a megabyte. Ordinary collections stay.
-  setFlagsFromString('--no-memory-reducer');
   const { events, degraded } = parseEvents(options.event);
   const series = new SnapshotSeries(options.output, options.snapshot !== 'never', command, version);
   const startedNs = process.hrtime.bigint();

@@ -1,5 +1,5 @@
 /**
- * Runs the built command line as a user does: `node dist/cli/main.js`, another process, its own group.
+ * Runs the built command line as a user does: `node dist/bin/main.js`, another process, its own group.
  * Invariant: a run that leaves a ring file in /dev/shm or a process of its group behind is an error, whatever the test is
  * about, unless the recorder was killed by the test itself.
  */
