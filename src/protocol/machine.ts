@@ -70,7 +70,7 @@ export interface Machine {
 export interface PostedMachine extends Machine {
   /** perf_rb_size in pages: the user page, data pages, AUX pages. */
   pagesOf(event: number): number;
-  hasDataPages(event: number): boolean;
+  dataPagesOf(event: number): number;
   /** Whether the event's PMU is one with AUX hardware: its start needs an SG table. */
   hasAuxPmu(event: number): boolean;
 
@@ -87,7 +87,7 @@ export interface PostedMachine extends Machine {
   /** shmem_truncate_range of the whole file. */
   truncate(event: number): void;
 
-  /** rb->free_aux: the SG table is gone. */
+  /** rb->free_aux: the SG table's memory is gone, while aux_priv still points to it. */
   freeSg(event: number): void;
   /** pmu->setup_aux from aux_pages[]: 0 or a negative errno (no table). Throws a `Violation` where the PMU has none. */
   setupSg(event: number): number;

@@ -61,7 +61,7 @@ export interface Observed {
   heldPages(event: number): number;
   /** Pages that a pin takes. */
   extent(event: number): number;
-  /** No start is owed to it now: its work is queued or a writer is at work, or it is being removed. */
+  /** No start is owed to it now: a writer is at work, it is being removed, or its core is being dumped. */
   isBusy(event: number): boolean;
   /** Nobody is between steps that change a slot, its pin count and the pages together. */
   readonly isSettled: boolean;

@@ -53,7 +53,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'stale-sg-start',
     defect: 'D1',
     about:
-      'The same with an E that was pinned before and whose pages reclaim has moved: the next start hands the old SG table to the hardware.',
+      'The same with an E that was pinned before: the counts say that its pages are there, and the next start hands the old SG table to the hardware, whose pages nobody holds and reclaim may have taken.',
     mend: 'the same, and the SG table has a word of its own (sgOk) that a moved page clears.',
     mends: ['pages-in'],
     setup: alternating(['run', 'sleep', 'run', 'run'], ['run', 'sleep', 'run'], {
@@ -94,7 +94,7 @@ export const SCENARIOS: readonly Scenario[] = [
     about: 'E is evicted while it gets its second page and sees it: it takes every page again, with both counts at 0.',
     mend: 'the same; who no longer wants the pages puts exactly nin of them.',
     mends: ['pages-in'],
-    setup: alternating(['run', 'run'], ['run'], { preemptions: 1 }),
+    setup: alternating(['run', 'run'], ['run'], { sleeps: true }),
     looksAt: ['I5'],
     schedule: 'A!page.get A>page.get cpu0!cpu.switched B. cpu0!cpu.switched A.',
     breaks: [{ invariant: 'I5', step: 'work.detach' }],
@@ -126,10 +126,22 @@ export const SCENARIOS: readonly Scenario[] = [
     breaks: [{ invariant: 'I2', step: 'user-page.update' }],
   },
   {
+    name: 'evict-before-user-page',
+    defect: 'D4',
+    about:
+      'E is evicted between the look at paused and the stores of the user page: they go to a page that nobody holds.',
+    mend: 'whoever stores announces himself before he looks at the gate.',
+    mends: ['pages-in'],
+    looksAt: ['I2'],
+    setup: alternating(['run', 'run'], ['run'], { preemptions: 1 }),
+    schedule: 'A!user-page.check cpu0!cpu.switched B. cpu0!cpu.switched A.',
+    breaks: [{ invariant: 'I2', step: 'user-page.update' }],
+  },
+  {
     name: 'first-get-enomem',
     defect: 'xpinned 1→0 while this CPU’s slot still names E',
     about:
-      'One CPU, one task: getting a page fails; the next work takes xpinned and the counts down, finds its event in the slot and starts it on no SG table.',
+      'One CPU, one task: getting a page fails; the next work takes xpinned and the counts down, finds its event in the slot and starts it: without an SG table, in a transaction that nobody ends.',
     mend: 'a failed pin takes the event out of the slot and the count down; the next sched-in tries again.',
     mends: ['pages-in'],
     setup: {
@@ -201,7 +213,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'filter-restart-in-populate',
     defect: 'D5',
     about:
-      'Address filters change while E’s pages are got: the gate is open since the counts went up, so the event is restarted on no SG table.',
+      'Address filters change while E’s pages are got: the gate is open since the counts went up, so the start finds no SG table and leaves a transaction open for ever.',
     mend: 'a gate of its own, opened when every page and the SG table are there; and only what was started before is restarted.',
     mends: ['pages-in'],
     setup: {
@@ -368,7 +380,7 @@ export const SCENARIOS: readonly Scenario[] = [
     about:
       'The SG table cannot be built once. The next get finds every page where it was, changes nothing, and fails for want of the table: for ever.',
     mend: 'a word of the event (sgOk) instead of a local `changed`: what could not be rebuilt is still to be rebuilt.',
-    mends: ['pages-in'],
+    mends: ['pages-in', 'failed-get'],
     setup: alternating(['run', 'sleep', 'run', 'sleep', 'run'], ['run', 'sleep', 'run'], {
       failures: [{ call: 'setupSg', event: 'E', nth: 1 }],
     }),
@@ -481,7 +493,11 @@ export const SCENARIOS: readonly Scenario[] = [
     defect: 'D20',
     about: 'A dumps core while its own event is on: aux_head in the core is that of the last stop.',
     mend: 'before the dump stop every event of the mm and hold its gate shut.',
-    setup: { cpus: 1, tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'dump', 'exit'] }] },
+    setup: {
+      cpus: 1,
+      tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'dump', 'exit'] }],
+      others: [{ name: 'filter', script: ['restart E'] }],
+    },
     schedule: 'A.',
     breaks: [{ invariant: 'I10', step: 'core.dump' }],
   },

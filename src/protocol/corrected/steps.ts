@@ -178,7 +178,7 @@ function workSteps({ state, machine }: Parts) {
     cpu: new Step('work.cpu', ['event.task', 'machine.cpu'], [], (event) =>
       machine.currentCpu(state.get(event, EventWord.task)),
     ),
-    // In the event's own task with preemption off: neither its CPU nor its state changes meanwhile.
+    // In the event's own task with interrupts off: neither its CPU nor its state changes meanwhile.
     recheck: new Step('work.recheck', ['event.task', 'machine.cpu', 'event.state', 'event.oncpu'], [], (event, cpu) => {
       if (machine.currentCpu(state.get(event, EventWord.task)) !== cpu) return 0;
       if (state.get(event, EventWord.state) !== EventState.active) return 0;

@@ -154,7 +154,6 @@ function observed(pinning: Pinning, account: Account): Observed {
     extent: (event) => state.get(event, EventWord.extent),
     isBusy: (event) =>
       state.get(event, EventWord.writers) > 0 ||
-      state.get(event, EventWord.queued) > 0 ||
       state.get(event, EventWord.dead) !== 0 ||
       state.get(event, EventWord.gate) === Gate.held,
     get isSettled() {

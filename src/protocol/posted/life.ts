@@ -27,7 +27,7 @@ export function* perfEventExitTask(p: Posted, task: number, events: readonly num
   for (const event of events) yield p.steps.exit.at(event);
 }
 
-/** Removal of the event's file: off its context, DEAD, and the file's reference dropped. b: the remover's mm. */
+/** Removal of the event's file: off its context, DEAD, and the file's reference dropped. `mm`: the remover's. */
 export function* removeEvent(p: Posted, event: number, mm: number): Operation<void> {
   yield p.steps.remove.at(event);
   yield* putEvent(p, event, mm);

@@ -51,9 +51,10 @@ function perfAuxOutputBegin({ state, machine }: Parts, event: number): boolean {
   return machine.hasSg(event);
 }
 
-/** perf_aux_output_end: aux_head goes into the user page. */
+/** perf_aux_output_end: aux_head goes into the user page, and unless the ring is paused a PERF_RECORD_AUX into the data pages. */
 function perfAuxOutputEnd({ state, machine }: Parts, event: number): void {
   machine.updateUserPage(event);
+  if (machine.dataPagesOf(event) > 0 && state.get(event, PostedWord.paused) === 0) machine.storeData(event);
   state.set(event, PostedWord.auxNest, 0);
   state.change(event, PostedWord.auxRefcount, -1);
 }

@@ -33,7 +33,7 @@ export function* rbGetKernelPages(p: Posted, event: number): Operation<number> {
     if ((yield steps.checkSg.at(event)) === 0) return yield* putBack(p, event, got.pages, -ENOMEM);
   }
   yield steps.unpause.at(event);
-  if (changed > 0) yield steps.userPage.at(event);
+  if (changed > 0 && (yield steps.checkActive.at(event)) !== 0) yield steps.userPage.at(event);
   return 0;
 }
 

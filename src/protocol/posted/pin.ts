@@ -19,7 +19,7 @@ export function* unpinEventPages(p: Posted, event: number): Operation<void> {
 }
 
 /** pin_event_pages: takes this CPU's slot. True: PIN_IN, the pages are to be got. */
-export function* pinEventPages(p: Posted, event: number): Operation<boolean> {
+function* pinEventPages(p: Posted, event: number): Operation<boolean> {
   const { steps } = p;
   const cpu = yield steps.slotAddress.at(event);
   const old = yield steps.slotRead.at(-1, cpu);
@@ -30,7 +30,7 @@ export function* pinEventPages(p: Posted, event: number): Operation<boolean> {
 }
 
 /** get_pages_work: injects where that is still to be done, pins, restarts the event. */
-export function* getPagesWork(p: Posted, event: number): Operation<void> {
+function* getPagesWork(p: Posted, event: number): Operation<void> {
   const { steps } = p;
   yield steps.clear.at(event);
   if ((yield steps.mayRun.at(event)) === 0) return;
@@ -41,6 +41,13 @@ export function* getPagesWork(p: Posted, event: number): Operation<void> {
   }
   const error = (yield* pinEventPages(p, event)) ? yield* get(p, event) : 0;
   if (error === 0) yield steps.restart.at(event);
+  else if (p.mends.has('failed-get')) yield* giveBack(p, event);
+}
+
+/** The mend of a failed get: no slot names the event any more, and its count says so. */
+function* giveBack(p: Posted, event: number): Operation<void> {
+  for (let cpu = 0; cpu < p.state.cpus; cpu++) yield p.steps.slotClear.at(event, cpu);
+  yield p.steps.uncountAll.at(event);
 }
 
 /** task_work_run: detaches the whole list, then calls each; until nothing new has been queued meanwhile. */

@@ -34,9 +34,16 @@ const PUT_WRITES = [
   'machine.pages',
   'recorder.pinned',
 ] as const;
-/** Stopping ends an AUX transaction, which stores aux_head into the user page. */
-const STOP_READS = ['event.state', 'event.oncpu', 'machine.stored', 'machine.pages'] as const;
-const STOP_WRITES = ['machine.pmu', 'rb.auxNest', 'rb.auxRefcount', 'machine.userPage', 'machine.pages'] as const;
+/** Stopping ends an AUX transaction, which stores aux_head into the user page and a PERF_RECORD_AUX into the data pages. */
+const STOP_READS = ['event.state', 'event.oncpu', 'rb.paused', 'machine.stored', 'machine.pages'] as const;
+const STOP_WRITES = [
+  'machine.pmu',
+  'rb.auxNest',
+  'rb.auxRefcount',
+  'machine.userPage',
+  'machine.pages',
+  'machine.ring',
+] as const;
 const START_READS = [
   'event.state',
   'event.oncpu',
@@ -84,8 +91,8 @@ function schedSteps(parts: Parts) {
     // event_sched_in with perf_event_queue_work. 1: ACTIVE now.
     schedIn: on(
       'sched-in',
-      ['event.state', 'event.task', 'event.func', 'event.attach', 'rb.paused', 'machine.works'],
-      ['event.state', 'event.oncpu', 'machine.pmu', 'event.func', 'machine.works', 'machine.ring'],
+      ['event.state', 'event.task', 'event.func', 'event.attach', 'rb.paused', 'machine.works', 'machine.stored'],
+      ['event.state', 'event.oncpu', 'machine.pmu', 'event.func', 'machine.works', 'machine.ring', 'machine.pages'],
       (event, cpu) => {
         if (state.get(event, PostedWord.state) !== EventState.inactive) return 0;
         state.set(event, PostedWord.oncpu, cpu);
@@ -253,7 +260,7 @@ function getSteps(state: PostedState, machine: PostedMachine) {
     checkSg: on('aux.check', ['machine.sg'], [], (event) => (machine.hasSg(event) ? 1 : 0)),
     // rb_toggle_paused(rb, false): a ring without data pages stays paused.
     unpause: on('unpause', [], ['rb.paused'], (event) => {
-      if (machine.hasDataPages(event)) state.set(event, PostedWord.paused, 0);
+      if (machine.dataPagesOf(event) > 0) state.set(event, PostedWord.paused, 0);
       return 0;
     }),
     // b: the page. The error path's put_page(perf_mmap_to_page(rb, i)).
@@ -370,13 +377,17 @@ function writerSteps(state: PostedState, machine: PostedMachine) {
       machine.updateUserPage(event);
       return 0;
     }),
-    // "Don't bother with the file backed rb when it's inactive"; else the times.
+    // "Don't bother with the file backed rb when it's inactive": 1, it is active.
+    checkActive: on('user-page.check', ['rb.paused'], [], (event) =>
+      state.get(event, PostedWord.paused) === 0 ? 1 : 0,
+    ),
+    // The times.
     userPage: on(
       'user-page.update',
-      ['rb.paused', 'machine.stored', 'machine.pages'],
+      ['machine.stored', 'machine.pages'],
       ['machine.userPage', 'machine.pages'],
       (event) => {
-        if (state.get(event, PostedWord.paused) === 0) machine.updateUserPage(event);
+        machine.updateUserPage(event);
         return 0;
       },
     ),
@@ -396,7 +407,7 @@ function lifeSteps(parts: Parts) {
     // The first event's charge: its data pages and the user page, to the creator's mm (D18).
     charge: new Step('account.charge', ['recorder.account', 'event.task'], ['recorder.account'], (event) => {
       if (account.users++ > 0) return 0;
-      account.chargedPages = 1 + (machine.hasDataPages(event) ? 1 : 0);
+      account.chargedPages = 1 + machine.dataPagesOf(event);
       machine.chargeMm(machine.taskMm(state.get(event, PostedWord.task)), account.chargedPages);
       return account.chargedPages;
     }),
@@ -408,8 +419,8 @@ function lifeSteps(parts: Parts) {
       return 0;
     }),
     // atomic_long_inc_not_zero(&refcount): 0 once it is being freed.
-    reference: on('event.get', [], ['event.life'], (event) => {
-      if (state.get(event, PostedWord.refcount) === 0) return 0;
+    reference: new Step('event.get', ['event.life'], ['event.life'], (event) => {
+      if (state.isFreed(event) || state.get(event, PostedWord.refcount) === 0) return 0;
       return state.change(event, PostedWord.refcount, 1);
     }),
     drop: on('event.put', [], ['event.life'], (event) => state.change(event, PostedWord.refcount, -1)),

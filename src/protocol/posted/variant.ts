@@ -76,7 +76,7 @@ export class PostedVariant implements Variant {
   *updateUserPage(event: number): Operation<void> {
     const { steps } = this.#p;
     if ((yield steps.enter.at(event)) === 0) return;
-    yield steps.userPage.at(event);
+    if ((yield steps.checkActive.at(event)) !== 0) yield steps.userPage.at(event);
     yield steps.leave.at(event);
   }
 
@@ -133,7 +133,7 @@ function observed(p: Posted, isSettled: () => boolean): Observed {
       return mmap * perfRbSize(p, event);
     },
     extent: (event) => perfRbSize(p, event),
-    isBusy: (event) => state.look(event, PostedWord.func) !== 0,
+    isBusy: () => false,
     get isSettled() {
       return isSettled();
     },

@@ -50,8 +50,8 @@ export class PostedMachine extends BareMachine implements PostedPort {
     return this.#pages;
   }
 
-  hasDataPages(): boolean {
-    return true;
+  dataPagesOf(): number {
+    return this.#pages - 1;
   }
 
   hasAuxPmu(): boolean {
@@ -72,6 +72,7 @@ export class PostedMachine extends BareMachine implements PostedPort {
   putFrame(event: number, frame: number): void {
     if (frame === 0) return;
     const index = this.#index(event, frame - 1);
+    if (this.#references[index]! <= 0) return; // The patch puts it once too often.
     this.#references[index]!--;
     if (frame === 1) this.unpins++;
     if (this.#references[index] === 0) this.#memory.unpinPage(this.#ring[event]!, frame - 1);

@@ -4,7 +4,7 @@
  * here: the last page of a ring gains a reference at every pin and is never unpinned again (pages_in is an index), the ring of an exited
  * task stays pinned (D7), of two events of a task one is stopped, a get that failed leaves an event that never writes again.
  *
- * Every ring is taken to have an AUX area and a PMU with setup_aux: without one nothing posted ever starts (D14). The charge (D18)
+ * Every PMU is taken to have a setup_aux that gives a table for no pages: with a real one nothing data-only ever starts (D14). The charge (D18)
  * and injection are not looked at. What the bound promises is what the patch promises.
  */
 import { runToEnd } from '../../protocol/index.ts';

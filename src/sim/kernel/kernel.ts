@@ -53,6 +53,8 @@ interface EventSide {
   failed: boolean;
   /** Who is between rcu_read_lock and rcu_read_unlock. */
   readers: number;
+  /** hw.itrace_started: its PMU was on before. */
+  isTraceStarted: boolean;
 }
 
 export class Kernel extends BareMachine implements PostedMachine {
@@ -191,6 +193,16 @@ export class Kernel extends BareMachine implements PostedMachine {
     if (pmuCpu >= 0 && ring.shape.auxPages > 0) ring.writeAux();
   }
 
+  /** What decides how things go on and is in no other description. */
+  fingerprint(): string {
+    const tasks = [...this.tasks.values()].map(({ works, detached }) => `${works.join('.')}/${detached.join('.')}`);
+    const events = [...this.#events].map(
+      ([event, { ring, failed, readers, isTraceStarted, calls }]) =>
+        `${event}${+failed}${readers}${+isTraceStarted}${[...calls].join()}${ring.fingerprint()}`,
+    );
+    return `${tasks.join(' ')}|${events.join(' ')}|${[...this.#unmapped].join()}|${[...this.#charges].join()}`;
+  }
+
   get pinnedPages(): number {
     let pages = 0;
     for (const { ring } of this.#events.values()) pages += ring.pinnedPages;
@@ -212,6 +224,7 @@ export class Kernel extends BareMachine implements PostedMachine {
         calls: new Map(),
         failed: false,
         readers: 0,
+        isTraceStarted: false,
       };
       this.#events.set(event, side);
     }
@@ -267,6 +280,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   override startPmu(event: number, cpu: number): void {
     const side = this.#side(event);
     side.pmuCpu = cpu;
+    side.isTraceStarted = true;
     const missing = side.ring.firstMissingPage;
     if (missing >= 0 && missing < this.extentOf(event))
       this.report('I6', `event ${event} is started while page ${missing} of its ring is not there`);
@@ -283,7 +297,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   override logStart(event: number): void {
     // ITRACE_START is a record of instruction tracers: of PMUs with AUX hardware.
     const { ring } = this.#side(event);
-    if (ring.shape.auxPmu) ring.write(ring.shape.dataPages > 0 ? 1 : 0);
+    if (ring.shape.auxPmu && !this.#side(event).isTraceStarted) ring.write(ring.shape.dataPages > 0 ? 1 : 0);
   }
 
   // The port, as the corrected protocol asks.
@@ -359,8 +373,8 @@ export class Kernel extends BareMachine implements PostedMachine {
     return this.ring(event).pages;
   }
 
-  hasDataPages(event: number): boolean {
-    return this.ring(event).shape.dataPages > 0;
+  dataPagesOf(event: number): number {
+    return this.ring(event).shape.dataPages;
   }
 
   hasAuxPmu(event: number): boolean {
@@ -392,7 +406,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   freeSg(event: number): void {
-    this.ring(event).freeSg();
+    this.ring(event).releaseSg();
   }
 
   setupSg(event: number): number {
@@ -464,7 +478,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   missLogStart(event: number): void {
-    this.warn(event, 'ITRACE_START is lost: the ring is paused');
+    if (!this.#side(event).isTraceStarted) this.warn(event, 'ITRACE_START is lost: the ring is paused');
   }
 
   missCall(event: number): void {

@@ -42,6 +42,7 @@ export class RingMemory {
   /** Stores each page should have had. */
   readonly #expected: number[];
   #sg: number[] | null = null;
+  #isSgFreed = false;
   #nextData = 0;
   #nextAux = 0;
   readonly #report: Report;
@@ -142,11 +143,18 @@ export class RingMemory {
 
   freeSg(): void {
     this.#sg = null;
+    this.#isSgFreed = false;
+  }
+
+  /** The table's memory goes, while whoever points to it still does. */
+  releaseSg(): void {
+    this.#isSgFreed = this.#sg !== null;
   }
 
   /** The SG table, from the stored AUX pages. */
   buildSg(): void {
     this.#sg = this.#stored.slice(1 + this.shape.dataPages);
+    this.#isSgFreed = false;
   }
 
   /** A store by the kernel, through the stored frame of the page (I2). */
@@ -172,6 +180,7 @@ export class RingMemory {
   /** What is wrong with the pages the hardware may write to now (I1); undefined: nothing. */
   get staleSg(): string | undefined {
     if (this.#sg === null) return 'it has no SG table';
+    if (this.#isSgFreed) return 'its table was freed';
     for (const [index, number] of this.#sg.entries()) {
       const page = 1 + this.shape.dataPages + index;
       if (number === 0 || number !== this.#cache[page]) return `its table names a frame that page ${page} has left`;
@@ -183,6 +192,12 @@ export class RingMemory {
   /** The first page that is not stored and held: what a start must not find (I6); -1: none. */
   get firstMissingPage(): number {
     return this.#stored.findIndex((frame) => frame === 0 || this.#frames[frame]!.references <= 0);
+  }
+
+  /** Contents and positions. */
+  fingerprint(): string {
+    const frames = this.#frames.map(({ content, dirty }) => `${content}${+dirty}`);
+    return `${frames.join()}/${this.#swap.join()}/${this.#expected.join()}/${this.#nextData},${this.#nextAux}${+this.#isSgFreed}`;
   }
 
   /** One line: per page its frame and references, `-` where it is out; the SG table. */

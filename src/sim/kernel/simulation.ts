@@ -100,6 +100,7 @@ const LOOKS_UP = new Set([
   'slot.clear',
   'slot.store',
   'event.exit',
+  'event.get',
 ]);
 /** What an other waits for and may never see. */
 const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
@@ -134,6 +135,8 @@ export class Simulation {
   readonly #cpus: Cpu[] = [];
   readonly #events = new Map<string, number>();
   readonly #seen = new Set<string>();
+  /** Events whose PMU was on. */
+  readonly #started = new Set<number>();
   #isOver = false;
   #lastActor = '';
   #lastStep = '';
@@ -249,15 +252,20 @@ export class Simulation {
     return [...cpus, ...events, ...mms].join('\n');
   }
 
-  /** All that decides how the execution goes on, as text: equal texts, equal futures. */
+  /**
+   * All that decides how the execution goes on, as text: equal texts, equal futures. Where an operation stands within a step's name is told by
+   * 32 bits of the results it was sent.
+   */
   fingerprint(): string {
     const actors = this.#actors.map(
-      ({ history, atomic, finished, yields, slept }) => `${history},${atomic},${+finished}${+yields}${+slept}`,
+      ({ history, step, a, b, atomic, finished, yields, slept }) =>
+        `${step?.name},${a},${b},${history},${atomic},${+finished}${+yields}${+slept}`,
     );
+    const tasks = [...this.#tasks.values()].map(({ events, isBorn }) => `${events.join('.')}${+isBorn}`);
     const cpus = this.#cpus.map(
-      (cpu) => `${cpu.current}:${cpu.queue.join('.')}:${cpu.preemptions}:${cpu.switching ?? ''}`,
+      (cpu) => `${cpu.current}:${cpu.queue.join('.')}:${cpu.preemptions}:${cpu.switching ?? ''}:${+cpu.isOnline}`,
     );
-    return `${actors.join(' ')}|${cpus.join(' ')}|${this.variant.observed.words.join()}|${this.describe()}`;
+    return [actors, tasks, cpus, this.variant.observed.words, this.kernel.fingerprint(), this.describe()].join('|');
   }
 
   // Building.
@@ -406,10 +414,25 @@ export class Simulation {
     const { name } = step;
     if (name === 'irq.off' || (name === 'write.enter' && result > 0)) actor.atomic++;
     else if (LEAVES_ATOMIC.has(name)) actor.atomic--;
+    else if (name === 'pmu.start' || name === 'event.restart') this.#checkFirstStart(actor, a);
     else if (LEAVES_CONTEXT.has(name)) {
       for (const task of this.#tasks.values()) task.events = task.events.filter((event) => event !== a);
-      if (name !== 'event.remove') this.kernel.close(a);
+      if (name !== 'event.remove') {
+        this.kernel.close(a);
+        this.#started.delete(a);
+      }
     }
+  }
+
+  /** I6: the first start is made by the work of the event's own task. */
+  #checkFirstStart(actor: Actor, event: number): void {
+    if (this.kernel.pmuCpu(event) < 0 || this.#started.has(event)) return;
+    this.#started.add(event);
+    const task = this.variant.observed.task(event);
+    // A recorder runs the works of tasks that are elsewhere.
+    if (this.#setup.tasks[task - 1]?.isElsewhere) return;
+    if (actor.kind !== 'task' || actor.number !== task)
+      this.kernel.report('I6', `the first start of event ${event} is not made by its own task’s work`);
   }
 
   #touched(step: Step, a: number, b: number): { reads: readonly string[]; writes: readonly string[] } {
