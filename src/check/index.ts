@@ -29,10 +29,11 @@ export {
 } from './search.ts';
 export { type ShrinkOptions, shrink } from './shrink.ts';
 export { BoundedDpor } from './strategy/bounded-dpor.ts';
+export { DepthFirst, type DepthFirstOptions } from './strategy/depth-first.ts';
 export { Dpor } from './strategy/dpor.ts';
-export { Exhaustive, type ExhaustiveOptions } from './strategy/exhaustive.ts';
+export { Exhaustive } from './strategy/exhaustive.ts';
 export { Pct, type PctOptions } from './strategy/pct.ts';
 export { RandomStrategy } from './strategy/random.ts';
-export { Stateful, type StatefulOptions } from './strategy/stateful.ts';
+export { Stateful } from './strategy/stateful.ts';
 export type { Strategy } from './strategy/strategy.ts';
 export { formatTrace, type TraceOptions } from './trace.ts';

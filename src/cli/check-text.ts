@@ -46,11 +46,19 @@ export function reportOf(
     if (known && known.steps <= steps) shown.set(key, { ...known, occurrences: times });
     else {
       const token = tokenOf(name, variant, smallest);
-      const trace = formatTrace(program, smallest.schedule, { width, longestRun: LONGEST_RUN });
+      const trace = withoutMiddle(formatTrace(program, smallest.schedule, { width, longestRun: LONGEST_RUN }));
       shown.set(key, { invariant, message, step, occurrences: times, steps, token, trace });
     }
   }
   return { scenario: name, summary, variant, ...result, findings: [...shown.values()] };
+}
+
+/** A livelock's trace says the same again and again. */
+function withoutMiddle(trace: string): string {
+  const lines = trace.split('\n');
+  if (lines.length <= 2 * LONGEST_TRACE_END) return trace;
+  const left = lines.length - 2 * LONGEST_TRACE_END;
+  return [...lines.slice(0, LONGEST_TRACE_END), `… ${left} lines …`, ...lines.slice(-LONGEST_TRACE_END)].join('\n');
 }
 
 /** A name and what it is about, for each. */
@@ -58,6 +66,8 @@ export function formatCatalogue(catalogue: Catalogue): string {
   return catalogue.map(({ name, summary }) => `${name}\n    ${summary}\n`).join('');
 }
 
+/** Lines that are shown of either end of a long trace. */
+const LONGEST_TRACE_END = 120;
 /** Steps of one actor in a row that are shown; --replay shows all. */
 const LONGEST_RUN = 14;
 /** Candidates that shrinking one finding may execute. */

@@ -7,84 +7,28 @@
  * There is no reduction beside it: sleep sets and a set of visited states are sound together only with care
  * (P. Godefroid, "Partial-order methods for the verification of concurrent systems", LNCS 1032, 1996, section 5).
  *
- * Invariant: the texts are compared whole, so no state is taken for another.
+ * Invariant: the texts are compared whole, so no state is taken for another that its program tells from it.
  */
 import { assert } from '../../base/error.ts';
 import type { Execution } from '../program.ts';
-import { fractionDone } from './fraction.ts';
-import { bitsOf, OVER, REDUNDANT, type Strategy, steadiestOf } from './strategy.ts';
+import { DepthFirst, type DepthFirstOptions, GOES_ON } from './depth-first.ts';
+import { OVER, REDUNDANT } from './strategy.ts';
 
-export interface StatefulOptions {
-  /** Switches away from an actor that could have gone on, at most. */
-  readonly preemptions?: number;
-}
-
-export class Stateful implements Strategy {
-  readonly name: string;
-  readonly #bound: number;
+export class Stateful extends DepthFirst {
   /** By state, the fewest preemptions it was seen with. */
   readonly #visited = new Map<string, number>();
-  // By depth.
-  readonly #enabled: number[] = [];
-  readonly #open: number[] = [];
-  readonly #done: number[] = [];
-  readonly #skipped: number[] = [];
-  readonly #chosen: number[] = [];
-  readonly #preemptions: number[] = [];
-  #length = 0;
-  #given = 0;
-  #isFirst = true;
-  #isCut = false;
 
-  constructor({ preemptions }: StatefulOptions = {}) {
-    this.name = preemptions === undefined ? 'stateful' : `stateful, ${preemptions} preemptions`;
-    this.#bound = preemptions ?? Number.POSITIVE_INFINITY;
+  constructor(options: DepthFirstOptions = {}) {
+    super('stateful', options);
   }
 
-  begin(): boolean {
-    if (this.#isFirst) {
-      this.#isFirst = false;
-      return true;
-    }
-    for (let depth = this.#length - 1; depth >= 0; depth--) {
-      const open = this.#open[depth]! & ~this.#done[depth]!;
-      if (open === 0) continue;
-      this.#take(depth, steadiestOf(open, -1));
-      this.#given = depth + 1;
-      return true;
-    }
-    return false;
-  }
-
-  choose(execution: Execution, depth: number): number {
-    if (depth < this.#given) return this.#chosen[depth]!;
+  protected override endAt(execution: Execution, last: number, preemptions: number): number {
     // What follows something broken is not to be taken for the same state whole.
     if (execution.violations.length > 0) return OVER;
-    const enabled = bitsOf(execution.enabled());
-    this.#enabled[depth] = enabled;
-    this.#preemptions[depth] = depth === 0 ? 0 : this.#preemptionsAfter(depth - 1);
-    const last = depth === 0 ? -1 : this.#chosen[depth - 1]!;
-    if (this.#isKnown(execution, last, this.#preemptions[depth])) return REDUNDANT;
-    if (enabled === 0) return OVER;
-    const isBound = this.#preemptions[depth] >= this.#bound && last >= 0 && (enabled & (1 << last)) !== 0;
-    this.#isCut ||= isBound && enabled !== 1 << last;
-    this.#open[depth] = isBound ? 1 << last : enabled;
-    this.#done[depth] = 0;
-    this.#skipped[depth] = 0;
-    return this.#take(depth, steadiestOf(this.#open[depth]!, last));
+    return this.#isKnown(execution, last, preemptions) ? REDUNDANT : GOES_ON;
   }
 
-  end(): void {}
-
-  isComplete(): boolean {
-    return !this.#isCut;
-  }
-
-  fraction(): number {
-    return fractionDone(this.#length, this.#open, this.#done, this.#skipped);
-  }
-
-  notes(): Readonly<Record<string, number>> {
+  override notes(): Readonly<Record<string, number>> {
     return { states: this.#visited.size };
   }
 
@@ -92,23 +36,11 @@ export class Stateful implements Strategy {
     const state = execution.fingerprint?.();
     assert(state !== undefined, 'a stateful search needs a program that tells its fingerprint');
     // Who ran last matters to the bound alone.
-    const key = this.#bound === Number.POSITIVE_INFINITY ? state : `${last} ${state}`;
+    const isUnbounded = this.bound === Number.POSITIVE_INFINITY;
+    const key = isUnbounded ? state : `${last} ${state}`;
     const seen = this.#visited.get(key);
-    if (seen !== undefined && (seen <= preemptions || this.#bound === Number.POSITIVE_INFINITY)) return true;
+    if (seen !== undefined && (seen <= preemptions || isUnbounded)) return true;
     this.#visited.set(key, preemptions);
     return false;
-  }
-
-  #take(depth: number, actor: number): number {
-    this.#done[depth]! |= 1 << actor;
-    this.#chosen[depth] = actor;
-    this.#length = depth + 1;
-    return actor;
-  }
-
-  #preemptionsAfter(depth: number): number {
-    const last = depth === 0 ? -1 : this.#chosen[depth - 1]!;
-    const isPreemption = last >= 0 && last !== this.#chosen[depth] && (this.#enabled[depth]! & (1 << last)) !== 0;
-    return this.#preemptions[depth]! + (isPreemption ? 1 : 0);
   }
 }

@@ -41,7 +41,7 @@ export interface Setup {
   readonly others?: readonly OtherSetup[];
   /** How often each CPU may switch away from a task that could go on. Default 0. */
   readonly preemptions?: number | readonly number[];
-  /** Getting a page may sleep, whatever the preemptions. */
+  /** Getting a page that is out may sleep, whatever the preemptions. */
   readonly sleeps?: boolean;
   readonly failures?: readonly { readonly call: Fallible; readonly event: string; readonly nth: number }[];
   /** Pages that a first pin takes; default the whole ring. Only the corrected protocol knows less. */

@@ -104,7 +104,6 @@ const LOOKS_UP = new Set([
 ]);
 /** What an other waits for and may never see. */
 const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
-const SLEEPING = new Set(['page.get', 'pages.get']);
 const LEAVES_ATOMIC = new Set(['irq.on', 'write.leave']);
 
 /** A step of the machine's own, whose touched instances do not follow from two operands. */
@@ -386,8 +385,15 @@ export class Simulation {
     // Whoever waits for another CPU's interrupts spins, with preemption off.
     if (actor.atomic > 0 || actor.step!.name === 'irq.off') return false;
     if (actor.yields || !this.#isStepEnabled(actor.step!, actor.a, actor.b)) return true;
-    if (this.#setup.sleeps && SLEEPING.has(actor.step!.name) && !actor.slept) return true;
+    if (this.#maySleep(actor)) return true;
     return preemptions > 0;
+  }
+
+  /** Whether getting a page may put the task to sleep: it is out, so memory has to be found or the swap to be read. Once an attempt. */
+  #maySleep({ step, a, b, slept }: Actor): boolean {
+    if (!this.#setup.sleeps || slept || (step?.name !== 'page.get' && step?.name !== 'pages.get')) return false;
+    const page = step.name === 'page.get' ? b : this.variant.observed.heldPages(a);
+    return this.kernel.ring(a).current(page) === 0;
   }
 
   /** The first of the CPU's queue that can run; 0: none. */
@@ -844,8 +850,7 @@ export class Simulation {
     if (current > 0) {
       const { actor } = this.#tasks.get(current)!;
       const couldGoOn = !actor.finished && !actor.yields && this.#isStepEnabled(actor.step!, actor.a, actor.b);
-      const sleeps = this.#setup.sleeps === true && couldGoOn && SLEEPING.has(actor.step!.name) && !actor.slept;
-      if (sleeps) actor.slept = true;
+      if (couldGoOn && this.#maySleep(actor)) actor.slept = true;
       else if (couldGoOn) state.preemptions--;
     }
     // Whoever leaves queues behind the choice: with nobody else there the CPU idles, and may lose it to another one.
