@@ -14,12 +14,15 @@
  * thrown ends the execution.
  */
 import { assert } from '../../base/error.ts';
-import { locate, type Operation, Step } from '../../protocol/step.ts';
+import { locate, type Operation, type Step } from '../../protocol/step.ts';
 import type { Variant } from '../../protocol/variant.ts';
 import { Violation } from '../../protocol/violation.ts';
-import { Kernel, type KernelTask } from './kernel.ts';
+import { Kernel } from './kernel.ts';
+import { MachineStep } from './machine-step.ts';
 import { Observers } from './observers.ts';
-import { type Action, childNames, parseAction, type Setup } from './setup.ts';
+import { Scripts } from './script.ts';
+import { childNames, parseAction, type Setup } from './setup.ts';
+import type { Actor, Cpu, Scheduled } from './stage.ts';
 
 export interface BrokenInvariant {
   readonly invariant: string;
@@ -48,44 +51,6 @@ export type Mutant = Readonly<Record<string, Replacement>>;
 /** Makes the variant that a simulation runs, on its machine. */
 export type MakeVariant = (kernel: Kernel, setup: Setup) => Variant;
 
-interface Actor {
-  readonly name: string;
-  readonly kind: 'task' | 'cpu' | 'other';
-  /** The task's number from 1, or the CPU. */
-  readonly number: number;
-  operation: Operation<unknown>;
-  step: Step | undefined;
-  a: number;
-  b: number;
-  /** Interrupts or preemption off, so many times. */
-  atomic: number;
-  finished: boolean;
-  /** The task wants off its CPU before its next step. */
-  yields: boolean;
-  /** It has slept at its present step. */
-  slept: boolean;
-  /** The results of all its steps, folded: with the setup, where it stands. */
-  history: number;
-}
-
-/** A task's own side of the simulation. */
-interface Scheduled {
-  readonly actor: Actor;
-  readonly info: KernelTask;
-  /** Its events, in the order they are scheduled in. */
-  events: number[];
-  isBorn: boolean;
-}
-
-interface Cpu {
-  current: number;
-  readonly queue: number[];
-  /** The two tasks of the switch under way; none: undefined. */
-  switching: readonly [number, number] | undefined;
-  preemptions: number;
-  isOnline: boolean;
-}
-
 const DEFAULT_RING = { dataPages: 1, auxPages: 1, auxPmu: true, injected: false };
 /** Steps that take an event out of its task's context: by removal, or with its memory. */
 const LEAVES_CONTEXT = new Set(['event.remove', 'event.free', 'event.release']);
@@ -106,21 +71,6 @@ const LOOKS_UP = new Set([
 const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
 const LEAVES_ATOMIC = new Set(['irq.on', 'write.leave']);
 
-/** A step of the machine's own, whose touched instances do not follow from two operands. */
-class MachineStep extends Step {
-  readonly touched: () => { readonly reads: readonly string[]; readonly writes: readonly string[] };
-
-  constructor(
-    name: string,
-    touched: () => { readonly reads: readonly string[]; readonly writes: readonly string[] },
-    perform: () => number,
-    enabled?: () => boolean,
-  ) {
-    super(name, [], [], perform, enabled);
-    this.touched = touched;
-  }
-}
-
 export class Simulation {
   readonly kernel: Kernel;
   readonly variant: Variant;
@@ -129,6 +79,7 @@ export class Simulation {
   readonly #setup: Setup;
   readonly #mutant: Mutant | undefined;
   readonly #observers: Observers;
+  readonly #scripts: Scripts;
   readonly #actors: Actor[] = [];
   readonly #tasks = new Map<number, Scheduled>();
   readonly #cpus: Cpu[] = [];
@@ -147,6 +98,16 @@ export class Simulation {
     this.variant = makeVariant(this.kernel, setup);
     this.kernel.extentOf = (event) => this.variant.observed.extent(event);
     this.#observers = new Observers(this.kernel, this.variant.observed, setup.cpus);
+    this.#scripts = new Scripts({
+      setup,
+      kernel: this.kernel,
+      variant: this.variant,
+      observers: this.#observers,
+      tasks: this.#tasks,
+      cpus: this.#cpus,
+      events: this.#events,
+      event: (name) => this.event(name),
+    });
     this.#build();
   }
 
@@ -282,7 +243,7 @@ export class Simulation {
       const info = this.kernel.addTask(id, name, cpu, isBorn ? this.kernel.newMm() : null);
       const actor = this.#newActor(name, 'task', id);
       this.#tasks.set(id, { actor, info, events: [], isBorn });
-      this.#begin(actor, isElsewhere ? nothing() : this.#live(id, script.map(parseAction)));
+      this.#begin(actor, isElsewhere ? nothing() : this.#scripts.live(id, script.map(parseAction)));
     });
     for (let cpu = 0; cpu < cpus; cpu++) this.#begin(this.#newActor(`cpu${cpu}`, 'cpu', cpu), this.#schedule(cpu));
     for (const [id, task] of this.#tasks) {
@@ -293,7 +254,7 @@ export class Simulation {
     }
     for (const { call, event, nth } of failures) this.kernel.fail({ call, event: this.event(event), nth });
     others.forEach(({ name, script }, index) => {
-      this.#begin(this.#newActor(name, 'other', index), this.#meddle(script.map(parseAction)));
+      this.#begin(this.#newActor(name, 'other', index), this.#scripts.meddle(script.map(parseAction)));
     });
     for (let cpu = 0; cpu < cpus; cpu++) {
       const scheduler = this.#actors.findIndex((actor) => actor.kind === 'cpu' && actor.number === cpu);
@@ -482,321 +443,6 @@ export class Simulation {
       });
     }
   }
-
-  // The tasks.
-
-  /** A task's life: returns to user mode before each line of its script, and ends in user mode, or by exit. */
-  *#live(id: number, script: readonly Action[]): Operation<void> {
-    for (const action of script) {
-      yield* this.#returnToUser(id);
-      yield* this.#act(id, action);
-    }
-    if (script.at(-1)?.verb !== 'exit') yield* this.#runUser(id);
-  }
-
-  /** task_work_run, as long as there are works. */
-  *#returnToUser(id: number): Operation<void> {
-    const { info } = this.#tasks.get(id)!;
-    const check = new MachineStep(
-      'user.return',
-      () => ({ reads: [`machine.works[${id}]`], writes: [] }),
-      () => info.works.length,
-    );
-    while ((yield check) > 0) yield* this.variant.taskWorkRun(id);
-  }
-
-  /** User mode: nothing of it happens while a work waits. */
-  *#runUser(id: number): Operation<void> {
-    const task = this.#tasks.get(id)!;
-    const run = new MachineStep(
-      'user.run',
-      () => {
-        const own = (names: readonly string[]) =>
-          task.events.flatMap((event) => names.map((name) => `${name}[${event}]`));
-        return {
-          reads: [
-            `machine.works[${id}]`,
-            `context[${id}]`,
-            ...own(['event.state', 'event.oncpu', 'machine.pmu', 'machine.sg', 'event.func', 'event.queued']),
-          ],
-          writes: own(['machine.pages', 'machine.ring']),
-        };
-      },
-      () => {
-        if (task.info.works.length > 0) return 0;
-        for (const event of task.events) if (!this.variant.observed.isGone(event)) this.kernel.runHardware(event);
-        this.#observers.checkUserMode(id, task.info.cpu, task.events);
-        return 1;
-      },
-    );
-    while ((yield run) === 0) yield* this.#returnToUser(id);
-  }
-
-  *#act(id: number, action: Action): Operation<void> {
-    const task = this.#tasks.get(id)!;
-    switch (action.verb) {
-      case 'run':
-        yield* this.#runUser(id);
-        break;
-      case 'sleep':
-        yield* this.#giveUpCpu(task);
-        break;
-      case 'exec':
-        yield this.#own('exec.mm', id, () => this.kernel.exec(id));
-        break;
-      case 'exit':
-        yield* this.#exit(id);
-        break;
-      case 'fork':
-      case 'clone':
-        yield* this.#fork(id, action);
-        break;
-      case 'munmap':
-        yield this.#own('user.munmap', id, () => this.kernel.replaceMapping(id, this.event(action.name)));
-        break;
-      case 'mprotect':
-        yield this.#own('user.mprotect', id, () => this.kernel.writeMapping(id, this.event(action.name)));
-        break;
-      case 'dump':
-        yield* this.variant.beforeDump(task.events);
-        yield this.#dump(id);
-        break;
-      default:
-        yield* this.#meddleOnce(action, task.info.mm?.id ?? 0);
-    }
-  }
-
-  /** A step of the task on its own mm. */
-  #own(name: string, id: number, effect: () => void): Step {
-    const { info } = this.#tasks.get(id)!;
-    return new MachineStep(
-      name,
-      () => {
-        const mm = `mm.maps[${info.mm?.id ?? 0}]`;
-        return { reads: [mm, `context[${id}]`], writes: [mm, `machine.mm[${id}]`, ...this.#mappingInstances(id)] };
-      },
-      () => {
-        effect();
-        return 0;
-      },
-    );
-  }
-
-  #mappingInstances(id: number): string[] {
-    return this.#tasks.get(id)!.events.map((event) => `machine.mapping[${event}]`);
-  }
-
-  *#giveUpCpu(task: Scheduled): Operation<void> {
-    yield new MachineStep(
-      'task.sleep',
-      () => ({ reads: [], writes: [`cpu.current[${task.info.cpu}]`] }),
-      () => {
-        task.actor.yields = true;
-        return 0;
-      },
-    );
-  }
-
-  /** do_exit: the flag, exit_mm, the last works, then the events. */
-  *#exit(id: number): Operation<void> {
-    const task = this.#tasks.get(id)!;
-    const { info } = task;
-    yield new MachineStep(
-      'exit.flag',
-      () => ({ reads: [], writes: [`machine.exiting[${id}]`] }),
-      () => {
-        info.exiting = true;
-        return 0;
-      },
-    );
-    yield this.#own('exit.mm', id, () => this.kernel.exitMm(id));
-    const close = new MachineStep(
-      'exit.close-works',
-      () => ({ reads: [`machine.works[${id}]`, `context[${id}]`], writes: [`machine.works[${id}]`] }),
-      () => {
-        if (info.works.length === 0) this.kernel.closeWorks(id);
-        return info.works.length;
-      },
-    );
-    while ((yield close) > 0) yield* this.variant.taskWorkRun(id);
-    yield* this.variant.exitTask(id, [...task.events]);
-  }
-
-  *#fork(id: number, { verb, name }: Action): Operation<void> {
-    const parent = this.#tasks.get(id)!;
-    const index = this.#setup.tasks.findIndex((task) => task.name === name);
-    const child = this.#tasks.get(index + 1)!;
-    const names = this.#setup.tasks[index]!.events ?? [];
-    yield this.#own('fork.mm', id, () => {
-      child.info.mm = verb === 'fork' ? this.kernel.forkMm(id) : parent.info.mm;
-      if (verb === 'clone') parent.info.mm!.users++;
-    });
-    for (const [at, event] of [...parent.events].entries()) {
-      const inherited = yield* this.variant.inherit(event, index + 1);
-      if (inherited < 0) continue;
-      this.#events.set(names[at] ?? `${name}${at}`, inherited);
-      child.events.push(inherited);
-    }
-    yield new MachineStep(
-      'fork.wake',
-      () => ({ reads: [], writes: [`cpu.queue[${child.info.cpu}]`] }),
-      () => {
-        child.isBorn = true;
-        this.#cpus[child.info.cpu]!.queue.push(index + 1);
-        return 0;
-      },
-    );
-  }
-
-  /** The core is written: aux_head as the user page has it. */
-  #dump(id: number): Step {
-    const { events } = this.#tasks.get(id)!;
-    return new MachineStep(
-      'core.dump',
-      () => ({ reads: events.flatMap((event) => [`machine.pmu[${event}]`, `machine.userPage[${event}]`]), writes: [] }),
-      () => {
-        for (const event of events) {
-          if (this.variant.observed.isGone(event) || this.kernel.pmuCpu(event) < 0) continue;
-          this.kernel.report(
-            'I10',
-            `event ${event} is still on while its ring is dumped: aux_head in the core is stale`,
-          );
-        }
-        return 0;
-      },
-    );
-  }
-
-  // The others.
-
-  /** Somebody with a descriptor of each event that the script uses, and no CPU of these. */
-  *#meddle(script: readonly Action[]): Operation<void> {
-    for (const action of script) yield* this.#meddleOnce(action, 0);
-  }
-
-  *#meddleOnce({ verb, name, number }: Action, mm: number): Operation<void> {
-    const { variant } = this;
-    switch (verb) {
-      case 'write':
-        yield* variant.write(this.event(name));
-        break;
-      case 'user-page':
-        yield* variant.updateUserPage(this.event(name));
-        break;
-      case 'restart':
-        yield* this.#using(this.event(name), mm, variant.restart(this.event(name)));
-        break;
-      case 'disable':
-        yield* this.#using(this.event(name), mm, variant.disable(this.event(name)));
-        break;
-      case 'remove':
-        yield* variant.remove(this.event(name), mm);
-        break;
-      case 'grow':
-        yield* variant.grow(this.event(name), number);
-        break;
-      case 'turn':
-        yield* this.#turn(this.event(name), number);
-        break;
-      case 'reclaim':
-        yield this.#reclaim(this.event(name), number);
-        break;
-      case 'migrate':
-        yield this.#migrate(name, number);
-        break;
-      case 'offline':
-        yield* this.#offline(number);
-        break;
-    }
-  }
-
-  /** A reference for the time of the operation, if the event is still to be had. */
-  *#using(event: number, mm: number, operation: Operation<void>): Operation<void> {
-    if (this.variant.observed.isGone(event) || !(yield* this.variant.reference(event))) return;
-    yield* operation;
-    yield* this.variant.release(event, mm);
-  }
-
-  /** What the live recorder does with a thread's records from a CPU: nothing but the touch where the ring is pinned. */
-  *#turn(event: number, cpu: number): Operation<void> {
-    const task = this.variant.observed.task(event);
-    const instances = [`machine.cpu[${task}]`, `cpu.list[${cpu}]`, `cpu.lock[${cpu}]`, `event.gate[${event}]`];
-    const touch = new MachineStep(
-      'recorder.touch',
-      () => ({ reads: instances, writes: instances }),
-      () => {
-        this.kernel.tasks.get(task)!.cpu = cpu;
-        return this.variant.touch(event, cpu) ? 1 : 0;
-      },
-    );
-    const isPinned = (yield touch) > 0;
-    if (!isPinned) {
-      yield* this.variant.schedIn(event, cpu);
-      yield* this.variant.taskWorkRun(task);
-    }
-    yield* this.variant.grow(event, this.kernel.ring(event).pages);
-    yield* this.variant.write(event);
-    if (!isPinned) yield* this.variant.schedOut(event);
-  }
-
-  #reclaim(event: number, page: number): Step {
-    const pages = `machine.pages[${event}]`;
-    return new MachineStep(
-      'reclaim.page',
-      () => ({ reads: [pages], writes: [pages] }),
-      () => (this.kernel.hasRing(event) && this.kernel.ring(event).reclaim(page) ? 1 : 0),
-    );
-  }
-
-  /** Load balancing: a task that waits goes to another CPU's queue. */
-  #migrate(name: string, to: number): Step {
-    const id = this.#setup.tasks.findIndex((task) => task.name === name) + 1;
-    const { info } = this.#tasks.get(id)!;
-    const isWaiting = () => {
-      const { queue, switching } = this.#cpus[info.cpu]!;
-      return queue.includes(id) && switching === undefined;
-    };
-    return new MachineStep(
-      'task.migrate',
-      () => ({
-        reads: [`cpu.current[${info.cpu}]`, `cpu.queue[${info.cpu}]`],
-        writes: [`cpu.queue[${info.cpu}]`, `cpu.queue[${to}]`, `machine.cpu[${id}]`],
-      }),
-      () => {
-        const { queue } = this.#cpus[info.cpu]!;
-        queue.splice(queue.indexOf(id), 1);
-        info.cpu = to;
-        this.#cpus[to]!.queue.push(id);
-        return 0;
-      },
-      isWaiting,
-    );
-  }
-
-  /** The CPU goes once nothing runs or waits there; then its slots are looked after. */
-  *#offline(cpu: number): Operation<void> {
-    yield new MachineStep(
-      'cpu.offline',
-      () => ({ reads: [`cpu.queue[${cpu}]`, `cpu.current[${cpu}]`], writes: [`cpu.current[${cpu}]`] }),
-      () => {
-        this.#cpus[cpu]!.isOnline = false;
-        return 0;
-      },
-      () => this.#cpus[cpu]!.current === 0 && this.#cpus[cpu]!.queue.length === 0,
-    );
-    yield* this.variant.cpuOffline(cpu);
-    yield new MachineStep(
-      'cpu.dead',
-      () => ({ reads: [`cpu.list[${cpu}]`, `cpu.slot[${cpu}]`], writes: [] }),
-      () => {
-        for (const event of this.variant.observed.slots(cpu))
-          this.kernel.report('I9', `CPU ${cpu} is gone and event ${event} stays pinned on its account`);
-        return 0;
-      },
-    );
-  }
-
-  // The schedulers.
 
   *#schedule(cpu: number): Operation<void> {
     const state = this.#cpus[cpu]!;
