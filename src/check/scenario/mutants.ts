@@ -299,9 +299,9 @@ export const MUTANTS: readonly WrongForm[] = [
     name: 'account-not-given-back',
     about: 'the last event leaves the account charged',
     invariant: 'I12',
-    scenario: 'lru-W-bound-and-charge',
+    scenario: 'charge-given-back',
     slotsPerCpu: 1,
-    schedule: 'A. C. cpu0!cpu.switched B. cpu0!cpu.switched A. cpu0!cpu.switched B. rm.',
+    schedule: 'A. rm.',
     mutant: { 'account.release': leftOut },
   },
   {
