@@ -47,7 +47,7 @@ export const EventWord = {
   firstExtent: 16,
 } as const;
 export type EventWord = (typeof EventWord)[keyof typeof EventWord];
-export const EVENT_WORDS = 17;
+const EVENT_WORDS = 17;
 
 /** `enum perf_event_state` of kernel 4.13 (include/linux/perf_event.h), and `free` for a record not in use. */
 export const EventState = { free: -5, dead: -4, exit: -3, off: -1, inactive: 0, active: 1 } as const;
@@ -68,7 +68,7 @@ export const CpuWord = {
   count: 3,
 } as const;
 export type CpuWord = (typeof CpuWord)[keyof typeof CpuWord];
-export const CPU_WORDS = 4;
+const CPU_WORDS = 4;
 
 /** The recorder's own words. */
 export const RecorderWord = {

@@ -35,7 +35,7 @@ export function bitsOf(actors: readonly number[]): number {
 }
 
 /** The lowest actor of a non-empty set. */
-export function lowestOf(bits: number): number {
+function lowestOf(bits: number): number {
   return 31 - Math.clz32(bits & -bits);
 }
 

@@ -226,9 +226,6 @@ export class Scripts {
       case 'remove':
         yield* variant.remove(this.#stage.event(name), mm);
         break;
-      case 'grow':
-        yield* variant.grow(this.#stage.event(name), number);
-        break;
       case 'turn':
         yield* this.#turn(this.#stage.event(name), number);
         break;

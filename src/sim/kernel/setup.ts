@@ -11,7 +11,7 @@
  *   exec             a new mm                               exit            the end of the task
  *   munmap E         and an mmap that takes its address     mprotect E      and a store into the ring
  *   migrate A 1      to CPU 1's queue, once it is off       offline 1       CPU 1 leaves, its tasks have moved
- *   grow E 3         a pin of E takes 3 pages           turn E 1         a recorder takes in a record of E from CPU 1
+ *   turn E 1         a recorder takes in a record of E from CPU 1
  *   dump             the core of this task's process        sleep           off the CPU, and runnable again
  */
 import { assert } from '../../base/error.ts';
@@ -70,7 +70,6 @@ const OPERANDS: Readonly<Record<string, 'none' | 'event' | 'task' | 'event-numbe
   remove: 'event',
   munmap: 'event',
   mprotect: 'event',
-  grow: 'event-number',
   turn: 'event-number',
   reclaim: 'event-number',
   fork: 'task',
