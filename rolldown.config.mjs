@@ -6,5 +6,27 @@ export default defineConfig({
   input: { main: 'dist/cli/main.js', 'snapshot-worker': 'dist/cli/snapshot-worker.js' },
   platform: 'node',
   external: ['koffi'],
-  output: { dir: 'dist/bin', format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
+  output: {
+    dir: 'dist/bin',
+    cleanDir: true,
+    format: 'esm',
+    minify: { compress: true, mangle: false, codegen: true },
+    entryFileNames: '[name].js',
+    chunkFileNames: '[name].js',
+    codeSplitting: {
+      groups: [
+        // What touches the kernel, and with it koffi, is not for commands that read a file.
+        {
+          name: 'recorder',
+          test: /dist\/(linux|source|recorder)\/|dist\/cli\/(record|snapshot-(job|series))/,
+          priority: 10,
+        },
+        {
+          name: 'common',
+          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal)/,
+          priority: 20,
+        },
+      ],
+    },
+  },
 });

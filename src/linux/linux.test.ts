@@ -44,6 +44,30 @@ describe('a system call', () => {
   });
 });
 
+describe('a wait', () => {
+  it('is ended by a signal that came before it began, and by what another thread has said', async () => {
+    const poller = new Poller();
+    poller.addEventLoop();
+    let signals = 0;
+    const count = () => signals++;
+    process.on('SIGUSR2', count);
+    try {
+      poller.wait(0);
+      process.kill(process.pid, 'SIGUSR2');
+      // The handler of libuv has run by now; what is left to do is the event loop's.
+      expect(poller.wait(60_000)).toEqual([]);
+      expect(poller.isEventLoopDue).toBe(true);
+      expect(signals).toBe(0);
+      await new Promise((resume) => setImmediate(resume));
+      await new Promise((resume) => setImmediate(resume));
+      expect(signals).toBe(1);
+    } finally {
+      process.off('SIGUSR2', count);
+      poller.close();
+    }
+  });
+});
+
 describe('a ring file', () => {
   it('is private, has the memory it reserved, and keeps its bytes after it is unmapped', () => {
     const path = join(scratch(), 'a.ring');

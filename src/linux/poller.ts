@@ -1,8 +1,9 @@
 /**
- * Waits for many descriptors at once, with a bound; any signal that this process handles ends the wait.
+ * Waits for many descriptors at once, with a bound; any signal that this process handles ends the wait, and so does,
+ * where `addEventLoop` was called, whatever else the event loop has to do but timers.
  * Source: epoll(7).
  */
-import { closeSync } from 'node:fs';
+import { closeSync, readdirSync, readlinkSync } from 'node:fs';
 import { addressOf, mustSyscall, syscall, syscallError } from './syscall.ts';
 
 const EPOLL_CTL_ADD = 1;
@@ -19,6 +20,9 @@ export class Poller {
   readonly #epoll = mustSyscall('epoll_create1', CLOEXEC);
   readonly #events = Buffer.alloc(MAX_EVENTS * EVENT_BYTES);
   readonly #eventsAddress = addressOf(this.#events);
+  readonly #eventLoopFds = new Set<number>();
+  /** The last wait was ended by a signal, or the event loop has something to do. */
+  isEventLoopDue = false;
 
   /** Reports `fd` from now on when it is readable or hung up. Returns 0 or −errno. */
   add(fd: number): number {
@@ -26,6 +30,19 @@ export class Poller {
     event.writeUInt32LE(EPOLLIN, 0);
     event.writeInt32LE(fd, DATA_OFFSET);
     return syscall('epoll_ctl', this.#epoll, EPOLL_CTL_ADD, fd, addressOf(event));
+  }
+
+  /**
+   * Has what comes in for Node's own event loop end the wait too: a signal that came just before it, a message, a
+   * connection. An epoll descriptor is readable while it has something to report, and libuv keeps one a loop (deps/uv/src/unix/
+   * linux.c, Node 20); which of those of this process is the main thread's cannot be asked, and the others do no harm.
+   */
+  addEventLoop(): void {
+    for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+      if (fd === this.#epoll || !isEpoll(fd)) continue;
+      this.#eventLoopFds.add(fd);
+      this.add(fd);
+    }
   }
 
   remove(fd: number): void {
@@ -39,12 +56,25 @@ export class Poller {
   wait(timeoutMs: number): number[] {
     const count = syscall('epoll_pwait', this.#epoll, this.#eventsAddress, MAX_EVENTS, Math.ceil(timeoutMs), 0, 8);
     if (count < 0 && count !== -EINTR) throw syscallError('epoll_pwait', -count);
+    this.isEventLoopDue = count < 0;
     const ready: number[] = [];
-    for (let i = 0; i < count; i++) ready.push(this.#events.readInt32LE(i * EVENT_BYTES + DATA_OFFSET));
+    for (let i = 0; i < count; i++) {
+      const fd = this.#events.readInt32LE(i * EVENT_BYTES + DATA_OFFSET);
+      if (this.#eventLoopFds.has(fd)) this.isEventLoopDue = true;
+      else ready.push(fd);
+    }
     return ready;
   }
 
   close(): void {
     closeSync(this.#epoll);
+  }
+}
+
+function isEpoll(fd: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventpoll]';
+  } catch {
+    return false; // The descriptor that the directory itself was read through.
   }
 }

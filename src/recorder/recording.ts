@@ -1,9 +1,8 @@
 /**
  * A recording: waits until there is something to drain, drains, hands out cuts, ends.
  *
- * It lives on the main thread and blocks it until there is something to drain: a signal ends the wait (one that comes in
- * the moment before it begins is served after it, a tenth of a second later as a rule), and after each turn the event loop
- * has one. A thread of its own would cost more CPU time to start than a minute of recording; a wait elsewhere
+ * It lives on the main thread and blocks it until there is something to drain or something for the event loop (a signal,
+ * another thread's message), which has a turn after each wait. A thread of its own would cost more CPU time to start than a minute of recording; a wait elsewhere
  * (libuv's pool) costs four switches of threads each time. In return nothing else on this thread may take long: who writes a
  * snapshot while recording goes on does so in another thread.
  *
@@ -70,6 +69,15 @@ const MOST_DEATH_CUTS = 8;
  */
 const PAUSE_PER_DRAIN = 4;
 const LONGEST_PAUSE_MS = 1000;
+/**
+ * So many waits at the beginning are short: small batches make V8 compile what drains them while this thread sleeps; in one
+ * large first batch it would be interpreted from end to end.
+ */
+const FIRST_WAITS = 12;
+const FIRST_WAIT_MS = 5;
+/** A turn costs as much as draining a thousand records, so it is had when there is reason to: what one event sets off may take several. */
+const TURNS_FOR_AN_EVENT = 8;
+const LONGEST_WITHOUT_TURN_MS = 500;
 /** How long the last drains may take. */
 const LAST_DRAIN_MS = 500;
 /** The part of the descriptors that watching processes may take. */
@@ -89,6 +97,8 @@ export class Recording {
   #finish: Finish | undefined;
   #deathCuts = 0;
   #pauseMs = 0;
+  #turnsDue = TURNS_FOR_AN_EVENT;
+  #turnedMs = 0;
 
   /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
@@ -127,6 +137,7 @@ export class Recording {
       ...(directory.fallback ? [directory.fallback] : []),
     ];
     this.#poller = new Poller();
+    this.#poller.addEventLoop();
     begun.unshift(this.#poller);
     this.#deaths = new DeathWatch(this.#poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
     begun.unshift(this.#deaths);
@@ -174,18 +185,35 @@ export class Recording {
   }
 
   async #loop(): Promise<RecordingEnd> {
-    for (;;) {
-      // The event loop's turn: signals, the command's end, what other threads have to say.
-      await new Promise((resume) => setImmediate(resume));
+    for (let waits = 0; ; waits++) {
+      if (this.#poller.isEventLoopDue) this.#turnsDue = TURNS_FOR_AN_EVENT;
+      if (this.#turnsDue > 0 || nowMs() - this.#turnedMs > LONGEST_WITHOUT_TURN_MS) await this.#eventLoopTurn();
       const isAsked = this.#finish !== undefined || this.#wantedCuts > 0;
-      const ready = this.#poller.wait(isAsked ? 0 : Math.max(this.source.latencyMs, this.#pauseMs));
+      const ready = this.#poller.wait(isAsked ? 0 : this.#waitMs(waits));
       const startedMs = nowMs();
       this.#recorder.drain();
       this.#pauseMs = Math.min((nowMs() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
       if (this.#deaths.isWaiting) this.#handleEnds(ready);
-      for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#events.onCut(this.#take('signal', null));
+      for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#handOutCut();
       if (this.#finish) return this.#end(this.#finish);
     }
+  }
+
+  /** Signals, the command's end, what other threads have to say. */
+  async #eventLoopTurn(): Promise<void> {
+    await new Promise((resume) => setImmediate(resume));
+    this.#turnsDue--;
+    this.#turnedMs = nowMs();
+  }
+
+  #waitMs(waits: number): number {
+    const { latencyMs } = this.source;
+    return waits < FIRST_WAITS ? Math.min(latencyMs, FIRST_WAIT_MS) : Math.max(latencyMs, this.#pauseMs);
+  }
+
+  #handOutCut(): void {
+    this.#events.onCut(this.#take('signal', null));
+    this.#turnsDue = TURNS_FOR_AN_EVENT;
   }
 
   #handleEnds(readyFds: readonly number[]): void {
@@ -201,6 +229,7 @@ export class Recording {
     const isCut = this.#options.cutOnDeath && this.#deathCuts < MOST_DEATH_CUTS;
     if (isCut) this.#deathCuts++;
     this.#events.onDeath(death, isCut ? this.#take('death', death) : null);
+    this.#turnsDue = TURNS_FOR_AN_EVENT;
   }
 
   #take(reason: TakenCut['section']['reason'], death: Death | null): TakenCut {
