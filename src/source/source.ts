@@ -46,3 +46,33 @@ export interface Source {
   release(): void;
   close(): void;
 }
+
+/**
+ * The events of one attachment to one task (inherited by what it starts), or of the whole machine. Records name their origin
+ * by the id they carry, so a ring's header needs the ids of its own origin only.
+ */
+export interface Origin {
+  /** The task attached to; 0: every task. */
+  readonly tid: number;
+  /** As the source's `events`, in the same order, each with this origin's ids, one a CPU. */
+  readonly events: readonly SourceEvent[];
+}
+
+/** A source whose tasks come and go while it is open; it begins with none. */
+export interface AttachableSource extends Source {
+  /** The PMU's name in the path of an event file: `software`, `procfs`. */
+  readonly pmu: string;
+  /**
+   * Begins to record the thread, and all that it starts from now on. Throws RingkeepError: `no-such-thread` (it is gone),
+   * `perf-refused` (details.errno: EACCES and EPERM it is another user's, EMFILE no descriptors left); nothing is left open then.
+   */
+  attachThread(pid: number, tid: number): Origin;
+  /** Begins to record every task of the machine. Throws as above. */
+  attachAll(): Origin;
+  /** Ends the origin's events, those that its descendants inherited included. */
+  detach(origin: Origin): void;
+  /** Whose events a record came from, by the low word of the id it carries; undefined: of none that is still attached. */
+  originOf(idLow: number): Origin | undefined;
+  /** CPUs have come online or gone offline: opens what is missing on new ones. */
+  updateCpus(online: readonly number[]): void;
+}
