@@ -3,7 +3,17 @@
  * that a full tmpfs is an error here and never a SIGBUS at a store, and its descriptor is closed once it is mapped.
  * Source: tmpfs(5), fallocate(2), mmap(2).
  */
-import { accessSync, closeSync, constants, mkdtempSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  unlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
@@ -12,6 +22,8 @@ import { errnoName, mustSyscall, syscall } from './syscall.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const ENOSPC = 28;
+/** Of st_blocks (stat(2)). */
+const BLOCK_BYTES = 512;
 
 /** Where the ring files of one recorder stand. */
 export interface RingDirectory {
@@ -87,20 +99,43 @@ export function createRingFile(path: string, fileBytes: number, reservedBytes: n
   }
 }
 
+/** A ring file of one's own that was made before, and the memory it takes. */
+export interface OpenedRingFile {
+  readonly mapping: Mapping;
+  readonly allocatedBytes: number;
+}
+
+/** Maps a ring file that was made before. Throws `ring-memory` (details.errno): EINVAL for one of another size or another user's. */
+export function openRingFile(path: string, fileBytes: number): OpenedRingFile {
+  const fd = openAgain(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    const { size, blocks, uid } = fstatSync(fd);
+    if (size !== fileBytes || uid !== process.geteuid!()) {
+      throw new RingkeepError('ring-memory', 'a ring file is not what it was made as', { errno: 'EINVAL' });
+    }
+    return { mapping: Mapping.of(fd, fileBytes), allocatedBytes: blocks * BLOCK_BYTES };
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Allocates the first `bytes` of a ring file made before. Throws `ring-memory`. */
 export function reserveRingFile(path: string, bytes: number): void {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDWR);
-  } catch (cause) {
-    const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new RingkeepError('ring-memory', `a ring file cannot be opened again: ${errno}`, { errno }, { cause });
-  }
+  const fd = openAgain(path, constants.O_RDWR);
   try {
     const reserved = syscall('fallocate', fd, 0, 0, bytes);
     if (reserved < 0) throw noRoom(-reserved);
   } finally {
     closeSync(fd);
+  }
+}
+
+function openAgain(path: string, flags: number): number {
+  try {
+    return openSync(path, flags);
+  } catch (cause) {
+    const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    throw new RingkeepError('ring-memory', `a ring file cannot be opened again: ${errno}`, { errno }, { cause });
   }
 }
 

@@ -12,7 +12,8 @@
 import { encodeRecord, HEADER_BYTES, type RecordGeometry } from '../abi/record.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
-import { HotThreads } from './hot-threads.ts';
+import type { EventIds } from './event-ids.ts';
+import { HotThreads, SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
 import type { RingOptions, RingStore } from './ring-store.ts';
 import type { RunMerge } from './run-merge.ts';
 import type { RingFile, Thread } from './thread-ring.ts';
@@ -24,6 +25,7 @@ export class BatchWriter {
   readonly hot: HotThreads;
   readonly #rings: RingStore;
   readonly #leader: SourceEvent;
+  readonly #ids: EventIds;
   readonly #merge: RunMerge;
   readonly #slotsPerCpu: number;
   readonly #cpuIndex: ReadonlyMap<number, number>;
@@ -37,10 +39,12 @@ export class BatchWriter {
   /** Records lost of all threads. */
   lost = 0;
 
-  constructor(rings: RingStore, options: RingOptions, leader: SourceEvent, geometry: RecordGeometry, merge: RunMerge) {
-    this.hot = new HotThreads(geometry);
+  constructor(rings: RingStore, options: RingOptions, ids: EventIds, geometry: RecordGeometry, merge: RunMerge) {
+    const plain = options.isSystemWide ? SWITCH_OF_CPU : SWITCH_OF_TASK;
+    this.hot = new HotThreads(geometry, { ...plain, id: ids.keptOfLeader });
     this.#rings = rings;
-    this.#leader = leader;
+    this.#leader = ids.kept[0]!;
+    this.#ids = ids;
     this.#merge = merge;
     this.#slotsPerCpu = options.slotsPerCpu;
     this.#cpuIndex = new Map(options.cpus.map((cpu, index) => [cpu, index]));
@@ -151,9 +155,10 @@ export class BatchWriter {
       }
       if (thread.pendingLost > 0) this.#writeLost(thread, ring, words, at);
     }
-    ring.writer.write(words, at, bytes);
+    ring.writer.write(words, at, bytes, this.#ids.keptId(words, at));
     this.#records++;
-    const isPlain = thread.isPinnedWhole && thread.pendingLost === 0 && thread.exitTimeNs === undefined;
+    const isPlain =
+      thread.isPinnedWhole && thread.pendingLost === 0 && thread.exitTimeNs === undefined && !thread.isWatched;
     if (isPlain && thread.turn === 'open') this.hot.heat(thread.tid, ring.writer);
   }
 

@@ -39,7 +39,8 @@ export interface TakenCut {
 export function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | undefined {
   const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
   for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) {
-    if (words[at] === RecordType.SWITCH && !(words[at + 1]! & Misc.switchOut)) return merge.timeOf(words, at);
+    const isSwitch = words[at] === RecordType.SWITCH || words[at] === RecordType.SWITCH_CPU_WIDE;
+    if (isSwitch && !(words[at + 1]! & Misc.switchOut)) return merge.timeOf(words, at);
   }
   return undefined;
 }

@@ -15,20 +15,36 @@ import { isPast, type TimeLimit } from './run-merge.ts';
 const ENTRIES = 256;
 const MASK = ENTRIES - 1;
 
+/** What is written without a thought. */
+export interface PlainRecord {
+  readonly type: number;
+  readonly bodyBytes: number;
+  /** As `RingWriter.write` takes it. */
+  readonly id: number;
+}
+
+/** A switch as the kernel tells it of a task's own event, and of one for all tasks of a CPU: then with the other task's ids. */
+export const SWITCH_OF_TASK = { type: RecordType.SWITCH, bodyBytes: 0 } as const;
+export const SWITCH_OF_CPU = { type: RecordType.SWITCH_CPU_WIDE, bodyBytes: 8 } as const;
+
 export class HotThreads {
   /** 0: nobody's. */
   readonly #tids = new Int32Array(ENTRIES);
   readonly #writers: RingWriter[] = [];
-  /** Every switch has this size: its body is empty. */
+  /** The record that needs no thought: its type, and its size, which all of them have; and the id it is written with. */
+  readonly #type: number;
   readonly #switchBytes: number;
+  readonly #id: number;
   /** Written so far. */
   records = 0;
   // Offsets in words.
   readonly #tidFromEnd: number;
   readonly #timeFromEnd: number;
 
-  constructor({ trailer, fromEnd }: RecordGeometry) {
-    this.#switchBytes = HEADER_BYTES + trailer;
+  constructor({ trailer, fromEnd }: RecordGeometry, { type, bodyBytes, id }: PlainRecord) {
+    this.#type = type;
+    this.#switchBytes = HEADER_BYTES + bodyBytes + trailer;
+    this.#id = id;
     this.#tidFromEnd = fromEnd.tid >> 2;
     this.#timeFromEnd = fromEnd.time >> 2;
   }
@@ -52,16 +68,18 @@ export class HotThreads {
   takePlain(words: Int32Array, at: number, to: number, limit: TimeLimit): number {
     const tids = this.#tids;
     const writers = this.#writers;
+    const type = this.#type;
     const bytes = this.#switchBytes;
+    const id = this.#id;
     const count = bytes >> 2;
     const tidAt = count - this.#tidFromEnd;
     const timeAt = count - this.#timeFromEnd;
     let next = at;
     while (next + count <= to) {
-      if (words[next] !== RecordType.SWITCH || words[next + 1]! >>> 16 !== bytes) break;
+      if (words[next] !== type || words[next + 1]! >>> 16 !== bytes) break;
       const tid = words[next + tidAt]!;
       if (tids[tid & MASK] !== tid || tid === 0 || isPast(words, next + timeAt, limit)) break;
-      writers[tid & MASK]!.write(words, next, bytes);
+      writers[tid & MASK]!.write(words, next, bytes, id);
       next += count;
     }
     this.records += (next - at) / count;

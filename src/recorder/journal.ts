@@ -12,16 +12,32 @@ import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 /** Entries of one process before it is looked through for replaced ones. */
 const COMPACT_AT = 2048;
 
+/** Where a journal is kept beside memory. Neither call throws: a journal that cannot be kept ends no recording. */
+export interface JournalSink {
+  append(records: readonly Uint8Array[]): void;
+  /** What was appended so far is replaced by these. */
+  rewrite(records: Iterable<Uint8Array>): void;
+}
+
+/** Bytes that a kept journal may hold beyond twice what is still needed. */
+const KEPT_SLACK_BYTES = 1 << 20;
+
 export class Journal {
   readonly #attr: EventAttr;
   readonly #processes = new Map<number, Uint8Array[]>();
   readonly #compactAt = new Map<number, number>();
   readonly #hasRing: (pid: number, tid: number) => boolean;
+  readonly #sink: JournalSink | undefined;
+  /** Not yet given to the sink; given to it; still needed. */
+  #pending: Uint8Array[] = [];
+  #keptBytes = 0;
+  #liveBytes = 0;
 
   /** `attr` tells the layout of the records; `hasRing` whether a task still has a ring. */
-  constructor(attr: EventAttr, hasRing: (pid: number, tid: number) => boolean) {
+  constructor(attr: EventAttr, hasRing: (pid: number, tid: number) => boolean, sink?: JournalSink) {
     this.#attr = attr;
     this.#hasRing = hasRing;
+    this.#sink = sink;
   }
 
   /** Adds a copy of the record at word `at`, `bytes` long, to those of process `pid`. */
@@ -31,6 +47,8 @@ export class Journal {
 
   /** As `add`, of bytes that are the journal's from now on. */
   addBytes(pid: number, record: Uint8Array): void {
+    this.#liveBytes += record.length;
+    if (this.#sink) this.#pending.push(record);
     const entries = this.#processes.get(pid);
     if (!entries) {
       this.#processes.set(pid, [record]);
@@ -39,6 +57,7 @@ export class Journal {
     entries.push(record);
     if (entries.length >= (this.#compactAt.get(pid) ?? COMPACT_AT)) {
       const kept = this.#compacted(pid, entries);
+      this.#liveBytes += byteCount(kept) - byteCount(entries);
       this.#processes.set(pid, kept);
       this.#compactAt.set(pid, Math.max(COMPACT_AT, kept.length * 2));
     }
@@ -46,8 +65,23 @@ export class Journal {
 
   /** Drops a process of which no ring is left. */
   forget(pid: number): void {
+    this.#liveBytes -= byteCount(this.#processes.get(pid) ?? []);
     this.#processes.delete(pid);
     this.#compactAt.delete(pid);
+  }
+
+  /** Gives the sink what has come since. */
+  flush(): void {
+    if (!this.#sink || this.#pending.length === 0) return;
+    const pendingBytes = byteCount(this.#pending);
+    if (this.#keptBytes + pendingBytes > 2 * this.#liveBytes + KEPT_SLACK_BYTES) {
+      this.#sink.rewrite(this.records());
+      this.#keptBytes = this.#liveBytes;
+    } else {
+      this.#sink.append(this.#pending);
+      this.#keptBytes += pendingBytes;
+    }
+    this.#pending = [];
   }
 
   /** Every record kept, process by process. */
@@ -89,4 +123,8 @@ export class Journal {
         return `${record.name} ${record.id.time}`;
     }
   }
+}
+
+function byteCount(records: readonly Uint8Array[]): number {
+  return records.reduce((sum, { length }) => sum + length, 0);
 }

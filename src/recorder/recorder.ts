@@ -19,12 +19,15 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { nowMs } from '../linux/clock.ts';
 import { readProcStat } from '../linux/proc.ts';
+import { runToEnd } from '../protocol/index.ts';
 import { readRing } from '../ring/ring-reader.ts';
-import type { Source, SourceEvent } from '../source/source.ts';
+import type { Origin, Source, SourceEvent } from '../source/source.ts';
+import type { Attachment } from './attachment.ts';
 import { BatchWriter } from './batch-writer.ts';
 import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
-import { Journal } from './journal.ts';
+import { EventIds } from './event-ids.ts';
+import { Journal, type JournalSink } from './journal.ts';
 import { type RingOptions, RingStore } from './ring-store.ts';
 import { RunMerge, type Visitor } from './run-merge.ts';
 import { Thread } from './thread-ring.ts';
@@ -46,12 +49,45 @@ export interface RecorderStats {
   readonly unknownEnds: number;
 }
 
+/** What a recorder has to know beyond where its rings stand. */
+export interface RecorderOptions extends RingOptions {
+  /** Of a recorder whose tasks come and go. */
+  readonly detached?: DetachedHooks;
+}
+
+/** What the recorder asks and tells the one who attaches tasks to it. */
+export interface DetachedHooks {
+  readonly journal: JournalSink;
+  /** On whose account a thread is recorded that was never heard of: by the low word of its record's id. */
+  attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined;
+  onThread(thread: Thread): void;
+  /** A switch of a thread whose `isWatched` is set; `misc` of its header. */
+  onSwitch(thread: Thread, timeNs: number, misc: number): void;
+  /** A sample with the id of none of the events, in the task's context. */
+  onForeignSample(tid: number, pid: number, timeNs: number, idLow: number): void;
+}
+
+interface ThreadStart {
+  readonly tid: number;
+  readonly pid: number;
+  readonly comm?: string;
+  readonly parent?: Thread | undefined;
+  readonly attachment?: Attachment | undefined;
+  readonly origin?: Origin | undefined;
+  readonly timeNs: number;
+  readonly isImplicit: boolean;
+  readonly isRemoved?: boolean | undefined;
+}
+
+/** Word of a sample's id (PERF_SAMPLE_IDENTIFIER), the low one. */
+const ID_OF_SAMPLE = HEADER_BYTES >> 2;
+
 /** While a cut is taken, the source is drained whenever so much time has passed. */
 const DRAIN_DURING_CUT_MS = 20;
 
 export class Recorder {
   readonly #source: Source;
-  readonly #options: RingOptions;
+  readonly #options: RecorderOptions;
   readonly #deaths: DeathWatch;
   readonly #rings: RingStore;
   readonly #batch: BatchWriter;
@@ -61,9 +97,10 @@ export class Recorder {
   /** Rings per process, alive and dead: at none, the process is forgotten. */
   readonly #ringsOfProcess = new Map<number, number>();
   readonly #exited: Thread[] = [];
-  /** signal:signal_deliver, if it is recorded, and the low words of its ids. */
+  readonly #ids: EventIds;
+  /** signal:signal_deliver, if it is recorded, and its place among the events. */
   readonly #deliver: SourceEvent | undefined;
-  readonly #deliverIds: ReadonlySet<number>;
+  readonly #deliverIndex: number;
   // Offsets in words, out of the geometry: −1 never occurs, every source records tid and time.
   readonly #sampleTid: number;
   readonly #tidFromEnd: number;
@@ -71,19 +108,24 @@ export class Recorder {
   #kernelLost = 0;
   #unrecorded = 0;
 
-  constructor(source: Source, options: RingOptions, deaths: DeathWatch) {
+  constructor(source: Source, options: RecorderOptions, deaths: DeathWatch) {
     this.#source = source;
     this.#options = options;
     this.#deaths = deaths;
-    this.#journal = new Journal(source.events[0]!.attr, (_pid, tid) => this.#threads.has(tid));
-    this.#rings = new RingStore(options, source.events, (thread) => this.#ringIsGone(thread));
-    this.#deliver = source.events.find(({ name }) => name === SIGNAL_DELIVER);
-    this.#deliverIds = new Set(this.#deliver?.ids.map((id) => Number(BigInt.asIntN(32, id))));
+    this.#ids = new EventIds(source.events, options.detached !== undefined);
+    this.#journal = new Journal(
+      source.events[0]!.attr,
+      (_pid, tid) => this.#threads.has(tid),
+      options.detached?.journal,
+    );
+    this.#rings = new RingStore(options, this.#ids.kept, (thread) => this.#ringIsGone(thread));
+    this.#deliverIndex = source.events.findIndex(({ name }) => name === SIGNAL_DELIVER);
+    this.#deliver = source.events[this.#deliverIndex];
     const { sample, fromEnd } = source.geometry;
     this.#sampleTid = sample.tid >> 2;
     this.#tidFromEnd = fromEnd.tid >> 2;
     this.#merge = new RunMerge(source.geometry);
-    this.#batch = new BatchWriter(this.#rings, options, source.events[0]!, source.geometry, this.#merge);
+    this.#batch = new BatchWriter(this.#rings, options, this.#ids, source.geometry, this.#merge);
   }
 
   /** Takes in what the source has. False: it had nothing. */
@@ -94,6 +136,7 @@ export class Recorder {
     this.#source.release();
     for (const thread of this.#exited) this.#retire(thread);
     this.#exited.length = 0;
+    this.#journal.flush();
     return runs.length > 0;
   }
 
@@ -108,16 +151,34 @@ export class Recorder {
     const bytes = words[at + 1]! >>> 16;
     const end = at + (bytes >> 2);
     const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
+    if (type === RecordType.SAMPLE && this.#isForeignSample(tid, words, at)) return;
     if (tid <= 0 || type === RecordType.LOST) {
       this.#takeThreadless(type, words, at, bytes);
       return;
     }
     let thread = this.#threadOf(tid, words, at, end);
+    if (!thread) return;
     if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
-    this.#batch.write(thread, words, at, cpu);
-    if (type === RecordType.SWITCH) return;
-    if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
-    else if (this.#deliver && this.#deliverIds.has(words[at + 2]!)) this.#signalDelivered(this.#deliver, words, at);
+    if (!thread.isRemoved) this.#batch.write(thread, words, at, cpu);
+    if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
+      if (thread.isWatched)
+        this.#options.detached?.onSwitch(thread, this.#merge.timeOf(words, at), words[at + 1]! & 0xffff);
+    } else if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
+    else if (this.#deliver && this.#ids.indexOfSample(words, at) === this.#deliverIndex)
+      this.#signalDelivered(this.#deliver, words, at);
+  }
+
+  /** A sample that no ring is to have: of a trigger's event, or of an attachment that has ended. */
+  #isForeignSample(tid: number, words: Int32Array, at: number): boolean {
+    const { detached } = this.#options;
+    if (!detached || this.#ids.indexOfSample(words, at) >= 0) return false;
+    detached.onForeignSample(
+      tid,
+      words[at + this.#sampleTid - 1]!,
+      this.#merge.timeOf(words, at),
+      words[at + ID_OF_SAMPLE]!,
+    );
+    return true;
   }
 
   /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
@@ -133,15 +194,21 @@ export class Recorder {
     const timeNs = this.#merge.timeOf(words, at);
     if (timeNs <= Number(exited.exitTimeNs)) return exited;
     this.#makeWay(exited);
-    return this.#addThread(exited.tid, exited.pid, undefined, timeNs, false);
+    const { tid, pid, attachment, origin } = exited;
+    return this.#addThread({ tid, pid, attachment, origin, timeNs, isImplicit: false });
   }
 
-  #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread {
+  /** Undefined: a task that nothing attached to accounts for, as there may be for a moment after a detach. */
+  #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread | undefined {
     const known = this.#threads.get(tid);
     if (known) return known;
     const isSample = words[at] === RecordType.SAMPLE;
     const pid = isSample ? words[at + this.#sampleTid - 1]! : words[end - this.#tidFromEnd - 1]!;
-    return this.#addThread(tid, pid, undefined, this.#merge.timeOf(words, at), true);
+    const timeNs = this.#merge.timeOf(words, at);
+    const { detached } = this.#options;
+    if (!detached) return this.#addThread({ tid, pid, timeNs, isImplicit: true });
+    const attached = detached.attachedBy(isSample ? words[at + ID_OF_SAMPLE]! : words[end - 2]!, pid);
+    return attached && this.#addThread({ tid, pid, ...attached, timeNs, isImplicit: true });
   }
 
   /** Takes note of a side-band record: in the journal, and in the table of threads. False: it is another. */
@@ -227,7 +294,9 @@ export class Recorder {
     if (known?.isImplicit && known.exitTimeNs === undefined) return;
     const parent = this.#threads.get(parentTid);
     if (known) this.#makeWay(known);
-    this.#addThread(tid, pid, parent, timeNs, false);
+    if (!parent && this.#options.detached) return; // Its first record will tell by its id what it belongs to.
+    const { attachment, origin, isRemoved } = parent ?? {};
+    this.#addThread({ tid, pid, parent, attachment, origin, timeNs, isImplicit: false, isRemoved });
   }
 
   /** Its number belongs to another now: what is in this batch of the old thread is written, and it is retired. */
@@ -239,20 +308,40 @@ export class Recorder {
     this.#retire(known);
   }
 
-  #addThread(tid: number, pid: number, parent: Thread | undefined, timeNs: number, isImplicit: boolean): Thread {
-    this.#tasks++;
-    const comm = parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
-    const made = this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent });
+  #addThread(start: ThreadStart): Thread {
+    const { tid, pid, parent, attachment, timeNs, isImplicit, isRemoved = false } = start;
+    const comm = start.comm ?? parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
+    const made = isRemoved
+      ? undefined
+      : this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent, attachment });
     const thread = new Thread(tid, pid, comm, made?.event ?? -1, made?.ring, isImplicit);
-    if (!made) this.#unrecorded++;
-    this.#threads.set(tid, thread);
-    this.#ringsOfProcess.set(pid, (this.#ringsOfProcess.get(pid) ?? 0) + 1);
+    thread.isRemoved = isRemoved;
+    this.#count(thread, start);
+    if (!made && !isRemoved) {
+      this.#unrecorded++;
+      if (attachment) attachment.unrecorded++;
+    }
     return thread;
+  }
+
+  /** Enters a thread into the tables. */
+  #count(
+    thread: Thread,
+    { attachment, origin }: { attachment?: Attachment | undefined; origin?: Origin | undefined },
+  ): void {
+    thread.attachment = attachment;
+    thread.origin = origin;
+    this.#tasks++;
+    this.#threads.set(thread.tid, thread);
+    this.#ringsOfProcess.set(thread.pid, (this.#ringsOfProcess.get(thread.pid) ?? 0) + 1);
+    this.#rings.place(thread);
+    this.#options.detached?.onThread(thread);
   }
 
   #retire(thread: Thread): void {
     if (this.#threads.get(thread.tid) === thread) this.#threads.delete(thread.tid);
-    this.#rings.retire(thread);
+    if (thread.isRemoved) this.#ringIsGone(thread);
+    else this.#rings.retire(thread);
   }
 
   #ringIsGone(thread: Thread): void {
@@ -264,6 +353,119 @@ export class Recorder {
     this.#ringsOfProcess.delete(thread.pid);
     this.#journal.forget(thread.pid);
     this.#deaths.forget(thread.pid);
+  }
+
+  /** An attachment's further events: their records are known by their ids from now on. */
+  addOrigin(origin: Origin): void {
+    this.#ids.add(origin.events);
+  }
+
+  /** The origin's events are closed: nothing more comes of it, and the threads whose event was removed need no remembering. */
+  forgetOrigin(origin: Origin): void {
+    this.#ids.remove(origin.events);
+    for (const thread of [...this.#threads.values()]) {
+      if (thread.origin === origin && thread.isRemoved) this.#retire(thread);
+    }
+  }
+
+  /** A task that was attached to, not forked under our eyes. `records` say what it was up to: they begin its ring. */
+  addThread(start: Omit<ThreadStart, 'parent' | 'isImplicit'>, records: readonly Uint8Array[]): Thread {
+    const known = this.#threads.get(start.tid);
+    if (known) this.#makeWay(known);
+    const thread = this.#addThread({ ...start, isImplicit: false });
+    this.#begin(thread, records);
+    return thread;
+  }
+
+  /** As `addThread`, going on in the ring that another recorder left; undefined where that cannot be. */
+  adoptThread(
+    start: Omit<ThreadStart, 'parent' | 'isImplicit'> & { comm: string },
+    path: string,
+    records: readonly Uint8Array[],
+  ) {
+    const adopted = this.#rings.adopt(path, start.tid);
+    if (!adopted) return undefined;
+    const thread = new Thread(start.tid, start.pid, start.comm, adopted.event, adopted.ring, false);
+    this.#count(thread, start);
+    this.#begin(thread, records);
+    return thread;
+  }
+
+  #begin(thread: Thread, records: readonly Uint8Array[]): void {
+    for (const record of records) this.#batch.write(thread, new Int32Array(record.slice().buffer), 0, -1);
+    this.#batch.endBatch();
+  }
+
+  /** Takes in the ring that another recorder left of a thread that is gone. */
+  keepDead(thread: Thread): void {
+    this.#ringsOfProcess.set(thread.pid, (this.#ringsOfProcess.get(thread.pid) ?? 0) + 1);
+    this.#rings.keepDead(thread);
+  }
+
+  /** Ends a thread's event: its ring and file are gone, and what it still does is nobody's loss. */
+  removeThread(thread: Thread): void {
+    if (thread.isRemoved) return;
+    if (this.#threads.get(thread.tid) !== thread) {
+      this.#rings.removeDead(thread);
+      this.#ringIsGone(thread);
+      return;
+    }
+    this.#rings.remove(thread);
+    thread.isRemoved = true;
+    this.#batch.hot.cool(thread.tid);
+  }
+
+  /** The thread with a ring, living or dead, whose file is or was at `path`. */
+  threadAt(path: string): Thread | undefined {
+    return this.#rings.threadAt(path);
+  }
+
+  /** Whether a living task of that number is recorded, or was until its event was removed. */
+  knows(tid: number): boolean {
+    const thread = this.#threads.get(tid);
+    return thread !== undefined && thread.exitTimeNs === undefined;
+  }
+
+  thread(tid: number): Thread | undefined {
+    return this.#threads.get(tid);
+  }
+
+  /** Those whose event was removed left out. */
+  *livingThreads(): Iterable<Thread> {
+    for (const thread of this.#threads.values()) if (!thread.isRemoved) yield thread;
+  }
+
+  deadThreads(): readonly Thread[] {
+    return this.#rings.dead.threads();
+  }
+
+  get sessionId(): bigint {
+    return this.#rings.sessionId;
+  }
+
+  /** A side-band record of the attacher's making. */
+  addToJournal(pid: number, record: Uint8Array): void {
+    this.#journal.addBytes(pid, record);
+  }
+
+  /** Events as rings and snapshots of this recorder have them. */
+  get keptEvents(): readonly SourceEvent[] {
+    return this.#ids.kept;
+  }
+
+  /** Bytes of the thread's ring that are locked now. */
+  pinnedBytes(thread: Thread): number {
+    return thread.event < 0 || !this.#options.pins ? 0 : this.#rings.pinning.pinnedPages(thread.event) * PAGE_BYTES;
+  }
+
+  /** Events in the slots of the CPU with that index, the most recent first. */
+  slotsOf(cpuIndex: number): readonly number[] {
+    return this.#rings.pinning.state.list(cpuIndex);
+  }
+
+  /** A CPU has gone offline: nothing is pinned on its account any more. */
+  cpuOffline(cpuIndex: number): void {
+    runToEnd(this.#rings.pinning.cpuOffline(cpuIndex));
   }
 
   /** Copies every ring, draining the source meanwhile so that it does not overflow. */

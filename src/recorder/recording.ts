@@ -150,7 +150,9 @@ export class Recording {
         slotsPerCpu: plan.slotsPerCpu,
         pins: plan.pins,
         keepDeadBytes: options.keepDeadBytes,
+        memoryBytes: Number.POSITIVE_INFINITY,
         cpus,
+        isSystemWide: false,
       },
       this.#deaths,
     );

@@ -2,6 +2,7 @@
  * The rings of the dead: kept within a number of bytes, the longest dead first out.
  * Invariant: `bytes` is the memory of all rings held here, and does not exceed the cap after `add`, unless held.
  */
+import { assert } from '../base/error.ts';
 import type { Thread } from './thread-ring.ts';
 
 export class Retention {
@@ -53,6 +54,15 @@ export class Retention {
     thread.ring?.remove();
     this.#evicted(thread);
     return true;
+  }
+
+  /** Gives up a dead thread's ring that somebody wants gone, or whose file is gone already. */
+  remove(thread: Thread): void {
+    const index = this.#dead.indexOf(thread, this.#first);
+    assert(index >= 0, 'a ring that is removed is kept here');
+    this.#dead.splice(index, 1);
+    this.bytes -= thread.ring?.reservedBytes ?? 0;
+    thread.ring?.remove();
   }
 
   /** Those kept, the longest dead first. */

@@ -4,12 +4,14 @@
  *
  * Invariant: a living thread's ring is mapped and has an event in the protocol; `bytes` is the memory of all ring files.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { EventState, Pinning, runToEnd } from '../protocol/index.ts';
 import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
 import type { SourceEvent } from '../source/source.ts';
+import type { Attachment } from './attachment.ts';
 import { LiveMachine } from './live-machine.ts';
 import { Retention } from './retention.ts';
 import { firstExtentBytes, RingFile, type Thread } from './thread-ring.ts';
@@ -23,10 +25,13 @@ export interface RingOptions {
   readonly slotsPerCpu: number;
   /** False where nothing may be locked: rings are then written unpinned. */
   readonly pins: boolean;
-  /** Memory for the rings of the dead. */
+  /** Memory for the rings of the dead, and for all rings together: those of the dead make way for the living. */
   readonly keepDeadBytes: number;
+  readonly memoryBytes: number;
   /** CPUs whose records come in; their number counts in the bound. */
   readonly cpus: readonly number[];
+  /** The source's events are for all tasks of a CPU: its switches name the other task too. */
+  readonly isSystemWide: boolean;
 }
 
 /** Whose ring it is to be. */
@@ -36,7 +41,11 @@ export interface RingOwner {
   readonly comm: string;
   readonly startTimeNs: number;
   readonly parent: Thread | undefined;
+  readonly attachment: Attachment | undefined;
 }
+
+/** Refusals that giving up a dead ring may help against. */
+const NO_MEMORY = new Set(['ENOSPC', 'EDQUOT', 'ENOMEM']);
 
 export class RingStore {
   readonly geometry: RingGeometry;
@@ -44,9 +53,13 @@ export class RingStore {
   readonly pinning: Pinning;
   readonly dead: Retention;
   readonly #directory: string;
+  readonly #memoryBytes: number;
   readonly #events: readonly SourceEvent[];
-  readonly #sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
-  #serial = 0n;
+  readonly sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
+  /** Whose ring stands at a path, of attachments. */
+  readonly #threadAt = new Map<string, Thread>();
+  /** Ring numbers of several recorders may meet in one directory. */
+  #serial = BigInt(Date.now()) << 16n;
   /** Memory of all ring files. */
   bytes = 0;
   /** Rings of the dead that were removed. */
@@ -55,6 +68,7 @@ export class RingStore {
   /** `forgotten` is told of each dead thread whose ring was removed. */
   constructor(options: RingOptions, events: readonly SourceEvent[], forgotten: (thread: Thread) => void) {
     this.#directory = options.directory;
+    this.#memoryBytes = options.memoryBytes;
     this.#events = events;
     this.geometry = ringGeometry(events, options.ringBytes);
     this.machine = new LiveMachine(options.pins);
@@ -65,7 +79,7 @@ export class RingStore {
     });
     this.dead = new Retention(options.keepDeadBytes, (thread) => {
       this.evicted++;
-      this.bytes -= thread.ring?.reservedBytes ?? 0;
+      this.#forget(thread);
       forgotten(thread);
     });
   }
@@ -77,11 +91,11 @@ export class RingStore {
 
   /** A ring and its event, or undefined where there is no memory for them. */
   create(owner: RingOwner): { event: number; ring: RingFile } | undefined {
-    const { parent, startTimeNs, tid, pid, comm } = owner;
+    const { parent, startTimeNs, tid, pid, comm, attachment } = owner;
     const ringId = this.#serial++;
-    const path = join(this.#directory, `${tid}.${ringId}.ring`);
+    const path = attachment ? this.#placeFor(attachment, tid, ringId) : join(this.#directory, `${tid}.${ringId}.ring`);
     const identity = {
-      sessionId: this.#sessionId,
+      sessionId: this.sessionId,
       ringId,
       pid,
       tid,
@@ -89,16 +103,58 @@ export class RingStore {
       startTimeNs: BigInt(startTimeNs),
       comm,
     };
-    const ring = this.#withRoom(() => RingFile.create(path, this.geometry, identity, this.#events));
+    const ring = this.#withRoom(firstExtentBytes(this.geometry), () =>
+      RingFile.create(path, this.geometry, identity, this.#events),
+    );
     if (!ring) return undefined;
-    const event = this.#newEvent(parent, { task: tid, pages: firstExtentBytes(this.geometry) / PAGE_BYTES });
-    if (event === undefined) {
-      ring.remove();
-      return undefined;
+    const event = this.#eventOf(ring, owner.tid, parent);
+    if (event === undefined) ring.remove();
+    return event === undefined ? undefined : { event, ring };
+  }
+
+  /** Goes on with a ring that another recorder left; undefined, and the file stays as it is, where that cannot be. */
+  adopt(path: string, tid: number): { event: number; ring: RingFile } | undefined {
+    let ring: RingFile | undefined;
+    try {
+      ring = RingFile.adopt(path, this.geometry);
+    } catch (error) {
+      if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
     }
+    if (!ring) return undefined;
+    const event = this.#eventOf(ring, tid, undefined);
+    if (event === undefined) ring.unmap();
+    return event === undefined ? undefined : { event, ring };
+  }
+
+  #eventOf(ring: RingFile, task: number, parent: Thread | undefined): number | undefined {
+    const event = this.#newEvent(parent, { task, pages: firstExtentBytes(this.geometry) / PAGE_BYTES });
+    if (event === undefined) return undefined;
     this.machine.attach(event, ring);
     this.bytes += ring.reservedBytes;
-    return { event, ring };
+    return event;
+  }
+
+  /** Notes whose ring stands where, so that it can be found by its file. */
+  place(thread: Thread): void {
+    if (thread.attachment && thread.ring) this.#threadAt.set(thread.ring.path, thread);
+  }
+
+  /** The thread whose ring's file is or was at `path`. */
+  threadAt(path: string): Thread | undefined {
+    return this.#threadAt.get(path);
+  }
+
+  /** The attachment's path for a thread's ring. A dead one of the same number that stands there gets the new ring's number to its name. */
+  #placeFor(attachment: Attachment, tid: number, ringId: bigint): string {
+    const path = attachment.pathOf(tid);
+    const before = this.#threadAt.get(path);
+    if (before?.ring) {
+      this.#threadAt.delete(path);
+      before.ring.moveTo(`${path}.${ringId}`);
+      this.#threadAt.set(before.ring.path, before);
+    }
+    // What stands there otherwise is not ours to move.
+    return existsSync(path) ? `${path}.${ringId}.new` : path;
   }
 
   #newEvent(parent: Thread | undefined, options: { task: number; pages: number }): number | undefined {
@@ -114,15 +170,21 @@ export class RingStore {
     }
   }
 
-  /** Runs `act`, and where there is no memory for it, again after each removal of a dead ring; undefined when none is left. */
-  #withRoom<T>(act: () => T): T | undefined {
+  /**
+   * Runs `act`, which takes `bytes` more, and where there is no memory for it, again after each removal of a dead ring; undefined
+   * when none is left, or where it is not memory that is wanting.
+   */
+  #withRoom<T>(bytes: number, act: () => T): T | undefined {
     for (;;) {
-      try {
-        return act();
-      } catch (error) {
-        if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
-        if (!this.dead.evictOldest()) return undefined;
+      if (this.bytes + bytes <= this.#memoryBytes) {
+        try {
+          return act();
+        } catch (error) {
+          if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
+          if (!NO_MEMORY.has(String(error.details.errno))) return undefined;
+        }
       }
+      if (!this.dead.evictOldest()) return undefined;
     }
   }
 
@@ -134,13 +196,45 @@ export class RingStore {
   #reserveWhole(ring: RingFile): boolean {
     if (ring.isWhole) return true;
     const before = ring.reservedBytes;
-    this.#withRoom(() => ring.reserveWhole());
+    this.#withRoom(ring.geometry.fileBytes - before, () => ring.reserveWhole());
     this.bytes += ring.reservedBytes - before;
     return ring.isWhole;
   }
 
+  #forget(thread: Thread): void {
+    this.bytes -= thread.ring?.reservedBytes ?? 0;
+    if (thread.ring && this.#threadAt.get(thread.ring.path) === thread) this.#threadAt.delete(thread.ring.path);
+  }
+
   /** The thread is gone: its ring is unpinned for good, unmapped, and kept among the dead. */
   retire(thread: Thread): void {
+    this.#endEvent(thread);
+    thread.ring?.writer.setExit(thread.exitTimeNs ?? 0n);
+    thread.ring?.unmap();
+    this.dead.add(thread);
+  }
+
+  /** The event of a living thread is to be no more: unpinned for good, and its ring and file are gone. */
+  remove(thread: Thread): void {
+    this.#endEvent(thread);
+    thread.ring?.remove();
+    this.#forget(thread);
+  }
+
+  /** As `remove`, of a thread that is kept among the dead. */
+  removeDead(thread: Thread): void {
+    this.dead.remove(thread);
+    this.#forget(thread);
+  }
+
+  /** Takes in a ring that another recorder left of a thread that is gone: among the dead, the longest dead first. */
+  keepDead(thread: Thread): void {
+    this.bytes += thread.ring?.reservedBytes ?? 0;
+    this.place(thread);
+    this.dead.add(thread);
+  }
+
+  #endEvent(thread: Thread): void {
     if (thread.event >= 0) {
       runToEnd(this.pinning.schedOut(thread.event, EventState.exit));
       runToEnd(this.pinning.retire(thread.event));
@@ -148,8 +242,5 @@ export class RingStore {
       this.machine.detach(thread.event);
       this.pinning.free(thread.event);
     }
-    thread.ring?.writer.setExit(thread.exitTimeNs ?? 0n);
-    thread.ring?.unmap();
-    this.dead.add(thread);
   }
 }

@@ -4,18 +4,20 @@
  * Invariant: `mapping` is there exactly while the event is not retired; a thread for which no ring could be made has
  * neither and counts every record as lost.
  */
-import { readFileSync, unlinkSync } from 'node:fs';
+import { readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { Mapping } from '../linux/mapping.ts';
-import { createRingFile, reserveRingFile } from '../linux/shmem.ts';
+import { createRingFile, openRingFile, reserveRingFile } from '../linux/shmem.ts';
 import { initialiseRing, type RingEvent, type RingGeometry, type RingIdentity } from '../ring/ring-layout.ts';
 import { copyRing } from '../ring/ring-reader.ts';
 import { RingWriter } from '../ring/ring-writer.ts';
+import type { Origin } from '../source/source.ts';
+import type { Attachment } from './attachment.ts';
 
 /** The memory of a thread's ring. */
 export class RingFile {
-  readonly path: string;
+  #path: string;
   readonly geometry: RingGeometry;
   readonly writer: RingWriter;
   #mapping: Mapping | undefined;
@@ -23,13 +25,19 @@ export class RingFile {
   /** All of the ring's memory is reserved. */
   isWhole: boolean;
 
-  private constructor(path: string, geometry: RingGeometry, mapping: Mapping) {
-    this.path = path;
+  private constructor(
+    path: string,
+    geometry: RingGeometry,
+    mapping: Mapping,
+    writer: RingWriter,
+    reservedBytes: number,
+  ) {
+    this.#path = path;
     this.geometry = geometry;
     this.#mapping = mapping;
-    this.#reservedBytes = firstExtentBytes(geometry);
+    this.#reservedBytes = reservedBytes;
     this.isWhole = this.#reservedBytes === geometry.fileBytes;
-    this.writer = new RingWriter(mapping.words, geometry);
+    this.writer = writer;
   }
 
   /** Throws `ring-memory`. */
@@ -37,7 +45,32 @@ export class RingFile {
     const mapping = createRingFile(path, geometry.fileBytes, firstExtentBytes(geometry));
     const { words } = mapping;
     initialiseRing(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), geometry, identity, events);
-    return new RingFile(path, geometry, mapping);
+    return new RingFile(path, geometry, mapping, new RingWriter(words, geometry), firstExtentBytes(geometry));
+  }
+
+  /**
+   * The ring that another recorder left, to be written on; undefined where its head and tail are impossible.
+   * Throws `ring-memory` where it cannot be mapped.
+   */
+  static adopt(path: string, geometry: RingGeometry): RingFile | undefined {
+    const { mapping, allocatedBytes } = openRingFile(path, geometry.fileBytes);
+    const writer = RingWriter.resume(mapping.words, geometry);
+    const isWhole = allocatedBytes >= geometry.fileBytes;
+    if (writer) {
+      return new RingFile(path, geometry, mapping, writer, isWhole ? geometry.fileBytes : firstExtentBytes(geometry));
+    }
+    mapping.unmap();
+    return undefined;
+  }
+
+  get path(): string {
+    return this.#path;
+  }
+
+  /** Another ring is to stand in its place. */
+  moveTo(path: string): void {
+    renameSync(this.#path, path);
+    this.#path = path;
   }
 
   get mapping(): Mapping | undefined {
@@ -122,6 +155,13 @@ export class Thread {
   exitTimeNs: bigint | undefined;
   /** The batch at which making the ring larger is tried again. */
   retryGrowAt = 0;
+  /** A trigger watches its switches: none may pass without a thought. */
+  isWatched = false;
+  /** Its event was removed: what still comes of it is no loss. */
+  isRemoved = false;
+  /** Of a detached recorder: what it is recorded for, and through which events. */
+  attachment: Attachment | undefined;
+  origin: Origin | undefined;
 
   constructor(tid: number, pid: number, comm: string, event: number, ring: RingFile | undefined, isImplicit: boolean) {
     this.tid = tid;

@@ -5,6 +5,7 @@
  * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
 
+import { HEADER_BYTES, RecordType } from '../abi/record.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { announceData, publishData } from './publication.ts';
@@ -60,8 +61,10 @@ export class RingWriter {
   /**
    * Copies one record of `bytes` (its own size field, a multiple of 8) from `source` at word `from`.
    * The caller holds the right to write: the event's gate is open and its pages are pinned.
+   * `id`, unless 0, takes the place of the id that the record carries: at the beginning of a sample, at the end of all others
+   * (PERF_SAMPLE_IDENTIFIER, perf_event_open(2)).
    */
-  write(source: Int32Array, from: number, bytes: number): void {
+  write(source: Int32Array, from: number, bytes: number, id = 0): void {
     assert((bytes & 7) === 0 && bytes <= this.#dataBytes, 'a record is whole and fits');
     if (bytes > this.#announcedBytes) this.#announce(bytes);
     this.#announcedBytes -= bytes;
@@ -74,6 +77,12 @@ export class RingWriter {
       const first = this.#mask + 1 - at;
       copyWords(source, from, words, this.#data + at, first);
       copyWords(source, from + first, words, this.#data, count - first);
+    }
+    if (id !== 0) {
+      const idAt = source[from] === RecordType.SAMPLE ? HEADER_BYTES >> 2 : count - 2;
+      const idWord = this.#data + ((at + idAt) & this.#mask);
+      words[idWord] = id;
+      words[idWord + 1] = 0;
     }
     publishData(words, head);
     this.#head = head;

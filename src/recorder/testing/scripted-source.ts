@@ -7,8 +7,7 @@ import { Poller } from '../../linux/poller.ts';
 import { commandEventAttr, parseEventSpec } from '../../source/event-spec.ts';
 import type { RecordRun, Source, SourceEvent } from '../../source/source.ts';
 import { DeathWatch } from '../death-watch.ts';
-import { Recorder } from '../recorder.ts';
-import type { RingOptions } from '../ring-store.ts';
+import { Recorder, type RecorderOptions } from '../recorder.ts';
 
 export const attr = commandEventAttr(parseEventSpec('cpu-clock'), {
   freq: 99,
@@ -100,7 +99,7 @@ export interface ScriptedRecorder extends Disposable {
   readonly directory: string;
 }
 
-export function scriptedRecorder(options: Partial<RingOptions> = {}): ScriptedRecorder {
+export function scriptedRecorder(options: Partial<RecorderOptions> = {}): ScriptedRecorder {
   const source = new ScriptedSource();
   const poller = new Poller();
   const deaths = new DeathWatch(poller, 4);
@@ -113,7 +112,9 @@ export function scriptedRecorder(options: Partial<RingOptions> = {}): ScriptedRe
       slotsPerCpu: 2,
       pins: true,
       keepDeadBytes: 1 << 20,
+      memoryBytes: 1 << 30,
       cpus: [0, 1],
+      isSystemWide: false,
       ...options,
     },
     deaths,

@@ -1,0 +1,34 @@
+/**
+ * What a detached recorder was told to record, and where the ring files of it stand: `<directory>/<name>/<pmu>/<tid>`.
+ *
+ * Invariant: a path belongs to one ring at a time; the ring of a thread that is gone makes way when its number comes back.
+ */
+import { join } from 'node:path';
+import type { Origin } from '../source/source.ts';
+import type { Target } from './control.ts';
+
+export class Attachment {
+  readonly name: string;
+  readonly target: Target;
+  readonly pmu: string;
+  /** Of its ring files. */
+  readonly directory: string;
+  readonly attachedWallMs: number;
+  /** What is open at the source on its account. */
+  readonly origins = new Set<Origin>();
+  readonly degraded: string[] = [];
+  /** Threads that could not be given a ring. */
+  unrecorded = 0;
+
+  constructor(root: string, name: string, target: Target, pmu: string, attachedWallMs: number) {
+    this.name = name;
+    this.target = target;
+    this.pmu = pmu;
+    this.directory = join(root, name, pmu);
+    this.attachedWallMs = attachedWallMs;
+  }
+
+  pathOf(tid: number): string {
+    return join(this.directory, String(tid));
+  }
+}
