@@ -7,6 +7,8 @@ export type ErrorCode =
   | 'damaged-capture'
   | 'unsupported-capture'
   | 'not-a-ring'
+  | 'not-a-journal'
+  | 'no-rings'
   | 'ring-directory'
   | 'ring-memory'
   | 'pin-refused'

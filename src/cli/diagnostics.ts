@@ -21,7 +21,11 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'no-such-thread': () => 'See `ringkeep show FILE` for the threads there are.',
   'no-switches': () =>
     'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
-  'not-a-ring': () => 'Give a ring file of a running recorder.',
+  'not-a-ring': () =>
+    'Give a ring file as a recorder keeps or left it; `ringkeep recover DIR` saves what can be read of all.',
+  'not-a-journal': () => 'Leave it out: rings decode without it, only older names and mappings are missing then.',
+  'no-rings': () =>
+    'Give the directory of a detached recorder, or what a killed `ringkeep record` left: /dev/shm/ringkeep-PID-….',
   'ring-directory': () =>
     'Make /dev/shm, or another directory named by XDG_RUNTIME_DIR or TMPDIR, writable and free some space in it.',
   'ring-memory': () => 'Free space in /dev/shm, or give a smaller --ring or --keep-dead.',

@@ -8,7 +8,7 @@
 import { HEADER_BYTES, RecordType } from '../abi/record.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
-import { announceData, publishData } from './publication.ts';
+import { acquireHead, acquireTail, announceData, publishData } from './publication.ts';
 import { commWords, headerFieldOffset, type RingGeometry } from './ring-layout.ts';
 
 const PAGE_SHIFT = Math.log2(PAGE_BYTES);
@@ -41,6 +41,26 @@ export class RingWriter {
     this.#data = geometry.dataOffset >> 2;
     this.#mask = (geometry.dataBytes >> 2) - 1;
     this.#dataBytes = geometry.dataBytes;
+  }
+
+  /**
+   * Goes on in a ring file that another writer left at any store; undefined when its head or tail is none that a writer
+   * leaves, and the ring is better left alone.
+   *
+   * What lies between tail and head may be torn: the old writer had announced it. It stays announced until records have
+   * taken its place, or the first small record would make what is left of a large torn one readable again, one data size on.
+   *
+   *   left by the old writer     tail ░░torn░░ head ▓▓▓▓▓         after a smaller record    tail ░░ head ▓▓▓▓▓▓▓▓▓▓▓
+   */
+  static resume(words: Int32Array, geometry: RingGeometry): RingWriter | undefined {
+    const head = acquireHead(words);
+    const announcedBytes = (head - acquireTail(words)) >>> 0;
+    // With whole records only: positions are multiples of their 8 bytes.
+    if (head % 8 !== 0 || announcedBytes % 8 !== 0 || announcedBytes > geometry.dataBytes) return undefined;
+    const writer = new RingWriter(words, geometry);
+    writer.#head = head;
+    writer.#announcedBytes = announcedBytes;
+    return writer;
   }
 
   /** Whether a record of `bytes` can be held at all. */

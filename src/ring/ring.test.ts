@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../abi/record.ts';
-import { DATA_HEAD_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
+import { DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { AuxWriter, readAux } from './aux-area.ts';
-import { ringGeometry } from './ring-layout.ts';
+import { type RingGeometry, ringGeometry } from './ring-layout.ts';
 import { copyRing, type RingContents, readRing } from './ring-reader.ts';
 import { ANNOUNCE_AHEAD_BYTES, RingWriter } from './ring-writer.ts';
-import { serialRecord, storesOf, testAttr, testEvents, testRing } from './testing/ring-builder.ts';
+import { type Store, serialRecord, storesOf, testAttr, testEvents, testRing } from './testing/ring-builder.ts';
 
 /** The serials (times) of the records of a ring, newest first, each checked to be intact. */
 function serials(contents: RingContents): number[] {
@@ -30,6 +30,35 @@ function countdown(from: number, to: number): number[] {
 }
 
 const nameBytes = fc.integer({ min: 1, max: 1500 });
+
+/** A moment at which a writer may be stopped: behind `store`, with so many of its records committed. */
+interface Moment {
+  readonly store: Store | undefined;
+  readonly committed: number;
+}
+
+/** Every moment of a writer that resumes `words` and writes `records`, the one before its first store included. */
+function storesAndCommits(words: Int32Array, records: readonly Int32Array[], geometry: RingGeometry): Moment[] {
+  const head = DATA_HEAD_OFFSET >> 2;
+  let committed = 0;
+  const stores = storesOf(words, (spied) => {
+    const writer = RingWriter.resume(spied, geometry)!;
+    for (const record of records) writer.write(record, 0, record.byteLength);
+  });
+  const moments = stores.map((store) => ({ store, committed: store.index === head ? ++committed : committed }));
+  return [{ store: undefined, committed: 0 }, ...moments];
+}
+
+/** The ring holds the newest of `committed`, byte for byte and nothing else, and all but what may have been announced. */
+function expectCommitted(words: Int32Array, committed: readonly Int32Array[]): void {
+  const expected = Buffer.concat(committed.toReversed().map(({ buffer }) => new Uint8Array(buffer)));
+  const { records, recordCount, end } = readRing(copyRing(words));
+  expect(end).not.toBe('damaged');
+  expect(expected.subarray(0, records.length).equals(records)).toBe(true);
+  const largest = serialRecord(0, 200).byteLength;
+  const left = committed[committed.length - recordCount - 1];
+  if (left) expect(records.length + left.byteLength).toBeGreaterThan(4096 - largest - ANNOUNCE_AHEAD_BYTES);
+}
 
 describe('a ring', () => {
   it('gives back the newest records, whole and newest first, for any sequence of sizes', () => {
@@ -93,6 +122,65 @@ describe('a ring', () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  it('left by a writer at any store, and by the next one that goes on at any store, has every committed record whole', () => {
+    const size = fc.integer({ min: 1, max: 200 });
+    const some = fc.array(size, { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 60 }), some, some, (before, firstSizes, secondSizes) => {
+        const { words, geometry } = testRing(4096);
+        const filler = new RingWriter(words, geometry);
+        const old: Int32Array[] = [];
+        for (let serial = 0; serial < before; serial++) old.push(serialRecord(serial, 1 + ((serial * 37) % 200)));
+        for (const record of old) filler.write(record, 0, record.byteLength);
+        const first = firstSizes.map((bytes, index) => serialRecord(before + index, bytes));
+        const second = secondSizes.map((bytes, index) => serialRecord(100 + index, bytes));
+
+        const image = words.slice();
+        const cuts = storesAndCommits(words, first, geometry);
+        for (const { store, committed } of cuts) {
+          if (store) image[store.index] = store.value;
+          const left = [...old, ...first.slice(0, committed)];
+          expectCommitted(image, left);
+          const resumed = image.slice();
+          for (const later of storesAndCommits(image.slice(), second, geometry)) {
+            if (later.store) resumed[later.store.index] = later.store.value;
+            expectCommitted(resumed, [...left, ...second.slice(0, later.committed)]);
+          }
+        }
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it('goes on exactly where it stood, under a writer that resumes it between any two records', () => {
+    fc.assert(
+      fc.property(fc.array(nameBytes, { minLength: 1, maxLength: 40 }), fc.nat(40), (sizes, handover) => {
+        const [one, other] = [testRing(4096), testRing(4096)];
+        const writer = new RingWriter(one.words, one.geometry);
+        let relay = new RingWriter(other.words, other.geometry);
+        for (const [serial, size] of sizes.entries()) {
+          const record = serialRecord(serial, size);
+          if (serial === handover) relay = RingWriter.resume(other.words, other.geometry)!;
+          writer.write(record, 0, record.byteLength);
+          relay.write(record, 0, record.byteLength);
+        }
+        expect(other.words).toEqual(one.words);
+      }),
+    );
+  });
+
+  it('is not gone on with when its head or tail is one that no writer leaves', () => {
+    const { words, geometry } = testRing(4096);
+    const tail = DATA_TAIL_OFFSET >> 2;
+    const resumes = (head: number, announced: number) => {
+      words[DATA_HEAD_OFFSET >> 2] = head;
+      words[tail] = head - announced;
+      return RingWriter.resume(words, geometry) !== undefined;
+    };
+    expect([resumes(4096, 0), resumes(-8, 4096), resumes(0, 512)]).toEqual([true, true, true]);
+    expect([resumes(4097, 0), resumes(4096, 4), resumes(4096, 4104), resumes(4096, -8)]).toEqual(Array(4).fill(false));
   });
 
   it('read while its writer goes on, yields only records that were whole', () => {

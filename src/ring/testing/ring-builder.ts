@@ -45,7 +45,7 @@ export interface Store {
 
 /**
  * Runs `act` with a stand-in for `words` and returns every store it made, in order, plain and atomic ones alike; `act`
- * sees the list grow. The stand-in is a Proxy, which the real Atomics refuse, so Atomics.store is replaced while `act` runs.
+ * sees the list grow. The stand-in is a Proxy, which the real Atomics refuse, so their load and store are replaced while `act` runs.
  */
 export function storesOf(words: Int32Array, act: (words: Int32Array, stores: readonly Store[]) => void): Store[] {
   const stores: Store[] = [];
@@ -58,7 +58,8 @@ export function storesOf(words: Int32Array, act: (words: Int32Array, stores: rea
       return true;
     },
   });
-  const store = Atomics.store;
+  const { load, store } = Atomics;
+  Atomics.load = ((source: Int32Array, index: number) => source[index]) as typeof Atomics.load;
   Atomics.store = ((target: Int32Array, index: number, value: number) => {
     target[index] = value;
     return value;
@@ -66,6 +67,7 @@ export function storesOf(words: Int32Array, act: (words: Int32Array, stores: rea
   try {
     act(spied, stores);
   } finally {
+    Atomics.load = load;
     Atomics.store = store;
   }
   return stores;
