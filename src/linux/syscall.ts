@@ -14,6 +14,8 @@ const NUMBERS = {
   ftruncate: { x64: 77, arm64: 46 },
   mlock: { x64: 149, arm64: 228 },
   munlock: { x64: 150, arm64: 229 },
+  inotify_add_watch: { x64: 254, arm64: 27 },
+  inotify_init1: { x64: 294, arm64: 26 },
   epoll_ctl: { x64: 233, arm64: 21 },
   epoll_pwait: { x64: 281, arm64: 22 },
   epoll_create1: { x64: 291, arm64: 20 },

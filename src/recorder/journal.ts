@@ -63,6 +63,13 @@ export class Journal {
     }
   }
 
+  /** As `addBytes`, of a record that the sink has already. */
+  load(pid: number, record: Uint8Array): void {
+    this.addBytes(pid, record);
+    if (this.#sink) this.#pending.pop();
+    this.#keptBytes += record.length;
+  }
+
   /** Drops a process of which no ring is left. */
   forget(pid: number): void {
     this.#liveBytes -= byteCount(this.#processes.get(pid) ?? []);

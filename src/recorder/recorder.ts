@@ -439,13 +439,14 @@ export class Recorder {
     return this.#rings.dead.threads();
   }
 
-  get sessionId(): bigint {
-    return this.#rings.sessionId;
-  }
-
   /** A side-band record of the attacher's making. */
   addToJournal(pid: number, record: Uint8Array): void {
     this.#journal.addBytes(pid, record);
+  }
+
+  /** What the session's journal held before this recorder. */
+  loadJournal(pid: number, record: Uint8Array): void {
+    this.#journal.load(pid, record);
   }
 
   /** Events as rings and snapshots of this recorder have them. */

@@ -1,10 +1,8 @@
 /**
  * A recording: waits until there is something to drain, drains, hands out cuts, ends.
  *
- * It lives on the main thread and blocks it until there is something to drain or something for the event loop (a signal,
- * another thread's message), which has a turn after each wait. A thread of its own would cost more CPU time to start than a minute of recording; a wait elsewhere
- * (libuv's pool) costs four switches of threads each time. In return nothing else on this thread may take long: who writes a
- * snapshot while recording goes on does so in another thread.
+ * It lives on the main thread (pace.ts), so nothing else there may take long: who writes a snapshot while recording goes on does
+ * so in another thread.
  *
  * Invariant: once `finish` resolves, or soon after `onFailure` was called, no file, mapping, descriptor or lock of the recording is
  * left; all of the recorder's work happens in the turns of `#loop`.
@@ -12,7 +10,6 @@
 import type { Death } from '../abi/ringkeep-section.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
-import { Poller } from '../linux/poller.ts';
 import { readCpus } from '../linux/proc.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
@@ -20,6 +17,7 @@ import type { Source } from '../source/source.ts';
 import type { TakenCut } from './cut.ts';
 import { DeathWatch } from './death-watch.ts';
 import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
+import { Pace } from './pace.ts';
 import { planPins } from './pin-plan.ts';
 import { Recorder, type RecorderStats } from './recorder.ts';
 
@@ -63,21 +61,6 @@ interface Finish {
 const LEAST_DIRECTORY_BYTES = 1 << 20;
 /** A crash loop must not fill a disk: later deaths are told, not saved. */
 const MOST_DEATH_CUTS = 8;
-/**
- * Where a drain is long it is the pins of many threads that make it so, one a thread and batch: the next batch then may
- * grow for so many times as long, if no ring fills up before.
- */
-const PAUSE_PER_DRAIN = 4;
-const LONGEST_PAUSE_MS = 1000;
-/**
- * So many waits at the beginning are short: small batches make V8 compile what drains them while this thread sleeps; in one
- * large first batch it would be interpreted from end to end.
- */
-const FIRST_WAITS = 12;
-const FIRST_WAIT_MS = 5;
-/** A turn costs as much as draining a thousand records, so it is had when there is reason to: what one event sets off may take several. */
-const TURNS_FOR_AN_EVENT = 8;
-const LONGEST_WITHOUT_TURN_MS = 500;
 /** How long the last drains may take. */
 const LAST_DRAIN_MS = 500;
 /** The part of the descriptors that watching processes may take. */
@@ -87,7 +70,7 @@ export class Recording {
   readonly source: Source;
   readonly #options: RecordingOptions;
   readonly #events: RecordingEvents;
-  readonly #poller: Poller;
+  readonly #pace: Pace;
   readonly #deaths: DeathWatch;
   readonly #directory: RingDirectory;
   readonly #recorder: Recorder;
@@ -96,9 +79,6 @@ export class Recording {
   #wantedCuts = 0;
   #finish: Finish | undefined;
   #deathCuts = 0;
-  #pauseMs = 0;
-  #turnsDue = TURNS_FOR_AN_EVENT;
-  #turnedMs = 0;
 
   /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
@@ -136,12 +116,10 @@ export class Recording {
       ...plan.degraded,
       ...(directory.fallback ? [directory.fallback] : []),
     ];
-    this.#poller = new Poller();
-    this.#poller.addEventLoop();
-    begun.unshift(this.#poller);
-    this.#deaths = new DeathWatch(this.#poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
+    this.#pace = new Pace(source);
+    begun.unshift(this.#pace);
+    this.#deaths = new DeathWatch(this.#pace.poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
     begun.unshift(this.#deaths);
-    for (const fd of source.wakeFds) this.#poller.add(fd);
     this.#recorder = new Recorder(
       source,
       {
@@ -187,35 +165,20 @@ export class Recording {
   }
 
   async #loop(): Promise<RecordingEnd> {
-    for (let waits = 0; ; waits++) {
-      if (this.#poller.isEventLoopDue) this.#turnsDue = TURNS_FOR_AN_EVENT;
-      if (this.#turnsDue > 0 || nowMs() - this.#turnedMs > LONGEST_WITHOUT_TURN_MS) await this.#eventLoopTurn();
+    for (;;) {
+      await this.#pace.turn();
       const isAsked = this.#finish !== undefined || this.#wantedCuts > 0;
-      const ready = this.#poller.wait(isAsked ? 0 : this.#waitMs(waits));
-      const startedMs = nowMs();
-      this.#recorder.drain();
-      this.#pauseMs = Math.min((nowMs() - startedMs) * PAUSE_PER_DRAIN, LONGEST_PAUSE_MS);
+      const ready = this.#pace.wait(isAsked ? 0 : undefined);
+      this.#pace.drain(() => this.#recorder.drain());
       if (this.#deaths.isWaiting) this.#handleEnds(ready);
       for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#handOutCut();
       if (this.#finish) return this.#end(this.#finish);
     }
   }
 
-  /** Signals, the command's end, what other threads have to say. */
-  async #eventLoopTurn(): Promise<void> {
-    await new Promise((resume) => setImmediate(resume));
-    this.#turnsDue--;
-    this.#turnedMs = nowMs();
-  }
-
-  #waitMs(waits: number): number {
-    const { latencyMs } = this.source;
-    return waits < FIRST_WAITS ? Math.min(latencyMs, FIRST_WAIT_MS) : Math.max(latencyMs, this.#pauseMs);
-  }
-
   #handOutCut(): void {
     this.#events.onCut(this.#take('signal', null));
-    this.#turnsDue = TURNS_FOR_AN_EVENT;
+    this.#pace.callEventLoop();
   }
 
   #handleEnds(readyFds: readonly number[]): void {
@@ -231,7 +194,7 @@ export class Recording {
     const isCut = this.#options.cutOnDeath && this.#deathCuts < MOST_DEATH_CUTS;
     if (isCut) this.#deathCuts++;
     this.#events.onDeath(death, isCut ? this.#take('death', death) : null);
-    this.#turnsDue = TURNS_FOR_AN_EVENT;
+    this.#pace.callEventLoop();
   }
 
   #take(reason: TakenCut['section']['reason'], death: Death | null): TakenCut {
@@ -245,7 +208,7 @@ export class Recording {
     while (this.#recorder.drain() && nowMs() < deadlineMs);
     this.#recorder.settleLosses();
     // Children that ended together with the command may be known by now.
-    this.#handleEnds(this.#poller.wait(0));
+    this.#handleEnds(this.#pace.poller.wait(0));
     const death = signal === null ? null : this.#recorder.death(this.#options.pid, signal);
     const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
     this.#recorder.close();

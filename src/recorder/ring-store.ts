@@ -30,6 +30,8 @@ export interface RingOptions {
   readonly memoryBytes: number;
   /** CPUs whose records come in; their number counts in the bound. */
   readonly cpus: readonly number[];
+  /** The session that the rings belong to; default: a new one. */
+  readonly sessionId?: bigint;
   /** The source's events are for all tasks of a CPU: its switches name the other task too. */
   readonly isSystemWide: boolean;
 }
@@ -44,6 +46,11 @@ export interface RingOwner {
   readonly attachment: Attachment | undefined;
 }
 
+/** A number that no other session has. */
+export function newSessionId(): bigint {
+  return BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
+}
+
 /** Refusals that giving up a dead ring may help against. */
 const NO_MEMORY = new Set(['ENOSPC', 'EDQUOT', 'ENOMEM']);
 
@@ -55,7 +62,7 @@ export class RingStore {
   readonly #directory: string;
   readonly #memoryBytes: number;
   readonly #events: readonly SourceEvent[];
-  readonly sessionId = BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
+  readonly sessionId: bigint;
   /** Whose ring stands at a path, of attachments. */
   readonly #threadAt = new Map<string, Thread>();
   /** Ring numbers of several recorders may meet in one directory. */
@@ -68,6 +75,7 @@ export class RingStore {
   /** `forgotten` is told of each dead thread whose ring was removed. */
   constructor(options: RingOptions, events: readonly SourceEvent[], forgotten: (thread: Thread) => void) {
     this.#directory = options.directory;
+    this.sessionId = options.sessionId ?? newSessionId();
     this.#memoryBytes = options.memoryBytes;
     this.#events = events;
     this.geometry = ringGeometry(events, options.ringBytes);
