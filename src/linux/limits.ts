@@ -14,6 +14,16 @@ export function resourceLimit(name: keyof typeof RLIMITS): number {
   return soft === 0xffff_ffff_ffff_ffffn ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
+/** Raises the soft limit to the hard one, which needs no privilege. Returns what holds then; Infinity when there is none. */
+export function raiseResourceLimit(name: keyof typeof RLIMITS): number {
+  const limits = Buffer.alloc(16);
+  if (syscall('prlimit64', 0, RLIMITS[name], 0, addressOf(limits)) === 0) {
+    limits.copyWithin(0, 8);
+    syscall('prlimit64', 0, RLIMITS[name], addressOf(limits), 0);
+  }
+  return resourceLimit(name);
+}
+
 /** Whether the effective set holds the capability. */
 export function hasCapability(name: keyof typeof CAPABILITIES): boolean {
   const match = /^CapEff:\s*([0-9a-f]+)/m.exec(readProcText('/proc/self/status') ?? '');

@@ -10,6 +10,7 @@ import { Mapping } from './mapping.ts';
 import { addressOf, mustSyscall, syscall } from './syscall.ts';
 
 const PERF_FLAG_FD_CLOEXEC = 8;
+const EINTR = 4;
 /** _IO('$', 5), _IOW('$', 6, char *), _IOR('$', 7, u64 *). */
 const IOC_SET_OUTPUT = 0x2405;
 const IOC_SET_FILTER = 0x40082406;
@@ -17,15 +18,40 @@ const IOC_ID = 0x80082407;
 
 /** Opens one event on task `pid` (0 = self) and CPU `cpu` (−1 = any). Returns the descriptor, or −errno. */
 export function openPerfEvent(attr: EventAttr, pid: number, cpu: number): number {
-  const bytes = encodeAttr(attr);
-  return syscall('perf_event_open', addressOf(bytes), pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+  return new PerfEventTemplate(attr).open(pid, cpu);
 }
+
+/** An event that is opened many times: its attr is laid out once. */
+export class PerfEventTemplate {
+  readonly attr: EventAttr;
+  readonly #bytes: Uint8Array;
+  readonly #address: number;
+
+  constructor(attr: EventAttr) {
+    this.attr = attr;
+    this.#bytes = encodeAttr(attr);
+    this.#address = Number(addressOf(this.#bytes));
+  }
+
+  /**
+   * Opens it on task `pid` (0 = self, −1 = all) and CPU `cpu` (−1 = any). Returns the descriptor, or −errno. A task that is
+   * in the middle of an exec is waited for, and a signal would end that wait: it is begun again.
+   */
+  open(pid: number, cpu: number): number {
+    for (;;) {
+      const fd = syscall('perf_event_open', this.#address, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+      if (fd !== -EINTR) return fd;
+    }
+  }
+}
+
+const idWord = new BigUint64Array(new ArrayBuffer(8));
+const idAddress = Number(addressOf(new Uint8Array(idWord.buffer)));
 
 /** The id that the event's records carry (PERF_EVENT_IOC_ID); inherited copies carry it too. */
 export function perfEventId(fd: number): bigint {
-  const id = new BigUint64Array(1);
-  mustSyscall('ioctl', fd, IOC_ID, addressOf(new Uint8Array(id.buffer)));
-  return id[0]!;
+  mustSyscall('ioctl', fd, IOC_ID, idAddress);
+  return idWord[0]!;
 }
 
 /** Sends the records of `fd` into the ring of `ringFd`, an event on the same CPU. */

@@ -105,17 +105,23 @@ const MAX_STACK = 127;
 
 /** The attr for a command's event: inherited by all it starts, running from its exec on. */
 export function commandEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
+  return recordedEventAttr(spec, options, ['disabled', 'inherit', 'enableOnExec']);
+}
+
+/** The attr for the event of a task that is running already: inherited by all it starts from now on. */
+export function liveTaskEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
+  return recordedEventAttr(spec, options, ['inherit']);
+}
+
+/** The attr for an event on all tasks of a CPU. A CPU that does nothing is not sampled. */
+export function cpuEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
+  return recordedEventAttr(spec, options, ['excludeIdle']);
+}
+
+function recordedEventAttr(spec: EventSpec, options: AttrOptions, whose: readonly AttrFlag[]): EventAttr {
   const isClock = spec.type === EventType.software && spec.config <= 1n;
   const sampled = options.freq > 0 || spec.everyOccurrence;
-  const flags: AttrFlag[] = [
-    'disabled',
-    'inherit',
-    'enableOnExec',
-    'sampleIdAll',
-    'useClockid',
-    'watermark',
-    'excludeHv',
-  ];
+  const flags: AttrFlag[] = [...whose, 'sampleIdAll', 'useClockid', 'watermark', 'excludeHv'];
   if (options.excludeKernel || spec.excludeKernel) flags.push('excludeKernel');
   if (spec.excludeUser) flags.push('excludeUser');
   if (!spec.everyOccurrence && sampled) flags.push('freq');

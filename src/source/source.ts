@@ -6,6 +6,7 @@
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import type { RecordGeometry } from '../abi/record.ts';
+import type { EventSpec } from './event-spec.ts';
 
 /** A stretch of whole records, oldest first. */
 export interface RecordRun {
@@ -56,6 +57,12 @@ export interface Origin {
   readonly tid: number;
   /** As the source's `events`, in the same order, each with this origin's ids, one a CPU. */
   readonly events: readonly SourceEvent[];
+}
+
+export interface AttachableSourceOptions {
+  /** Samples a second and thread. */
+  readonly freq: number;
+  readonly events: readonly EventSpec[];
 }
 
 /** A source whose tasks come and go while it is open; it begins with none. */
