@@ -2,7 +2,7 @@
 import { RingkeepError } from '../base/error.ts';
 import type { EventSpec } from '../source/event-spec.ts';
 import { PerfSource } from '../source/perf.ts';
-import type { Source } from '../source/source.ts';
+import type { AttachableSource, AttachableSourceOptions, Source } from '../source/source.ts';
 
 export type SourceChoice = 'auto' | 'perf' | 'procfs';
 
@@ -15,27 +15,51 @@ export interface WantedSource {
 }
 
 /** An open source, and what was missed in choosing it. */
-export interface OpenedSource {
-  readonly source: Source;
+export interface OpenedSource<S extends Source = Source> {
+  readonly source: S;
   readonly degraded: readonly string[];
 }
 
+// What is not a command's perf source is loaded only where it is needed: a start is CPU time that the recorded command could
+// have had.
+
 /** Throws `perf-refused` or `procfs-refused`, with nothing left open. */
-export async function openSource({ source, pid, freq, events }: WantedSource): Promise<OpenedSource> {
-  if (source === 'procfs') return { source: await openProcfs(pid, freq), degraded: withoutEvents(events) };
-  try {
-    return { source: PerfSource.open({ pid, freq, events }), degraded: [] };
-  } catch (error) {
-    if (source === 'perf' || !(error instanceof RingkeepError) || error.code !== 'perf-refused') throw error;
-    const degraded = [`perf events are refused here (${error.details.errno}): /proc is sampled instead`];
-    return { source: await openProcfs(pid, freq), degraded: [...degraded, ...withoutEvents(events)] };
-  }
+export function openSource({ source, pid, freq, events }: WantedSource): Promise<OpenedSource> {
+  return openChosen<Source>(
+    source,
+    events,
+    () => PerfSource.open({ pid, freq, events }),
+    async () => (await import('../source/procfs.ts')).ProcfsSource.open({ pid, freq }),
+  );
 }
 
-/** Loaded only where it is needed: a start is CPU time that the recorded command could have had. */
-async function openProcfs(pid: number, freq: number): Promise<Source> {
-  const { ProcfsSource } = await import('../source/procfs.ts');
-  return ProcfsSource.open({ pid, freq });
+/** A source whose tasks come and go, with none yet. Throws `perf-refused` or `procfs-refused`, with nothing left open. */
+export async function openAttachableSource(
+  choice: SourceChoice,
+  { freq, events }: AttachableSourceOptions,
+): Promise<OpenedSource<AttachableSource>> {
+  return openChosen<AttachableSource>(
+    choice,
+    events,
+    async () => (await import('../source/attached-perf.ts')).AttachedPerfSource.open({ freq, events }),
+    async () => (await import('../source/attached-procfs.ts')).AttachedProcfsSource.open({ freq }),
+  );
+}
+
+async function openChosen<S extends Source>(
+  choice: SourceChoice,
+  events: readonly EventSpec[],
+  openPerf: () => S | Promise<S>,
+  openProcfs: () => Promise<S>,
+): Promise<OpenedSource<S>> {
+  if (choice === 'procfs') return { source: await openProcfs(), degraded: withoutEvents(events) };
+  try {
+    return { source: await openPerf(), degraded: [] };
+  } catch (error) {
+    if (choice === 'perf' || !(error instanceof RingkeepError) || error.code !== 'perf-refused') throw error;
+    const degraded = [`perf events are refused here (${error.details.errno}): /proc is sampled instead`];
+    return { source: await openProcfs(), degraded: [...degraded, ...withoutEvents(events)] };
+  }
 }
 
 function withoutEvents(events: readonly { name: string }[]): string[] {

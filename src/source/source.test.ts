@@ -5,7 +5,8 @@ import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 import { spawnGated } from '../linux/gated-command.ts';
 import { commandEventAttr, parseEventSpec } from './event-spec.ts';
 import { PerfSource } from './perf.ts';
-import { ProcfsSource, parseSyscall } from './procfs.ts';
+import { ProcfsSource } from './procfs.ts';
+import { parseSyscall } from './procfs-scan.ts';
 import type { Source } from './source.ts';
 
 const clock = parseEventSpec('cpu-clock');

@@ -71,7 +71,8 @@ export interface AttachableSource extends Source {
   readonly pmu: string;
   /**
    * Begins to record the thread, and all that it starts from now on. Throws RingkeepError: `no-such-thread` (it is gone),
-   * `perf-refused` (details.errno: EACCES and EPERM it is another user's, EMFILE no descriptors left); nothing is left open then.
+   * `perf-refused` or `procfs-refused` (details.errno: EACCES and EPERM it is another user's, EMFILE no descriptors left);
+   * nothing is left open then.
    */
   attachThread(pid: number, tid: number): Origin;
   /** Begins to record every task of the machine. Throws as above. */
