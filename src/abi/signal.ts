@@ -69,6 +69,15 @@ export function signalName(number: number): string | undefined {
   return SIGNAL_NAMES[number - 1];
 }
 
+/** The number behind `SIGSEGV`, `SEGV` or `11`, in either case; undefined for what is no signal. */
+export function signalNumber(text: string): number | undefined {
+  const name = text.toUpperCase().replace(/^(SIG)?/, 'SIG');
+  const known = (SIGNAL_NAMES as readonly string[]).indexOf(name) + 1;
+  if (known > 0) return known;
+  const number = /^SIG(\d{1,2})$/.exec(name)?.[1];
+  return number !== undefined && signalName(Number(number)) !== undefined ? Number(number) : undefined;
+}
+
 /** Numbers of the signals whose default is to be ignored, to stop or to go on. */
 export const HARMLESS_SIGNALS: ReadonlySet<number> = new Set(
   SIGNAL_NAMES.flatMap((name, index) => (HARMLESS.has(name) ? [index + 1] : [])),

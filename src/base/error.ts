@@ -22,6 +22,9 @@ export type ErrorCode =
   | 'no-such-thread'
   | 'no-switches'
   | 'output-unwritable'
+  | 'snapshot-directory'
+  | 'psi-absent'
+  | 'psi-refused'
   | 'syscall';
 
 /**

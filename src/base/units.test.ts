@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RingkeepError } from './error.ts';
-import { formatDurationNs, formatSize, isPowerOfTwo, parseDurationNs, parseSize } from './units.ts';
+import {
+  formatDurationExactly,
+  formatDurationNs,
+  formatSize,
+  isPowerOfTwo,
+  parseDurationNs,
+  parseSize,
+} from './units.ts';
 
 describe('sizes', () => {
   it('are read as people write them', () => {
@@ -34,6 +41,22 @@ describe('durations', () => {
     for (const text of ['', '5', 'ms', '5 parsecs', '-5s']) {
       expect(() => parseDurationNs(text), text).toThrow(RingkeepError);
     }
+  });
+
+  it('come back exactly from the text that is meant for it', () => {
+    expect([0, 7, 1500, 2e8, 9e10, 36e11].map(formatDurationExactly)).toEqual([
+      '0ns',
+      '7ns',
+      '1500ns',
+      '200ms',
+      '90s',
+      '1h',
+    ]);
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2000 }), fc.constantFrom(1, 1e3, 1e6, 1e9, 6e10, 3.6e12), (count, unit) => {
+        expect(parseDurationNs(formatDurationExactly(count * unit))).toBe(count * unit);
+      }),
+    );
   });
 
   it('are written with one digit after the point at most', () => {

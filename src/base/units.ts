@@ -42,6 +42,15 @@ export function formatSize(bytes: number): string {
   return `${bytes}B`;
 }
 
+/** `1500000` → `1500us`: in the largest unit that needs no point, so that it reads back as it was. */
+export function formatDurationExactly(ns: number): string {
+  const units = Object.entries(DURATION_UNITS).filter(
+    ([, factor]) => ns % factor === 0 && (ns >= factor || factor === 1),
+  );
+  const [name, factor] = units.at(-1)!;
+  return `${ns / factor}${name}`;
+}
+
 /** `1234567` → `1.2ms`; one digit after the point at most. */
 export function formatDurationNs(ns: number): string {
   if (ns >= 60e9) {

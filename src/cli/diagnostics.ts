@@ -41,6 +41,12 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'command-not-started': () => 'Raise the limits on processes and descriptors (`ulimit -u`, `ulimit -n`).',
   'output-unwritable': ({ option = '-o' }) =>
     `Give ${option} a file in a directory that you may write to and that has room.`,
+  'snapshot-directory': () =>
+    'Give --directory a directory of your own that nobody else may write to and that has room.',
+  'psi-absent': () =>
+    'Boot a kernel of 5.2 or later with psi=1 on its command line (CONFIG_PSI), or trigger on something else.',
+  'psi-refused': () =>
+    'Give a window that is a multiple of 2s, as Linux 6.4 and later grant to everybody, or CAP_SYS_RESOURCE to the recorder; /proc/pressure must be writable.',
   syscall: ({ errno }) =>
     errno === 'EMFILE' || errno === 'ENFILE' ? 'Raise `ulimit -n`.' : 'Report it with the command line and `uname -a`.',
 };

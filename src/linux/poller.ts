@@ -9,6 +9,7 @@ import { addressOf, mustSyscall, syscall, syscallError } from './syscall.ts';
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 1;
+const EPOLLPRI = 2;
 const EINTR = 4;
 const CLOEXEC = 0o2000000;
 const MAX_EVENTS = 64;
@@ -24,10 +25,13 @@ export class Poller {
   /** The last wait was ended by a signal, or the event loop has something to do. */
   isEventLoopDue = false;
 
-  /** Reports `fd` from now on when it is readable or hung up. Returns 0 or −errno. */
-  add(fd: number): number {
+  /**
+   * Reports `fd` from now on when it is readable, or when it has something exceptional to tell, and when it is hung up.
+   * Returns 0 or −errno.
+   */
+  add(fd: number, what: 'readable' | 'priority' = 'readable'): number {
     const event = Buffer.alloc(EVENT_BYTES);
-    event.writeUInt32LE(EPOLLIN, 0);
+    event.writeUInt32LE(what === 'readable' ? EPOLLIN : EPOLLPRI, 0);
     event.writeInt32LE(fd, DATA_OFFSET);
     return syscall('epoll_ctl', this.#epoll, EPOLL_CTL_ADD, fd, addressOf(event));
   }
