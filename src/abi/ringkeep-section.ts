@@ -42,7 +42,7 @@ export interface RingSummary {
 export interface RingkeepSection {
   version: 1;
   source: 'perf' | 'procfs';
-  reason: 'death' | 'signal' | 'exit' | 'recover';
+  reason: 'death' | 'signal' | 'exit' | 'recover' | 'request' | 'trigger';
   /** The moment of the cut, nanoseconds on the capture's clock as decimal text. */
   cutNs: string;
   death: Death | null;

@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'command-not-started'
   | 'capture-unreadable'
   | 'no-such-thread'
+  | 'no-such-event'
+  | 'already-attached'
   | 'no-switches'
   | 'output-unwritable'
   | 'snapshot-directory'

@@ -19,6 +19,8 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'unsupported-capture': () => 'Record again without that option, or convert the file with `perf inject`.',
   'capture-unreadable': () => "Check the file's name and that you may read it.",
   'no-such-thread': () => 'See `ringkeep show FILE` for the threads there are.',
+  'already-attached': () => 'See `ringkeep status` for what is attached, or end that with `ringkeep rm NAME` first.',
+  'no-such-event': () => 'See `ringkeep events` and `ringkeep status` for what there is.',
   'no-switches': () =>
     'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
   'not-a-ring': () =>

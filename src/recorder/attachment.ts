@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import type { Origin } from '../source/source.ts';
 import type { Target } from './control.ts';
+import type { LeftRing } from './left-rings.ts';
 
 export class Attachment {
   readonly name: string;
@@ -17,6 +18,8 @@ export class Attachment {
   /** What is open at the source on its account. */
   readonly origins = new Set<Origin>();
   readonly degraded: string[] = [];
+  /** Rings that an earlier recorder left of threads that still live, by thread: to be written on. */
+  readonly left = new Map<number, LeftRing>();
   /** Threads that could not be given a ring. */
   unrecorded = 0;
 

@@ -13,7 +13,7 @@ import { encodeRecord, HEADER_BYTES, type RecordGeometry } from '../abi/record.t
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
 import type { EventIds } from './event-ids.ts';
-import { HotThreads, SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
+import { HotThreads } from './hot-threads.ts';
 import type { RingOptions, RingStore } from './ring-store.ts';
 import type { RunMerge } from './run-merge.ts';
 import type { RingFile, Thread } from './thread-ring.ts';
@@ -40,8 +40,7 @@ export class BatchWriter {
   lost = 0;
 
   constructor(rings: RingStore, options: RingOptions, ids: EventIds, geometry: RecordGeometry, merge: RunMerge) {
-    const plain = options.isSystemWide ? SWITCH_OF_CPU : SWITCH_OF_TASK;
-    this.hot = new HotThreads(geometry, { ...plain, id: ids.keptOfLeader });
+    this.hot = new HotThreads(geometry, ids.keptOfLeader);
     this.#rings = rings;
     this.#leader = ids.kept[0]!;
     this.#ids = ids;

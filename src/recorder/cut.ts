@@ -24,6 +24,9 @@ export interface ThreadCut {
 /** Everything a snapshot is made of, copied: recording goes on. */
 export interface Cut {
   readonly cutNs: bigint;
+  /** How long copying took, and the longest time in which no record was taken meanwhile. */
+  readonly cutMs: number;
+  readonly stallMs: number;
   readonly threads: ThreadCut[];
   readonly journal: Uint8Array[];
   readonly kernelLost: number;

@@ -43,6 +43,7 @@ export function signalName(signal: number): string {
 export class DeathWatch {
   readonly #poller: Poller;
   readonly #maxFds: number;
+  readonly #watched = new Set<number>();
   readonly #pidOfFd = new Map<number, number>();
   /** Ended but not yet reaped, on a kernel that tells the status only then. */
   readonly #unreaped = new Map<number, number>();
@@ -61,8 +62,10 @@ export class DeathWatch {
     this.#maxFds = maxFds;
   }
 
-  /** Follows a process that was just forked. */
+  /** Follows a process, unless it does so already. */
   watch(pid: number): void {
+    if (this.#watched.has(pid)) return;
+    this.#watched.add(pid);
     const fd = this.#pidOfFd.size + this.#unreaped.size < this.#maxFds ? openPidfd(pid) : -1;
     if (fd >= 0 && this.#poller.add(fd) === 0) {
       this.#pidOfFd.set(fd, pid);
@@ -96,6 +99,7 @@ export class DeathWatch {
         status = exitStatusOfPidfd(fd) ?? this.#deliveredStatus(pid);
       }
       this.#unreaped.delete(fd);
+      this.#watched.delete(pid);
       closeSync(fd);
       if (status) ends.push({ pid, status });
       else this.unknownEnds++;
@@ -109,6 +113,7 @@ export class DeathWatch {
     for (const [pid, hasExited] of this.#unwatched) {
       if (!hasExited) continue;
       this.#unwatched.delete(pid);
+      this.#watched.delete(pid);
       const status = this.#deliveredStatus(pid);
       if (status) ends.push({ pid, status });
       else this.unknownEnds++;

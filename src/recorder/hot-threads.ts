@@ -19,21 +19,20 @@ const MASK = ENTRIES - 1;
 export interface PlainRecord {
   readonly type: number;
   readonly bodyBytes: number;
-  /** As `RingWriter.write` takes it. */
-  readonly id: number;
 }
 
 /** A switch as the kernel tells it of a task's own event, and of one for all tasks of a CPU: then with the other task's ids. */
-export const SWITCH_OF_TASK = { type: RecordType.SWITCH, bodyBytes: 0 } as const;
-export const SWITCH_OF_CPU = { type: RecordType.SWITCH_CPU_WIDE, bodyBytes: 8 } as const;
+export const SWITCH_OF_TASK: PlainRecord = { type: RecordType.SWITCH, bodyBytes: 0 };
+export const SWITCH_OF_CPU: PlainRecord = { type: RecordType.SWITCH_CPU_WIDE, bodyBytes: 8 };
 
 export class HotThreads {
   /** 0: nobody's. */
   readonly #tids = new Int32Array(ENTRIES);
   readonly #writers: RingWriter[] = [];
   /** The record that needs no thought: its type, and its size, which all of them have; and the id it is written with. */
-  readonly #type: number;
-  readonly #switchBytes: number;
+  #type: number = SWITCH_OF_TASK.type;
+  #switchBytes: number;
+  readonly #trailerBytes: number;
   readonly #id: number;
   /** Written so far. */
   records = 0;
@@ -41,12 +40,19 @@ export class HotThreads {
   readonly #tidFromEnd: number;
   readonly #timeFromEnd: number;
 
-  constructor({ trailer, fromEnd }: RecordGeometry, { type, bodyBytes, id }: PlainRecord) {
-    this.#type = type;
-    this.#switchBytes = HEADER_BYTES + bodyBytes + trailer;
+  /** `id` as `RingWriter.write` takes it. */
+  constructor({ trailer, fromEnd }: RecordGeometry, id: number) {
+    this.#trailerBytes = trailer;
+    this.#switchBytes = HEADER_BYTES + trailer;
     this.#id = id;
     this.#tidFromEnd = fromEnd.tid >> 2;
     this.#timeFromEnd = fromEnd.time >> 2;
+  }
+
+  /** Which switches there are most of; the others are written all the same. */
+  expect({ type, bodyBytes }: PlainRecord): void {
+    this.#type = type;
+    this.#switchBytes = HEADER_BYTES + bodyBytes + this.#trailerBytes;
   }
 
   /** The thread's switches go to `writer` without a thought from now on. */

@@ -12,6 +12,7 @@
  * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is written to a
  * ring, or counted as lost of its thread, or kept in the journal; nothing here can block or fail the recorded command.
  */
+import { existsSync } from 'node:fs';
 import { decodeRecord, encodeRecord, HEADER_BYTES, Misc, RecordType } from '../abi/record.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
@@ -20,17 +21,19 @@ import { assert } from '../base/error.ts';
 import { nowMs } from '../linux/clock.ts';
 import { readProcStat } from '../linux/proc.ts';
 import { runToEnd } from '../protocol/index.ts';
-import { readRing } from '../ring/ring-reader.ts';
+import { type RingContents, readRing } from '../ring/ring-reader.ts';
 import type { Origin, Source, SourceEvent } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
 import { BatchWriter } from './batch-writer.ts';
 import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
+import { SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
 import { Journal, type JournalSink } from './journal.ts';
 import { type RingOptions, RingStore } from './ring-store.ts';
 import { RunMerge, type Visitor } from './run-merge.ts';
 import { Thread } from './thread-ring.ts';
+import { windowOf } from './trigger/window.ts';
 
 /** Counts since the start, and sizes now. */
 export interface RecorderStats {
@@ -358,6 +361,7 @@ export class Recorder {
   /** An attachment's further events: their records are known by their ids from now on. */
   addOrigin(origin: Origin): void {
     this.#ids.add(origin.events);
+    this.#batch.hot.expect(origin.tid === 0 ? SWITCH_OF_CPU : SWITCH_OF_TASK);
   }
 
   /** The origin's events are closed: nothing more comes of it, and the threads whose event was removed need no remembering. */
@@ -415,6 +419,18 @@ export class Recorder {
     this.#batch.hot.cool(thread.tid);
   }
 
+  /** Nothing can come any more of an attachment that was ended: its threads need no remembering. */
+  dropRemoved(attachment: Attachment): void {
+    for (const thread of [...this.#threads.values()]) {
+      if (thread.attachment === attachment && thread.isRemoved) this.#retire(thread);
+    }
+  }
+
+  /** Paths of event files that are not there any more. */
+  missingFiles(): string[] {
+    return this.#rings.paths().filter((path) => !existsSync(path));
+  }
+
   /** The thread with a ring, living or dead, whose file is or was at `path`. */
   threadAt(path: string): Thread | undefined {
     return this.#rings.threadAt(path);
@@ -464,30 +480,61 @@ export class Recorder {
     return this.#rings.pinning.state.list(cpuIndex);
   }
 
+  /** Records in the thread's ring, and the times of the oldest and the newest; undefined where that cannot be read any more. */
+  spanOf({ ring }: Thread): { records: number; firstNs: string | null; lastNs: string | null } | undefined {
+    let contents: RingContents | undefined;
+    try {
+      contents = ring && readRing(ring.image());
+    } catch {
+      return undefined; // Its file was removed a moment ago.
+    }
+    if (!contents) return undefined;
+    const { records, recordCount } = contents;
+    const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
+    if (words.length === 0) return { records: 0, firstNs: null, lastNs: null };
+    let oldest = 0;
+    for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) oldest = at;
+    const timeOf = (at: number) => String(this.#merge.timeOf(words, at));
+    return { records: recordCount, firstNs: timeOf(oldest), lastNs: timeOf(0) };
+  }
+
+  /** The cut without what is older than so many nanoseconds before it. */
+  lastOf(cut: Cut, lastNs: number): Cut {
+    const fromNs = Number(cut.cutNs) - lastNs;
+    const timeOf = (words: Int32Array, at: number) => this.#merge.timeOf(words, at);
+    return { ...cut, threads: cut.threads.map((thread) => windowOf(thread, fromNs, timeOf)) };
+  }
+
   /** A CPU has gone offline: nothing is pinned on its account any more. */
   cpuOffline(cpuIndex: number): void {
     runToEnd(this.#rings.pinning.cpuOffline(cpuIndex));
   }
 
-  /** Copies every ring, draining the source meanwhile so that it does not overflow. */
-  cut(): Cut {
+  /** Copies every ring that is asked for, draining the source meanwhile so that it does not overflow. */
+  cut(isWanted: (thread: Thread) => boolean = () => true): Cut {
     this.drain();
     const cutNs = process.hrtime.bigint();
     const threads: ThreadCut[] = [];
-    let drainedAt = nowMs();
+    const startedAt = nowMs();
+    let drainedAt = startedAt;
+    let stallMs = 0;
     // A drain may retire threads that are still to be read; their rings must be there when their turn comes.
     this.#rings.dead.hold();
     try {
       for (const thread of [...this.#rings.dead.threads(), ...this.#threads.values()]) {
+        if (thread.isRemoved || !isWanted(thread)) continue;
         threads.push(cutOf(thread));
         if (nowMs() - drainedAt < DRAIN_DURING_CUT_MS) continue;
+        stallMs = Math.max(stallMs, nowMs() - drainedAt);
         this.drain();
         drainedAt = nowMs();
       }
     } finally {
       this.#rings.dead.release();
     }
-    return { cutNs, threads, journal: [...this.#journal.records()], kernelLost: this.#kernelLost };
+    const journal = [...this.#journal.records()];
+    const [cutMs, kernelLost] = [nowMs() - startedAt, this.#kernelLost];
+    return { cutNs, cutMs, stallMs: Math.max(stallMs, nowMs() - drainedAt), threads, journal, kernelLost };
   }
 
   /**

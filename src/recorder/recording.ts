@@ -14,6 +14,7 @@ import { readCpus } from '../linux/proc.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source } from '../source/source.ts';
+import { type Begun, closeAll } from './closing.ts';
 import type { TakenCut } from './cut.ts';
 import { DeathWatch } from './death-watch.ts';
 import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
@@ -130,7 +131,6 @@ export class Recording {
         keepDeadBytes: options.keepDeadBytes,
         memoryBytes: Number.POSITIVE_INFINITY,
         cpus,
-        isSystemWide: false,
       },
       this.#deaths,
     );
@@ -226,19 +226,4 @@ function lateDegradation(stats: RecorderStats): string[] {
     ...(unknownEnds > 0 ? [`how ${unknownEnds} short-lived processes ended is not known`] : []),
     ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; its records were lost meanwhile`] : []),
   ];
-}
-
-/** A part of a recording that has begun and is to be closed, the latest first. */
-interface Begun {
-  close(): void;
-}
-
-function closeAll(begun: readonly Begun[]): void {
-  for (const part of begun) {
-    try {
-      part.close();
-    } catch {
-      // After a failure anything may be half-closed; the rest is to be closed all the same.
-    }
-  }
 }

@@ -32,8 +32,6 @@ export interface RingOptions {
   readonly cpus: readonly number[];
   /** The session that the rings belong to; default: a new one. */
   readonly sessionId?: bigint;
-  /** The source's events are for all tasks of a CPU: its switches name the other task too. */
-  readonly isSystemWide: boolean;
 }
 
 /** Whose ring it is to be. */
@@ -150,6 +148,11 @@ export class RingStore {
   /** The thread whose ring's file is or was at `path`. */
   threadAt(path: string): Thread | undefined {
     return this.#threadAt.get(path);
+  }
+
+  /** Of all rings of attachments. */
+  paths(): string[] {
+    return [...this.#threadAt.keys()];
   }
 
   /** The attachment's path for a thread's ring. A dead one of the same number that stands there gets the new ring's number to its name. */

@@ -114,7 +114,6 @@ export function scriptedRecorder(options: Partial<RecorderOptions> = {}): Script
       keepDeadBytes: 1 << 20,
       memoryBytes: 1 << 30,
       cpus: [0, 1],
-      isSystemWide: false,
       ...options,
     },
     deaths,

@@ -1,0 +1,131 @@
+/**
+ * Goes on where an earlier recorder was killed.
+ *
+ *  1. Its journal is taken over.
+ *  2. Rings of threads that are gone are kept among the dead, the longest dead first out.
+ *  3. Every attachment there was is made again. Threads that still live go on in the rings they had; threads that have begun
+ *     since are attached to as any others.
+ *
+ * Invariant: no ring is lost by it. What cannot be gone on with stays where it is.
+ */
+import { readFileSync } from 'node:fs';
+import { RingkeepError } from '../base/error.ts';
+import { readProcStat } from '../linux/proc.ts';
+import type { Attacher } from './attacher.ts';
+import type { Attachment } from './attachment.ts';
+import type { Adoption, Target } from './control.ts';
+import { journalRecords } from './journal-store.ts';
+import type { LeftRing, LeftRings } from './left-rings.ts';
+import { startOf } from './live-task.ts';
+import type { Recorder } from './recorder.ts';
+import { readSession } from './session-file.ts';
+import { RingFile, Thread } from './thread-ring.ts';
+
+/** Undefined: there was nothing. `log` takes a sentence of what could not be gone on with. */
+export function adoptLeftRings(
+  directory: string,
+  left: LeftRings,
+  recorder: Recorder,
+  attacher: Attacher,
+  log: (sentence: string) => void,
+): Adoption | undefined {
+  const session = readSession(directory);
+  if (left.rings.length === 0 && session.length === 0) return undefined;
+  if (left.journalPath !== undefined) {
+    for (const { pid, record } of journalRecords(readFileSync(left.journalPath))) recorder.loadJournal(pid, record);
+  }
+  const attachments = new Map<string, Attachment>();
+  for (const { name, target, attachedWallMs } of session) {
+    attachments.set(name, attacher.enter(target, name, attachedWallMs));
+  }
+  for (const { attachment: name, header } of left.rings) {
+    // Its session file was lost: what is known is whose rings there are.
+    if (attachments.has(name)) continue;
+    const target: Target = { kind: 'pid', pid: header.pid };
+    attachments.set(name, attacher.enter(target, name, Date.now()));
+  }
+  const livingPids = new Map<Attachment, Set<number>>();
+  let unreadable = left.unreadable;
+  for (const ring of left.rings.toSorted(byDeath)) {
+    const attachment = attachments.get(ring.attachment)!;
+    if (ring.isAlive && ring.pmu === attachment.pmu) {
+      attachment.left.set(ring.header.tid, ring);
+      livingPids.set(attachment, (livingPids.get(attachment) ?? new Set()).add(ring.header.pid));
+    } else if (!keepDead(ring, attachment, recorder)) unreadable++;
+  }
+  for (const attachment of attachments.values()) {
+    goOn(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
+  }
+  let alive = left.rings.filter(({ isAlive }) => isAlive).length;
+  for (const ring of left.rings) {
+    const attachment = attachments.get(ring.attachment)!;
+    if (attachment.left.get(ring.header.tid) !== ring) continue;
+    // It ended meanwhile, or may not be attached to any more.
+    attachment.left.delete(ring.header.tid);
+    alive--;
+    if (!keepDead(ring, attachment, recorder)) unreadable++;
+  }
+  const blindMs = left.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - left.newestNs) / 1e6;
+  return { rings: left.rings.length, alive, unreadable, blindMs };
+}
+
+/** The living last; of the dead those that ended first come first. */
+function byDeath(a: LeftRing, b: LeftRing): number {
+  const [aNs, bNs] = [a.header.exitTimeNs, b.header.exitTimeNs];
+  if (a.isAlive !== b.isAlive) return a.isAlive ? 1 : -1;
+  return aNs < bNs ? -1 : aNs > bNs ? 1 : 0;
+}
+
+function keepDead({ path, header }: LeftRing, attachment: Attachment, recorder: Recorder): boolean {
+  let ring: RingFile | undefined;
+  try {
+    ring = RingFile.adopt(path, header.geometry);
+  } catch (error) {
+    if (!(error instanceof RingkeepError)) throw error;
+  }
+  if (!ring) return false;
+  const thread = new Thread(header.tid, header.pid, header.comm, -1, ring, false);
+  // How it ended was seen by nobody; it was before now.
+  thread.exitTimeNs = header.exitTimeNs === 0n ? process.hrtime.bigint() : header.exitTimeNs;
+  thread.lost = header.lostCount;
+  thread.attachment = attachment;
+  ring.writer.setExit(thread.exitTimeNs);
+  ring.unmap();
+  recorder.keepDead(thread);
+  return true;
+}
+
+/** What the attachment says of itself, and the processes that had rings on its account. */
+function goOn(
+  attachment: Attachment,
+  pids: ReadonlySet<number>,
+  attacher: Attacher,
+  log: (sentence: string) => void,
+): void {
+  const { target } = attachment;
+  const tell = (act: () => void) => {
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof RingkeepError)) throw error;
+      if (error.code !== 'no-such-thread')
+        log(`"${attachment.name}" is not recorded in full any more: ${error.message}`);
+    }
+  };
+  if (target.kind === 'tid') {
+    tell(() => attacher.attachLeft(attachment));
+    return;
+  }
+  if (target.kind !== 'pid') tell(() => attacher.begin(attachment));
+  else if (isSameProcess(target.pid, attachment)) tell(() => attacher.attachProcess(attachment, target.pid));
+  for (const pid of pids) tell(() => attacher.attachProcess(attachment, pid));
+}
+
+/** Whether the process of that number is the one that was attached to: it had begun by then. */
+function isSameProcess(pid: number, { attachedWallMs }: Attachment): boolean {
+  const stat = readProcStat(`/proc/${pid}/stat`);
+  if (!stat) return false;
+  const nowNs = process.hrtime.bigint();
+  const startedWallMs = Date.now() - Number(nowNs - startOf(stat, nowNs)) / 1e6;
+  return startedWallMs <= attachedWallMs + 1000;
+}

@@ -1,0 +1,384 @@
+/**
+ * Attaches live tasks to a recorder and keeps track of what is recorded on whose account.
+ *
+ * Attaching to a process, whose threads come and go meanwhile:
+ *  1. List its threads. What is not known yet may have been forked by one that is attached, and has then inherited its events.
+ *  2. Drain: such a thread has told of its FORK by now, and is known.
+ *  3. Open events on those that are still unknown, and write down what they would have told: name, mappings, state.
+ *  4. Again from 1, until nothing is left to do.
+ *
+ * Invariant: a thread is recorded through one origin at a time; every origin that is open belongs to one attachment.
+ */
+import { type Dirent, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { RingkeepError } from '../base/error.ts';
+import { compileGlob } from '../base/glob.ts';
+import { nowMs } from '../linux/clock.ts';
+import type { RemovalWatch } from '../linux/file-watch.ts';
+import { listIds, readProcText } from '../linux/proc.ts';
+import type { AttachableSource, Origin } from '../source/source.ts';
+import { Attachment } from './attachment.ts';
+import type { Target } from './control.ts';
+import type { DeathWatch } from './death-watch.ts';
+import { liveThread, mappingsOf } from './live-task.ts';
+import type { Recorder } from './recorder.ts';
+
+/** Attaching to a large process, the source is drained whenever so much time has passed. */
+const DRAIN_MS = 20;
+/** A process that starts threads faster than they can be listed is left with those that it has by then. */
+const MOST_ROUNDS = 20;
+const CGROUP_ROOT = '/sys/fs/cgroup';
+const NAME = /^[\w@:+-][\w.@:+-]{0,63}$/;
+/** What perf and /proc refuse because of whose task it is. */
+const NOT_OURS = new Set(['EACCES', 'EPERM']);
+
+export class Attacher {
+  readonly attachments = new Map<string, Attachment>();
+  readonly #source: AttachableSource;
+  readonly #recorder: Recorder;
+  readonly #deaths: DeathWatch;
+  readonly #removals: RemovalWatch;
+  readonly #directory: string;
+  readonly #attachmentOf = new Map<Origin, Attachment>();
+  /** Processes that matched and were refused because of whose they are: not asked for again each second. */
+  readonly #notOurs = new Set<number>();
+  /** Origins of which no thread was left when last looked. */
+  #idle = new Set<Origin>();
+
+  constructor(
+    parts: { source: AttachableSource; recorder: Recorder; deaths: DeathWatch; removals: RemovalWatch },
+    directory: string,
+  ) {
+    this.#source = parts.source;
+    this.#recorder = parts.recorder;
+    this.#deaths = parts.deaths;
+    this.#removals = parts.removals;
+    this.#directory = directory;
+  }
+
+  /**
+   * Records the target from now on. Throws `bad-argument` for a name that cannot be one, `already-attached`, `no-such-thread`
+   * where there is nothing to attach to, `perf-refused` (details.errno), `ring-directory`.
+   */
+  attach(target: Target, name = defaultName(target), attachedWallMs = Date.now()): Attachment {
+    this.#requireFree(target, name);
+    const attachment = this.enter(target, name, attachedWallMs);
+    try {
+      this.begin(attachment);
+    } catch (error) {
+      this.detach(name);
+      throw error;
+    }
+    return attachment;
+  }
+
+  /** Makes an attachment of which nothing is recorded yet. */
+  enter(target: Target, name: string, attachedWallMs: number): Attachment {
+    const attachment = new Attachment(this.#directory, name, target, this.#source.pmu, attachedWallMs);
+    try {
+      mkdirSync(attachment.directory, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+      const { directory } = attachment;
+      throw new RingkeepError('ring-directory', `${directory} cannot be made: ${errno}`, { errno }, { cause });
+    }
+    if (this.#removals.add(attachment.directory) < 0) {
+      attachment.degraded.push(
+        'removing an event file by other means than `ringkeep rm` goes unnoticed: no inotify watch is left',
+      );
+    }
+    this.attachments.set(name, attachment);
+    return attachment;
+  }
+
+  /** Attaches what the target says; for one that names no single task that may be nothing yet. Throws as `attach`. */
+  begin(attachment: Attachment): void {
+    const { target } = attachment;
+    if (target.kind === 'cgroup' && readProcText(join(cgroupDirectory(target.path), 'cgroup.procs')) === undefined) {
+      throw new RingkeepError('bad-argument', `${target.path} is no cgroup that can be read`, { path: target.path });
+    }
+    if (target.kind === 'tid') this.#attachTid(attachment, target.tid);
+    else if (target.kind === 'pid') this.#attachPid(attachment, target.pid);
+    else if (target.kind === 'all') this.#attachAll(attachment);
+    else this.#attachMatching(attachment, target);
+  }
+
+  /** Looks for processes that have come to match an attachment by name or cgroup. */
+  rescan(): void {
+    for (const attachment of this.attachments.values()) {
+      const { target } = attachment;
+      if (target.kind === 'comm' || target.kind === 'cgroup') this.#attachMatching(attachment, target);
+    }
+  }
+
+  /** All threads of the process that are not recorded yet. Throws when none of them is, and none was. */
+  attachProcess(attachment: Attachment, pid: number): void {
+    let isDescribed = false;
+    let refusal: RingkeepError | undefined;
+    const refused = new Set<number>();
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const listed = listIds(`/proc/${pid}/task`);
+      if (listed.length === 0 && round === 0) throw noSuchProcess(pid);
+      const unknown = listed.filter((tid) => !this.#recorder.knows(tid) && !refused.has(tid));
+      if (unknown.length === 0) break;
+      this.#recorder.drain();
+      const fresh = unknown.filter((tid) => !this.#recorder.knows(tid));
+      if (!isDescribed && fresh.length > 0) this.#describe(pid);
+      isDescribed = true;
+      this.#forEachDraining(fresh, (tid) => {
+        if (this.#recorder.knows(tid)) return;
+        const error = this.#attachThread(attachment, pid, tid);
+        if (!error) return;
+        refused.add(tid);
+        if (error.code !== 'no-such-thread') refusal = error;
+      });
+    }
+    const isRecorded = listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.knows(tid));
+    if (!isRecorded) throw refusal ?? noSuchProcess(pid);
+    if (refusal) this.#tellRefusals(attachment, refused.size, refusal);
+    this.#deaths.watch(pid);
+  }
+
+  /** The threads that still live of those whose rings an earlier recorder left, and no others. */
+  attachLeft(attachment: Attachment): void {
+    for (const { header } of [...attachment.left.values()]) {
+      this.#describe(header.pid);
+      const error = this.#attachThread(attachment, header.pid, header.tid);
+      if (error) throw error;
+      this.#deaths.watch(header.pid);
+    }
+  }
+
+  /** Ends an attachment: its events, their rings and files. Throws `no-such-event`. */
+  detach(name: string): void {
+    const attachment = this.attachments.get(name);
+    if (!attachment) throw new RingkeepError('no-such-event', `nothing is attached as "${name}"`, { name });
+    for (const origin of attachment.origins) this.#close(attachment, origin);
+    const threads = [...this.#recorder.livingThreads(), ...this.#recorder.deadThreads()];
+    for (const thread of threads) if (thread.attachment === attachment) this.#recorder.removeThread(thread);
+    this.#recorder.dropRemoved(attachment);
+    this.attachments.delete(name);
+    removeEmpty(attachment.directory);
+    removeEmpty(dirname(attachment.directory));
+  }
+
+  /** On whose account a record is that carries this id. */
+  attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined {
+    const origin = this.#source.originOf(idLow);
+    const attachment = origin && this.#attachmentOf.get(origin);
+    // What the recorder itself does is of no interest, and would never end.
+    if (!attachment || (origin.tid === 0 && pid === process.pid)) return undefined;
+    return { attachment, origin };
+  }
+
+  /** Closes the events of which no thread is left, once it was so for two looks: a FORK may have been still on its way. */
+  closeIdle(): void {
+    const inUse = new Set<Origin | undefined>();
+    for (const thread of this.#recorder.livingThreads()) inUse.add(thread.origin);
+    const idle = new Set<Origin>();
+    for (const [origin, attachment] of this.#attachmentOf) {
+      if (origin.tid === 0 || inUse.has(origin)) continue;
+      if (this.#idle.has(origin)) this.#close(attachment, origin);
+      else idle.add(origin);
+    }
+    this.#idle = idle;
+  }
+
+  /** CPUs came or went. */
+  updateCpus(online: readonly number[]): void {
+    this.#source.updateCpus(online);
+    for (const origin of this.#attachmentOf.keys()) this.#recorder.addOrigin(origin);
+  }
+
+  #requireFree(target: Target, name: string): void {
+    if (!NAME.test(name)) {
+      throw new RingkeepError('bad-argument', `"${name}" cannot be the name of an attachment: it names a directory`, {
+        name,
+      });
+    }
+    if (this.attachments.has(name)) {
+      throw new RingkeepError('already-attached', `something is attached as "${name}" already`, { name });
+    }
+    const others = [...this.attachments.values()];
+    const all = others.find((other) => other.target.kind === 'all');
+    const other = target.kind === 'all' ? others[0] : all;
+    if (other) {
+      const why = all
+        ? 'every task is recorded already'
+        : 'single tasks are recorded already, and would be recorded twice';
+      throw new RingkeepError('already-attached', `${why}, as "${other.name}"`, { name: other.name });
+    }
+  }
+
+  #attachPid(attachment: Attachment, pid: number): void {
+    const tids = listIds(`/proc/${pid}/task`);
+    if (tids.length > 0 && tids.every((tid) => this.#recorder.knows(tid))) {
+      throw alreadyRecorded(`process ${pid}`, this.#recorder.thread(pid)?.attachment);
+    }
+    this.attachProcess(attachment, pid);
+  }
+
+  #attachTid(attachment: Attachment, tid: number): void {
+    const pid = Number(/^Tgid:\s+(\d+)/m.exec(readProcText(`/proc/${tid}/status`) ?? '')?.[1] ?? 0);
+    if (pid === 0) throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { tid });
+    const known = this.#recorder.knows(tid) ? this.#recorder.thread(tid) : undefined;
+    if (known) throw alreadyRecorded(`thread ${tid}`, known.attachment);
+    this.#describe(pid);
+    const error = this.#attachThread(attachment, pid, tid);
+    if (error) throw error;
+    this.#deaths.watch(pid);
+  }
+
+  #attachAll(attachment: Attachment): void {
+    const origin = this.#source.attachAll();
+    this.#open(attachment, origin);
+    const pids = listIds('/proc').filter((pid) => pid !== process.pid);
+    this.#forEachDraining(pids, (pid) => {
+      // A kernel thread maps nothing; it gets a ring when it first does something.
+      if (!readProcText(`/proc/${pid}/maps`)) return;
+      this.#describe(pid);
+      for (const tid of listIds(`/proc/${pid}/task`)) {
+        if (!this.#recorder.knows(tid)) this.#addThread(attachment, origin, pid, tid);
+      }
+      this.#deaths.watch(pid);
+    });
+  }
+
+  #attachMatching(attachment: Attachment, target: Extract<Target, { kind: 'comm' | 'cgroup' }>): void {
+    const pids = target.kind === 'cgroup' ? pidsOfCgroup(cgroupDirectory(target.path)) : pidsOfComm(target.glob);
+    for (const pid of pids) {
+      if (pid === process.pid || this.#recorder.knows(pid) || this.#notOurs.has(pid)) continue;
+      try {
+        this.attachProcess(attachment, pid);
+      } catch (error) {
+        if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
+        if (NOT_OURS.has(String(error.details.errno))) this.#notOurs.add(pid);
+        else if (error.code !== 'no-such-thread') this.#tellRefusals(attachment, 1, error);
+      }
+    }
+  }
+
+  /** What the process would have told: into the journal. */
+  #describe(pid: number): void {
+    const leader = this.#recorder.keptEvents[0]!;
+    for (const record of mappingsOf(pid, process.hrtime.bigint(), leader)) this.#recorder.addToJournal(pid, record);
+  }
+
+  /** Undefined, or why not. */
+  #attachThread(attachment: Attachment, pid: number, tid: number): RingkeepError | undefined {
+    let origin: Origin;
+    try {
+      origin = this.#source.attachThread(pid, tid);
+    } catch (error) {
+      if (error instanceof RingkeepError) return error;
+      throw error;
+    }
+    this.#open(attachment, origin);
+    this.#addThread(attachment, origin, pid, tid);
+    return undefined;
+  }
+
+  #addThread(attachment: Attachment, origin: Origin, pid: number, tid: number): void {
+    const timeNs = process.hrtime.bigint();
+    const live = liveThread(pid, tid, timeNs, this.#recorder.keptEvents[0]!);
+    if (!live) return;
+    this.#recorder.addToJournal(pid, live.identity);
+    const start = { tid, pid, comm: live.comm, attachment, origin, timeNs: Number(timeNs) };
+    const left = attachment.left.get(tid);
+    const adopted = left && this.#recorder.adoptThread(start, left.path, [live.state]);
+    if (!adopted) {
+      this.#recorder.addThread(start, [live.state]);
+      return;
+    }
+    attachment.left.delete(tid);
+    adopted.lost = left.header.lostCount;
+  }
+
+  #open(attachment: Attachment, origin: Origin): void {
+    if (attachment.origins.has(origin)) return;
+    attachment.origins.add(origin);
+    this.#attachmentOf.set(origin, attachment);
+    this.#recorder.addOrigin(origin);
+  }
+
+  #close(attachment: Attachment, origin: Origin): void {
+    attachment.origins.delete(origin);
+    this.#attachmentOf.delete(origin);
+    this.#source.detach(origin);
+    this.#recorder.forgetOrigin(origin);
+  }
+
+  #tellRefusals(attachment: Attachment, threads: number, error: RingkeepError): void {
+    attachment.unrecorded += threads;
+    const sentence = `threads went unrecorded: ${error.message}`;
+    if (!attachment.degraded.includes(sentence)) attachment.degraded.push(sentence);
+  }
+
+  #forEachDraining(ids: readonly number[], act: (id: number) => void): void {
+    let drainedMs = nowMs();
+    for (const id of ids) {
+      act(id);
+      if (nowMs() - drainedMs < DRAIN_MS) continue;
+      this.#recorder.drain();
+      drainedMs = nowMs();
+    }
+  }
+}
+
+function defaultName(target: Target): string {
+  const text =
+    target.kind === 'pid'
+      ? `pid-${target.pid}`
+      : target.kind === 'tid'
+        ? `tid-${target.tid}`
+        : target.kind === 'comm'
+          ? `comm-${target.glob}`
+          : target.kind === 'cgroup'
+            ? `cgroup-${target.path}`
+            : 'all';
+  return text.replaceAll(/[^\w.@:+-]+/g, '_').slice(0, 64);
+}
+
+function pidsOfComm(glob: string): number[] {
+  const isMatch = compileGlob(glob);
+  return listIds('/proc').filter((pid) => {
+    const comm = readProcText(`/proc/${pid}/comm`);
+    return comm !== undefined && isMatch(Buffer.from(comm, 'latin1').toString('utf8').trimEnd());
+  });
+}
+
+/** Those of the cgroups below it too; none of one that is gone. */
+function pidsOfCgroup(directory: string): number[] {
+  const pids = (readProcText(join(directory, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number);
+  const below = namesIn(directory).filter((entry) => entry.isDirectory());
+  return [...pids, ...below.flatMap(({ name }) => pidsOfCgroup(join(directory, name)))];
+}
+
+function cgroupDirectory(path: string): string {
+  return path.startsWith(CGROUP_ROOT) ? path : join(CGROUP_ROOT, path);
+}
+
+function namesIn(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return []; // Gone meanwhile, or forbidden.
+  }
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Gone already, or it holds what is not ours.
+  }
+}
+
+function noSuchProcess(pid: number): RingkeepError {
+  return new RingkeepError('no-such-thread', `there is no process ${pid}`, { pid });
+}
+
+function alreadyRecorded(what: string, attachment: Attachment | undefined): RingkeepError {
+  const name = attachment?.name ?? '';
+  return new RingkeepError('already-attached', `${what} is recorded already, as part of "${name}"`, { name });
+}

@@ -1,0 +1,442 @@
+/**
+ * The detached recorder: records tasks that it is attached to, with nobody waiting for it, until it is stopped.
+ *
+ * It lives on the main thread as a recording does (pace.ts). Between two drains the event loop has its turn, and with it whoever
+ * asks something; what takes long (attaching, a cut) drains in between. Event files are the rings themselves: whoever removes
+ * one ends its event.
+ *
+ * Invariant: while it runs, each event file of its directory is the ring of one thread, living or dead; once `stop` resolves
+ * nothing of it is left, and after a breakdown the files are left as they were for the next recorder.
+ */
+import { existsSync, rmSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import type { RingkeepSection } from '../abi/ringkeep-section.ts';
+import { RingkeepError } from '../base/error.ts';
+import { compileGlob } from '../base/glob.ts';
+import { nowMs } from '../linux/clock.ts';
+import { RemovalWatch } from '../linux/file-watch.ts';
+import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
+import { parseCpuList, readCpus, readProcText } from '../linux/proc.ts';
+import { ringGeometry } from '../ring/ring-layout.ts';
+import type { EventSpec } from '../source/event-spec.ts';
+import type { AttachableSource, SourceEvent } from '../source/source.ts';
+import { adoptLeftRings } from './adoption.ts';
+import { Attacher } from './attacher.ts';
+import type { Attachment } from './attachment.ts';
+import { type Begun, closeAll } from './closing.ts';
+import type {
+  Adoption,
+  AttachmentStatus,
+  CpuStatus,
+  DetachedStatus,
+  EventStatus,
+  Selection,
+  SlotStatus,
+  Target,
+} from './control.ts';
+import type { TakenCut } from './cut.ts';
+import { DeathWatch } from './death-watch.ts';
+import { EventIds } from './event-ids.ts';
+import { JournalStore } from './journal-store.ts';
+import { findLeftRings } from './left-rings.ts';
+import { openAttachableSource, type SourceChoice } from './open-source.ts';
+import { Pace } from './pace.ts';
+import { planPins } from './pin-plan.ts';
+import { Recorder } from './recorder.ts';
+import { newSessionId } from './ring-store.ts';
+import { RunMerge } from './run-merge.ts';
+import { removeSession, writeSession } from './session-file.ts';
+import type { Thread } from './thread-ring.ts';
+
+export interface DetachedOptions {
+  readonly version: string;
+  /** Of the event files: it exists, is private, and may hold what an earlier recorder left. */
+  readonly directory: string;
+  readonly source: SourceChoice;
+  readonly freq: number;
+  readonly events: readonly EventSpec[];
+  readonly ringBytes: number;
+  readonly slots: number | 'auto';
+  readonly pinBudgetBytes: number;
+  readonly keepDeadBytes: number;
+  /** The cap of all rings together. */
+  readonly memoryBytes: number;
+  /** What was found missing before the start, a sentence each: part of the status. */
+  readonly degraded: readonly string[];
+  /** Writes a cut as a snapshot, in another thread; throws RingkeepError. */
+  readonly save: (wanted: WantedSnapshot) => Promise<SavedSnapshot>;
+  /** A sentence for the log. */
+  readonly log: (sentence: string) => void;
+  /** The recorder broke down and has stopped; its rings stay for the next one. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export interface WantedSnapshot {
+  readonly path: string;
+  readonly events: readonly SourceEvent[];
+  readonly taken: TakenCut;
+}
+
+export interface SavedSnapshot {
+  readonly records: number;
+  readonly bytes: number;
+}
+
+/** Where a snapshot stands and what it cost. */
+export interface SnapshotResult extends SavedSnapshot {
+  readonly path: string;
+  readonly threads: number;
+  /** The moment up to which everything is in it. */
+  readonly cutNs: string;
+  /** How long copying the rings took, and the longest time in which no record was taken meanwhile. */
+  readonly cutMs: number;
+  readonly stallMs: number;
+  readonly writeMs: number;
+}
+
+/** The part of the descriptors that watching processes may take. */
+const WATCH_SHARE = 0.25;
+/** How often is looked at what nothing tells of: CPUs, processes by name, events without threads. */
+const HOUSEKEEPING_MS = 1000;
+/** Reading all rings for a list of them, the source is drained whenever so much time has passed. */
+const DRAIN_MS = 20;
+
+export class DetachedRecorder {
+  readonly adoption: Adoption | null;
+  readonly #options: DetachedOptions;
+  readonly #source: AttachableSource;
+  readonly #pace: Pace;
+  readonly #deaths: DeathWatch;
+  readonly #removals = new RemovalWatch();
+  readonly #recorder: Recorder;
+  readonly #attacher: Attacher;
+  readonly #journal: JournalStore;
+  readonly #degraded: readonly string[];
+  readonly #slotsPerCpu: number;
+  /** CPUs of the account, by index; those of them that are online. */
+  readonly #cpus: readonly number[];
+  #online: readonly number[];
+  readonly #ended: Promise<void>;
+  readonly #startedWallMs = Date.now();
+  #isStopping = false;
+  #keptMs = nowMs();
+  #rates = { records: 0, cpuSeconds: 0, atMs: nowMs(), recordsPerSecond: 0, cpuShare: 0 };
+
+  /** Throws RingkeepError of any code, with nothing left open and the files of an earlier recorder as they were. */
+  static async start(options: DetachedOptions): Promise<DetachedRecorder> {
+    const opened = await openAttachableSource(options.source, { freq: options.freq, events: options.events });
+    const begun: Begun[] = [opened.source];
+    try {
+      return new DetachedRecorder(opened.source, opened.degraded, options, begun);
+    } catch (error) {
+      closeAll(begun);
+      throw error;
+    }
+  }
+
+  private constructor(source: AttachableSource, degraded: readonly string[], options: DetachedOptions, begun: Begun[]) {
+    this.#options = options;
+    this.#source = source;
+    this.#cpus = presentCpus();
+    this.#online = readCpus().online;
+    const { kept } = new EventIds(source.events, true);
+    const plan = planPins({
+      cpus: this.#cpus.length,
+      ringFileBytes: ringGeometry(kept, options.ringBytes).fileBytes,
+      slots: options.slots,
+      budgetBytes: options.pinBudgetBytes,
+      lockLimitBytes: lockLimitBytes(),
+    });
+    this.#slotsPerCpu = plan.slotsPerCpu;
+    this.#degraded = [...options.degraded, ...degraded, ...plan.degraded];
+    begun.unshift(this.#removals);
+    this.#pace = new Pace(source);
+    begun.unshift(this.#pace);
+    this.#pace.poller.add(this.#removals.fd);
+    this.#deaths = new DeathWatch(this.#pace.poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
+    begun.unshift(this.#deaths);
+    const merge = new RunMerge(source.geometry);
+    const left = findLeftRings(options.directory, kept, (words, at) => merge.timeOf(words, at));
+    const sessionId = left.sessionId ?? newSessionId();
+    this.#journal = new JournalStore(options.directory, sessionId, kept[0]!.attr);
+    begun.unshift(this.#journal);
+    this.#recorder = new Recorder(
+      source,
+      {
+        directory: options.directory,
+        ringBytes: options.ringBytes,
+        slotsPerCpu: plan.slotsPerCpu,
+        pins: plan.pins,
+        keepDeadBytes: options.keepDeadBytes,
+        memoryBytes: options.memoryBytes,
+        cpus: this.#cpus,
+        sessionId,
+        detached: {
+          journal: this.#journal,
+          attachedBy: (idLow, pid) => this.#attacher.attachedBy(idLow, pid),
+          onThread: () => {},
+          onSwitch: () => {},
+          onForeignSample: () => {},
+        },
+      },
+      this.#deaths,
+    );
+    begun.unshift(this.#recorder);
+    this.#attacher = new Attacher(
+      { source, recorder: this.#recorder, deaths: this.#deaths, removals: this.#removals },
+      options.directory,
+    );
+    this.adoption = adoptLeftRings(options.directory, left, this.#recorder, this.#attacher, options.log) ?? null;
+    this.#writeSession();
+    this.#ended = this.#run(begun);
+  }
+
+  /** Throws as Attacher.attach. */
+  async attach(target: Target, name?: string): Promise<AttachmentStatus> {
+    const attachment = this.#attacher.attach(target, name);
+    this.#writeSession();
+    this.#options.log(`"${attachment.name}" is attached`);
+    return this.#statusOf(attachment);
+  }
+
+  /** Throws `no-such-event`. */
+  detach(name: string): void {
+    this.#attacher.detach(name);
+    this.#writeSession();
+    this.#options.log(`"${name}" is detached`);
+  }
+
+  /** `<attachment>/<pmu>/<tid>`, or the absolute path of the file. Throws `no-such-event`. */
+  removeEvent(path: string): void {
+    const file = isAbsolute(path) ? path : join(this.#options.directory, path);
+    const thread = this.#recorder.threadAt(file);
+    if (!thread) throw new RingkeepError('no-such-event', `there is no event ${path}`, { path });
+    this.#recorder.removeThread(thread);
+  }
+
+  async events(): Promise<readonly EventStatus[]> {
+    const events: EventStatus[] = [];
+    let drainedMs = nowMs();
+    for (const thread of [...this.#recorder.livingThreads(), ...this.#recorder.deadThreads()]) {
+      const event = this.#eventOf(thread);
+      if (event) events.push(event);
+      if (nowMs() - drainedMs < DRAIN_MS) continue;
+      this.#recorder.drain();
+      drainedMs = nowMs();
+    }
+    return events;
+  }
+
+  #eventOf(thread: Thread): EventStatus | undefined {
+    const { ring, attachment, pid, tid, comm, lost } = thread;
+    const span = this.#recorder.spanOf(thread);
+    if (!ring || !attachment || !span) return undefined;
+    return {
+      path: ring.path,
+      attachment: attachment.name,
+      pmu: basename(dirname(ring.path)),
+      pid,
+      tid,
+      comm,
+      alive: thread.exitTimeNs === undefined,
+      pinned: this.#recorder.pinnedBytes(thread) > 0,
+      ringBytes: ring.reservedBytes,
+      records: span.records,
+      lost,
+      firstNs: span.firstNs,
+      lastNs: span.lastNs,
+    };
+  }
+
+  /** Saves what is selected as it is now. Throws `no-such-thread` where that is nothing, `output-unwritable`. */
+  async snapshot(selection: Selection, output: string): Promise<SnapshotResult> {
+    const isComm = selection.comm === undefined ? () => true : compileGlob(selection.comm);
+    const isWanted = ({ pid, tid, comm }: Thread) =>
+      (selection.pid ?? pid) === pid && (selection.tid ?? tid) === tid && isComm(comm);
+    return this.take(output, isWanted, selection.lastNs, { reason: 'request', death: null });
+  }
+
+  /** Takes a cut of the threads that are wanted, of their last so many nanoseconds, and saves it. */
+  async take(
+    output: string,
+    isWanted: (thread: Thread) => boolean,
+    lastNs: number | undefined,
+    why: Pick<RingkeepSection, 'reason' | 'death'>,
+  ): Promise<SnapshotResult> {
+    const whole = this.#recorder.cut(isWanted);
+    if (whole.threads.length === 0) throw new RingkeepError('no-such-thread', 'no recorded thread is selected', {});
+    const cut = lastNs === undefined ? whole : this.#recorder.lastOf(whole, lastNs);
+    const { cutNs, cutMs, stallMs, threads } = cut;
+    const section = this.#recorder.section(why.reason, why.death, this.#allDegraded());
+    const startedMs = nowMs();
+    const saved = await this.#options.save({
+      path: output,
+      events: this.#recorder.keptEvents,
+      taken: { cut, section },
+    });
+    const writeMs = nowMs() - startedMs;
+    return { ...saved, path: output, threads: threads.length, cutNs: String(cutNs), cutMs, stallMs, writeMs };
+  }
+
+  status(): DetachedStatus {
+    const { version, directory, ringBytes, memoryBytes } = this.#options;
+    const stats = this.#recorder.stats();
+    const threads = [...this.#recorder.livingThreads()].length;
+    return {
+      version,
+      pid: process.pid,
+      uid: process.geteuid!(),
+      source: this.#source.kind,
+      startedWallMs: this.#startedWallMs,
+      directory,
+      slotsPerCpu: this.#slotsPerCpu,
+      ringBytes,
+      memoryBytes: { now: stats.ringBytes, cap: memoryBytes },
+      stats,
+      threads,
+      recordsPerSecond: this.#rates.recordsPerSecond,
+      recorderCpuSeconds: cpuSeconds(),
+      recorderCpuShare: this.#rates.cpuShare,
+      cpus: this.#cpuStatus(),
+      attachments: [...this.#attacher.attachments.values()].map((attachment) => this.#statusOf(attachment)),
+      adoption: this.adoption,
+      degraded: this.#allDegraded(),
+    };
+  }
+
+  #cpuStatus(): CpuStatus[] {
+    const threadOf = new Map<number, Thread>();
+    for (const thread of this.#recorder.livingThreads()) threadOf.set(thread.event, thread);
+    return this.#cpus.map((cpu, index) => ({
+      cpu,
+      online: this.#online.includes(cpu),
+      slots: this.#recorder.slotsOf(index).flatMap((event): SlotStatus[] => {
+        const thread = threadOf.get(event);
+        if (!thread) return [];
+        const { pid, tid, comm } = thread;
+        return [{ pid, tid, comm, pinnedBytes: this.#recorder.pinnedBytes(thread) }];
+      }),
+    }));
+  }
+
+  #statusOf(attachment: Attachment): AttachmentStatus {
+    const { name, target, pmu, attachedWallMs, unrecorded, degraded } = attachment;
+    let threads = 0;
+    for (const thread of this.#recorder.livingThreads()) {
+      if (thread.attachment === attachment && thread.ring) threads++;
+    }
+    return { name, target, pmu, attachedWallMs, threads, unrecorded, degraded: [...degraded] };
+  }
+
+  #allDegraded(): string[] {
+    const { missingBytes } = this.#journal;
+    return [
+      ...this.#degraded,
+      ...this.#source.degraded,
+      ...(missingBytes > 0
+        ? ['no room for the journal: rings that a killed recorder left would lack names and mappings']
+        : []),
+    ];
+  }
+
+  /** Ends all events: no file, mapping or locked memory of them is left. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#pace.callEventLoop();
+    await this.#ended;
+  }
+
+  async #run(begun: readonly Begun[]): Promise<void> {
+    try {
+      await this.#loop();
+      this.#removeAll();
+    } catch (error) {
+      this.#options.onFailure(error);
+    } finally {
+      closeAll(begun);
+    }
+  }
+
+  async #loop(): Promise<void> {
+    for (;;) {
+      await this.#pace.turn();
+      if (this.#isStopping) return;
+      const ready = this.#pace.wait(HOUSEKEEPING_MS);
+      this.#pace.drain(() => this.#recorder.drain());
+      if (ready.includes(this.#removals.fd)) this.#takeRemovals();
+      if (this.#deaths.isWaiting) this.#handleEnds(ready);
+      if (nowMs() - this.#keptMs >= HOUSEKEEPING_MS) this.#keepHouse();
+    }
+  }
+
+  #handleEnds(readyFds: readonly number[]): void {
+    for (const end of this.#deaths.collect(readyFds)) void end;
+  }
+
+  /** Files that somebody removed: their events end. A directory that is gone ends its attachment. */
+  #takeRemovals(): void {
+    const { paths, isIncomplete } = this.#removals.read();
+    for (const path of isIncomplete ? this.#recorder.missingFiles() : paths) {
+      const thread = this.#recorder.threadAt(path);
+      if (thread && !existsSync(path)) this.#recorder.removeThread(thread);
+    }
+    for (const { name, directory } of [...this.#attacher.attachments.values()]) {
+      if (!existsSync(directory)) this.detach(name);
+    }
+  }
+
+  #keepHouse(): void {
+    this.#keptMs = nowMs();
+    this.#updateRates();
+    this.#updateCpus();
+    this.#attacher.rescan();
+    this.#attacher.closeIdle();
+  }
+
+  #updateRates(): void {
+    const [seconds, { records }] = [cpuSeconds(), this.#recorder.stats()];
+    const elapsed = (nowMs() - this.#rates.atMs) / 1000;
+    this.#rates = {
+      records,
+      cpuSeconds: seconds,
+      atMs: nowMs(),
+      recordsPerSecond: (records - this.#rates.records) / elapsed,
+      cpuShare: (seconds - this.#rates.cpuSeconds) / elapsed,
+    };
+  }
+
+  #updateCpus(): void {
+    const { online } = readCpus();
+    if (online.length === this.#online.length && online.every((cpu, index) => cpu === this.#online[index])) return;
+    this.#attacher.updateCpus(online);
+    for (const fd of this.#source.wakeFds) this.#pace.poller.add(fd);
+    for (const [index, cpu] of this.#cpus.entries()) {
+      if (this.#online.includes(cpu) && !online.includes(cpu)) this.#recorder.cpuOffline(index);
+    }
+    this.#online = online;
+  }
+
+  #writeSession(): void {
+    if (!writeSession(this.#options.directory, this.#attacher.attachments.values())) {
+      this.#options.log('the list of attachments could not be written: after a breakdown it would have to be guessed');
+    }
+  }
+
+  /** Ends every attachment, and takes away what stands beside them. */
+  #removeAll(): void {
+    for (const name of [...this.#attacher.attachments.keys()]) this.#attacher.detach(name);
+    rmSync(this.#journal.path, { force: true });
+    removeSession(this.#options.directory);
+  }
+}
+
+/** CPUs that are there, online or not; those online where the kernel does not say. */
+function presentCpus(): readonly number[] {
+  const text = readProcText('/sys/devices/system/cpu/present');
+  return text === undefined ? readCpus().online : parseCpuList(text);
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}

@@ -1,0 +1,115 @@
+/**
+ * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and its journal.
+ *
+ * Invariant: nothing here changes a file. A ring that cannot be read, or was recorded otherwise than this recorder records, is
+ * left where it is and counted.
+ */
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readProcStat } from '../linux/proc.ts';
+import { isJournalFileName } from '../ring/journal-file.ts';
+import type { RingHeader } from '../ring/ring-layout.ts';
+import { readRing } from '../ring/ring-reader.ts';
+import type { SourceEvent } from '../source/source.ts';
+import { startOf } from './live-task.ts';
+
+export interface LeftRing {
+  readonly path: string;
+  /** `<attachment>/<pmu>` of the path. */
+  readonly attachment: string;
+  readonly pmu: string;
+  readonly header: RingHeader;
+  /** Its thread is still there. */
+  readonly isAlive: boolean;
+}
+
+export interface LeftRings {
+  readonly rings: readonly LeftRing[];
+  readonly unreadable: number;
+  /** Time of the newest record in any of them. */
+  readonly newestNs: number;
+  /** The journal of the session that most of the rings are of. */
+  readonly journalPath: string | undefined;
+  readonly sessionId: bigint | undefined;
+}
+
+/** A thread's ring begins with its FORK, which may be told of so long after the task's own start. */
+const START_SLACK_NS = 50_000_000n;
+
+/** `events` as this recorder keeps them; `timeOf` the time of a record's words at an index. */
+export function findLeftRings(
+  directory: string,
+  events: readonly SourceEvent[],
+  timeOf: (words: Int32Array, at: number) => number,
+): LeftRings {
+  const rings: LeftRing[] = [];
+  let unreadable = 0;
+  let newestNs = 0;
+  const nowNs = process.hrtime.bigint();
+  for (const { path, attachment, pmu } of ringFilesOf(directory)) {
+    try {
+      const { header, records } = readRing(readOwnFile(path));
+      if (!isRecordedAlike(header, events)) {
+        unreadable++;
+        continue;
+      }
+      if (records.length > 0) {
+        const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
+        newestNs = Math.max(newestNs, timeOf(words, 0));
+      }
+      rings.push({ path, attachment, pmu, header, isAlive: isAlive(header, nowNs) });
+    } catch {
+      unreadable++; // Cut, damaged, another's, or gone meanwhile: whichever it is, there is nothing to go on with.
+    }
+  }
+  const sessionId = rings[0] && commonest(rings.map(({ header }) => header.sessionId));
+  const journals = readdirSync(directory).filter(isJournalFileName);
+  const journal = journals.find((name) => sessionId !== undefined && name === `journal-${sessionId.toString(16)}`);
+  return { rings, unreadable, newestNs, sessionId, journalPath: journal && join(directory, journal) };
+}
+
+function* ringFilesOf(directory: string): Iterable<{ path: string; attachment: string; pmu: string }> {
+  for (const attachment of directoriesIn(directory)) {
+    for (const pmu of directoriesIn(join(directory, attachment))) {
+      const parent = join(directory, attachment, pmu);
+      for (const name of readdirSync(parent)) yield { path: join(parent, name), attachment, pmu };
+    }
+  }
+}
+
+function directoriesIn(path: string): string[] {
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+}
+
+/** Throws for what is no plain file of this user. */
+function readOwnFile(path: string): Uint8Array {
+  const stat = lstatSync(path);
+  if (!stat.isFile() || stat.uid !== process.geteuid!()) throw new Error('not a file of ours');
+  return readFileSync(path);
+}
+
+function isRecordedAlike({ events }: RingHeader, own: readonly SourceEvent[]): boolean {
+  return (
+    events.length === own.length &&
+    events.every(({ name, attr, ids }, index) => {
+      const { name: ownName, attr: ownAttr, ids: ownIds } = own[index]!;
+      return name === ownName.slice(0, name.length) && attr.sampleType === ownAttr.sampleType && ids[0] === ownIds[0];
+    })
+  );
+}
+
+/** Whether the task of that number is still the ring's own: it began before its ring did. */
+function isAlive({ pid, tid, startTimeNs, exitTimeNs }: RingHeader, nowNs: bigint): boolean {
+  if (exitTimeNs !== 0n) return false;
+  const stat = readProcStat(`/proc/${pid}/task/${tid}/stat`);
+  if (!stat || stat.state === 'Z' || stat.state === 'X') return false;
+  return startOf(stat, nowNs) <= startTimeNs + START_SLACK_NS;
+}
+
+function commonest(values: readonly bigint[]): bigint {
+  const counts = new Map<bigint, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].toSorted(([, a], [, b]) => b - a)[0]![0];
+}
