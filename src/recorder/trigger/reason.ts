@@ -21,10 +21,10 @@ export function reasonOfEnd({ pid, comm, code, signal, tid }: EndedProcess): str
 
 export function reasonOfStall(stall: Stall, thresholdNs: number): string {
   const { pid, tid, comm, sinceNs, untilNs, isOver, isPreempted } = stall;
-  const was = isOver ? 'was' : 'has been';
-  const what = isPreempted ? `preempted and ${isOver ? '' : 'is '}without a CPU` : 'off the CPU';
-  const times = `for ${formatDurationNs(untilNs - sinceNs)}, longer than ${formatDurationNs(thresholdNs)}`;
-  return `thread ${named(tid, comm)} of process ${pid} ${was} ${what} ${times}${isOver ? '' : ', and still is'}`;
+  const [was, had] = isOver ? ['was', 'had'] : ['has been', 'has had'];
+  const what = isPreempted ? `was preempted and ${had} no CPU` : `${was} off the CPU`;
+  const time = `${formatDurationNs(untilNs - sinceNs)}${isOver ? '' : ' so far'}`;
+  return `thread ${named(tid, comm)} of process ${pid} ${what} for ${time}, longer than ${formatDurationNs(thresholdNs)}`;
 }
 
 export function reasonOfTracepoint(tracepoint: string, pid: number, tid: number, comm: string): string {

@@ -51,6 +51,8 @@ const PAUSE_NS = 20_000_000;
 export class StallWatch {
   readonly #options: StallWatchOptions;
   readonly #entries = new Map<number, Entry>();
+  /** When threads were switched in whose switch-out was not there: it may still come, from another CPU's ring. */
+  readonly #backNs = new Map<number, number>();
   #oldest: Entry | undefined;
   #newest: Entry | undefined;
   /** Switches up to here may have been lost. */
@@ -62,8 +64,9 @@ export class StallWatch {
   }
 
   switchedOut(thread: OffCpu): void {
+    const backNs = this.#backNs.get(thread.tid) ?? Number.NEGATIVE_INFINITY;
     this.forget(thread.tid);
-    if (this.#options.isPreemptedOnly && !thread.isPreempted) return;
+    if (backNs >= thread.sinceNs || (this.#options.isPreemptedOnly && !thread.isPreempted)) return;
     let older = this.#newest;
     while (older && older.sinceNs > thread.sinceNs) older = older.older;
     const newer = older ? older.newer : this.#oldest;
@@ -79,7 +82,10 @@ export class StallWatch {
   /** The stall that this ends, if it was one and was not told of before. */
   switchedIn(tid: number, timeNs: number): Stall | undefined {
     const entry = this.#entries.get(tid);
-    if (!entry) return undefined;
+    if (!entry) {
+      this.#backNs.set(tid, timeNs);
+      return undefined;
+    }
     this.#remove(entry);
     // What kind of sleep it was cannot be learned any more, nor whether a switch in between was lost.
     if (this.#options.isBlockedOnly && !entry.isPreempted) return undefined;
@@ -89,6 +95,7 @@ export class StallWatch {
 
   /** It has ended, or is another's number now. */
   forget(tid: number): void {
+    this.#backNs.delete(tid);
     const entry = this.#entries.get(tid);
     if (entry) this.#remove(entry);
   }

@@ -84,10 +84,9 @@ export class TriggerSet {
   /** A thread's SWITCH record; `isPreempt`: it was still runnable (PERF_RECORD_MISC_SWITCH_OUT_PREEMPT). */
   switched(tid: number, pid: number, comm: string, timeNs: number, isOut: boolean, isPreempt: boolean): void {
     for (const { armed, thresholdNs, stalls } of this.#switchTriggers) {
+      if (!armed.selects(pid, tid, comm)) continue;
       if (isOut) {
-        if (armed.selects(pid, tid, comm)) {
-          stalls.switchedOut({ tid, pid, comm, sinceNs: timeNs, isPreempted: isPreempt });
-        }
+        stalls.switchedOut({ tid, pid, comm, sinceNs: timeNs, isPreempted: isPreempt });
         continue;
       }
       const stall = stalls.switchedIn(tid, timeNs);
