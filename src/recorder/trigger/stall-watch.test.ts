@@ -118,6 +118,12 @@ describe('a watch for stalls', () => {
     expect(watch.switchedIn(1, 105)).toBeUndefined();
     watch.switchedOut(off(1, 100));
     expect(watch.nextNs).toBe(Number.POSITIVE_INFINITY);
+    // Gone again already: that is what counts.
+    watch.switchedIn(1, 120);
+    watch.switchedOut(off(1, 130));
+    watch.switchedOut(off(1, 110));
+    expect(watch.nextNs).toBe(141);
+    watch.forget(1);
     // Off later than another one of which word came later.
     watch.switchedOut(off(2, 300));
     watch.switchedOut(off(3, 200));

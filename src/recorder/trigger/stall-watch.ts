@@ -39,9 +39,18 @@ export interface StallWatchOptions {
 /** The state letter of a thread as /proc/PID/task/TID/stat has it; undefined: it is gone. */
 export type StateOf = (pid: number, tid: number) => string | undefined;
 
-interface Entry extends OffCpu {
+/** A thread that is known; linked in while it is off the CPU, and not told of. */
+interface Entry {
+  pid: number;
+  readonly tid: number;
+  comm: string;
+  sinceNs: number;
+  isPreempted: boolean;
+  isLinked: boolean;
   older: Entry | undefined;
   newer: Entry | undefined;
+  /** When it was switched in while it was not linked in: its switch-out may still come, from another CPU's ring. */
+  backNs: number;
 }
 
 /** Threads whose state is looked up at one go, some 15 µs each, and how long the next go is away when that was not all. */
@@ -51,8 +60,6 @@ const PAUSE_NS = 20_000_000;
 export class StallWatch {
   readonly #options: StallWatchOptions;
   readonly #entries = new Map<number, Entry>();
-  /** When threads were switched in whose switch-out was not there: it may still come, from another CPU's ring. */
-  readonly #backNs = new Map<number, number>();
   #oldest: Entry | undefined;
   #newest: Entry | undefined;
   /** Switches up to here may have been lost. */
@@ -63,30 +70,27 @@ export class StallWatch {
     this.#options = options;
   }
 
-  switchedOut(thread: OffCpu): void {
-    const backNs = this.#backNs.get(thread.tid) ?? Number.NEGATIVE_INFINITY;
-    this.forget(thread.tid);
-    if (backNs >= thread.sinceNs || (this.#options.isPreemptedOnly && !thread.isPreempted)) return;
-    let older = this.#newest;
-    while (older && older.sinceNs > thread.sinceNs) older = older.older;
-    const newer = older ? older.newer : this.#oldest;
-    const { pid, tid, comm, sinceNs, isPreempted } = thread;
-    const entry: Entry = { pid, tid, comm, sinceNs, isPreempted, older, newer };
-    if (older) older.newer = entry;
-    else this.#oldest = entry;
-    if (newer) newer.older = entry;
-    else this.#newest = entry;
-    this.#entries.set(tid, entry);
+  switchedOut({ pid, tid, comm, sinceNs, isPreempted }: OffCpu): void {
+    const entry = this.#entryOf(tid);
+    // Late: it has been back, or back and gone again, since.
+    if (entry.backNs >= sinceNs || (entry.isLinked && entry.sinceNs >= sinceNs)) return;
+    if (entry.isLinked) this.#unlink(entry);
+    if (this.#options.isPreemptedOnly && !isPreempted) return;
+    entry.pid = pid;
+    entry.comm = comm;
+    entry.sinceNs = sinceNs;
+    entry.isPreempted = isPreempted;
+    this.#link(entry);
   }
 
   /** The stall that this ends, if it was one and was not told of before. */
   switchedIn(tid: number, timeNs: number): Stall | undefined {
-    const entry = this.#entries.get(tid);
-    if (!entry) {
-      this.#backNs.set(tid, timeNs);
+    const entry = this.#entryOf(tid);
+    if (!entry.isLinked) {
+      entry.backNs = timeNs;
       return undefined;
     }
-    this.#remove(entry);
+    this.#unlink(entry);
     // What kind of sleep it was cannot be learned any more, nor whether a switch in between was lost.
     if (this.#options.isBlockedOnly && !entry.isPreempted) return undefined;
     if (timeNs - entry.sinceNs <= this.#options.thresholdNs || entry.sinceNs <= this.#lossNs) return undefined;
@@ -95,9 +99,9 @@ export class StallWatch {
 
   /** It has ended, or is another's number now. */
   forget(tid: number): void {
-    this.#backNs.delete(tid);
     const entry = this.#entries.get(tid);
-    if (entry) this.#remove(entry);
+    if (entry?.isLinked) this.#unlink(entry);
+    this.#entries.delete(tid);
   }
 
   /** Records were lost before `timeNs`: who was off the CPU then need not have been so all the time. */
@@ -122,7 +126,7 @@ export class StallWatch {
         break;
       }
       const entry = this.#oldest!;
-      this.#remove(entry);
+      this.#unlink(entry);
       if (this.#isStalled(entry, stateOf(entry.pid, entry.tid))) stalls.push(stallOf(entry, nowNs, false));
     }
     return stalls;
@@ -136,12 +140,36 @@ export class StallWatch {
     return state !== 'R' || entry.sinceNs > this.#lossNs;
   }
 
-  #remove(entry: Entry): void {
-    this.#entries.delete(entry.tid);
+  #entryOf(tid: number): Entry {
+    const known = this.#entries.get(tid);
+    if (known) return known;
+    const links = { isLinked: false, older: undefined, newer: undefined };
+    const entry: Entry = { pid: 0, tid, comm: '', sinceNs: 0, isPreempted: false, ...links, backNs: -1 };
+    this.#entries.set(tid, entry);
+    return entry;
+  }
+
+  #link(entry: Entry): void {
+    let older = this.#newest;
+    while (older && older.sinceNs > entry.sinceNs) older = older.older;
+    const newer = older ? older.newer : this.#oldest;
+    entry.older = older;
+    entry.newer = newer;
+    entry.isLinked = true;
+    if (older) older.newer = entry;
+    else this.#oldest = entry;
+    if (newer) newer.older = entry;
+    else this.#newest = entry;
+  }
+
+  #unlink(entry: Entry): void {
     if (entry.older) entry.older.newer = entry.newer;
     else this.#oldest = entry.newer;
     if (entry.newer) entry.newer.older = entry.older;
     else this.#newest = entry.older;
+    entry.older = undefined;
+    entry.newer = undefined;
+    entry.isLinked = false;
   }
 }
 
