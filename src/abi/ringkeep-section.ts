@@ -46,6 +46,8 @@ export interface RingkeepSection {
   /** The moment of the cut, nanoseconds on the capture's clock as decimal text. */
   cutNs: string;
   death: Death | null;
+  /** What a trigger fired for: one sentence without its full stop. */
+  why?: string;
   degraded: string[];
   rings: RingSummary[];
   /** Records that the kernel dropped because a per-CPU ring was full: no thread can be named. */

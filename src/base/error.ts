@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'capture-unreadable'
   | 'no-such-thread'
   | 'no-such-event'
+  | 'no-such-trigger'
   | 'already-attached'
   | 'no-switches'
   | 'output-unwritable'

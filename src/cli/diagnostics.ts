@@ -21,6 +21,7 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'no-such-thread': () => 'See `ringkeep show FILE` for the threads there are.',
   'already-attached': () => 'See `ringkeep status` for what is attached, or end that with `ringkeep rm NAME` first.',
   'no-such-event': () => 'See `ringkeep events` and `ringkeep status` for what there is.',
+  'no-such-trigger': () => 'See `ringkeep trigger ls` for the triggers there are.',
   'no-switches': () =>
     'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
   'not-a-ring': () =>

@@ -10,7 +10,7 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import type { RingkeepSection } from '../abi/ringkeep-section.ts';
+import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
 import { nowMs } from '../linux/clock.ts';
@@ -30,11 +30,14 @@ import type {
   CpuStatus,
   DetachedStatus,
   EventStatus,
+  GivenTrigger,
   Selection,
   SlotStatus,
+  SnapshotResult,
   Target,
+  TriggerStatus,
 } from './control.ts';
-import type { TakenCut } from './cut.ts';
+import type { Cut, TakenCut } from './cut.ts';
 import { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
 import { JournalStore } from './journal-store.ts';
@@ -47,6 +50,8 @@ import { newSessionId } from './ring-store.ts';
 import { RunMerge } from './run-merge.ts';
 import { removeSession, writeSession } from './session-file.ts';
 import type { Thread } from './thread-ring.ts';
+import type { DueCut } from './trigger/armed-trigger.ts';
+import type { TriggerDesk } from './trigger-desk.ts';
 
 export interface DetachedOptions {
   readonly version: string;
@@ -61,6 +66,8 @@ export interface DetachedOptions {
   readonly keepDeadBytes: number;
   /** The cap of all rings together. */
   readonly memoryBytes: number;
+  /** Absolute: where the snapshots of triggers go that name no directory; it need not exist yet. */
+  readonly snapshotDirectory: string;
   /** What was found missing before the start, a sentence each: part of the status. */
   readonly degraded: readonly string[];
   /** Writes a cut as a snapshot, in another thread; throws RingkeepError. */
@@ -82,18 +89,6 @@ export interface SavedSnapshot {
   readonly bytes: number;
 }
 
-/** Where a snapshot stands and what it cost. */
-export interface SnapshotResult extends SavedSnapshot {
-  readonly path: string;
-  readonly threads: number;
-  /** The moment up to which everything is in it. */
-  readonly cutNs: string;
-  /** How long copying the rings took, and the longest time in which no record was taken meanwhile. */
-  readonly cutMs: number;
-  readonly stallMs: number;
-  readonly writeMs: number;
-}
-
 /** The part of the descriptors that watching processes may take. */
 const WATCH_SHARE = 0.25;
 /** How often is looked at what nothing tells of: CPUs, processes by name, events without threads. */
@@ -110,6 +105,7 @@ export class DetachedRecorder {
   readonly #removals = new RemovalWatch();
   readonly #recorder: Recorder;
   readonly #attacher: Attacher;
+  readonly #triggers: TriggerDesk;
   readonly #journal: JournalStore;
   readonly #degraded: readonly string[];
   readonly #slotsPerCpu: number;
@@ -174,9 +170,13 @@ export class DetachedRecorder {
         detached: {
           journal: this.#journal,
           attachedBy: (idLow, pid) => this.#attacher.attachedBy(idLow, pid),
-          onThread: () => {},
-          onSwitch: () => {},
-          onForeignSample: () => {},
+          onThread: (thread) => this.#triggers.threadNamed(thread),
+          onThreadEnd: (tid) => this.#triggers.threadEnded(tid),
+          onSwitch: (thread, timeNs, misc) => this.#triggers.switched(thread, timeNs, misc),
+          onFatalSignal: (pid, tid, comm, signal, timeNs) =>
+            this.#triggers.signalDelivered(pid, tid, comm, signal, timeNs),
+          onForeignSample: (tid, pid, timeNs, idLow) => this.#triggers.sampled(tid, pid, timeNs, idLow),
+          onLoss: (timeNs) => this.#triggers.recordsLost(timeNs),
         },
       },
       this.#deaths,
@@ -186,6 +186,12 @@ export class DetachedRecorder {
       { source, recorder: this.#recorder, deaths: this.#deaths, removals: this.#removals },
       options.directory,
     );
+    this.#triggers = new TriggerDesk(
+      { recorder: this.#recorder, source, poller: this.#pace.poller },
+      (path, fromNs, due, death) => this.#takeForTrigger(path, fromNs, due, death),
+      options.log,
+    );
+    begun.unshift(this.#triggers);
     this.adoption = adoptLeftRings(options.directory, left, this.#recorder, this.#attacher, options.log) ?? null;
     this.#writeSession();
     this.#ended = this.#run(begun);
@@ -253,29 +259,46 @@ export class DetachedRecorder {
     const isComm = selection.comm === undefined ? () => true : compileGlob(selection.comm);
     const isWanted = ({ pid, tid, comm }: Thread) =>
       (selection.pid ?? pid) === pid && (selection.tid ?? tid) === tid && isComm(comm);
-    return this.take(output, isWanted, selection.lastNs, { reason: 'request', death: null });
+    const cut = this.#recorder.cut(isWanted);
+    const fromNs = selection.lastNs === undefined ? null : Number(cut.cutNs) - selection.lastNs;
+    return this.#save(output, cut, fromNs, { reason: 'request', death: null });
   }
 
-  /** Takes a cut of the threads that are wanted, of their last so many nanoseconds, and saves it. */
-  async take(
-    output: string,
-    isWanted: (thread: Thread) => boolean,
-    lastNs: number | undefined,
-    why: Pick<RingkeepSection, 'reason' | 'death'>,
+  async #takeForTrigger(path: string, fromNs: number | null, { why }: DueCut, death: Death | null): Promise<void> {
+    await this.#save(path, this.#recorder.cut(), fromNs, { reason: death ? 'death' : 'trigger', death, why });
+  }
+
+  /** Saves a cut, of it what is no older than `fromNs`. */
+  async #save(
+    path: string,
+    whole: Cut,
+    fromNs: number | null,
+    { reason, death, why }: Pick<RingkeepSection, 'reason' | 'death' | 'why'>,
   ): Promise<SnapshotResult> {
-    const whole = this.#recorder.cut(isWanted);
     if (whole.threads.length === 0) throw new RingkeepError('no-such-thread', 'no recorded thread is selected', {});
-    const cut = lastNs === undefined ? whole : this.#recorder.lastOf(whole, lastNs);
+    const cut = fromNs === null ? whole : this.#recorder.windowOf(whole, fromNs);
     const { cutNs, cutMs, stallMs, threads } = cut;
-    const section = this.#recorder.section(why.reason, why.death, this.#allDegraded());
+    const section = this.#recorder.section(reason, death, this.#allDegraded());
     const startedMs = nowMs();
-    const saved = await this.#options.save({
-      path: output,
-      events: this.#recorder.keptEvents,
-      taken: { cut, section },
-    });
+    const events = this.#recorder.keptEvents;
+    const taken = { cut, section: why === undefined ? section : { ...section, why } };
+    const saved = await this.#options.save({ path, events, taken });
     const writeMs = nowMs() - startedMs;
-    return { ...saved, path: output, threads: threads.length, cutNs: String(cutNs), cutMs, stallMs, writeMs };
+    return { ...saved, path, threads: threads.length, cutNs: String(cutNs), cutMs, stallMs, writeMs };
+  }
+
+  triggers(): readonly TriggerStatus[] {
+    return this.#triggers.list();
+  }
+
+  /** Throws as TriggerDesk.add. */
+  addTrigger(on: string, given: GivenTrigger): TriggerStatus {
+    return this.#triggers.add(on, given, this.#options.snapshotDirectory);
+  }
+
+  /** Throws `no-such-trigger`. */
+  removeTrigger(id: number): void {
+    this.#triggers.remove(id);
   }
 
   status(): DetachedStatus {
@@ -361,16 +384,22 @@ export class DetachedRecorder {
     for (;;) {
       await this.#pace.turn();
       if (this.#isStopping) return;
-      const ready = this.#pace.wait(HOUSEKEEPING_MS);
+      const ready = this.#pace.wait(Math.min(HOUSEKEEPING_MS, this.#triggers.waitMs()));
+      const drainedNs = Number(process.hrtime.bigint());
       this.#pace.drain(() => this.#recorder.drain());
       if (ready.includes(this.#removals.fd)) this.#takeRemovals();
-      if (this.#deaths.isWaiting) this.#handleEnds(ready);
+      if (this.#deaths.isWaiting) this.#handleEnds(ready, drainedNs);
+      this.#triggers.takePressure(ready);
+      this.#triggers.tick(drainedNs);
       if (nowMs() - this.#keptMs >= HOUSEKEEPING_MS) this.#keepHouse();
     }
   }
 
-  #handleEnds(readyFds: readonly number[]): void {
-    for (const end of this.#deaths.collect(readyFds)) void end;
+  #handleEnds(readyFds: readonly number[], nowNs: number): void {
+    const ends = this.#deaths.collect(readyFds);
+    // The end of a process is known before its last records are necessarily here.
+    if (ends.length > 0) this.#recorder.drain();
+    for (const end of ends) this.#triggers.processEnded(end, nowNs);
   }
 
   /** Files that somebody removed: their events end. A directory that is gone ends its attachment. */

@@ -63,9 +63,15 @@ export interface DetachedHooks {
   readonly journal: JournalSink;
   /** On whose account a thread is recorded that was never heard of: by the low word of its record's id. */
   attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined;
+  /** A thread is new, or has another name. */
   onThread(thread: Thread): void;
+  onThreadEnd(tid: number): void;
   /** A switch of a thread whose `isWatched` is set; `misc` of its header. */
   onSwitch(thread: Thread, timeNs: number, misc: number): void;
+  /** A thread took a signal that ends its process. */
+  onFatalSignal(pid: number, tid: number, comm: string, signal: number, timeNs: number): void;
+  /** The kernel lost records up to that time, of whom is not known. */
+  onLoss(timeNs: number): void;
   /** A sample with the id of none of the events, in the task's context. */
   onForeignSample(tid: number, pid: number, timeNs: number, idLow: number): void;
 }
@@ -234,6 +240,7 @@ export class Recorder {
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
         this.#exited.push(thread);
         this.#batch.hot.cool(thread.tid);
+        if (thread.isWatched) this.#options.detached?.onThreadEnd(tid);
         return true;
       }
       case RecordType.COMM: {
@@ -253,6 +260,7 @@ export class Recorder {
         return true;
       case RecordType.LOST:
         this.#kernelLost += words[body + 2]! >>> 0;
+        this.#options.detached?.onLoss(this.#merge.timeOf(words, at));
         this.#journal.add(0, words, at, size);
         return true;
       default:
@@ -271,7 +279,9 @@ export class Recorder {
     const signal = record.name === 'SAMPLE' && record.body.raw ? fatalSignalOf(record.body.raw) : undefined;
     if (signal === undefined) return;
     const { pid = 0, tid = 0, time = 0n } = record.id;
-    this.#deaths.signalDelivered(pid, signal, { tid, comm: this.#threads.get(tid)?.comm ?? '', timeNs: time });
+    const comm = this.#threads.get(tid)?.comm ?? '';
+    this.#deaths.signalDelivered(pid, signal, { tid, comm, timeNs: time });
+    this.#options.detached?.onFatalSignal(pid, tid, comm, signal, Number(time));
   }
 
   #rename(tid: number, comm: string): void {
@@ -279,6 +289,7 @@ export class Recorder {
     if (!thread) return;
     thread.comm = comm;
     thread.ring?.writer.setComm(comm);
+    this.#options.detached?.onThread(thread);
   }
 
   /** An exec ends every other thread of the process; the one that takes the main thread's number sends no EXIT of its own. */
@@ -498,9 +509,8 @@ export class Recorder {
     return { records: recordCount, firstNs: timeOf(oldest), lastNs: timeOf(0) };
   }
 
-  /** The cut without what is older than so many nanoseconds before it. */
-  lastOf(cut: Cut, lastNs: number): Cut {
-    const fromNs = Number(cut.cutNs) - lastNs;
+  /** The cut without what is older. */
+  windowOf(cut: Cut, fromNs: number): Cut {
     const timeOf = (words: Int32Array, at: number) => this.#merge.timeOf(words, at);
     return { ...cut, threads: cut.threads.map((thread) => windowOf(thread, fromNs, timeOf)) };
   }
@@ -549,6 +559,17 @@ export class Recorder {
     const time = process.hrtime.bigint();
     this.#kernelLost += untold;
     this.#journal.addBytes(0, encodeRecord('LOST', { id, lost: BigInt(untold) }, { time, id }, leader.attr));
+  }
+
+  /** The name of a process, living or just ended; empty: not known any more. */
+  commOf(pid: number): string {
+    return (this.#threads.get(pid) ?? this.deadThreads().findLast(({ tid }) => tid === pid))?.comm ?? '';
+  }
+
+  /** From now on every switch of the thread is told, or none is. */
+  watchSwitches(thread: Thread, isWatched: boolean): void {
+    thread.isWatched = isWatched;
+    this.#batch.hot.cool(thread.tid);
   }
 
   /** Names the thread that died of `signal` in process `pid`. */

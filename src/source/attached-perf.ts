@@ -15,9 +15,9 @@ import { closeSync } from 'node:fs';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { raiseResourceLimit } from '../linux/limits.ts';
-import { PerfEventTemplate, perfEventId, perfEventLost, setPerfOutput } from '../linux/perf-event.ts';
+import { PerfEventTemplate, perfEventId, perfEventLost, setPerfFilter, setPerfOutput } from '../linux/perf-event.ts';
 import { readCpus } from '../linux/proc.ts';
-import { cpuEventAttr, liveTaskEventAttr } from './event-spec.ts';
+import { cpuEventAttr, liveTaskEventAttr, parseEventSpec } from './event-spec.ts';
 import { HeldRings } from './held-rings.ts';
 import {
   attrOptions,
@@ -32,7 +32,14 @@ import {
   withoutKernel,
 } from './perf-events.ts';
 import { RING_LATENCY_MS, RING_PAGES, watermarkBytes } from './perf-rings.ts';
-import type { AttachableSource, AttachableSourceOptions, Origin, RecordRun, SourceEvent } from './source.ts';
+import type {
+  AttachableSource,
+  AttachableSourceOptions,
+  Origin,
+  RecordRun,
+  SourceEvent,
+  TracepointWatch,
+} from './source.ts';
 
 /** perf_event_open's `pid` for every task of a CPU, and for this one. */
 const ALL_TASKS = -1;
@@ -198,6 +205,30 @@ export class AttachedPerfSource implements AttachableSource {
     return undefined;
   }
 
+  watchTracepoint(system: string, name: string, filter: string | null): TracepointWatch {
+    const spec = parseEventSpec(`${system}:${name}`);
+    const attr = cpuEventAttr(spec, {
+      freq: 0,
+      excludeKernel: false,
+      countsLost: false,
+      watermarkBytes: 1,
+      sideBand: false,
+    });
+    const template = new PerfEventTemplate(attr);
+    const fds: number[] = [];
+    const close = () => {
+      for (const fd of fds.splice(0)) closeSync(fd);
+    };
+    try {
+      for (const cpu of this.#recordedCpus()) fds.push(openWatch(template, spec.name, cpu, filter));
+      for (const [index, cpu] of this.#recordedCpus().entries()) setPerfOutput(fds[index]!, this.#held.holderOn(cpu)!);
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return { ids: fds.map(perfEventId), close };
+  }
+
   detach(origin: Origin): void {
     const attachment = origin as Attachment;
     if (!this.#attachments.delete(attachment)) return;
@@ -275,6 +306,17 @@ function isGranted({ wanted, ofTask }: Template, degraded: string[]): boolean {
   else if (wanted.isLeader) throw perfRefused(-fd, wanted.spec.name);
   else if (!wanted.isOptional) degraded.push(withoutEvent(wanted.spec.name, -fd));
   return fd >= 0;
+}
+
+function openWatch(template: PerfEventTemplate, event: string, cpu: number, filter: string | null): number {
+  const fd = template.open(ALL_TASKS, cpu);
+  if (fd < 0) throw perfRefused(-fd, event);
+  const refusal = filter === null ? 0 : setPerfFilter(fd, filter);
+  if (refusal === 0) return fd;
+  closeSync(fd);
+  throw new RingkeepError('bad-argument', `the kernel does not take "${filter}" as a filter of ${event}`, {
+    filter: `${filter}`,
+  });
 }
 
 function lostOf(fds: readonly number[]): number {

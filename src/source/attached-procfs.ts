@@ -11,7 +11,14 @@ import type { RecordGeometry } from '../abi/record.ts';
 import { RingkeepError } from '../base/error.ts';
 import { readProcStat } from '../linux/proc.ts';
 import { ProcfsScan, readRefusal } from './procfs-scan.ts';
-import type { AttachableSource, AttachableSourceOptions, Origin, RecordRun, SourceEvent } from './source.ts';
+import type {
+  AttachableSource,
+  AttachableSourceOptions,
+  Origin,
+  RecordRun,
+  SourceEvent,
+  TracepointWatch,
+} from './source.ts';
 
 export class AttachedProcfsSource implements AttachableSource {
   readonly kind = 'procfs';
@@ -86,6 +93,12 @@ export class AttachedProcfsSource implements AttachableSource {
 
   originOf(idLow: number): Origin | undefined {
     return this.#originOfId.get(idLow);
+  }
+
+  watchTracepoint(system: string, name: string): TracepointWatch {
+    throw new RingkeepError('perf-refused', `without perf there is no tracepoint ${system}:${name}`, {
+      errno: 'ENOSYS',
+    });
   }
 
   /** /proc is read wherever this process runs. */

@@ -65,6 +65,12 @@ export interface AttachableSourceOptions {
   readonly events: readonly EventSpec[];
 }
 
+/** A tracepoint that is watched for its own sake: a sample with one of the ids tells of each time that it is hit. */
+export interface TracepointWatch {
+  readonly ids: readonly bigint[];
+  close(): void;
+}
+
 /** A source whose tasks come and go while it is open; it begins with none. */
 export interface AttachableSource extends Source {
   /** The PMU's name in the path of an event file: `software`, `procfs`. */
@@ -81,6 +87,11 @@ export interface AttachableSource extends Source {
   detach(origin: Origin): void;
   /** Whose events a record came from, by the low word of the id it carries; undefined: of none that is still attached. */
   originOf(idLow: number): Origin | undefined;
+  /**
+   * Has every task's hits of a tracepoint told, in samples laid out as the leader's; the filter is the kernel's (events.rst). Throws
+   * `unknown-event`, `bad-argument` for a filter that the kernel does not take, `perf-refused` (details.errno).
+   */
+  watchTracepoint(system: string, name: string, filter: string | null): TracepointWatch;
   /** CPUs have come online or gone offline: opens what is missing on new ones. */
   updateCpus(online: readonly number[]): void;
 }
