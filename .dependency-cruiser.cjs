@@ -9,6 +9,7 @@ const table = {
   source: ['base', 'abi', 'linux'],
   recorder: ['base', 'abi', 'ring', 'protocol', 'source', 'linux'],
   snapshot: ['base', 'abi', 'ring', 'linux'],
+  daemon: ['base', 'recorder', 'snapshot', 'source', 'linux'],
   capture: ['base', 'abi'],
   sim: ['base', 'protocol'],
   check: ['base', 'protocol', 'sim'],

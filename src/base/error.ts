@@ -1,34 +1,45 @@
+/** Every code, as values: what comes over a socket is checked against them. */
+export const ERROR_CODES = [
+  'bad-size',
+  'bad-duration',
+  'bad-argument',
+  'not-a-capture',
+  'damaged-capture',
+  'unsupported-capture',
+  'not-a-ring',
+  'ring-directory',
+  'ring-memory',
+  'pin-refused',
+  'pin-budget',
+  'perf-refused',
+  'procfs-refused',
+  'unknown-event',
+  'command-not-found',
+  'command-not-started',
+  'capture-unreadable',
+  'no-such-thread',
+  'no-switches',
+  'output-unwritable',
+  'not-a-journal',
+  'no-rings',
+  'already-attached',
+  'snapshot-directory',
+  'psi-absent',
+  'psi-refused',
+  'syscall',
+  'runtime-directory',
+  'no-daemon',
+  'not-yours',
+  'no-such-event',
+  'no-such-trigger',
+  'no-such-route',
+  'daemon-failed',
+  'daemon-answer',
+  'daemon-unresponsive',
+] as const;
+
 /** What went wrong in operation, by a stable name: the command line maps each to a cause and a remedy. */
-export type ErrorCode =
-  | 'bad-size'
-  | 'bad-duration'
-  | 'bad-argument'
-  | 'not-a-capture'
-  | 'damaged-capture'
-  | 'unsupported-capture'
-  | 'not-a-ring'
-  | 'not-a-journal'
-  | 'no-rings'
-  | 'ring-directory'
-  | 'ring-memory'
-  | 'pin-refused'
-  | 'pin-budget'
-  | 'perf-refused'
-  | 'procfs-refused'
-  | 'unknown-event'
-  | 'command-not-found'
-  | 'command-not-started'
-  | 'capture-unreadable'
-  | 'no-such-thread'
-  | 'no-such-event'
-  | 'no-such-trigger'
-  | 'already-attached'
-  | 'no-switches'
-  | 'output-unwritable'
-  | 'snapshot-directory'
-  | 'psi-absent'
-  | 'psi-refused'
-  | 'syscall';
+export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /**
  * An operating failure. Bugs assert and crash, damage becomes loss data; only what the surroundings refuse is thrown

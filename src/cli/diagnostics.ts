@@ -18,10 +18,11 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'damaged-capture': () => 'Look for an undamaged copy; what could be read of this one is nothing.',
   'unsupported-capture': () => 'Record again without that option, or convert the file with `perf inject`.',
   'capture-unreadable': () => "Check the file's name and that you may read it.",
-  'no-such-thread': () => 'See `ringkeep show FILE` for the threads there are.',
+  'no-such-thread': ({ file }) =>
+    file === undefined
+      ? 'See `ps -eLf` for the threads there are.'
+      : 'See `ringkeep show FILE` for the threads there are.',
   'already-attached': () => 'See `ringkeep status` for what is attached, or end that with `ringkeep rm NAME` first.',
-  'no-such-event': () => 'See `ringkeep events` and `ringkeep status` for what there is.',
-  'no-such-trigger': () => 'See `ringkeep trigger ls` for the triggers there are.',
   'no-switches': () =>
     'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
   'not-a-ring': () =>
@@ -50,6 +51,18 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
     'Boot a kernel of 5.2 or later with psi=1 on its command line (CONFIG_PSI), or trigger on something else.',
   'psi-refused': () =>
     'Give a window that is a multiple of 2s, as Linux 6.4 and later grant to everybody, or CAP_SYS_RESOURCE to the recorder; /proc/pressure must be writable.',
+  'runtime-directory': () =>
+    'Remove what is in the way, or name a directory of your own by RINGKEEP_DIR, for `ringkeep up` and for all that talk to it.',
+  'no-daemon': () => 'Start it with `ringkeep up`.',
+  'not-yours': () => 'Ask as the user who started it or as root, or start your own with `ringkeep up`.',
+  'no-such-event': () => 'See `ringkeep events` and `ringkeep status` for what there is.',
+  'no-such-trigger': () => 'See `ringkeep trigger ls` for the triggers there are.',
+  'no-such-route': () => 'Start the recorder anew with this version: `ringkeep down`, then `ringkeep up`.',
+  'daemon-failed': ({ log }) => `Read ${log} for its last words, or run \`ringkeep up --foreground\` to watch it.`,
+  'daemon-answer': () =>
+    'See with `ringkeep status` whether it still runs; if not, `ringkeep up` goes on with the rings that it left.',
+  'daemon-unresponsive': () =>
+    'Wait and ask again, or end it with SIGKILL: `ringkeep up` then goes on with the rings that it left.',
   syscall: ({ errno }) =>
     errno === 'EMFILE' || errno === 'ENFILE' ? 'Raise `ulimit -n`.' : 'Report it with the command line and `uname -a`.',
 };

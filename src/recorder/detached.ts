@@ -51,7 +51,7 @@ import { RunMerge } from './run-merge.ts';
 import { removeSession, writeSession } from './session-file.ts';
 import type { Thread } from './thread-ring.ts';
 import type { DueCut } from './trigger/armed-trigger.ts';
-import type { TriggerDesk } from './trigger-desk.ts';
+import { TriggerDesk } from './trigger-desk.ts';
 
 export interface DetachedOptions {
   readonly version: string;

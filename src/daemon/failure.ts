@@ -1,0 +1,55 @@
+/**
+ * A failure as it goes over the socket, and back. Invariant: every answer that is not a success has this one shape, whoever
+ * made it: `{"error": {"code", "message", "details"}}`.
+ */
+import { ERROR_CODES, type ErrorCode, RingkeepError } from '../base/error.ts';
+
+/** Not an operating failure: the daemon broke down over this request. */
+export const INTERNAL = 'internal';
+
+export interface WireFailure {
+  readonly error: {
+    readonly code: ErrorCode | typeof INTERNAL;
+    readonly message: string;
+    readonly details: RingkeepError['details'];
+  };
+}
+
+/** The HTTP status for a code; what is not named here is 500: the surroundings refused what ought to work. */
+const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
+  'bad-size': 400,
+  'bad-duration': 400,
+  'bad-argument': 400,
+  'unknown-event': 400,
+  'not-yours': 403,
+  'perf-refused': 403,
+  'procfs-refused': 403,
+  'no-such-route': 404,
+  'no-such-thread': 404,
+  'no-such-event': 404,
+  'no-such-trigger': 404,
+  'output-unwritable': 409,
+  'pin-refused': 507,
+  'ring-directory': 507,
+  'ring-memory': 507,
+};
+
+export function httpStatusOf(error: unknown): number {
+  return error instanceof RingkeepError ? (STATUSES[error.code] ?? 500) : 500;
+}
+
+export function wireFailureOf(error: unknown): WireFailure {
+  if (error instanceof RingkeepError) {
+    return { error: { code: error.code, message: error.message, details: error.details } };
+  }
+  return { error: { code: INTERNAL, message: error instanceof Error ? error.message : String(error), details: {} } };
+}
+
+/** The error that the other side threw; undefined: this is no failure of ours. */
+export function failureOfWire(body: unknown): Error | undefined {
+  const { error } = (body ?? {}) as Partial<WireFailure>;
+  if (!error || typeof error.code !== 'string' || typeof error.message !== 'string') return undefined;
+  const code = ERROR_CODES.find((known) => known === error.code);
+  if (code) return new RingkeepError(code, error.message, error.details);
+  return new Error(`the recorder broke down over the request: ${error.message}`);
+}

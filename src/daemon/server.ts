@@ -1,0 +1,174 @@
+/**
+ * HTTP on a Unix socket in front of a recorder: routes, bodies, who may ask. No logic of its own.
+ *
+ * Invariants: nobody but the daemon's own user and root is answered anything but 403; every answer that is no success has the
+ * shape of failure.ts; what a client does, or leaves undone, harms no other.
+ */
+import { chmodSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
+import { RingkeepError } from '../base/error.ts';
+import { peerUid } from '../linux/peer-credentials.ts';
+import type { DetachedFace } from './detached-face.ts';
+import { httpStatusOf, wireFailureOf } from './failure.ts';
+import { formatMetrics, METRICS_TYPE } from './metrics.ts';
+import {
+  ATTACH_BODY,
+  type AttachBody,
+  SNAPSHOT_BODY,
+  type SnapshotBody,
+  TRIGGER_BODY,
+  type TriggerBody,
+} from './request-schemas.ts';
+
+/** A body is a target or a trigger. */
+const MOST_BODY_BYTES = 64 * 1024;
+/** A request must have come whole within this, else its connection is ended. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Paths of event files are in the URL. */
+const LONGEST_PARAMETER = 8192;
+
+export interface ServedRecorder {
+  /** Requests wait until it has started; when it fails to, they fail as it did. */
+  readonly face: Promise<DetachedFace>;
+  /** A client has asked for the end, and has been answered. */
+  readonly onDown: () => void;
+  /** A request broke the daemon down: a bug, for the log. */
+  readonly onBug: (error: unknown) => void;
+}
+
+export interface Server {
+  /** Ends the connections, and removes the socket. */
+  close(): Promise<void>;
+}
+
+/** Listens on `socketPath`, which must not be there, in a directory of our own. Throws `runtime-directory`. */
+export async function serve(socketPath: string, recorder: ServedRecorder): Promise<Server> {
+  const app = fastify({
+    bodyLimit: MOST_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: LONGEST_PARAMETER },
+    // What is not in the schema is refused, not dropped; a number is not a text that looks like one.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, discriminator: true } },
+    clientErrorHandler: (error, socket) => refuseUnreadable(error, socket),
+  });
+  admitOwnersOnly(app);
+  answerFailures(app, recorder.onBug);
+  addRecorderRoutes(app, recorder);
+  addTriggerRoutes(app, recorder);
+  try {
+    await app.listen({ path: socketPath });
+    chmodSync(socketPath, 0o600);
+  } catch (cause) {
+    await app.close();
+    const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    throw new RingkeepError(
+      'runtime-directory',
+      `no socket can be made at ${socketPath}: ${errno}`,
+      { errno },
+      { cause },
+    );
+  }
+  return { close: () => app.close() };
+}
+
+function admitOwnersOnly(app: FastifyInstance): void {
+  const ownUid = process.geteuid!();
+  // Asked once a connection, as long as its descriptor is there for sure.
+  const uids = new WeakMap<Socket, number | undefined>();
+  app.server.on('connection', (socket) => uids.set(socket, peerUid(socket)));
+  app.addHook('onRequest', async (request) => {
+    const uid = uids.get(request.raw.socket);
+    if (uid !== ownUid && uid !== 0) {
+      throw new RingkeepError('not-yours', `this recorder belongs to another user (uid ${ownUid})`, { uid: ownUid });
+    }
+  });
+}
+
+function answerFailures(app: FastifyInstance, onBug: (error: unknown) => void): void {
+  app.setErrorHandler((error, _request, reply) => {
+    const { failure, status } = failureOfRequest(error);
+    if (!(failure instanceof RingkeepError)) onBug(failure);
+    return reply.code(status).send(wireFailureOf(failure));
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const failure = new RingkeepError('no-such-route', `there is no ${request.method} ${request.url}`, {
+      method: request.method,
+      url: request.url,
+    });
+    return reply.code(httpStatusOf(failure)).send(wireFailureOf(failure));
+  });
+}
+
+/** What fastify itself refuses (a body that is no JSON, too large, not as in the schema) is a wrong argument. */
+function failureOfRequest(error: unknown): { failure: unknown; status: number } {
+  const { validation, statusCode = 500, message } = error as FastifyError;
+  const first = validation?.[0];
+  if (first) {
+    const where = first.instancePath === '' ? 'the body' : `the body's ${first.instancePath}`;
+    const extra = first.params.additionalProperty;
+    const what = typeof extra === 'string' ? `must not have "${extra}"` : first.message;
+    const failure = new RingkeepError('bad-argument', `${where} ${what}`, { at: first.instancePath });
+    return { failure, status: 400 };
+  }
+  if (!(error instanceof RingkeepError) && statusCode >= 400 && statusCode < 500) {
+    return { failure: new RingkeepError('bad-argument', message, {}, { cause: error }), status: statusCode };
+  }
+  return { failure: error, status: httpStatusOf(error) };
+}
+
+/** Not HTTP, or not whole in time: there is no request to answer, but somebody may still be listening. */
+function refuseUnreadable(error: Error, socket: Socket): void {
+  if (socket.destroyed || !socket.writable) return;
+  const body = JSON.stringify(
+    wireFailureOf(new RingkeepError('bad-argument', `this is no HTTP request: ${error.message}`)),
+  );
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+function addRecorderRoutes(app: FastifyInstance, { face, onDown }: ServedRecorder): void {
+  app.get('/v1/status', async () => (await face).status());
+  app.get('/v1/events', async () => (await face).events());
+  app.delete<{ Params: { '*': string } }>('/v1/events/*', async ({ params }, reply) => {
+    await (await face).removeEvent(params['*']);
+    return reply.code(204).send();
+  });
+  app.get('/v1/attachments', async () => (await face).status().attachments);
+  app.post<{ Body: AttachBody }>('/v1/attachments', { schema: { body: ATTACH_BODY } }, async ({ body }, reply) =>
+    reply.code(201).send(await (await face).attach(body.target, body.name)),
+  );
+  app.delete<{ Params: { name: string } }>('/v1/attachments/:name', async ({ params }, reply) => {
+    await (await face).detach(params.name);
+    return reply.code(204).send();
+  });
+  app.post<{ Body: SnapshotBody }>('/v1/snapshots', { schema: { body: SNAPSHOT_BODY } }, async ({ body }, reply) =>
+    reply.code(201).send(await (await face).snapshot(body.selection ?? {}, body.output)),
+  );
+  app.post('/v1/down', async (_request, reply) => {
+    // `close` comes once the answer is out, and also when there is nobody to take it.
+    reply.raw.once('close', onDown);
+    return reply.code(202).send({ pid: process.pid });
+  });
+  app.get('/metrics', async (_request, reply) => {
+    const recorder = await face;
+    return reply.type(METRICS_TYPE).send(formatMetrics(recorder.status(), recorder.triggers()));
+  });
+}
+
+function addTriggerRoutes(app: FastifyInstance, { face }: ServedRecorder): void {
+  app.get('/v1/triggers', async () => (await face).triggers());
+  app.post<{ Body: TriggerBody }>('/v1/triggers', { schema: { body: TRIGGER_BODY } }, async ({ body }, reply) =>
+    reply.code(201).send(await (await face).addTrigger(body.on, body.options ?? {})),
+  );
+  app.delete<{ Params: { id: string } }>('/v1/triggers/:id', async ({ params }, reply) => {
+    const id = Number(params.id);
+    if (!Number.isSafeInteger(id)) {
+      throw new RingkeepError('no-such-trigger', `there is no trigger ${params.id}`, { id: params.id });
+    }
+    await (await face).removeTrigger(id);
+    return reply.code(204).send();
+  });
+}
