@@ -16,6 +16,18 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** What adds each command. Loaded when it is called: a start is CPU time that the recorded command could have had. */
 const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
   record: async (program) => (await import('./record.ts')).addRecordCommand(program, version),
+  up: async (program) => {
+    const { addUpCommand } = await import('./up.ts');
+    addUpCommand(program, version, async () => (await import('./up-recorder.ts')).startRecorder);
+  },
+  down: async (program) => (await import('./down.ts')).addDownCommand(program),
+  status: async (program) => (await import('./status.ts')).addStatusCommand(program),
+  top: async (program) => (await import('./top.ts')).addTopCommand(program),
+  attach: async (program) => (await import('./attach.ts')).addAttachCommand(program),
+  events: async (program) => (await import('./events.ts')).addEventsCommand(program),
+  rm: async (program) => (await import('./rm.ts')).addRmCommand(program),
+  snapshot: async (program) => (await import('./snapshot.ts')).addSnapshotCommand(program),
+  trigger: async (program) => (await import('./trigger.ts')).addTriggerCommand(program),
   show: async (program) => (await import('./show.ts')).addShowCommand(program),
   plan: async (program) => (await import('./plan.ts')).addPlanCommand(program),
   simulate: async (program) => (await import('./simulate.ts')).addSimulateCommand(program),

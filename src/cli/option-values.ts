@@ -68,3 +68,8 @@ export function parseNumber(text: string, least: number, most: number): number {
 export function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }
+
+/** A pid or tid: /proc/sys/kernel/pid_max is 2^22 at most. */
+export function parseId(text: string): number {
+  return parseCount(text, 1, 2 ** 22);
+}

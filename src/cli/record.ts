@@ -8,67 +8,34 @@
  * Invariant: the command runs once, whatever becomes of the recorder, and its exit status is ours.
  */
 import { constants } from 'node:os';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
-import { Recording, type RecordingEvents, type SourceChoice } from '../recorder/recording.ts';
-import { type EventSpec, parseEventSpec } from '../source/event-spec.ts';
+import { Recording, type RecordingEvents } from '../recorder/recording.ts';
+import type { EventSpec } from '../source/event-spec.ts';
 import { explain } from './diagnostics.ts';
-import { collect, MOST_SLOTS, numberOption, parseSizeArgument, ringOption, sizeOption } from './option-values.ts';
 import { NOTHING_RECORDED, printRecordReport } from './record-report.ts';
+import { addRecorderOptions, parseEvents, type RecorderOptions } from './recorder-options.ts';
 import { SnapshotSeries } from './snapshot-series.ts';
 
 type SnapshotPolicy = 'on-crash' | 'always' | 'never';
 
-interface RecordOptions {
+interface RecordOptions extends RecorderOptions {
   output?: string;
-  ring: number;
-  freq: number;
-  source: SourceChoice;
-  event: string[];
-  slots: number | 'auto';
-  pinBudget: number;
-  keepDead: number;
   snapshot: SnapshotPolicy;
   json: boolean;
 }
 
 /** Adds the command to the program; `version` goes into the snapshots. */
 export function addRecordCommand(program: Command, version: string): void {
-  program
+  const record = program
     .command('record')
     .description('Run a command and keep the last moments of each of its threads; save them when it dies of a signal.')
     .argument('<command...>', 'the command and its arguments; put -- before them')
     .passThroughOptions()
-    .option('-o, --output <file>', 'where the snapshot goes (default: ringkeep-PID.perf.data)')
-    .addOption(ringOption())
-    .addOption(numberOption('--freq <hz>', 'samples a second of each running thread; 0: none', 99, 0, 50_000))
-    .addOption(
-      new Option('--source <source>', 'where records come from').choices(['auto', 'perf', 'procfs']).default('auto'),
-    )
-    .option(
-      '-e, --event <event>',
-      "another event to record: perf's software and hardware events, tracepoints as system:name; repeatable",
-      collect,
-      [],
-    )
-    .addOption(
-      new Option('--slots <count>', 'rings that may be pinned on account of each CPU')
-        .argParser(parseSlots)
-        .default('auto'),
-    )
-    .addOption(
-      sizeOption('--pin-budget <size>', 'locked memory that --slots auto may use', 8 * 1024 ** 2, parseSizeArgument),
-    )
-    .addOption(
-      sizeOption(
-        '--keep-dead <size>',
-        'memory for the rings of threads that have ended',
-        64 * 1024 ** 2,
-        parseSizeArgument,
-      ),
-    )
+    .option('-o, --output <file>', 'where the snapshot goes (default: ringkeep-PID.perf.data)');
+  addRecorderOptions(record)
     .addOption(
       new Option('--snapshot <when>', 'when to save').choices(['on-crash', 'always', 'never']).default('on-crash'),
     )
@@ -80,36 +47,11 @@ SIGUSR2 saves a snapshot now. The exit status is the command's; 128 + the signal
 Example: ringkeep record -o crash.perf.data -- node server.js`,
     )
     .action(async (command: [string, ...string[]], options: RecordOptions) => {
-      process.exitCode = await record(command, options, version);
+      process.exitCode = await recordCommand(command, options, version);
     });
 }
 
-function parseSlots(text: string): number | 'auto' {
-  if (text === 'auto') return text;
-  const slots = Number(text);
-  if (!Number.isInteger(slots) || slots < 1 || slots > MOST_SLOTS) {
-    throw new InvalidArgumentError(`It must be auto or a whole number from 1 to ${MOST_SLOTS}.`);
-  }
-  return slots;
-}
-
-/** Events that exist but may not be had are left out, and said; one that does not exist is wrong usage. */
-function parseEvents(texts: readonly string[]): { events: EventSpec[]; degraded: string[] } {
-  const events: EventSpec[] = [];
-  const degraded: string[] = [];
-  for (const text of texts.flatMap((list) => list.split(','))) {
-    try {
-      events.push(parseEventSpec(text));
-    } catch (error) {
-      const errno = error instanceof RingkeepError ? error.details.errno : undefined;
-      if (errno !== 'EACCES' && errno !== 'EPERM') throw error;
-      degraded.push(`the event ${text} is not recorded: tracefs answers ${errno}`);
-    }
-  }
-  return { events, degraded };
-}
-
-async function record(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
+async function recordCommand(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
   const { events, degraded } = parseEvents(options.event);
   const series = new SnapshotSeries(options.output, options.snapshot !== 'never', command, version);
   const startedNs = process.hrtime.bigint();

@@ -1,0 +1,75 @@
+/** `ringkeep attach`: has the detached recorder record something from now on. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { RingkeepError } from '../base/error.ts';
+import type { Target } from '../recorder/control.ts';
+import { ownDaemon, printJson } from './daemon-access.ts';
+import { parseId } from './option-values.ts';
+import { attachmentText } from './status-text.ts';
+
+interface AttachOptions {
+  pid?: number[];
+  tid?: number[];
+  all?: boolean;
+  comm?: string;
+  cgroup?: string;
+  name?: string;
+  json: boolean;
+}
+
+const CGROUP_ROOT = '/sys/fs/cgroup';
+
+export function addAttachCommand(program: Command): void {
+  program
+    .command('attach')
+    .description('Record running threads and all that they start, until `ringkeep rm NAME`.')
+    .option('-p, --pid <pid...>', 'processes: all their threads', collectIds)
+    .option('-t, --tid <tid...>', 'single threads', collectIds)
+    .option('-a, --all', 'every task of the machine')
+    .option('--comm <glob>', 'every process of that name, those to come included: node*')
+    .option('--cgroup <path>', 'every process of the cgroup and those below it, those to come included')
+    .option('--name <name>', 'name of the attachment, and of the directory of its event files')
+    .option('--json', 'print the attachments as a JSON array', false)
+    .action(async (options: AttachOptions) => {
+      const targets = targetsOf(options);
+      const daemon = ownDaemon();
+      const attached = [];
+      for (const target of targets) {
+        const attachment = await daemon.attach(target, options.name);
+        attached.push(attachment);
+        // At once: the next one may be refused.
+        if (!options.json) process.stdout.write(`${attachmentText(attachment)}\n`);
+      }
+      if (options.json) printJson(attached);
+    });
+}
+
+function collectIds(text: string, previous: number[] = []): number[] {
+  return [...previous, ...text.split(',').map(parseId)];
+}
+
+/** Throws `bad-argument` unless they are of one kind, and one where they are to have a name. */
+function targetsOf({ pid, tid, all, comm, cgroup, name }: AttachOptions): Target[] {
+  const kinds: Target[][] = [
+    (pid ?? []).map((each) => ({ kind: 'pid', pid: each })),
+    (tid ?? []).map((each) => ({ kind: 'tid', tid: each })),
+    all ? [{ kind: 'all' }] : [],
+    comm === undefined ? [] : [{ kind: 'comm', glob: comm }],
+    cgroup === undefined ? [] : [{ kind: 'cgroup', path: cgroupPath(cgroup) }],
+  ];
+  const given = kinds.filter((targets) => targets.length > 0);
+  if (given.length !== 1) {
+    throw new RingkeepError('bad-argument', 'attach takes one of -p, -t, -a, --comm and --cgroup', {});
+  }
+  const targets = given[0]!;
+  if (name !== undefined && targets.length > 1) {
+    throw new RingkeepError('bad-argument', `one name cannot be had by ${targets.length} attachments`, { name });
+  }
+  return targets;
+}
+
+/** As systemd-cgls and /proc/PID/cgroup write it, or as a directory: the latter. */
+function cgroupPath(path: string): string {
+  const absolute = resolve('/', path);
+  return absolute === CGROUP_ROOT || absolute.startsWith(`${CGROUP_ROOT}/`) ? absolute : `${CGROUP_ROOT}${absolute}`;
+}

@@ -1,0 +1,61 @@
+/** `ringkeep snapshot`: has the detached recorder save its rings, while it goes on recording. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { RingkeepError } from '../base/error.ts';
+import { formatDurationNs, formatSize } from '../base/units.ts';
+import type { SnapshotResult } from '../daemon/detached-face.ts';
+import type { Selection } from '../recorder/control.ts';
+import { ownDaemon, printJson } from './daemon-access.ts';
+import { parseDurationArgument, parseId } from './option-values.ts';
+import { count } from './status-text.ts';
+
+interface SnapshotOptions {
+  pid?: number;
+  tid?: number;
+  comm?: string;
+  all?: boolean;
+  last?: number;
+  output: string;
+  json: boolean;
+}
+
+export function addSnapshotCommand(program: Command): void {
+  program
+    .command('snapshot')
+    .description('Save the rings of the detached recorder as a perf.data file; recording goes on.')
+    .option('-p, --pid <pid>', 'only threads of this process', parseId)
+    .option('-t, --tid <tid>', 'only this thread', parseId)
+    .option('--comm <glob>', 'only threads of that name: node*')
+    .option('--all', 'all rings, which is the default')
+    .option('--last <duration>', 'only the last part: 5s, 200ms', parseDurationArgument)
+    .requiredOption('-o, --output <file>', 'where it goes')
+    .option('--json', 'what was saved, as JSON', false)
+    .addHelpText('after', '\nExample: ringkeep snapshot --comm "node*" --last 5s -o now.perf.data')
+    .action(async (options: SnapshotOptions) => {
+      const result = await ownDaemon().snapshot(selectionOf(options), resolve(options.output));
+      if (options.json) printJson(result);
+      else process.stdout.write(snapshotText(result));
+    });
+}
+
+/** Throws `bad-argument` for --all with what would not be all. */
+function selectionOf({ pid, tid, comm, all, last }: SnapshotOptions): Selection {
+  if (all && (pid !== undefined || tid !== undefined || comm !== undefined)) {
+    throw new RingkeepError('bad-argument', '--all goes with none of -p, -t and --comm', {});
+  }
+  return {
+    ...(pid === undefined ? {} : { pid }),
+    ...(tid === undefined ? {} : { tid }),
+    ...(comm === undefined ? {} : { comm }),
+    ...(last === undefined ? {} : { lastNs: last }),
+  };
+}
+
+/** What was saved, the moment it shows and what taking it cost. */
+function snapshotText({ path, records, threads, cutNs, cutMs, stallMs, writeMs, bytes }: SnapshotResult): string {
+  const ms = (value: number) => formatDurationNs(value * 1e6);
+  return (
+    `saved ${path}: ${count(records, 'record')} of ${count(threads, 'thread')}, ${formatSize(bytes)}\n` +
+    `cut at ${Number(cutNs) / 1e9} s (CLOCK_MONOTONIC), copied in ${ms(cutMs)}, written in ${ms(writeMs)}; no record taken in for ${ms(stallMs)} at most\n`
+  );
+}

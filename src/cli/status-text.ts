@@ -1,0 +1,60 @@
+/** What a detached recorder is at, in sentences and lines: for `status`, `top` and `up`. Pure. */
+import { formatDurationNs, formatSize } from '../base/units.ts';
+import type { Adoption, AttachmentStatus, DetachedStatus, Target } from '../recorder/control.ts';
+import { printable } from './terminal.ts';
+
+export function adoptionText({ rings, alive, unreadable, blindMs }: Adoption): string {
+  const spoilt = unreadable > 0 ? `, ${unreadable} files left alone that are no readable ring` : '';
+  const blind = blindMs === null ? '' : `; it was blind for ${formatDurationNs(blindMs * 1e6)}`;
+  return `adopted ${count(rings, 'ring')} of an earlier recorder, ${alive} of threads that still live${spoilt}${blind}`;
+}
+
+/** `pid 42`, `comm node*`. */
+export function targetText(target: Target): string {
+  switch (target.kind) {
+    case 'pid':
+      return `pid ${target.pid}`;
+    case 'tid':
+      return `tid ${target.tid}`;
+    case 'all':
+      return 'every task';
+    case 'comm':
+      return `comm ${printable(target.glob)}`;
+    case 'cgroup':
+      return `cgroup ${printable(target.path)}`;
+  }
+}
+
+export function attachmentText({ name, target, pmu, threads, unrecorded, degraded }: AttachmentStatus): string {
+  const missed = unrecorded > 0 ? `, ${unrecorded} unrecorded` : '';
+  const notes = degraded.map((sentence) => `\n  ${printable(sentence)}`).join('');
+  return `${name}/${pmu}: ${targetText(target)}, ${count(threads, 'thread')}${missed}${notes}`;
+}
+
+/** `1 thread`, `2 threads`. */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(1)}%`;
+}
+
+/** The status for people; `nowWallMs` is milliseconds since the epoch. */
+export function formatStatus(status: DetachedStatus, nowWallMs: number): string {
+  const { stats, memoryBytes } = status;
+  const { now, peak, bound } = stats.pinnedBytes;
+  const lines = [
+    `ringkeep ${status.version}, pid ${status.pid}, up ${formatDurationNs((nowWallMs - status.startedWallMs) * 1e6)}, by ${status.source}`,
+    `events     ${status.directory}`,
+    `threads    ${status.threads} recorded, ${stats.unrecordedTasks} unrecorded, ${stats.tasks} in all`,
+    `records    ${stats.records}, ${Math.round(status.recordsPerSecond)}/s; ${stats.lost} lost (${stats.kernelLost} of them by the kernel)`,
+    `rings      ${formatSize(status.ringBytes)} each, ${formatSize(memoryBytes.now)} of at most ${formatSize(memoryBytes.cap)}; ${stats.evictedRings} given up`,
+    `pinned     ${formatSize(now)}, at most ${formatSize(peak)} so far, bound ${formatSize(bound)}; ${count(status.slotsPerCpu, 'slot')} a CPU`,
+    `recorder   ${percent(status.recorderCpuShare)} of a CPU, ${status.recorderCpuSeconds.toFixed(1)} s so far`,
+    ...(status.attachments.length === 0 ? ['attached to nothing'] : status.attachments.map(attachmentText)),
+    ...(status.adoption ? [adoptionText(status.adoption)] : []),
+    ...status.degraded.map(printable),
+  ];
+  return lines.map((line) => `${line}\n`).join('');
+}

@@ -1,0 +1,95 @@
+/**
+ * `ringkeep top`: the detached recorder, live. On what is no terminal, one frame.
+ * Invariant: however it ends, the terminal is left as it was found.
+ */
+import type { Command } from 'commander';
+import type { DaemonClient } from '../daemon/client.ts';
+import { ownDaemon } from './daemon-access.ts';
+import { terminalStyle } from './terminal.ts';
+import { frameOf, renderTop, type ScreenStyle } from './top-screen.ts';
+
+const REDRAW_MS = 1000;
+/** The screen of its own that xterm and all like it have, without a cursor (DEC private modes 1049 and 25). */
+const ENTER_SCREEN = '\x1b[?1049h\x1b[?25l';
+const LEAVE_SCREEN = '\x1b[?25h\x1b[?1049l';
+/** In raw mode the terminal makes no signal of ^C. */
+const LEAVE_KEYS = ['q', 'Q', '\x03'];
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export function addTopCommand(program: Command): void {
+  program
+    .command('top')
+    .description('The detached recorder, live: what it takes, who is pinned in which slot, what is lost. q leaves.')
+    .action(async () => {
+      const daemon = ownDaemon();
+      if (process.stdout.isTTY) await showLive(daemon);
+      else process.stdout.write(`${(await frame(daemon, Number.POSITIVE_INFINITY)).join('\n')}\n`);
+    });
+}
+
+async function frame(daemon: DaemonClient, height: number): Promise<string[]> {
+  const style: ScreenStyle = { ...terminalStyle(process.stdout, process.env), height };
+  return renderTop(await daemon.status(), style, Date.now());
+}
+
+async function showLive(daemon: DaemonClient): Promise<void> {
+  const leave = new Leave();
+  process.stdout.write(ENTER_SCREEN);
+  try {
+    while (!leave.isWanted) {
+      process.stdout.write(frameOf(await frame(daemon, process.stdout.rows)));
+      await leave.wantedWithin(REDRAW_MS);
+    }
+  } finally {
+    process.stdout.write(LEAVE_SCREEN);
+    leave.close();
+  }
+}
+
+/** Waits for a key, a signal or a new size of the terminal. */
+class Leave {
+  isWanted = false;
+  #wake: () => void = () => undefined;
+
+  constructor() {
+    const { stdin } = process;
+    if (stdin.isTTY) stdin.setRawMode(true);
+    stdin.on('data', this.#onKey).resume();
+    for (const signal of SIGNALS) process.on(signal, this.#want);
+    process.stdout.on('resize', this.#redraw);
+  }
+
+  #want = (): void => {
+    this.isWanted = true;
+    this.#wake();
+  };
+
+  #redraw = (): void => this.#wake();
+
+  #onKey = (bytes: Buffer): void => {
+    const text = bytes.toString('latin1');
+    if (LEAVE_KEYS.some((key) => text.includes(key))) this.#want();
+  };
+
+  wantedWithin(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.isWanted) {
+        resolve();
+        return;
+      }
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  close(): void {
+    const { stdin } = process;
+    stdin.off('data', this.#onKey).pause();
+    if (stdin.isTTY) stdin.setRawMode(false);
+    for (const signal of SIGNALS) process.off(signal, this.#want);
+    process.stdout.off('resize', this.#redraw);
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * `ringkeep up --foreground`: hosts the recorder until a signal or a client ends it, and tells who started it that it is ready:
+ * the service manager by NOTIFY_SOCKET, `ringkeep up` by a message, people and scripts by what is printed.
+ */
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Daemon } from '../daemon/daemon.ts';
+import type { StartRecorder } from '../daemon/detached-face.ts';
+import { type WireFailure, wireFailureOf } from '../daemon/failure.ts';
+import { notifyService } from '../linux/service-notice.ts';
+import { ownRuntimeDirectory } from './daemon-access.ts';
+import { explain } from './diagnostics.ts';
+import { parseEvents } from './recorder-options.ts';
+import { foundReport, printUpReport, type UpOptions, type UpReport, upText } from './up-report.ts';
+
+/** What the process in the background tells the one that started it, once. */
+export type UpMessage =
+  | { readonly kind: 'report'; readonly report: UpReport }
+  | { readonly kind: 'failure'; readonly failure: WireFailure };
+
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** Returns when the recorder has ended in order. Throws RingkeepError, after it was told to who waits for it. */
+export async function hostRecorder(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<void> {
+  // Whatever is made from here on is nobody else's.
+  process.umask(0o077);
+  let stopWanted = false;
+  let daemon: Daemon | undefined;
+  for (const signal of STOP_SIGNALS) {
+    process.on(signal, () => {
+      stopWanted = true;
+      daemon?.stop();
+    });
+  }
+  try {
+    daemon = await start(options, version, startRecorder);
+  } catch (error) {
+    await tell({ kind: 'failure', failure: wireFailureOf(error) });
+    throw error;
+  }
+  if (!daemon) return;
+  if (stopWanted) daemon.stop();
+  await daemon.ended;
+  log('the recorder has ended');
+}
+
+/** Undefined: another one is there, which was told. */
+async function start(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<Daemon | undefined> {
+  const runtime = ownRuntimeDirectory();
+  const { events, degraded } = parseEvents(options.event);
+  const snapshotDirectory = resolve(options.snapshots ?? defaultSnapshotDirectory());
+  // Nothing that is mounted where `up` was called must be kept busy.
+  process.chdir('/');
+  const daemon = await Daemon.start(
+    runtime,
+    {
+      version,
+      source: options.source,
+      freq: options.freq,
+      events,
+      ringBytes: options.ring,
+      slots: options.slots,
+      pinBudgetBytes: options.pinBudget,
+      keepDeadBytes: options.keepDead,
+      memoryBytes: options.memory,
+      snapshotDirectory,
+      degraded,
+      log,
+      onBug: (error) => log(explain(error)),
+    },
+    startRecorder,
+  );
+  if (!(daemon instanceof Daemon)) {
+    await report(foundReport(daemon, runtime.socket), options.json);
+    return undefined;
+  }
+  const { pid, directory, source, adoption, degraded: missing } = daemon.face.status();
+  await report(
+    { started: true, pid, socket: runtime.socket, directory, source, adoption, degraded: missing },
+    options.json,
+  );
+  return daemon;
+}
+
+function defaultSnapshotDirectory(): string {
+  if (process.geteuid!() === 0) return '/var/lib/ringkeep';
+  return join(process.env.XDG_STATE_HOME || join(homedir(), '.local/state'), 'ringkeep');
+}
+
+async function report(upReport: UpReport, json: boolean): Promise<void> {
+  if (process.env.NOTIFY_SOCKET) notifyService(process.env.NOTIFY_SOCKET, 'READY=1');
+  if (!process.connected && json) printUpReport(upReport, true);
+  else log(upText(upReport).trimEnd());
+  await tell({ kind: 'report', report: upReport });
+}
+
+/** To `ringkeep up`, which may be gone; nothing else is said to it. */
+async function tell(message: UpMessage): Promise<void> {
+  if (!process.connected) return;
+  await new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+  if (process.connected) process.disconnect();
+}
+
+/** One entry, with its time: under systemd the journal has it too, a file has nothing else. */
+function log(text: string): void {
+  process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+}
