@@ -15,10 +15,11 @@ export default defineConfig({
     chunkFileNames: '[name].js',
     codeSplitting: {
       groups: [
-        // What touches the kernel, and with it koffi, is not for commands that read a file.
+        // What touches the kernel, and with it koffi, is not for commands that read a file; what only a detached recorder has is not
+        // for `record`.
         {
           name: 'recorder',
-          test: /dist\/(linux|source|recorder)\/|dist\/cli\/(record|snapshot-(job|series))/,
+          test: /dist\/(linux|source|recorder)\/(?!detached|attach|adoption|left-rings|live-task|session-file|trigger|journal-store|pressure|file-watch|held-rings|procfs)|dist\/cli\/(record|snapshot-(job|series))/,
           priority: 10,
         },
         {

@@ -1,7 +1,7 @@
 /** What `ringkeep record` says at its end: for people on standard error, for scripts as JSON on standard output. */
 import type { Death } from '../abi/ringkeep-section.ts';
 import { formatSize } from '../base/units.ts';
-import type { RecorderStats } from '../recorder/recorder.ts';
+import type { RecorderStats } from '../recorder/control.ts';
 import { explain } from './diagnostics.ts';
 import { terminalStyle } from './terminal.ts';
 

@@ -2,6 +2,7 @@
  * The writing of one snapshot: here, or in a thread of its own where this one has a recorder to keep going.
  * Invariant: an outcome comes, whatever fails; a snapshot that cannot be written is told, never thrown.
  */
+import { RingkeepError } from '../base/error.ts';
 import type { TakenCut } from '../recorder/recording.ts';
 import type { ClockReading, SnapshotEvent } from '../snapshot/snapshot.ts';
 import { explain } from './diagnostics.ts';
@@ -17,10 +18,13 @@ export interface SnapshotJob {
   readonly taken: TakenCut;
 }
 
-/** Where the snapshot stands, or in two sentences why there is none. */
+/** Where the snapshot stands, or in two sentences why there is none, and what was refused unless it is a bug. */
 export type SnapshotOutcome =
-  | { readonly path: string; readonly failure: null }
-  | { readonly path: null; readonly failure: string };
+  | { readonly path: string; readonly records: number; readonly bytes: number; readonly failure: null }
+  | { readonly path: null; readonly failure: string; readonly refusal: Refusal | null };
+
+/** A RingkeepError as plain data. */
+type Refusal = Pick<RingkeepError, 'code' | 'message' | 'details'>;
 
 /** On this thread. */
 export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
@@ -28,7 +32,7 @@ export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
   try {
     // Loaded at the first snapshot: most recordings end without one.
     const { readHost, writeSnapshot } = await import('../snapshot/snapshot.ts');
-    const { path } = writeSnapshot(job.path, {
+    const { path, records, bytes } = writeSnapshot(job.path, {
       events: job.events,
       tasks: cut.threads.map(({ records, ...thread }) => ({ ...thread, records: [records] })),
       journal: cut.journal,
@@ -38,10 +42,16 @@ export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
       clock: job.clock,
       section,
     });
-    return { path, failure: null };
+    return { path, records, bytes, failure: null };
   } catch (error) {
-    return { path: null, failure: explain(error) };
+    return failed(error);
   }
+}
+
+function failed(error: unknown): SnapshotOutcome {
+  const refusal =
+    error instanceof RingkeepError ? { code: error.code, message: error.message, details: error.details } : null;
+  return { path: null, failure: explain(error), refusal };
 }
 
 /** In a thread that is started for it; on this one where none can be. */
@@ -60,7 +70,7 @@ export async function writeElsewhere(job: SnapshotJob): Promise<SnapshotOutcome>
     worker.postMessage(job, transferable(job));
     return (await outcome) as SnapshotOutcome;
   } catch (error) {
-    return { path: null, failure: explain(error) };
+    return failed(error);
   }
 }
 

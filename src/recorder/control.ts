@@ -2,7 +2,23 @@
  * What a detached recorder is asked and answers, as plain data: the same through the library, the socket and the files.
  * Times are nanoseconds on CLOCK_MONOTONIC unless their name says wall; a bigint is written as a decimal string.
  */
-import type { RecorderStats } from './recorder.ts';
+
+/** Counts since the start, and sizes now. */
+export interface RecorderStats {
+  readonly tasks: number;
+  readonly records: number;
+  readonly lost: number;
+  /** Of `lost`: dropped by the kernel because a CPU's ring was full. */
+  readonly kernelLost: number;
+  readonly unrecordedTasks: number;
+  readonly pins: number;
+  readonly unpins: number;
+  readonly pinFailures: number;
+  readonly pinnedBytes: { readonly now: number; readonly peak: number; readonly bound: number };
+  readonly ringBytes: number;
+  readonly evictedRings: number;
+  readonly unknownEnds: number;
+}
 
 /** What is to be recorded from now on, with all it starts. */
 export type Target =

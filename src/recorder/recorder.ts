@@ -25,6 +25,7 @@ import { type RingContents, readRing } from '../ring/ring-reader.ts';
 import type { Origin, Source, SourceEvent } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
 import { BatchWriter } from './batch-writer.ts';
+import type { RecorderStats } from './control.ts';
 import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
@@ -34,23 +35,6 @@ import { type RingOptions, RingStore } from './ring-store.ts';
 import { RunMerge, type Visitor } from './run-merge.ts';
 import { Thread } from './thread-ring.ts';
 import { windowOf } from './trigger/window.ts';
-
-/** Counts since the start, and sizes now. */
-export interface RecorderStats {
-  readonly tasks: number;
-  readonly records: number;
-  readonly lost: number;
-  /** Of `lost`: dropped by the kernel because a CPU's ring was full. */
-  readonly kernelLost: number;
-  readonly unrecordedTasks: number;
-  readonly pins: number;
-  readonly unpins: number;
-  readonly pinFailures: number;
-  readonly pinnedBytes: { readonly now: number; readonly peak: number; readonly bound: number };
-  readonly ringBytes: number;
-  readonly evictedRings: number;
-  readonly unknownEnds: number;
-}
 
 /** What a recorder has to know beyond where its rings stand. */
 export interface RecorderOptions extends RingOptions {
@@ -483,7 +467,9 @@ export class Recorder {
 
   /** Bytes of the thread's ring that are locked now. */
   pinnedBytes(thread: Thread): number {
-    return thread.event < 0 || !this.#options.pins ? 0 : this.#rings.pinning.pinnedPages(thread.event) * PAGE_BYTES;
+    return !thread.ring?.mapping || !this.#options.pins
+      ? 0
+      : this.#rings.pinning.pinnedPages(thread.event) * PAGE_BYTES;
   }
 
   /** Events in the slots of the CPU with that index, the most recent first. */

@@ -15,12 +15,13 @@ import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../l
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source } from '../source/source.ts';
 import { type Begun, closeAll } from './closing.ts';
+import type { RecorderStats } from './control.ts';
 import type { TakenCut } from './cut.ts';
 import { DeathWatch } from './death-watch.ts';
 import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
 import { Pace } from './pace.ts';
 import { planPins } from './pin-plan.ts';
-import { Recorder, type RecorderStats } from './recorder.ts';
+import { Recorder } from './recorder.ts';
 
 export type { TakenCut } from './cut.ts';
 export type { SourceChoice } from './open-source.ts';
