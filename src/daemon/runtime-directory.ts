@@ -108,7 +108,9 @@ function earlierEventDirectory({ events, shmEvents }: RuntimeDirectory): string 
 
 function newEventDirectory({ path, events, shmEvents }: RuntimeDirectory, neededBytes: number): string {
   const own = memoryRoom(path);
-  if (own.isMemory && own.freeBytes >= neededBytes) return events;
+  // One that is there is an earlier daemon's whose runtime directory was cleared, as it is when a session ends.
+  const isLeft = lstatSync(shmEvents, { throwIfNoEntry: false })?.uid === process.geteuid!();
+  if (!isLeft && own.isMemory && own.freeBytes >= neededBytes) return events;
   try {
     if (!memoryRoom(dirname(shmEvents)).isMemory) throw new Error('it is no tmpfs');
     makePrivateDirectory(shmEvents);

@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DaemonLock } from './daemon-lock.ts';
+
+let scratch: string;
+let path: string;
+let holder: ChildProcess | undefined;
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'ringkeep-lock-'));
+  path = join(scratch, 'lock');
+});
+afterEach(() => {
+  holder?.kill('SIGKILL');
+  holder = undefined;
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+async function takeHere(): Promise<DaemonLock> {
+  const lock = await DaemonLock.take(path);
+  if (!(lock instanceof DaemonLock)) throw new Error(`the lock is held by ${lock.pid}`);
+  return lock;
+}
+
+/** Another process takes the lock by flock(1), and keeps it for as long as it lives. */
+async function takeElsewhere(): Promise<ChildProcess> {
+  const script = 'exec 9<>"$1"; flock -n 9 || exit 1; echo $$ >&9; echo held; exec sleep 600 <&- 9<&9';
+  const child = spawn('bash', ['-c', `touch "$1"; ${script}`, 'bash', path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((resolve, reject) => {
+    child.stdout!.once('data', resolve);
+    child.once('exit', () => reject(new Error('flock(1) is not to be had')));
+  });
+  return child;
+}
+
+describe('the lock of a daemon', () => {
+  it('is had by one, whose pid the next one is told', async () => {
+    const lock = await takeHere();
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(await DaemonLock.take(path)).toEqual({ pid: process.pid });
+    lock.release();
+    expect(existsSync(path)).toBe(false);
+    (await takeHere()).release();
+  });
+
+  it('is free once the process that has it was killed, whatever its file still says', async () => {
+    holder = await takeElsewhere();
+    expect(await DaemonLock.take(path)).toEqual({ pid: holder.pid });
+    const gone = new Promise((resolve) => holder!.once('exit', resolve));
+    holder.kill('SIGKILL');
+    await gone;
+    expect(readFileSync(path, 'latin1')).toBe(`${holder.pid}\n`);
+    const lock = await takeHere();
+    expect(readFileSync(path, 'latin1')).toBe(`${process.pid}\n`);
+    lock.release();
+  });
+
+  it('is the lock of the file that is there now, not of one that was removed under its holder', async () => {
+    const first = await takeHere();
+    rmSync(path);
+    const second = await takeHere();
+    expect(await DaemonLock.take(path)).toEqual({ pid: process.pid });
+    second.release();
+    writeFileSync(path, ''); // The first one removes what is at its path.
+    first.release();
+  });
+
+  it('is not had through a link', async () => {
+    symlinkSync(join(scratch, 'elsewhere'), path);
+    await expect(DaemonLock.take(path)).rejects.toMatchObject({ code: 'runtime-directory' });
+    expect(existsSync(join(scratch, 'elsewhere'))).toBe(false);
+  });
+});

@@ -1,0 +1,161 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RingkeepError } from '../base/error.ts';
+import { DaemonClient } from './client.ts';
+import { Daemon, type DaemonOptions } from './daemon.ts';
+import type { StartOptions, StartRecorder } from './detached-face.ts';
+import { locateRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
+import { type FakeRecorder, startFake } from './testing/fake-recorder.ts';
+
+const OPTIONS: DaemonOptions = {
+  version: '0.1.0',
+  source: 'auto',
+  freq: 99,
+  events: [],
+  ringBytes: 65_536,
+  slots: 'auto',
+  pinBudgetBytes: 1 << 20,
+  keepDeadBytes: 1 << 20,
+  memoryBytes: 1 << 20,
+  snapshotDirectory: '/var/lib/ringkeep',
+  degraded: ['said before'],
+  log: () => undefined,
+  onBug: () => undefined,
+};
+
+let scratch: string;
+let runtime: RuntimeDirectory;
+let begun: Daemon[];
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'ringkeep-daemon-'));
+  const named = locateRuntimeDirectory({ RINGKEEP_DIR: join(scratch, 'r') }, process.geteuid!());
+  // As the default directory, it goes with the daemon.
+  runtime = { ...named, isNamed: false };
+  begun = [];
+});
+afterEach(async () => {
+  for (const daemon of begun) daemon.stop();
+  await Promise.allSettled(begun.map(({ ended }) => ended));
+  for (const path of [scratch, runtime.shmEvents]) rmSync(path, { recursive: true, force: true });
+});
+
+async function start(startRecorder: StartRecorder = startFake, options = OPTIONS): Promise<Daemon> {
+  const daemon = await Daemon.start(runtime, options, startRecorder);
+  if (!(daemon instanceof Daemon)) throw new Error(`there is one already: ${daemon.pid}`);
+  begun.push(daemon);
+  return daemon;
+}
+
+/** Everything of a daemon that a file system can show. */
+function traces(): string[] {
+  return [...(existsSync(runtime.path) ? readdirSync(runtime.path) : []), ...[runtime.shmEvents].filter(existsSync)];
+}
+
+describe('a daemon', () => {
+  it('serves its recorder, and leaves nothing when it was stopped', async () => {
+    const daemon = await start();
+    const client = new DaemonClient(runtime);
+    expect((await client.status()).directory).toBe(runtime.shmEvents);
+    daemon.stop();
+    await daemon.ended;
+    expect((daemon.face as FakeRecorder).isStopped).toBe(true);
+    expect(traces()).toEqual([]);
+    expect(existsSync(runtime.path)).toBe(false);
+    expect(() => new DaemonClient(runtime)).toThrow(expect.objectContaining({ code: 'no-daemon' }));
+  });
+
+  it('is the only one: the next is told its pid, and changes nothing', async () => {
+    const daemon = await start();
+    expect(await Daemon.start(runtime, OPTIONS, startFake)).toEqual({ pid: process.pid });
+    expect((await new DaemonClient(runtime).status()).pid).toBe(process.pid);
+    daemon.stop();
+    await daemon.ended;
+    await start();
+  });
+
+  it('is the only one of its event files, by whatever runtime directory it came to them', async () => {
+    await start();
+    const path = join(scratch, 'other');
+    const other = { ...locateRuntimeDirectory({ RINGKEEP_DIR: path }, 0), shmEvents: runtime.shmEvents };
+    await expect(Daemon.start(other, OPTIONS, startFake)).rejects.toMatchObject({
+      code: 'runtime-directory',
+      message: expect.stringContaining('another recorder of yours'),
+    });
+    expect(existsSync(other.lock)).toBe(false);
+    expect(existsSync(join(runtime.shmEvents, 'mark'))).toBe(true);
+  });
+
+  it('takes the place of one that was killed: its socket is replaced, its event files are kept', async () => {
+    const first = await start();
+    first.stop();
+    await first.ended;
+    // What SIGKILL leaves; the lock's file too, which nobody holds.
+    const left: StartRecorder = async (options: StartOptions) => {
+      expect(readdirSync(options.directory)).toEqual(['left']);
+      return startFake(options);
+    };
+
+    mkdirSync(runtime.path, { mode: 0o700 });
+    mkdirSync(runtime.shmEvents, { mode: 0o700 });
+    symlinkSync(runtime.shmEvents, runtime.events);
+    for (const path of [runtime.socket, runtime.lock, join(runtime.shmEvents, 'left')]) writeFileSync(path, '');
+    const daemon = await start(left);
+    expect((await new DaemonClient(runtime).status()).pid).toBe(process.pid);
+    daemon.stop();
+    await daemon.ended;
+    expect(readdirSync(runtime.path)).toEqual(['events']);
+    expect(readdirSync(runtime.shmEvents)).toEqual(['left']);
+  });
+
+  it('leaves nothing when its recorder cannot start, and fails as that did', async () => {
+    const refusal = new RingkeepError('perf-refused', 'no perf here', {});
+    await expect(start(() => Promise.reject(refusal))).rejects.toBe(refusal);
+    expect(traces()).toEqual([]);
+  });
+
+  it('fails as its recorder does when that breaks down, and leaves its event files for the next one', async () => {
+    let breakDown: (error: unknown) => void = () => undefined;
+    const daemon = await start(async (options) => {
+      breakDown = options.onFailure;
+      return startFake(options);
+    });
+    const bug = new Error('broken');
+    breakDown(bug);
+    await expect(daemon.ended).rejects.toBe(bug);
+    expect(existsSync(runtime.socket)).toBe(false);
+    expect(existsSync(join(runtime.shmEvents, 'mark'))).toBe(true);
+    await start();
+  });
+
+  it('ends when a client asks it to before it has quite started', async () => {
+    const daemon = await start(async (options) => {
+      // The socket is there by now, and answers what needs no recorder.
+
+      await new Promise((resolve) => {
+        request({ socketPath: runtime.socket, method: 'POST', path: '/v1/down', agent: false }, (response) =>
+          response.resume().once('end', resolve),
+        ).end();
+      });
+      await sleep(10);
+      return startFake(options);
+    });
+    await daemon.ended;
+    expect(traces()).toEqual([]);
+  });
+
+  it('tells its recorder what is known to be missing', async () => {
+    let told: readonly string[] = [];
+    await start(
+      async (options) => {
+        told = options.degraded;
+        return startFake(options);
+      },
+      { ...OPTIONS, memoryBytes: 2 ** 50 },
+    );
+    expect(told).toEqual(['said before', expect.stringContaining('bytes left')]);
+  });
+});
