@@ -1,0 +1,257 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { locateRuntimeDirectory } from '../daemon/runtime-directory.ts';
+import { FakeCommandLine } from './testing/fake-command-line.ts';
+
+let commandLine: FakeCommandLine;
+beforeAll(async () => {
+  commandLine = await FakeCommandLine.build();
+});
+afterAll(() => commandLine.remove());
+
+let scratch: string;
+let runtime: string;
+let env: NodeJS.ProcessEnv;
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'ringkeep-commands-'));
+  runtime = join(scratch, 'r');
+  env = { RINGKEEP_DIR: runtime };
+});
+afterEach(async () => {
+  if (existsSync(join(runtime, 'lock'))) await ringkeep('down');
+  const { shmEvents } = locateRuntimeDirectory(env, process.geteuid!());
+  for (const path of [scratch, shmEvents]) rmSync(path, { recursive: true, force: true });
+});
+
+const ringkeep = (...args: string[]) => commandLine.run(args, env);
+
+/** The JSON that a command printed, which must have ended well. */
+async function json(...args: string[]) {
+  const { status, stdout, stderr } = await ringkeep(...args, '--json');
+  expect([status, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ');
+  } catch {
+    return false;
+  }
+}
+
+describe('up and down', () => {
+  it('starts a recorder that outlives it, in a session and a directory of its own, and leaves nothing behind', async () => {
+    const up = await json('up');
+    expect(up).toMatchObject({ started: true, socket: join(runtime, 'control.sock'), source: 'perf', adoption: null });
+    expect(isAlive(up.pid)).toBe(true);
+    expect(readlinkSync(`/proc/${up.pid}/cwd`)).toBe('/');
+    expect(readlinkSync(`/proc/${up.pid}/fd/0`)).toBe('/dev/null');
+    expect(readlinkSync(`/proc/${up.pid}/fd/2`)).toBe(join(realpathSync(runtime), 'log'));
+    // Field 6 of /proc/PID/stat: the session.
+    const stat = readFileSync(`/proc/${up.pid}/stat`, 'latin1');
+    expect(Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3])).toBe(up.pid);
+    expect(readFileSync(join(runtime, 'log'), 'utf8')).toContain('the fake recorder has started');
+
+    expect((await json('status')).pid).toBe(up.pid);
+    const down = await ringkeep('down');
+    expect(down).toMatchObject({
+      status: 0,
+      stdout: `the recorder (pid ${up.pid}) has ended; nothing of it is left\n`,
+    });
+    expect(isAlive(up.pid)).toBe(false);
+    expect(readdirSync(runtime)).toEqual([]);
+    expect(existsSync(up.directory)).toBe(false);
+  });
+
+  it('finds the first, says so and ends well, in the background and in the foreground', async () => {
+    const { pid, socket } = await json('up');
+    expect(await json('up')).toMatchObject({ started: false, pid, socket });
+    // Nobody waits for a message there, so that its line is on standard output.
+    const here = await ringkeep('up', '--foreground', '--json');
+    expect(JSON.parse(here.stdout)).toMatchObject({ started: false, pid, socket });
+    const again = await ringkeep('up');
+    expect(again).toMatchObject({
+      status: 0,
+      stdout: `a recorder is up already (pid ${pid}); its socket is ${socket}\n`,
+    });
+    expect((await json('status')).pid).toBe(pid);
+  });
+
+  it('goes on where one was killed', async () => {
+    const first = await json('up');
+    process.kill(first.pid, 'SIGKILL');
+    while (isAlive(first.pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await ringkeep('status')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('Start it with `ringkeep up`.'),
+    });
+    const second = await json('up');
+    expect(second).toMatchObject({ started: true, directory: first.directory });
+    expect(second.pid).not.toBe(first.pid);
+  });
+
+  it('brings out what keeps the recorder from starting, in its two sentences, and leaves nothing', async () => {
+    env.RINGKEEP_FAKE = 'refused';
+    const { status, stderr, stdout } = await ringkeep('up');
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^Perf events are refused here\.\nUse --source procfs or auto.*\n$/);
+    expect(readdirSync(runtime)).toEqual([]);
+  });
+
+  it('says where to look when the recorder ends without a word', async () => {
+    env.RINGKEEP_FAKE = 'killed';
+    const { status, stderr } = await ringkeep('up');
+    expect(status).toBe(1);
+    expect(stderr).toContain('was killed by SIGKILL before it was ready');
+    expect(stderr).toContain(join(runtime, 'log'));
+  });
+
+  it('tells wrong usage by its exit status, wherever it is found', async () => {
+    expect((await ringkeep('up', '--ring', '5KiB')).status).toBe(2);
+    expect((await ringkeep('up', '-e', 'no-such-event')).status).toBe(2);
+  });
+
+  it('in the foreground ends in order on a signal, and prints where it is', async () => {
+    const child = commandLine.spawn(['up', '--foreground', '--json'], env);
+    const line = await new Promise<string>((resolve) => child.stdout!.setEncoding('utf8').once('data', resolve));
+    expect(JSON.parse(line)).toMatchObject({ started: true, pid: child.pid });
+    child.kill('SIGTERM');
+    expect(await new Promise((resolve) => child.once('exit', (code) => resolve(code)))).toBe(0);
+    expect(readdirSync(runtime)).toEqual([]);
+  });
+});
+
+describe('the clients', () => {
+  it('attach, list, save, trigger and end, for people and for scripts', async () => {
+    await ringkeep('up');
+    expect(await json('attach', '-p', '42,43')).toMatchObject([
+      { target: { kind: 'pid', pid: 42 } },
+      { target: { kind: 'pid', pid: 43 } },
+    ]);
+    expect((await ringkeep('attach', '--comm', 'node*', '--name', 'web')).stdout).toBe(
+      'web/software: comm node*, 1 thread\n',
+    );
+    expect(await json('attach', '--cgroup', 'system.slice')).toMatchObject([
+      { target: { kind: 'cgroup', path: '/sys/fs/cgroup/system.slice' } },
+    ]);
+    expect(await json('events')).toHaveLength(4);
+    const { stdout: table } = await ringkeep('events');
+    expect(table).toMatch(/^EVENT +PID +COMM +STATE +SPAN +RECORDS +LOST +RING +PINNED\n/);
+    expect(table).toMatch(/^web\/software\/7 +7 +node +live +2\.5s +1000 +3 +8KiB +yes$/m);
+    expect(await ringkeep('rm', 'web/software/7', 'a1')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    expect(await json('events')).toHaveLength(2);
+
+    const saved = await json('snapshot', '--comm', 'node*', '--last', '5s', '-o', 'x.perf.data');
+    // Relative to where it was asked, not to where the recorder is.
+    expect(saved.path).toMatch(/^\/.*\.ringkeep-fake-.*\/x\.perf\.data$/);
+    expect((await ringkeep('snapshot', '-o', '/a/b')).stdout).toMatch(/^saved \/a\/b: 990 records of 1 thread, 4KiB\n/);
+
+    const trigger = ['trigger', 'add', '--on', 'stall>200ms', '--comm', 'node*', '--at-most', '1/10s', '--pre', '5s'];
+    expect(await json(...trigger, '--dir', '/d', '--keep-bytes', '1MiB')).toMatchObject({
+      id: 1,
+      options: { comm: 'node*', atMost: { count: 1, perMs: 10_000 }, preMs: 5000, directory: '/d', keepBytes: 1 << 20 },
+    });
+    expect((await ringkeep('trigger', 'ls')).stdout).toMatch(
+      /^ID +ON .*\n +1 +stall>200ms +comm node\* +2 +1 +never +-\n$/,
+    );
+    expect((await ringkeep('trigger', 'rm', '1')).status).toBe(0);
+    expect(await json('trigger', 'ls')).toEqual([]);
+    expect((await ringkeep('top')).stdout).toMatch(/^ringkeep 0\.1\.0 {2}pid \d+ [\s\S]*\nCPU {2}PINNED IN ITS SLOTS/);
+    expect((await ringkeep('status')).stdout).toMatch(/^ringkeep 0\.1\.0, pid \d+, up .*, by perf\n/);
+  });
+
+  it('tell a refusal in two sentences', async () => {
+    await ringkeep('up');
+    expect(await ringkeep('attach', '-p', '4000000')).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: 'There is no process 4000000.\nSee `ps -eLf` for the threads there are.\n',
+    });
+    expect(await ringkeep('rm', 'nobody')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('ringkeep events'),
+    });
+  });
+
+  it.each([
+    ['attach'],
+    ['attach', '-a', '-p', '1'],
+    ['attach', '-p', '0'],
+    ['attach', '-p', '1', '2', '--name', 'x'],
+    ['snapshot'],
+    ['snapshot', '--all', '-p', '1', '-o', 'x'],
+    ['snapshot', '--last', 'soon', '-o', 'x'],
+    ['trigger', 'add'],
+    ['trigger', 'add', '--on', 'exit-signal', '--at-most', 'often'],
+    ['trigger', 'rm', 'x'],
+    ['rm'],
+  ])('call wrong usage wrong usage, recorder or not: %s %s %s', async (...args) => {
+    expect((await ringkeep(...args)).status).toBe(2);
+  });
+
+  it.each(['up', 'down', 'status', 'top', 'attach', 'events', 'rm', 'snapshot', 'trigger'])(
+    'explain %s',
+    async (name) => {
+      const { status, stdout } = await ringkeep(name, '--help');
+      expect([status, stdout.startsWith(`Usage: ringkeep ${name}`)]).toEqual([0, true]);
+    },
+  );
+
+  it.each([
+    ['down'],
+    ['status'],
+    ['top'],
+    ['events'],
+    ['attach', '-a'],
+    ['rm', 'name'],
+    ['snapshot', '-o', 'x'],
+    ['trigger', 'ls'],
+  ])('say that there is no recorder: %s', async (...args) => {
+    expect(await ringkeep(...args)).toMatchObject({
+      status: 1,
+      stderr: `No recorder answers at ${runtime}/control.sock.\nStart it with \`ringkeep up\`.\n`,
+    });
+  });
+});
+
+describe('rm without a recorder', () => {
+  beforeEach(() => {
+    mkdirSync(join(runtime, 'events/web/software'), { recursive: true, mode: 0o700 });
+    writeFileSync(join(runtime, 'events/web/software/7'), '');
+    writeFileSync(join(runtime, 'events/web/software/8'), '');
+  });
+
+  it('removes the file of an event, by its short path or its whole one', async () => {
+    expect((await ringkeep('rm', 'web/software/7', join(runtime, 'events/web/software/8'))).status).toBe(0);
+    expect(readdirSync(join(runtime, 'events/web/software'))).toEqual([]);
+  });
+
+  it('removes nothing that is no event', async () => {
+    const outside = join(scratch, 'a/b/c');
+    mkdirSync(join(scratch, 'a/b'), { recursive: true });
+    writeFileSync(outside, '');
+    symlinkSync(join(scratch, 'a'), join(runtime, 'events/link'));
+    for (const path of [outside, '../../a/b/c', 'link/b/c', 'web/software', 'web/software/9', '/etc/hostname/x']) {
+      expect(await ringkeep('rm', path)).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/^There is no event/),
+      });
+    }
+    expect(existsSync(outside)).toBe(true);
+    expect(readdirSync(join(runtime, 'events/web/software'))).toEqual(['7', '8']);
+  });
+});
