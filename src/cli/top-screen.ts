@@ -4,7 +4,7 @@
  */
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import type { CpuStatus, DetachedStatus } from '../recorder/control.ts';
-import { attachmentText, percent } from './status-text.ts';
+import { attachmentText, count, percent } from './status-text.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle } from './terminal.ts';
 
 export interface ScreenStyle extends TerminalStyle {
@@ -43,14 +43,16 @@ function more(lines: readonly Line[], height: number): Line {
 function headerLines(status: DetachedStatus, nowWallMs: number, paint: Paint): Line[] {
   const { stats, memoryBytes } = status;
   const up = formatDurationNs((nowWallMs - status.startedWallMs) * 1e6);
-  const losses = `lost ${stats.lost} (${stats.kernelLost} by the kernel), ${stats.unrecordedTasks} tasks unrecorded, ${stats.evictedRings} rings given up, ${stats.pinFailures} pins refused`;
+  const losses = `lost ${stats.lost} (${stats.kernelLost} by the kernel), ${count(stats.unrecordedTasks, 'task')} unrecorded, ${count(stats.evictedRings, 'ring')} given up, ${count(stats.pinFailures, 'pin')} refused`;
   const isWhole = stats.lost === 0 && stats.unrecordedTasks === 0 && stats.pinFailures === 0;
   return [
     {
       text: `ringkeep ${status.version}  pid ${status.pid}  up ${up}  by ${status.source}  recorder ${percent(status.recorderCpuShare)} of a CPU`,
       paint: (text) => paint('bold', text),
     },
-    { text: `${status.threads} threads  ${Math.round(status.recordsPerSecond)} records/s  ${stats.records} in all` },
+    {
+      text: `${count(status.threads, 'thread')}  ${Math.round(status.recordsPerSecond)} records/s  ${stats.records} in all`,
+    },
     barLine(
       'pinned',
       stats.pinnedBytes.now,

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { FakeRecorder } from '../daemon/testing/fake-recorder.ts';
+import type { DetachedStatus } from '../recorder/control.ts';
+import { printable, textWidth } from './terminal.ts';
+import { frameOf, renderTop } from './top-screen.ts';
+
+const PLAIN = { width: 120, height: Number.POSITIVE_INFINITY, hasColour: false };
+const NOW = 1_700_000_065_000;
+
+async function attached(change: Partial<DetachedStatus> = {}): Promise<DetachedStatus> {
+  const recorder = new FakeRecorder();
+  await recorder.attach({ kind: 'comm', glob: 'node*' }, 'web');
+  return { ...recorder.status(), pid: 4711, ...change };
+}
+
+describe('the screen of top', () => {
+  it('shows what the recorder takes, who is in which slot, and what it is attached to', async () => {
+    expect(renderTop(await attached(), PLAIN, NOW)).toEqual([
+      'ringkeep 0.1.0  pid 4711  up 1m5s  by perf  recorder 1.2% of a CPU',
+      '1 thread  1235 records/s  1000 in all',
+      'pinned [#.......................] 16KiB of 272KiB, peak 32KiB',
+      'rings  [........................] 8KiB of 1GiB, 64KiB each',
+      'lost 3 (2 by the kernel), 1 task unrecorded, 4 rings given up, 0 pins refused',
+      '',
+      'CPU  PINNED IN ITS SLOTS (2)',
+      '  0  node/8 16KiB',
+      '  1  offline',
+      '',
+      'ATTACHMENTS',
+      'web/software: comm node*, 1 thread',
+    ]);
+  });
+
+  it('is never wider or higher than the terminal, and says what it leaves out', async () => {
+    const cpus = Array.from({ length: 64 }, (_, cpu) => ({
+      cpu,
+      online: true,
+      slots: Array.from({ length: 9 }, (_, tid) => ({ pid: 1, tid, comm: 'a-long-name', pinnedBytes: 4096 })),
+    }));
+    const status = await attached({ cpus, degraded: ['x'.repeat(300)] });
+    for (const [width, height] of [
+      [40, 10],
+      [80, 24],
+      [200, 50],
+    ] as const) {
+      const lines = renderTop(status, { width, height, hasColour: false }, NOW);
+      expect(lines).toHaveLength(height);
+      expect(Math.max(...lines.map(textWidth))).toBeLessThanOrEqual(width);
+      expect(lines.at(-1)).toMatch(/^… \d+ more lines$/);
+    }
+  });
+
+  it('paints by how full a bound is, and losses where there are any', async () => {
+    const status = await attached();
+    const { stats } = status;
+    const painted = async (now: number, lost: number) => {
+      const change = { stats: { ...stats, lost, unrecordedTasks: 0, pinnedBytes: { now, peak: now, bound: 100 } } };
+      const lines = renderTop(await attached(change), { ...PLAIN, hasColour: true }, NOW);
+      return [lines[2]!.slice(0, 5), lines[4]!.slice(0, 4)];
+    };
+    expect(await painted(10, 0)).toEqual(['\x1b[32m', '\x1b[2m']);
+    expect(await painted(60, 0)).toEqual(['\x1b[33m', '\x1b[2m']);
+    expect(await painted(100, 1)).toEqual(['\x1b[31m', '\x1b[31']);
+  });
+
+  it('lets no name of a thread or of an attachment reach the terminal as a command', async () => {
+    const slots = [{ pid: 1, tid: 1, comm: '\x1b[2J', pinnedBytes: 1 }];
+    const recorder = new FakeRecorder();
+    await recorder.attach({ kind: 'comm', glob: '\x1b]0;x\x07' }, 'a');
+    const status = { ...recorder.status(), cpus: [{ cpu: 0, online: true, slots }], degraded: ['\x9b2J'] };
+    const text = renderTop(status, PLAIN, NOW).join('');
+    expect(text).toBe(printable(text));
+  });
+
+  it('is drawn over the one before: no line is left from it, and the screen is never blank between', () => {
+    expect(frameOf(['a', 'b'])).toBe('\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J');
+  });
+});
