@@ -9,6 +9,8 @@ import { terminalStyle } from './terminal.ts';
 import { frameOf, renderTop, type ScreenStyle } from './top-screen.ts';
 
 const REDRAW_MS = 1000;
+/** Of a terminal that does not tell its own, as a serial one. */
+const UNKNOWN_HEIGHT = 24;
 /** The screen of its own that xterm and all like it have, without a cursor (DEC private modes 1049 and 25). */
 const ENTER_SCREEN = '\x1b[?1049h\x1b[?25l';
 const LEAVE_SCREEN = '\x1b[?25h\x1b[?1049l';
@@ -37,7 +39,7 @@ async function showLive(daemon: DaemonClient): Promise<void> {
   process.stdout.write(ENTER_SCREEN);
   try {
     while (!leave.isWanted) {
-      process.stdout.write(frameOf(await frame(daemon, process.stdout.rows)));
+      process.stdout.write(frameOf(await frame(daemon, process.stdout.rows || UNKNOWN_HEIGHT)));
       await leave.wantedWithin(REDRAW_MS);
     }
   } finally {
