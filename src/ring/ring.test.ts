@@ -29,7 +29,8 @@ function countdown(from: number, to: number): number[] {
   return Array.from({ length: from - to + 1 }, (_, index) => from - index);
 }
 
-const nameBytes = fc.integer({ min: 1, max: 1500 });
+const LARGEST_NAME = 1500;
+const nameBytes = fc.integer({ min: 1, max: LARGEST_NAME });
 
 /** A moment at which a writer may be stopped: behind `store`, with so many of its records committed. */
 interface Moment {
@@ -55,7 +56,7 @@ function expectCommitted(words: Int32Array, committed: readonly Int32Array[]): v
   const { records, recordCount, end } = readRing(copyRing(words));
   expect(end).not.toBe('damaged');
   expect(expected.subarray(0, records.length).equals(records)).toBe(true);
-  const largest = serialRecord(0, 200).byteLength;
+  const largest = serialRecord(0, LARGEST_NAME).byteLength;
   const left = committed[committed.length - recordCount - 1];
   if (left) expect(records.length + left.byteLength).toBeGreaterThan(4096 - largest - ANNOUNCE_AHEAD_BYTES);
 }
@@ -125,10 +126,11 @@ describe('a ring', () => {
   });
 
   it('left by a writer at any store, and by the next one that goes on at any store, has every committed record whole', () => {
-    const size = fc.integer({ min: 1, max: 200 });
-    const some = fc.array(size, { minLength: 1, maxLength: 3 });
+    // Torn records larger than what a small one announces anew are the hard case.
+    const large = fc.array(fc.integer({ min: 1, max: LARGEST_NAME }), { minLength: 1, maxLength: 2 });
+    const small = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 2 });
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 60 }), some, some, (before, firstSizes, secondSizes) => {
+      fc.property(fc.integer({ min: 0, max: 60 }), large, small, (before, firstSizes, secondSizes) => {
         const { words, geometry } = testRing(4096);
         const filler = new RingWriter(words, geometry);
         const old: Int32Array[] = [];
