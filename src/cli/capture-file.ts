@@ -17,7 +17,11 @@ export function readPostMortem(path: string, options: Parameters<typeof postMort
  * Throws `capture-unreadable`, and what `openCapture` throws.
  */
 export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
-  const descriptor = openInput(path);
+  return useCapture(openInput(path), path, use);
+}
+
+/** As `withCapture`, of a file that is open; closes it. `path` names it in errors. */
+export function useCapture<T>(descriptor: number, path: string, use: (capture: Capture) => T): T {
   try {
     const stat = fstatSync(descriptor);
     if (stat.isDirectory()) throw directoryCapture();
@@ -34,7 +38,8 @@ export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
 /** Up to here a file is held in memory; above, it is read by range as it is needed. */
 const WHOLE_MAX_BYTES = 1024 ** 3;
 
-function openInput(path: string): number {
+/** Throws `capture-unreadable`. */
+export function openInput(path: string): number {
   try {
     return openSync(path, 'r');
   } catch (error) {

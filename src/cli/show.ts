@@ -18,9 +18,10 @@ export function addShowCommand(program: Command): void {
     .summary('print the post-mortem of a capture')
     .description(
       'What every thread was doing just before: the death, each thread’s state, on-CPU and off-CPU time and last stacks.\n' +
-        'Reads ringkeep snapshots and any perf.data file. SLEPT is off-CPU by choice, WAITED is runnable without a CPU.',
+        'Reads ringkeep snapshots and any perf.data file, an event file (the ring of one thread), and a directory of such.\n' +
+        'SLEPT is off-CPU by choice, WAITED is runnable without a CPU.',
     )
-    .argument('<file>', 'a perf.data file')
+    .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory')
     .option('-t, --tid <tid>', 'only this thread')
     .option('--last <duration>', 'count only the last part before the death, or before the end (10ms, 2s)')
     .option('--all', 'every thread and every frame')
@@ -34,7 +35,7 @@ async function showCapture(file: string, options: ShowOptions): Promise<string> 
   const tid = options.tid === undefined ? undefined : parseTid(options.tid);
   const lastNs = options.last === undefined ? undefined : parseDurationNs(options.last);
   // Loaded only now: `record` need not pay for what reads captures.
-  const { readPostMortem } = await import('./capture-file.ts');
+  const { readPostMortem } = await import('./ring-capture.ts');
   const { formatPostMortem } = await import('./post-mortem-text.ts');
   const report = readPostMortem(file, {
     ...(tid === undefined ? {} : { tid }),

@@ -82,9 +82,13 @@ export class SnapshotSeries {
   }
 
   #nextPath(): string {
-    const serial = ++this.#serial;
-    return serial === 1 ? this.#base : this.#base.replace(ENDING, (ending) => `-${serial}${ending}`);
+    return numberedPath(this.#base, ++this.#serial);
   }
+}
+
+/** `crash.perf.data` for the first of a series, `crash-2.perf.data` for the second. */
+export function numberedPath(base: string, serial: number): string {
+  return serial === 1 ? base : base.replace(ENDING, (ending) => `-${serial}${ending}`);
 }
 
 /** In the working directory, or where that cannot be written, in the temporary one. */

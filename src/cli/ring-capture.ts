@@ -1,0 +1,76 @@
+/**
+ * Ring files and directories of them, shown as the captures they would make: a snapshot is written for this one look and is
+ * gone from the file system before it is read.
+ */
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ClockId } from '../abi/event-attr.ts';
+import { RingkeepError } from '../base/error.ts';
+import { type PostMortemOptions, postMortem } from '../capture/post-mortem.ts';
+import type { PostMortem } from '../capture/report.ts';
+import { withProcessJournals } from '../snapshot/process-journal.ts';
+import { type RecoveryMoment, snapshotsOfRings } from '../snapshot/recovered-snapshot.ts';
+import {
+  isRingFile,
+  livingRecorder,
+  type RingsFound,
+  readRingDirectory,
+  readRingFile,
+} from '../snapshot/ring-directory.ts';
+import { readHost, type SnapshotInput, writeSnapshot } from '../snapshot/snapshot.ts';
+import { openInput, readPostMortem as readCapturePostMortem, useCapture } from './capture-file.ts';
+
+/**
+ * The post-mortem of a capture, of one ring file, or of all in a recorder's directory. Throws as `withCapture` does, `not-a-ring`
+ * for a ring file that cannot be read, and `output-unwritable` when the temporary directory has no room.
+ */
+export function readPostMortem(path: string, options: PostMortemOptions = {}): PostMortem {
+  const found = ringsAt(path);
+  if (!found) return readCapturePostMortem(path, options);
+  const isOne = found.rings.length === 1 && !isDirectory(path);
+  const rings = isOne ? withProcessJournals(found) : found;
+  const [input] = snapshotsOfRings(rings, momentOf(found, isOne ? undefined : path, ['ringkeep', 'show', path])).inputs;
+  if (!input) throw new RingkeepError('not-a-ring', `no ring of ${path} can be read`, { path });
+  const tid = isOne ? found.rings[0]!.contents.header.tid : undefined;
+  return withSnapshot(input, path, { ...(tid === undefined ? {} : { tid }), ...options });
+}
+
+/** When and where rings are read: now and here. `directory`: whose recorder may be at work. */
+export function momentOf(
+  found: RingsFound,
+  directory: string | undefined,
+  commandLine: readonly string[],
+): RecoveryMoment {
+  return {
+    clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
+    host: readHost(),
+    commandLine,
+    livingRecorder: directory === undefined ? undefined : livingRecorder(directory, found),
+  };
+}
+
+/** The rings at `path`; undefined when it is something else: a capture, or nothing. */
+function ringsAt(path: string): RingsFound | undefined {
+  if (isDirectory(path)) {
+    const found = readRingDirectory(path);
+    return found.rings.length > 0 ? found : undefined;
+  }
+  return isRingFile(path) ? readRingFile(path) : undefined;
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function withSnapshot(input: SnapshotInput, path: string, options: PostMortemOptions): PostMortem {
+  // mkdtemp makes the directory with mode 0700.
+  const directory = mkdtempSync(join(tmpdir(), 'ringkeep-show-'));
+  let descriptor: number;
+  try {
+    descriptor = openInput(writeSnapshot(join(directory, 'perf.data'), input).path);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  return useCapture(descriptor, path, (capture) => postMortem(capture, options));
+}

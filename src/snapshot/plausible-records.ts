@@ -1,0 +1,120 @@
+/**
+ * Tells records that a recorder wrote from what damage made of them, in a ring or a journal that nobody vouches for.
+ *
+ * A reader of the snapshot has no defence: perf gives a whole file up for one record that it cannot make sense of, and takes a
+ * number of lost records, a name without an end or a time in the next century at its word. So a record of a type that no
+ * source asks for, of a size that its type does not have, of another thread than the ring's or of a time that is still to
+ * come is left out, and its bytes are counted; the next one is found by its size, as long as that can be one.
+ *
+ * Invariant: every record that is kept decodes whole.
+ */
+import type { EventAttr } from '../abi/event-attr.ts';
+import { decodeRecord, HEADER_BYTES, Misc, type RecordGeometry, RecordType } from '../abi/record.ts';
+
+/** What the records are checked against. */
+export interface RecordLimits {
+  /** Of the leader. */
+  readonly geometry: RecordGeometry;
+  readonly leader: EventAttr;
+  /** Attrs by the id that a sample carries; the leader's for others. */
+  readonly attrOfId: ReadonlyMap<number, EventAttr>;
+  /** The ring's thread; undefined for a journal, which has all threads and no samples. */
+  readonly tid: number | undefined;
+  /** Nanoseconds: no record is later. */
+  readonly latestNs: bigint;
+}
+
+/** What is kept of a chunk of records. */
+export interface PlausibleRecords {
+  /** Views of the chunk, each of whole records. */
+  readonly chunks: Uint8Array[];
+  readonly recordCount: number;
+  /** Records that LOST records tell of. */
+  readonly toldLost: number;
+  /** Time of the newest record, nanoseconds; 0n without one. */
+  readonly newestNs: bigint;
+  readonly leftOutBytes: number;
+}
+
+/** Bytes of a record's body (without header and trailer): exactly, or up to the name at its end. */
+type BodyShape = { readonly bytes: number } | { readonly nameAt: number };
+
+/** What the sources ask the kernel for, or write themselves; struct layouts in abi/record.ts. */
+const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>([
+  [RecordType.MMAP, { nameAt: 32 }],
+  [RecordType.MMAP2, { nameAt: 64 }],
+  [RecordType.COMM, { nameAt: 8 }],
+  [RecordType.LOST, { bytes: 16 }],
+  [RecordType.LOST_SAMPLES, { bytes: 8 }],
+  [RecordType.EXIT, { bytes: 24 }],
+  [RecordType.FORK, { bytes: 24 }],
+  [RecordType.THROTTLE, { bytes: 24 }],
+  [RecordType.UNTHROTTLE, { bytes: 24 }],
+  [RecordType.SWITCH, { bytes: 0 }],
+  [RecordType.SWITCH_CPU_WIDE, { bytes: 8 }],
+]);
+
+/** Goes through whole records, in any order, and keeps those that are plausible. */
+export function plausibleRecords(records: Uint8Array, limits: RecordLimits): PlausibleRecords {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const chunks: Uint8Array[] = [];
+  let [from, at, recordCount, toldLost, keptBytes, newestNs] = [0, 0, 0, 0, 0, 0n];
+  const keep = (to: number) => {
+    if (to > from) chunks.push(records.subarray(from, to));
+    keptBytes += to - from;
+  };
+  while (records.length - at >= HEADER_BYTES) {
+    const size = view.getUint16(at + 6, true);
+    if (size < HEADER_BYTES || size % 8 !== 0 || size > records.length - at) break;
+    const timeNs = timeOf(view, at, size, limits);
+    if (timeNs === undefined) {
+      keep(at);
+      from = at + size;
+    } else {
+      recordCount++;
+      if (timeNs > newestNs) newestNs = timeNs;
+      if (view.getUint32(at, true) === RecordType.LOST)
+        toldLost += Number(view.getBigUint64(at + HEADER_BYTES + 8, true));
+    }
+    at += size;
+  }
+  keep(at);
+  return { chunks, recordCount, toldLost, newestNs, leftOutBytes: records.length - keptBytes };
+}
+
+/** The record's time; undefined when it is none that was written. */
+function timeOf(view: DataView, at: number, size: number, limits: RecordLimits): bigint | undefined {
+  const type = view.getUint32(at, true);
+  if ((view.getUint16(at + 4, true) & Misc.cpumodeMask) > Misc.user) return undefined;
+  const isSample = type === RecordType.SAMPLE;
+  if (!(isSample ? isPlausibleSample(view, at, size, limits) : isPlausibleBody(view, at, size, type, limits)))
+    return undefined;
+  const { sample, fromEnd } = limits.geometry;
+  if (limits.tid !== undefined) {
+    const tidAt = isSample ? at + sample.tid : at + size - fromEnd.tid;
+    if (view.getUint32(tidAt, true) !== limits.tid) return undefined;
+  }
+  const timeNs = view.getBigUint64(isSample ? at + sample.time : at + size - fromEnd.time, true);
+  return timeNs <= limits.latestNs ? timeNs : undefined;
+}
+
+function isPlausibleBody(view: DataView, at: number, size: number, type: number, limits: RecordLimits): boolean {
+  const shape = BODY_SHAPES.get(type);
+  const bodyBytes = size - HEADER_BYTES - limits.geometry.trailer;
+  if (!shape || bodyBytes < 0) return false;
+  if ('bytes' in shape) return bodyBytes === shape.bytes;
+  const nameBytes = bodyBytes - shape.nameAt;
+  if (nameBytes <= 0) return false;
+  const name = new Uint8Array(view.buffer, view.byteOffset + at + HEADER_BYTES + shape.nameAt, nameBytes);
+  return name.includes(0);
+}
+
+function isPlausibleSample(view: DataView, at: number, size: number, limits: RecordLimits): boolean {
+  const { sample } = limits.geometry;
+  // Identifier, ip, tid and time stand before all that varies.
+  if (limits.tid === undefined || size < sample.time + 8) return false;
+  const id = Number(view.getBigUint64(at + sample.id, true));
+  const attr = limits.attrOfId.get(id) ?? limits.leader;
+  const record = decodeRecord(new DataView(view.buffer, view.byteOffset + at, size), 0, attr);
+  return record.name === 'SAMPLE' && record.body.rest === undefined;
+}

@@ -1,0 +1,230 @@
+/**
+ * Rings that their recorder left, or is still writing, as the inputs of snapshots: perf.data files that decode alone.
+ *
+ *  1. Sort the rings by the layout of their records: those of one perf.data share the trailer and the clock.
+ *  2. Unite their events: each attachment has its own ids for the same event.
+ *  3. Keep what is plausible of each ring and of each journal of that layout; count the rest.
+ *  4. The cut is now where a recorder still writes, else the newest record: what came behind it was never recorded.
+ *
+ * Invariant: every ring is in exactly one of the inputs, or among the problems.
+ */
+import { attrFlags, type EventAttr, encodeAttr, hasFlag, ReadFormat, SampleType } from '../abi/event-attr.ts';
+import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
+import { recordGeometry } from '../abi/record.ts';
+import type { RingEvent } from '../ring/ring-layout.ts';
+import { type PlausibleRecords, plausibleRecords, type RecordLimits } from './plausible-records.ts';
+import type { FoundJournal, FoundRing, ProblemFile, RingsFound } from './ring-directory.ts';
+import type { ClockReading, SnapshotEvent, SnapshotHost, SnapshotInput, SnapshotTask } from './snapshot.ts';
+
+/** When and where the rings were read. */
+export interface RecoveryMoment {
+  readonly clock: ClockReading;
+  readonly host: SnapshotHost;
+  readonly commandLine: readonly string[];
+  /** The recorder that is still at work on these rings. */
+  readonly livingRecorder: number | undefined;
+}
+
+export interface RecoveredSnapshots {
+  /** The one with the most rings first. */
+  readonly inputs: readonly SnapshotInput[];
+  /** All that could not be read, what reading the records found included. */
+  readonly problems: readonly ProblemFile[];
+}
+
+/** Problems that a snapshot tells one by one. */
+const MOST_TOLD = 10;
+const FOREVER = 2n ** 63n - 1n;
+
+/** The inputs of the snapshots that hold these rings; none without a readable ring. Pure. */
+export function snapshotsOfRings(found: RingsFound, moment: RecoveryMoment): RecoveredSnapshots {
+  const problems = [...found.problems];
+  const byLayout = new Map<string, FoundRing[]>();
+  for (const ring of found.rings) {
+    const layout = layoutOfRing(ring.contents.header.events);
+    if (layout === undefined) problems.push({ path: ring.path, why: 'its event table is damaged' });
+    else if (byLayout.get(layout)?.push(ring) === undefined) byLayout.set(layout, [ring]);
+  }
+  const groups = [...byLayout].sort(([, a], [, b]) => b.length - a.length);
+  const parts = groups.map(([layout, rings]) => partOf(rings, journalsOf(found.journals, layout), moment));
+  problems.push(...parts.flatMap((part) => part.problems));
+  const inputs = parts.map(({ rings, events, tasks, journal, cutNs, kernelLost, hasJournal }) => ({
+    events,
+    tasks,
+    journal,
+    cutNs,
+    host: moment.host,
+    commandLine: moment.commandLine,
+    clock: moment.clock,
+    section: {
+      source: sourceOf(events),
+      reason: 'recover' as const,
+      death: null,
+      degraded: degradationOf({ moment, problems, hasJournal, elsewhere: found.rings.length - rings }),
+      kernelLost,
+    },
+  }));
+  return { inputs, problems };
+}
+
+/** One snapshot's share. */
+interface Part {
+  readonly rings: number;
+  readonly events: readonly SnapshotEvent[];
+  readonly tasks: SnapshotTask[];
+  readonly journal: Uint8Array[];
+  readonly cutNs: bigint;
+  readonly kernelLost: number;
+  readonly hasJournal: boolean;
+  readonly problems: ProblemFile[];
+}
+
+function partOf(rings: readonly FoundRing[], journals: readonly FoundJournal[], moment: RecoveryMoment): Part {
+  const events = unionOfEvents(rings);
+  const leader = events[0]!.attr;
+  const problems: ProblemFile[] = [];
+  const shared = {
+    leader,
+    geometry: recordGeometry(leader),
+    attrOfId: new Map(events.flatMap(({ attr, ids }) => ids.map((id) => [Number(id), attr] as const))),
+  };
+  const keep = (path: string, records: Uint8Array, limits: Pick<RecordLimits, 'tid' | 'latestNs'>) => {
+    const kept = plausibleRecords(records, { ...shared, ...limits });
+    if (kept.leftOutBytes > 0) problems.push({ path, why: `${kept.leftOutBytes} bytes of it are no records` });
+    return kept;
+  };
+  // Times of another boot's clock say nothing on this one's.
+  const nowNs = moment.clock.clockNs;
+  const latestNs = rings.every(({ contents }) => contents.header.startTimeNs > nowNs) ? FOREVER : nowNs;
+  const ofJournals = journals.map(({ path, journal }) => keep(path, journal.records, { tid: undefined, latestNs }));
+  const ofRings = rings.map(({ path, contents }) =>
+    keep(path, contents.records, { tid: contents.header.tid, latestNs }),
+  );
+  const newestNs = [...ofRings, ...ofJournals].reduce((newest, kept) => later(newest, kept.newestNs), 0n);
+  return {
+    rings: rings.length,
+    events,
+    tasks: rings.map((ring, index) => taskOf(ring, ofRings[index]!)),
+    journal: ofJournals.flatMap(({ chunks }) => chunks),
+    cutNs: moment.livingRecorder !== undefined || newestNs === 0n ? later(nowNs, newestNs) : newestNs,
+    kernelLost: ofJournals.reduce((sum, { toldLost }) => sum + toldLost, 0),
+    hasJournal: journals.length > 0,
+    problems,
+  };
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+function taskOf({ contents }: FoundRing, kept: PlausibleRecords): SnapshotTask {
+  const { header, overwrittenCount, end, leftOutBytes } = contents;
+  return {
+    pid: header.pid,
+    tid: header.tid,
+    comm: header.comm,
+    alive: header.exitTimeNs === 0n,
+    records: kept.chunks,
+    lost: header.lostCount,
+    // The header does not say which of the lost a LOST record tells of; those that were overwritten told of some.
+    pendingLost: overwrittenCount > 0 ? 0 : Math.max(0, header.lostCount - kept.toldLost),
+    overwritten: overwrittenCount,
+    // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
+    leftOutBytes: (end === 'damaged' ? leftOutBytes : 0) + kept.leftOutBytes,
+  };
+}
+
+const TRAILER_FIELDS =
+  SampleType.tid | SampleType.time | SampleType.id | SampleType.streamId | SampleType.cpu | SampleType.identifier;
+/** What the sources ask for, and whose lengths a reader can check. */
+const KNOWN_FIELDS =
+  TRAILER_FIELDS |
+  SampleType.ip |
+  SampleType.addr |
+  SampleType.period |
+  SampleType.read |
+  SampleType.callchain |
+  SampleType.raw;
+const NEEDED_FIELDS = SampleType.identifier | SampleType.tid | SampleType.time;
+const KNOWN_READ_FORMAT = ReadFormat.totalTimeEnabled | ReadFormat.totalTimeRunning | ReadFormat.id | ReadFormat.lost;
+
+/** What all records of one perf.data must share, as comparable text; undefined for an attr that no source has. */
+function layoutOf(attr: EventAttr): string | undefined {
+  const { sampleType, readFormat, clockid } = attr;
+  const isKnown = (sampleType & ~KNOWN_FIELDS) === 0n && (readFormat & ~KNOWN_READ_FORMAT) === 0n;
+  const isComplete = (sampleType & NEEDED_FIELDS) === NEEDED_FIELDS;
+  if (!isKnown || !isComplete || !hasFlag(attr, 'sampleIdAll')) return undefined;
+  const clock = hasFlag(attr, 'useClockid') ? clockid : 'default';
+  return `fields ${sampleType & TRAILER_FIELDS} clock ${clock}`;
+}
+
+/** The layout that a ring's events share; undefined when there is none, or they do not. */
+function layoutOfRing(events: readonly RingEvent[]): string | undefined {
+  const layouts = new Set(events.map(({ name, attr }) => withSource(name, layoutOf(attr))));
+  return layouts.size === 1 ? [...layouts][0] : undefined;
+}
+
+function withSource(eventName: string, layout: string | undefined): string | undefined {
+  return layout === undefined ? undefined : `${eventName === PROCFS_EVENT_NAME ? 'procfs' : 'perf'} ${layout}`;
+}
+
+/** The journals whose records have the layout: their attr names no event, so either source's will do. */
+function journalsOf(journals: readonly FoundJournal[], layout: string): FoundJournal[] {
+  return journals.filter(({ journal }) => {
+    const own = layoutOf(journal.attr);
+    return own !== undefined && layout.endsWith(own);
+  });
+}
+
+function sourceOf(events: readonly SnapshotEvent[]): 'perf' | 'procfs' {
+  return events[0]!.name === PROCFS_EVENT_NAME ? 'procfs' : 'perf';
+}
+
+/** How an event was started: attachments differ in it, what its records mean does not depend on it. */
+const STARTING_FLAGS = attrFlags('disabled', 'inherit', 'enableOnExec', 'watermark');
+
+/** Each event once, with the ids of all rings; the one that leads in most rings first. */
+function unionOfEvents(rings: readonly FoundRing[]): SnapshotEvent[] {
+  const union = new Map<string, { name: string; attr: EventAttr; ids: Set<bigint>; leads: number }>();
+  const claimed = new Set<bigint>();
+  for (const { contents } of rings) {
+    for (const [index, { name, attr, ids }] of contents.header.events.entries()) {
+      const key = eventKey(name, attr);
+      const event = union.get(key) ?? { name, attr, ids: new Set<bigint>(), leads: 0 };
+      union.set(key, event);
+      if (index === 0) event.leads++;
+      for (const id of ids) {
+        // An id belongs to one event; a second claim is damage.
+        if (!claimed.has(id)) event.ids.add(id);
+        claimed.add(id);
+      }
+    }
+  }
+  const events = [...union.values()].sort((a, b) => b.leads - a.leads);
+  return events.map(({ name, attr, ids }) => ({ name, attr, ids: [...ids] }));
+}
+
+function eventKey(name: string, attr: EventAttr): string {
+  const same = { ...attr, flags: attr.flags & ~STARTING_FLAGS, wakeupEventsOrWatermark: 0 };
+  return `${name} ${Buffer.from(encodeAttr(same)).toString('latin1')}`;
+}
+
+/** What the snapshot must say that it does not show. */
+function degradationOf(known: {
+  moment: RecoveryMoment;
+  problems: readonly ProblemFile[];
+  hasJournal: boolean;
+  elsewhere: number;
+}): string[] {
+  const { moment, problems, hasJournal, elsewhere } = known;
+  const untold = problems.length - MOST_TOLD;
+  return [
+    moment.livingRecorder === undefined
+      ? 'the recorder is gone: what happened behind the newest record was not recorded'
+      : `the recorder, pid ${moment.livingRecorder}, goes on: its rings were read one after the other`,
+    ...(hasJournal ? [] : ['there is no journal: what was named or mapped before the rings begin is not known']),
+    ...(elsewhere > 0 ? [`rings that are not in this file, for their layout or damage: ${elsewhere}`] : []),
+    ...problems.slice(0, MOST_TOLD).map(({ path, why }) => `${path}: ${why}`),
+    ...(untold > 0 ? [`files of which more could not be read: ${untold}`] : []),
+  ];
+}
