@@ -30,23 +30,19 @@ export function readPostMortem(path: string, options: PostMortemOptions = {}): P
   if (!found) return readCapturePostMortem(path, options);
   const isOne = found.rings.length === 1 && !isDirectory(path);
   const rings = isOne ? withProcessJournals(found) : found;
-  const [input] = snapshotsOfRings(rings, momentOf(found, isOne ? undefined : path, ['ringkeep', 'show', path])).inputs;
+  const [input] = snapshotsOfRings(rings, momentOf(found, path, ['ringkeep', 'show', path])).inputs;
   if (!input) throw new RingkeepError('not-a-ring', `no ring of ${path} can be read`, { path });
   const tid = isOne ? found.rings[0]!.contents.header.tid : undefined;
   return withSnapshot(input, path, { ...(tid === undefined ? {} : { tid }), ...options });
 }
 
-/** When and where rings are read: now and here. `directory`: whose recorder may be at work. */
-export function momentOf(
-  found: RingsFound,
-  directory: string | undefined,
-  commandLine: readonly string[],
-): RecoveryMoment {
+/** When and where the rings at `path` are read: now and here. */
+export function momentOf(found: RingsFound, path: string, commandLine: readonly string[]): RecoveryMoment {
   return {
     clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
     host: readHost(),
     commandLine,
-    livingRecorder: directory === undefined ? undefined : livingRecorder(directory, found),
+    livingRecorder: livingRecorder(path, found),
   };
 }
 

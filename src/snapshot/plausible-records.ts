@@ -4,7 +4,8 @@
  * A reader of the snapshot has no defence: perf gives a whole file up for one record that it cannot make sense of, and takes a
  * number of lost records, a name without an end or a time in the next century at its word. So a record of a type that no
  * source asks for, of a size that its type does not have, of another thread than the ring's or of a time that is still to
- * come is left out, and its bytes are counted; the next one is found by its size, as long as that can be one.
+ * come is left out, and its bytes are counted; the next one is found by its size, as long as that can be one. One whose id
+ * belongs to no event is taken for the leader's, and says so from then on: perf refuses a file with an id that it cannot place.
  *
  * Invariant: every record that is kept decodes whole.
  */
@@ -16,7 +17,8 @@ export interface RecordLimits {
   /** Of the leader. */
   readonly geometry: RecordGeometry;
   readonly leader: EventAttr;
-  /** Attrs by the id that a sample carries; the leader's for others. */
+  readonly leaderId: bigint;
+  /** Attrs by the id that a record carries. */
   readonly attrOfId: ReadonlyMap<number, EventAttr>;
   /** The ring's thread; undefined for a journal, which has all threads and no samples. */
   readonly tid: number | undefined;
@@ -54,7 +56,7 @@ const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>([
   [RecordType.SWITCH_CPU_WIDE, { bytes: 8 }],
 ]);
 
-/** Goes through whole records, in any order, and keeps those that are plausible. */
+/** Goes through whole records, in any order, and keeps those that are plausible. Ids are put right in `records` itself. */
 export function plausibleRecords(records: Uint8Array, limits: RecordLimits): PlausibleRecords {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   const chunks: Uint8Array[] = [];
@@ -95,7 +97,15 @@ function timeOf(view: DataView, at: number, size: number, limits: RecordLimits):
     if (view.getUint32(tidAt, true) !== limits.tid) return undefined;
   }
   const timeNs = view.getBigUint64(isSample ? at + sample.time : at + size - fromEnd.time, true);
-  return timeNs <= limits.latestNs ? timeNs : undefined;
+  if (timeNs > limits.latestNs) return undefined;
+  const idAt = isSample ? at + sample.id : at + size - fromEnd.id;
+  if (!limits.attrOfId.has(idOf(view, idAt))) view.setBigUint64(idAt, limits.leaderId, true);
+  return timeNs;
+}
+
+/** An id as a number: ids count up from 1, and two that are the same but for the last bits above 2^53 do not occur. */
+function idOf(view: DataView, at: number): number {
+  return Number(view.getBigUint64(at, true));
 }
 
 function isPlausibleBody(view: DataView, at: number, size: number, type: number, limits: RecordLimits): boolean {
@@ -113,8 +123,7 @@ function isPlausibleSample(view: DataView, at: number, size: number, limits: Rec
   const { sample } = limits.geometry;
   // Identifier, ip, tid and time stand before all that varies.
   if (limits.tid === undefined || size < sample.time + 8) return false;
-  const id = Number(view.getBigUint64(at + sample.id, true));
-  const attr = limits.attrOfId.get(id) ?? limits.leader;
+  const attr = limits.attrOfId.get(idOf(view, at + sample.id)) ?? limits.leader;
   const record = decodeRecord(new DataView(view.buffer, view.byteOffset + at, size), 0, attr);
   return record.name === 'SAMPLE' && record.body.rest === undefined;
 }

@@ -8,11 +8,12 @@
  *
  * Invariant: every ring is in exactly one of the inputs, or among the problems.
  */
-import { attrFlags, type EventAttr, encodeAttr, hasFlag, ReadFormat, SampleType } from '../abi/event-attr.ts';
+import { attrFlags, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import { recordGeometry } from '../abi/record.ts';
 import type { RingEvent } from '../ring/ring-layout.ts';
 import { type PlausibleRecords, plausibleRecords, type RecordLimits } from './plausible-records.ts';
+import { layoutOf } from './record-layout.ts';
 import type { FoundJournal, FoundRing, ProblemFile, RingsFound } from './ring-directory.ts';
 import type { ClockReading, SnapshotEvent, SnapshotHost, SnapshotInput, SnapshotTask } from './snapshot.ts';
 
@@ -85,6 +86,7 @@ function partOf(rings: readonly FoundRing[], journals: readonly FoundJournal[], 
   const problems: ProblemFile[] = [];
   const shared = {
     leader,
+    leaderId: events[0]!.ids[0] ?? 0n,
     geometry: recordGeometry(leader),
     attrOfId: new Map(events.flatMap(({ attr, ids }) => ids.map((id) => [Number(id), attr] as const))),
   };
@@ -132,30 +134,6 @@ function taskOf({ contents }: FoundRing, kept: PlausibleRecords): SnapshotTask {
     // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
     leftOutBytes: (end === 'damaged' ? leftOutBytes : 0) + kept.leftOutBytes,
   };
-}
-
-const TRAILER_FIELDS =
-  SampleType.tid | SampleType.time | SampleType.id | SampleType.streamId | SampleType.cpu | SampleType.identifier;
-/** What the sources ask for, and whose lengths a reader can check. */
-const KNOWN_FIELDS =
-  TRAILER_FIELDS |
-  SampleType.ip |
-  SampleType.addr |
-  SampleType.period |
-  SampleType.read |
-  SampleType.callchain |
-  SampleType.raw;
-const NEEDED_FIELDS = SampleType.identifier | SampleType.tid | SampleType.time;
-const KNOWN_READ_FORMAT = ReadFormat.totalTimeEnabled | ReadFormat.totalTimeRunning | ReadFormat.id | ReadFormat.lost;
-
-/** What all records of one perf.data must share, as comparable text; undefined for an attr that no source has. */
-function layoutOf(attr: EventAttr): string | undefined {
-  const { sampleType, readFormat, clockid } = attr;
-  const isKnown = (sampleType & ~KNOWN_FIELDS) === 0n && (readFormat & ~KNOWN_READ_FORMAT) === 0n;
-  const isComplete = (sampleType & NEEDED_FIELDS) === NEEDED_FIELDS;
-  if (!isKnown || !isComplete || !hasFlag(attr, 'sampleIdAll')) return undefined;
-  const clock = hasFlag(attr, 'useClockid') ? clockid : 'default';
-  return `fields ${sampleType & TRAILER_FIELDS} clock ${clock}`;
 }
 
 /** The layout that a ring's events share; undefined when there is none, or they do not. */

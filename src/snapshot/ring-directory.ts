@@ -124,10 +124,14 @@ export function isRingFile(path: string): boolean {
   }
 }
 
-/** The pid of a recorder that has rings of `directory` mapped at this moment; undefined: none was found. */
-export function livingRecorder(directory: string, { rings }: RingsFound): number | undefined {
+/**
+ * The pid of a recorder that has rings mapped at this moment in `path`, a directory, or beside it, a ring file; undefined: none
+ * was found.
+ */
+export function livingRecorder(path: string, { rings }: RingsFound): number | undefined {
   const pids = new Set(rings.map(({ contents }) => contents.header.recorderPid));
-  const prefix = ` ${realpathSync(directory)}/`;
+  const file = realpathSync(path);
+  const prefix = ` ${statSync(file).isDirectory() ? file : dirname(file)}/`;
   return [...pids].find((pid) => readProcText(`/proc/${pid}/maps`)?.includes(prefix));
 }
 

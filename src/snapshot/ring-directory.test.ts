@@ -1,0 +1,192 @@
+import { chownSync, mkdtempSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { recordGeometry } from '../abi/record.ts';
+import { createRingFile } from '../linux/shmem.ts';
+import { initialiseRing, ringGeometry } from '../ring/ring-layout.ts';
+import { RingWriter } from '../ring/ring-writer.ts';
+import { isRingFile, livingRecorder, type RingsFound, readRingDirectory, readRingFile } from './ring-directory.ts';
+import { directoryWith, JOURNAL_NAME, journalImage, ringImage, SESSION_ID } from './testing/ring-files.ts';
+import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
+
+/** Called before each read of a file. */
+let beforeRead = () => {};
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const readSync = (...args: Parameters<typeof fs.readSync>) => {
+    beforeRead();
+    return fs.readSync(...args);
+  };
+  return { ...fs, readSync };
+});
+
+const main = new ThreadRecords(100, 100);
+const worker = new ThreadRecords(100, 101);
+const RECORDS = [main.comm(START_NS, 'main'), main.switched(START_NS + 1n, false), main.switched(START_NS + 2n, true)];
+const JOURNAL = journalImage([main.comm(START_NS, 'main'), main.fork(START_NS + 1n, 100, 101)]);
+
+const made: string[] = [];
+afterEach(() => {
+  for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
+});
+
+function place(files: Readonly<Record<string, Uint8Array>>): string {
+  const directory = directoryWith(files);
+  made.push(directory);
+  return directory;
+}
+
+function pathsOf({ rings, journals }: RingsFound, directory: string): string[] {
+  return [...journals, ...rings].map(({ path }) => relative(directory, path));
+}
+
+function whysOf({ problems }: RingsFound): string[] {
+  return problems.map(({ why }) => why);
+}
+
+/** Of SWITCH records of `size` bytes, nanoseconds behind START_NS. */
+function timesOf(records: Uint8Array, size: number): number[] {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const { fromEnd } = recordGeometry(CPU_CLOCK.attr);
+  const times: number[] = [];
+  for (let end = size; end <= records.length; end += size)
+    times.push(Number(view.getBigUint64(end - fromEnd.time, true) - START_NS));
+  return times;
+}
+
+describe("a recorder's directory", () => {
+  it('gives its journals and its rings, at any level, and passes over what is neither', () => {
+    const directory = place({
+      'session.json': new TextEncoder().encode('{}'),
+      [JOURNAL_NAME]: JOURNAL,
+      'web/software/100': ringImage(RECORDS),
+      'web/software/101.7': ringImage([], { tid: 101, ringId: 7n }),
+      'web/software/notes.txt': new Uint8Array(9000),
+      'web/software/deeper/102': ringImage(RECORDS),
+    });
+    const found = readRingDirectory(directory);
+    expect(pathsOf(found, directory)).toEqual([JOURNAL_NAME, 'web/software/100', 'web/software/101.7']);
+    expect(found.problems).toEqual([]);
+    expect(found.journals[0]!.journal).toMatchObject({ sessionId: SESSION_ID, leftOutBytes: 0 });
+    expect(found.rings.map(({ contents }) => [contents.header.tid, contents.recordCount])).toEqual([
+      [100, 3],
+      [101, 0],
+    ]);
+  });
+
+  it('of `ringkeep record` is flat and has no journal', () => {
+    const directory = place({ '100.0.ring': ringImage(RECORDS), '101.1.ring': ringImage([], { tid: 101 }) });
+    expect(pathsOf(readRingDirectory(directory), directory)).toEqual(['100.0.ring', '101.1.ring']);
+  });
+
+  it('says of every file that cannot be read why, and reads the others', () => {
+    const whole = ringImage(RECORDS);
+    const damaged = whole.slice();
+    // The middle record's size: everything older is out of reach.
+    damaged[4096 + 4096 - RECORDS[0]!.length - RECORDS[1]!.length + 6] = 13;
+    const directory = place({
+      '1': new Uint8Array(0),
+      '2': whole.subarray(0, 5000),
+      '3': new Uint8Array(whole.length),
+      '4': damaged,
+      '5': whole,
+      'journal-1': JOURNAL.subarray(0, 20),
+      'journal-2': JOURNAL.subarray(0, JOURNAL.length - 4),
+    });
+    const found = readRingDirectory(directory);
+    expect(pathsOf(found, directory)).toEqual(['journal-2', '4', '5']);
+    expect(whysOf(found)).toEqual([
+      'it is shorter than two pages',
+      'it is shorter than two pages',
+      'its magic is not there',
+      expect.stringMatching(/^\d+ bytes of it are damaged$/),
+      'it is shorter than its header',
+      expect.stringMatching(/^its last \d+ bytes hold no whole record$/),
+    ]);
+  });
+
+  it('does not lead anywhere else: links are not followed, and what is no regular file is not opened', () => {
+    const elsewhere = place({ '100': ringImage(RECORDS) });
+    const directory = place({ '5': ringImage(RECORDS) });
+    symlinkSync(join(elsewhere, '100'), join(directory, '6'));
+    symlinkSync(elsewhere, join(directory, 'linked'));
+    expect(pathsOf(readRingDirectory(directory), directory)).toEqual(['5']);
+  });
+
+  it("has nothing to say of another user's files", (context) => {
+    if (process.geteuid?.() !== 0) context.skip('only root can give a file to another user');
+    const directory = place({ '5': ringImage(RECORDS), '6': ringImage(RECORDS) });
+    chownSync(join(directory, '6'), 65534, 65534);
+    const found = readRingDirectory(directory);
+    expect(pathsOf(found, directory)).toEqual(['5']);
+    expect(whysOf(found)).toEqual(["it is another user's"]);
+  });
+
+  it('that is not there is an error with a code', () => {
+    expect(() => readRingDirectory('/nowhere/at/all')).toThrow(expect.objectContaining({ code: 'capture-unreadable' }));
+  });
+
+  it('is read while files are cut short and removed, whatever the moment', () => {
+    const directory = place(Object.fromEntries(Array.from({ length: 50 }, (_, tid) => [`${tid}`, ringImage(RECORDS)])));
+    let left = 50;
+    for (let tid = 0; tid < 50; tid++) {
+      if (tid % 2) {
+        rmSync(join(directory, `${tid}`));
+        left--;
+      } else truncateSync(join(directory, `${tid}`), tid * 250);
+      const found = readRingDirectory(directory);
+      expect(found.rings.length + found.problems.length).toBe(left);
+    }
+  });
+});
+
+describe('a ring file', () => {
+  it('is told by its magic, and comes with the journals of the nearest directory above that has some', () => {
+    const directory = place({ [JOURNAL_NAME]: JOURNAL, 'web/software/100': ringImage(RECORDS) });
+    const path = join(directory, 'web/software/100');
+    expect([path, join(directory, JOURNAL_NAME), directory, '/nowhere'].map(isRingFile)).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    const found = readRingFile(path);
+    expect(pathsOf(found, directory)).toEqual([JOURNAL_NAME, 'web/software/100']);
+    const alone = place({ '100': ringImage(RECORDS) });
+    expect(pathsOf(readRingFile(join(alone, '100')), alone)).toEqual(['100']);
+  });
+
+  it('that a writer is at work on gives whole records only, and its recorder counts as living', () => {
+    const directory = mkdtempSync('/dev/shm/ringkeep-test-');
+    made.push(directory);
+    const path = join(directory, '101');
+    const geometry = ringGeometry([CPU_CLOCK], 4096);
+    const mapping = createRingFile(path, geometry.fileBytes, geometry.fileBytes);
+    const identity = { sessionId: 1n, ringId: 1n, pid: 100, tid: 101, startTimeNs: 1n, comm: 'worker' };
+    const bytes = new Uint8Array(mapping.words.buffer, mapping.words.byteOffset, geometry.fileBytes);
+    initialiseRing(bytes, geometry, { ...identity, recorderPid: process.pid }, [CPU_CLOCK]);
+    const writer = new RingWriter(mapping.words, geometry);
+    let serial = 0;
+    const write = (records: number) => {
+      for (let i = 0; i < records; i++) {
+        const record = new Int32Array(worker.switched(START_NS + BigInt(serial++), true).buffer);
+        writer.write(record, 0, record.byteLength);
+      }
+    };
+    write(200);
+    const size = worker.switched(START_NS, true).length;
+    // Between any two reads of the file so many records come; from 50 on they go all the way round.
+    for (const records of [1, 10, 30, 50, 200]) {
+      beforeRead = () => write(records);
+      const { contents } = readRingFile(path).rings[0]!;
+      beforeRead = () => {};
+      expect(contents.recordCount > 0).toBe(records < 50);
+      const times = timesOf(contents.records, size);
+      expect(times).toEqual(times.map((_, index) => times[0]! - index));
+      expect(times[0] ?? 0).toBeLessThan(serial);
+    }
+    expect(livingRecorder(directory, readRingDirectory(directory))).toBe(process.pid);
+    mapping.unmap();
+    expect(livingRecorder(directory, readRingDirectory(directory))).toBeUndefined();
+  });
+});
