@@ -1,34 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample } from '../abi/procfs-sample.ts';
-import { decodeRecord, type PerfRecord } from '../abi/record.ts';
+import type { PerfRecord } from '../abi/record.ts';
 import { spawnGated } from '../linux/gated-command.ts';
 import { commandEventAttr, parseEventSpec } from './event-spec.ts';
 import { PerfSource } from './perf.ts';
 import { ProcfsSource } from './procfs.ts';
 import { parseSyscall } from './procfs-scan.ts';
-import type { Source } from './source.ts';
+import { collected } from './testing/collected.ts';
 
 const clock = parseEventSpec('cpu-clock');
-
-function collected(source: Source): PerfRecord[] {
-  const records: PerfRecord[] = [];
-  for (const { words, from, to } of source.collect()) {
-    for (let at = from; at < to; at += words[at + 1]! >>> 18) {
-      records.push(
-        structuredClone(
-          decodeRecord(
-            new DataView(words.buffer, words.byteOffset + at * 4, words[at + 1]! >>> 16),
-            0,
-            source.events[0]!.attr,
-          ),
-        ),
-      );
-    }
-  }
-  source.release();
-  return records;
-}
 
 describe('an event name', () => {
   it('means what perf means by it', () => {

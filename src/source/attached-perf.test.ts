@@ -1,0 +1,318 @@
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, describe, expect, it, type TestContext } from 'vitest';
+import { type PerfRecord, RecordType } from '../abi/record.ts';
+import { RingkeepError } from '../base/error.ts';
+import { Poller } from '../linux/poller.ts';
+import { listIds, readCpus } from '../linux/proc.ts';
+import { addressOf, mustSyscall } from '../linux/syscall.ts';
+import { AttachedPerfSource } from './attached-perf.ts';
+import { parseEventSpec } from './event-spec.ts';
+import type { Origin } from './source.ts';
+import { collected } from './testing/collected.ts';
+import { asUser, LiveProgram, pause } from './testing/live-program.ts';
+
+const NOBODY = 65534;
+const SOMEBODY = 65533;
+const RLIMIT_NOFILE = 7;
+const CPU1 = '/sys/devices/system/cpu/cpu1/online';
+/** More than the records in which a program that takes naps every few milliseconds shows. */
+const A_WHILE_MS = 150;
+
+const open: { close(): void }[] = [];
+const programs: LiveProgram[] = [];
+afterEach(async () => {
+  for (const source of open.splice(0)) source.close();
+  for (const program of programs.splice(0)) await program.end();
+});
+
+function perfSource(context: TestContext, ...events: string[]): AttachedPerfSource {
+  try {
+    const source = AttachedPerfSource.open({ freq: 999, events: events.map(parseEventSpec) });
+    open.push(source);
+    return source;
+  } catch (error) {
+    if (error instanceof RingkeepError && error.code === 'perf-refused')
+      context.skip(`perf events are refused here: ${error.message}`);
+    throw error;
+  }
+}
+
+async function liveProgram(uid?: number): Promise<LiveProgram> {
+  const program = await LiveProgram.start(uid);
+  programs.push(program);
+  return program;
+}
+
+/** Where system-wide events are refused there is nothing to test of them. */
+function attachAll(context: TestContext, source: AttachedPerfSource): Origin {
+  try {
+    return source.attachAll();
+  } catch (error) {
+    if (error instanceof RingkeepError && error.code === 'perf-refused')
+      context.skip(`system-wide events are refused here: ${error.message}`);
+    throw error;
+  }
+}
+
+function needsRoot(context: TestContext): void {
+  context.skip(process.geteuid?.() !== 0, 'only root can be another user');
+}
+
+function originOf(source: AttachedPerfSource, record: PerfRecord): Origin | undefined {
+  return source.originOf(Number(BigInt.asIntN(32, record.id.id!)));
+}
+
+function tidsOf(records: readonly PerfRecord[], name: string): Set<number> {
+  return new Set(records.filter((record) => record.name === name).map(({ id }) => id.tid!));
+}
+
+const openFds = () => listIds('/proc/self/fd').length;
+
+describe('a perf source attached to live threads', () => {
+  it('tells of the switches and samples of each, under the ids of its own origin', async (context) => {
+    const source = perfSource(context);
+    const program = await liveProgram();
+    expect(source.events[0]!.ids).toEqual([]);
+    const origins = new Map(program.tids.map((tid) => [tid, source.attachThread(program.pid, tid)]));
+    expect([...origins].map(([tid, origin]) => [tid, origin.tid])).toEqual(program.tids.map((tid) => [tid, tid]));
+    for (const origin of origins.values()) {
+      expect(origin.events.map(({ name }) => name)).toEqual(source.events.map(({ name }) => name));
+      expect(origin.events[0]!.ids.length).toBe(readCpus().online.length);
+    }
+    await pause(A_WHILE_MS);
+    const records = collected(source);
+    expect(tidsOf(records, 'SWITCH').size).toBeGreaterThanOrEqual(2);
+    expect(tidsOf(records, 'SWITCH')).toContain(program.pid);
+    expect(tidsOf(records, 'SAMPLE')).toContain(program.pid);
+    for (const record of records) expect(originOf(source, record)).toBe(origins.get(record.id.tid!));
+    const switches = records.filter(({ name }) => name === 'SWITCH');
+    expect(new Set(switches.map(({ type, size }) => `${type} ${size}`))).toEqual(new Set([`${RecordType.SWITCH} 40`]));
+  });
+
+  it('tells of the threads and children that they start later, and of nothing that was there before', async (context) => {
+    const source = perfSource(context);
+    const program = await liveProgram();
+    await program.tell('lasting-child sleep 0.2');
+    const earlier = program.tids;
+    const origins = earlier.map((tid) => source.attachThread(program.pid, tid));
+    await program.tell('thread');
+    await program.tell('child sleep 0.02');
+    await pause(A_WHILE_MS);
+    const records = collected(source);
+    const forks = records.flatMap((record) => (record.name === 'FORK' ? [record.body] : []));
+    const [later] = program.tids.filter((tid) => !earlier.includes(tid));
+    expect(forks).toContainEqual(expect.objectContaining({ pid: program.pid, tid: later }));
+    const child = forks.find(({ pid }) => pid !== program.pid)!;
+    expect(child.ppid).toBe(program.pid);
+    expect(tidsOf(records, 'SWITCH')).toContain(later);
+    expect(tidsOf(records, 'SWITCH')).toContain(child.pid);
+    expect(tidsOf(records, 'EXIT')).toContain(child.pid);
+    const mine = new Set([...earlier, ...forks.map(({ tid }) => tid)]);
+    for (const record of records) {
+      expect(mine).toContain(record.id.tid);
+      expect(origins).toContain(originOf(source, record));
+    }
+  });
+
+  it('has no more of an origin that was detached, nor of what it started, and goes on with the others', async (context) => {
+    const source = perfSource(context);
+    const [first, second] = [await liveProgram(), await liveProgram()];
+    const origins = first.tids.map((tid) => source.attachThread(first.pid, tid));
+    for (const tid of second.tids) source.attachThread(second.pid, tid);
+    await first.tell('thread');
+    await pause(A_WHILE_MS);
+    for (const origin of origins) source.detach(origin);
+    const records = collected(source);
+    expect(tidsOf(records, 'SWITCH').size).toBeGreaterThan(3);
+    for (const record of records) {
+      const origin = originOf(source, record);
+      if (first.tids.includes(record.id.tid!)) expect(origin).toBeUndefined();
+      else expect(origin?.tid).toBe(record.id.tid);
+    }
+    await pause(A_WHILE_MS);
+    const after = tidsOf(collected(source), 'SWITCH');
+    expect(after).toContain(second.pid);
+    expect(first.tids.filter((tid) => after.has(tid))).toEqual([]);
+  });
+
+  it('has the events asked for, and says which are refused', async (context) => {
+    const source = perfSource(context, 'context-switches:u', 'page-faults', 'cycles');
+    const had = source.events.map(({ name }) => name.replace(/:u$/, ''));
+    expect(had).toEqual(expect.arrayContaining(['cpu-clock', 'context-switches', 'page-faults']));
+    const isCyclesSaid = source.degraded.some((sentence) => sentence.includes('cycles'));
+    expect(isCyclesSaid).toBe(!had.includes('cycles'));
+    const program = await liveProgram();
+    const { events } = source.attachThread(program.pid, program.pid);
+    expect(events.map(({ ids }) => ids.length)).toEqual(events.map(() => readCpus().online.length));
+    expect(new Set(events.flatMap(({ ids }) => ids)).size).toBe(events.length * readCpus().online.length);
+  });
+
+  it('wakes whoever waits for it when a ring is half full, and counts what did not fit in', async (context) => {
+    const source = perfSource(context);
+    const program = await liveProgram();
+    const origins = program.tids.map((tid) => source.attachThread(program.pid, tid));
+    const poller = new Poller();
+    open.push(poller);
+    for (const fd of source.wakeFds) poller.add(fd);
+    expect(poller.wait(0)).toEqual([]);
+    const lostBefore = source.lostRecords();
+    for (let rounds = 0; rounds < 10 && (source.lostRecords() ?? 1) === 0; rounds++)
+      await program.tell('ping-pong 30000');
+    expect(source.wakeFds).toEqual(expect.arrayContaining(poller.wait(0)));
+    const lost = source.lostRecords() ?? -1;
+    context.skip(lost < 0, 'this kernel does not count what an event lost (it came with Linux 6.0)');
+    expect(lostBefore).toBe(0);
+    expect(lost).toBeGreaterThan(0);
+    for (const origin of origins) source.detach(origin);
+    expect(source.lostRecords()).toBeGreaterThanOrEqual(lost);
+  });
+});
+
+describe('a thread that cannot be attached to', () => {
+  it('because it is gone is told from others, with nothing left open', (context) => {
+    const source = perfSource(context);
+    const before = openFds();
+    expect(() => source.attachThread(2 ** 22 - 1, 2 ** 22 - 1)).toThrow(
+      expect.objectContaining({ code: 'no-such-thread', details: { pid: 2 ** 22 - 1, tid: 2 ** 22 - 1 } }),
+    );
+    expect(openFds()).toBe(before);
+  });
+
+  it('because it is another user’s is refused', async (context) => {
+    needsRoot(context);
+    const program = await liveProgram(NOBODY);
+    const source = asUser(SOMEBODY, () => perfSource(context));
+    const before = openFds();
+    expect(() => asUser(SOMEBODY, () => source.attachThread(program.pid, program.pid))).toThrow(
+      expect.objectContaining({
+        code: 'perf-refused',
+        details: expect.objectContaining({ errno: expect.stringMatching(/^(EACCES|EPERM)$/), tid: program.pid }),
+      }),
+    );
+    expect(openFds()).toBe(before);
+  });
+
+  it('because descriptors have run out is refused as a whole, and the others are still recorded', async (context) => {
+    const source = perfSource(context);
+    const program = await liveProgram();
+    source.attachThread(program.pid, program.pid);
+    const other = program.tids.find((tid) => tid !== program.pid)!;
+    context.skip(
+      source.events.length * readCpus().online.length === 1,
+      'with one CPU and one event a thread takes one descriptor',
+    );
+    const before = openFds();
+    // No number is free below the last of these, and one above it will be.
+    const highest = Math.max(...listIds('/proc/self/fd'));
+    const fillers = [openSync('/dev/null', 'r')];
+    while (fillers.at(-1)! < highest) fillers.push(openSync('/dev/null', 'r'));
+    const limits = BigUint64Array.of(0n, 0n);
+    const address = addressOf(new Uint8Array(limits.buffer));
+    mustSyscall('prlimit64', 0, RLIMIT_NOFILE, 0, address);
+    const soft = limits[0]!;
+    try {
+      limits[0] = BigInt(fillers.at(-1)! + 2);
+      mustSyscall('prlimit64', 0, RLIMIT_NOFILE, address, 0);
+      expect(() => source.attachThread(program.pid, other)).toThrow(
+        expect.objectContaining({ code: 'perf-refused', details: expect.objectContaining({ errno: 'EMFILE' }) }),
+      );
+    } finally {
+      limits[0] = soft;
+      mustSyscall('prlimit64', 0, RLIMIT_NOFILE, address, 0);
+      for (const fd of fillers) closeSync(fd);
+    }
+    expect(openFds()).toBe(before);
+    await pause(A_WHILE_MS);
+    const tids = tidsOf(collected(source), 'SWITCH');
+    expect(tids).toContain(program.pid);
+    expect(tids).not.toContain(other);
+  });
+});
+
+describe('a perf source attached to everything', () => {
+  it('tells of a process that was never named, until it is detached', async (context) => {
+    const source = perfSource(context);
+    const all = attachAll(context, source);
+    const program = await liveProgram();
+    await pause(A_WHILE_MS);
+    const records = collected(source);
+    expect(tidsOf(records, 'SWITCH_CPU_WIDE')).toContain(program.pid);
+    expect(tidsOf(records, 'SAMPLE')).toContain(program.pid);
+    expect(tidsOf(records, 'COMM')).toContain(program.pid);
+    const switches = records.filter(({ name }) => name === 'SWITCH_CPU_WIDE');
+    expect(new Set(switches.map(({ size }) => size))).toEqual(new Set([48]));
+    expect(tidsOf(records, 'SWITCH').size).toBe(0);
+    for (const record of records) expect(originOf(source, record)).toBe(all);
+    expect(all.tid).toBe(0);
+    source.detach(all);
+    collected(source);
+    await pause(A_WHILE_MS);
+    expect(collected(source)).toEqual([]);
+  });
+});
+
+describe('a CPU', () => {
+  it('that goes and comes back is recorded again', async (context) => {
+    context.skip(!isWritable(CPU1) || readFileSync(CPU1, 'latin1').trim() !== '1', 'no CPU can be taken offline here');
+    context.skip(spawnSync('taskset', ['-V']).status !== 0, 'there is no taskset to choose a CPU with');
+    const source = perfSource(context);
+    const program = await liveProgram();
+    const all = attachAll(context, source);
+    const origins = program.tids.map((tid) => source.attachThread(program.pid, tid));
+    let late: AttachedPerfSource;
+    try {
+      writeFileSync(CPU1, '0');
+      source.updateCpus(readCpus().online);
+      late = perfSource(context);
+      expect(late.wakeFds.length).toBe(readCpus().online.length);
+      for (const tid of program.tids) late.attachThread(program.pid, tid);
+      await program.tell('child true');
+      expect(collected(source).some(({ id }) => id.tid === program.pid)).toBe(true);
+    } finally {
+      writeFileSync(CPU1, '1');
+    }
+    const { online } = readCpus();
+    source.updateCpus(online);
+    late.updateCpus(online);
+    expect(late.wakeFds.length).toBe(online.length);
+    await program.tell('child taskset -c 1 sh -c true');
+    const records = collected(source);
+    const child = records.flatMap((record) =>
+      record.name === 'FORK' && record.body.ppid === program.pid ? record.body.pid : [],
+    );
+    const onCpu1 = (name: string, origin: (record: PerfRecord) => boolean) =>
+      records.some(
+        (record) => record.name === name && record.id.cpu === 1 && child.includes(record.id.tid!) && origin(record),
+      );
+    expect(onCpu1('SWITCH_CPU_WIDE', (record) => originOf(source, record) === all)).toBe(true);
+    expect(onCpu1('SWITCH', (record) => origins.includes(originOf(source, record)!))).toBe(true);
+    expect(collected(late).some(({ name, id }) => name === 'SWITCH' && id.cpu === 1 && child.includes(id.tid!))).toBe(
+      true,
+    );
+    expect([...source.degraded, ...late.degraded].filter((sentence) => sentence.includes('CPU 1'))).toEqual([]);
+    expect(source.lostRecords()).toBe(0);
+  });
+});
+
+function isWritable(path: string): boolean {
+  try {
+    writeFileSync(path, readFileSync(path));
+    return true;
+  } catch {
+    return false; // Not root, or a machine whose CPUs stay.
+  }
+}
+
+describe('a perf source that is closed', () => {
+  it('leaves no descriptor', async (context) => {
+    const program = await liveProgram();
+    const before = openFds();
+    const source = perfSource(context, 'page-faults');
+    for (const tid of program.tids) source.attachThread(program.pid, tid);
+    expect(openFds()).toBeGreaterThanOrEqual(before + program.tids.length);
+    open.splice(0);
+    source.close();
+    expect(openFds()).toBe(before);
+  });
+});

@@ -1,0 +1,16 @@
+/** What a source has, decoded. */
+import { decodeRecord, type PerfRecord } from '../../abi/record.ts';
+import type { Source } from '../source.ts';
+
+/** All records that have come since the last time; they are released. */
+export function collected(source: Source): PerfRecord[] {
+  const records: PerfRecord[] = [];
+  for (const { words, from, to } of source.collect()) {
+    for (let at = from; at < to; at += words[at + 1]! >>> 18) {
+      const view = new DataView(words.buffer, words.byteOffset + at * 4, words[at + 1]! >>> 16);
+      records.push(structuredClone(decodeRecord(view, 0, source.events[0]!.attr)));
+    }
+  }
+  source.release();
+  return records;
+}

@@ -1,0 +1,93 @@
+/**
+ * A program that runs already when a source is attached to it: its main thread and one worker take short naps all the time, and
+ * work a little in between. It does one thing more when told to.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline/promises';
+import { listIds } from '../../linux/proc.ts';
+
+const PROGRAM = `
+const { Worker } = require('node:worker_threads');
+const { spawn } = require('node:child_process');
+const NAPS = 'setInterval(() => { const end = performance.now() + 1; while (performance.now() < end); }, 4);';
+const done = () => console.log('done');
+const pong = \`
+  const cell = new Int32Array(require('node:worker_threads').workerData);
+  for (;;) { Atomics.wait(cell, 0, 0); if (cell[0] < 0) break; cell[0] = 0; Atomics.notify(cell, 0); }
+\`;
+const commands = {
+  thread: () => new Worker(NAPS, { eval: true }).on('online', done),
+  child: (...command) => spawn(command[0], command.slice(1), { stdio: 'ignore' }).on('exit', done),
+  'lasting-child': (...command) => spawn(command[0], command.slice(1), { stdio: 'ignore' }).on('spawn', done),
+  // Every round is two switches of each of the two threads, or nearly.
+  'ping-pong': (rounds) => {
+    const memory = new SharedArrayBuffer(4);
+    const cell = new Int32Array(memory);
+    new Worker(pong, { eval: true, workerData: memory }).on('online', () => {
+      for (let round = 0; round < rounds; round++) { cell[0] = 1; Atomics.notify(cell, 0); Atomics.wait(cell, 0, 1); }
+      cell[0] = -1;
+      Atomics.notify(cell, 0);
+      done();
+    });
+  },
+};
+new Worker(NAPS, { eval: true }).on('online', done);
+eval(NAPS);
+require('node:readline').createInterface(process.stdin)
+  .on('line', (line) => { const [name, ...words] = line.split(' '); commands[name](...words); })
+  .on('close', () => process.exit());
+`;
+
+export class LiveProgram {
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  private constructor(child: ChildProcess) {
+    this.pid = child.pid!;
+    this.#child = child;
+    this.#lines = createInterface(child.stdout!)[Symbol.asyncIterator]();
+  }
+
+  /** As user `uid`, where this process may. */
+  static async start(uid?: number): Promise<LiveProgram> {
+    const child = spawn(process.execPath, ['-e', PROGRAM], {
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'inherit'],
+      ...(uid === undefined ? {} : { uid, gid: uid }),
+    });
+    const program = new LiveProgram(child);
+    await program.#lines.next();
+    return program;
+  }
+
+  get tids(): number[] {
+    return listIds(`/proc/${this.pid}/task`);
+  }
+
+  /** `thread`, `child COMMAND…` (until its end), `lasting-child COMMAND…` or `ping-pong ROUNDS`; resolves when it is done. */
+  async tell(command: string): Promise<void> {
+    this.#child.stdin!.write(`${command}\n`);
+    await this.#lines.next();
+  }
+
+  async end(): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.stdin!.end();
+    await ended;
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Does what `act` does with the rights of another user: this process keeps only its real user. For root. */
+export function asUser<T>(uid: number, act: () => T): T {
+  process.seteuid!(uid);
+  try {
+    return act();
+  } finally {
+    process.seteuid!(0);
+  }
+}
