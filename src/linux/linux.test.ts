@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { spawnGated } from './gated-command.ts';
-import { lockLimitBytes, resourceLimit } from './limits.ts';
+import { lockLimitBytes, raiseResourceLimit, resourceLimit } from './limits.ts';
 import { Poller } from './poller.ts';
 import {
   listIds,
@@ -18,7 +18,7 @@ import {
 } from './proc.ts';
 import { decodeWaitStatus, exitStatusOfPidfd, openPidfd } from './process-exit.ts';
 import { createRingFile, makeRingDirectory, removeRingDirectory, reserveRingFile } from './shmem.ts';
-import { errnoName, mustSyscall, syscall } from './syscall.ts';
+import { addressOf, errnoName, mustSyscall, syscall } from './syscall.ts';
 
 const directories: string[] = [];
 function scratch(): string {
@@ -65,6 +65,20 @@ describe('a wait', () => {
       process.off('SIGUSR2', count);
       poller.close();
     }
+  });
+});
+
+describe('a limit', () => {
+  it('is raised from the soft one to the hard one', () => {
+    const all = resourceLimit('nofile');
+    const limits = BigUint64Array.of(0n, 0n);
+    const address = addressOf(new Uint8Array(limits.buffer));
+    mustSyscall('prlimit64', 0, 7, 0, address);
+    const hard = Number(limits[1]);
+    limits[0] = BigInt(all - 1);
+    mustSyscall('prlimit64', 0, 7, address, 0);
+    expect(resourceLimit('nofile')).toBe(all - 1);
+    expect([raiseResourceLimit('nofile'), resourceLimit('nofile')]).toEqual([hard, hard]);
   });
 });
 

@@ -167,11 +167,13 @@ export class ProcfsScan {
       periodNs > this.#periodNs * 1.5
         ? `, not ${Math.round(1e9 / this.#periodNs)}, to stay cheap with so many tasks`
         : '';
-    const refused = this.#everybody?.refused.size ?? 0;
+    const { refused, seen } = this.#everybody ?? { refused: new Set(), seen: undefined };
     return [
       `/proc is sampled ${rate} times a second${slowed}: single switches are not seen, and tasks that live less than ${Math.ceil(periodNs / 1e6)}ms may be missed`,
       'there are no call stacks: a sleeping thread shows its system call and wait channel, a running one only its CPU time',
-      ...(refused > 0 ? [`${refused} processes may not be read in /proc and are not recorded`] : []),
+      ...(refused.size > 0
+        ? [`${refused.size} of ${seen?.size} processes may not be read in /proc and are not recorded`]
+        : []),
     ];
   }
 
