@@ -39,10 +39,13 @@ export interface RingSummary {
   leftOutBytes: number;
 }
 
+/** Why a snapshot was taken. */
+export const SNAPSHOT_REASONS = ['death', 'signal', 'exit', 'recover', 'request', 'trigger'] as const;
+
 export interface RingkeepSection {
   version: 1;
   source: 'perf' | 'procfs';
-  reason: 'death' | 'signal' | 'exit' | 'recover' | 'request' | 'trigger';
+  reason: (typeof SNAPSHOT_REASONS)[number];
   /** The moment of the cut, nanoseconds on the capture's clock as decimal text. */
   cutNs: string;
   death: Death | null;

@@ -50,6 +50,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     death,
     source: section?.source ?? null,
     reason: section?.reason ?? null,
+    why: section?.why ?? null,
     host: {
       hostname: features.hostname ?? null,
       osrelease: features.osrelease ?? null,

@@ -107,6 +107,8 @@ export interface PostMortem {
   source: RingkeepSection['source'] | null;
   /** Why the snapshot was taken; null for another recorder's capture. */
   reason: RingkeepSection['reason'] | null;
+  /** What its trigger fired for, in a sentence; null where no trigger had it taken. */
+  why: string | null;
   host: {
     hostname: string | null;
     osrelease: string | null;

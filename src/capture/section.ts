@@ -2,10 +2,15 @@
  * The ringkeep section of a snapshot, checked field by field: it comes from a file, so its types are a claim. Invariant:
  * what passes is usable as RingkeepSection without another check; rows that do not are left out.
  */
-import { type Death, decodeRingkeepSection, type RingkeepSection, type RingSummary } from '../abi/ringkeep-section.ts';
+import {
+  type Death,
+  decodeRingkeepSection,
+  type RingkeepSection,
+  type RingSummary,
+  SNAPSHOT_REASONS,
+} from '../abi/ringkeep-section.ts';
 
 const SOURCES = ['perf', 'procfs'] as const;
-const REASONS = ['death', 'signal', 'exit', 'recover'] as const;
 const EVIDENCE = ['signal-deliver', 'first-exit', 'main-thread'] as const;
 
 /** Undefined when the bytes are not a section, or one whose fixed fields have other types than they must. */
@@ -15,9 +20,10 @@ export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | und
   return {
     version: 1,
     source: value.source,
-    reason: isOneOf(value.reason, REASONS) ? value.reason : 'recover',
+    reason: isOneOf(value.reason, SNAPSHOT_REASONS) ? value.reason : 'recover',
     cutNs: value.cutNs,
     death: checkedDeath(value.death),
+    ...(typeof value.why === 'string' ? { why: value.why } : {}),
     degraded: arrayOf(value.degraded).filter((text) => typeof text === 'string'),
     rings: arrayOf(value.rings).flatMap(checkedRing),
     kernelLost: isCount(value.kernelLost) ? value.kernelLost : 0,

@@ -42,6 +42,7 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
     death: { pid: 100, tid: 101, comm: 'worker', signal: 'SIGSEGV', timeNs: 5, evidence: 'signal-deliver' },
     source: 'perf',
     reason: 'death',
+    why: null,
     host: {
       hostname: 'web-1',
       osrelease: '6.18.0',

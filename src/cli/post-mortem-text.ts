@@ -65,6 +65,7 @@ function facts(report: PostMortem, width: number, paint: Paint): string[] {
   const cpus = host.cpusOnline === null ? null : counted(host.cpusOnline, 'CPU');
   const origin = [source, host.hostname, kernel, host.arch, cpus].filter((text) => text !== null);
   return [
+    ...(report.why === null ? [] : wrapped(`  taken because ${report.why}`, width)),
     ...wrapped(`  ${size.join(' · ')}`, width),
     ...wrapped(`  ${origin.join(' · ')}`, width).map((line) => paint('dim', line)),
     ...lossLines(report, width, paint),

@@ -11,7 +11,7 @@ import { explain } from './diagnostics.ts';
 export interface SnapshotJob {
   readonly path: string;
   readonly events: readonly SnapshotEvent[];
-  readonly command: readonly string[];
+  readonly commandLine: readonly string[];
   readonly version: string;
   /** When the cut was taken, on both clocks. */
   readonly clock: ClockReading;
@@ -38,7 +38,7 @@ export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
       journal: cut.journal,
       cutNs: cut.cutNs,
       host: { ...readHost(), version: `ringkeep ${job.version}` },
-      commandLine: ['ringkeep', 'record', '--', ...job.command],
+      commandLine: job.commandLine,
       clock: job.clock,
       section,
     });

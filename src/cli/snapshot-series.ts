@@ -68,7 +68,7 @@ export class SnapshotSeries {
     const outcome = await write({
       path: this.#nextPath(),
       events: this.#events,
-      command: this.#command,
+      commandLine: ['ringkeep', 'record', '--', ...this.#command],
       version: this.#version,
       clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
       taken,

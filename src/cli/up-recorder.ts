@@ -12,7 +12,7 @@ async function save({ path, events, taken }: WantedSnapshot, version: string): P
   const outcome = await writeElsewhere({
     path,
     events,
-    command: [],
+    commandLine: ['ringkeep', 'up'],
     version,
     clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
     taken,

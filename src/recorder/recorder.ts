@@ -146,7 +146,7 @@ export class Recorder {
     const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
     if (type === RecordType.SAMPLE && this.#isForeignSample(tid, words, at)) return;
     if (tid <= 0 || type === RecordType.LOST) {
-      this.#takeThreadless(type, words, at, bytes);
+      this.#takeThreadless(type, tid, words, at, bytes);
       return;
     }
     let thread = this.#threadOf(tid, words, at, end);
@@ -175,7 +175,9 @@ export class Recorder {
   }
 
   /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
-  #takeThreadless(type: number, words: Int32Array, at: number, bytes: number): void {
+  #takeThreadless(type: number, tid: number, words: Int32Array, at: number, bytes: number): void {
+    // The idle task of a CPU, of which events on all tasks tell too.
+    if (tid === 0 && type !== RecordType.LOST) return;
     if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes)) this.#journal.add(0, words, at, bytes);
   }
 
