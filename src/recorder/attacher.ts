@@ -24,7 +24,7 @@ import { liveThread, mappingsOf } from './live-task.ts';
 import type { Recorder } from './recorder.ts';
 
 /** Attaching to a large process, the source is drained whenever so much time has passed. */
-const DRAIN_MS = 20;
+const DRAIN_MS = 40;
 /** A process that starts threads faster than they can be listed is left with those that it has by then. */
 const MOST_ROUNDS = 20;
 const CGROUP_ROOT = '/sys/fs/cgroup';

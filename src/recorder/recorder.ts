@@ -308,12 +308,12 @@ export class Recorder {
     this.#retire(known);
   }
 
-  #addThread(start: ThreadStart): Thread {
+  #addThread(start: ThreadStart, records: readonly Uint8Array[] = []): Thread {
     const { tid, pid, parent, attachment, timeNs, isImplicit, isRemoved = false } = start;
     const comm = start.comm ?? parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
     const made = isRemoved
       ? undefined
-      : this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent, attachment });
+      : this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent, attachment }, records);
     const thread = new Thread(tid, pid, comm, made?.event ?? -1, made?.ring, isImplicit);
     thread.isRemoved = isRemoved;
     this.#count(thread, start);
@@ -373,9 +373,7 @@ export class Recorder {
   addThread(start: Omit<ThreadStart, 'parent' | 'isImplicit'>, records: readonly Uint8Array[]): Thread {
     const known = this.#threads.get(start.tid);
     if (known) this.#makeWay(known);
-    const thread = this.#addThread({ ...start, isImplicit: false });
-    this.#begin(thread, records);
-    return thread;
+    return this.#addThread({ ...start, isImplicit: false }, records);
   }
 
   /** As `addThread`, going on in the ring that another recorder left; undefined where that cannot be. */
@@ -384,17 +382,11 @@ export class Recorder {
     path: string,
     records: readonly Uint8Array[],
   ) {
-    const adopted = this.#rings.adopt(path, start.tid);
+    const adopted = this.#rings.adopt(path, start.tid, records);
     if (!adopted) return undefined;
     const thread = new Thread(start.tid, start.pid, start.comm, adopted.event, adopted.ring, false);
     this.#count(thread, start);
-    this.#begin(thread, records);
     return thread;
-  }
-
-  #begin(thread: Thread, records: readonly Uint8Array[]): void {
-    for (const record of records) this.#batch.write(thread, new Int32Array(record.slice().buffer), 0, -1);
-    this.#batch.endBatch();
   }
 
   /** Takes in the ring that another recorder left of a thread that is gone. */

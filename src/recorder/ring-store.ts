@@ -95,8 +95,8 @@ export class RingStore {
     return this.geometry.fileBytes / PAGE_BYTES;
   }
 
-  /** A ring and its event, or undefined where there is no memory for them. */
-  create(owner: RingOwner): { event: number; ring: RingFile } | undefined {
+  /** A ring that begins with `records`, and its event; undefined where there is no memory for them. */
+  create(owner: RingOwner, records: readonly Uint8Array[] = []): { event: number; ring: RingFile } | undefined {
     const { parent, startTimeNs, tid, pid, comm, attachment } = owner;
     const ringId = this.#serial++;
     const path = attachment ? this.#placeFor(attachment, tid, ringId) : join(this.#directory, `${tid}.${ringId}.ring`);
@@ -113,13 +113,14 @@ export class RingStore {
       RingFile.create(path, this.geometry, identity, this.#events),
     );
     if (!ring) return undefined;
+    ring.beginWith(records);
     const event = this.#eventOf(ring, owner.tid, parent);
     if (event === undefined) ring.remove();
     return event === undefined ? undefined : { event, ring };
   }
 
   /** Goes on with a ring that another recorder left; undefined, and the file stays as it is, where that cannot be. */
-  adopt(path: string, tid: number): { event: number; ring: RingFile } | undefined {
+  adopt(path: string, tid: number, records: readonly Uint8Array[]): { event: number; ring: RingFile } | undefined {
     let ring: RingFile | undefined;
     try {
       ring = RingFile.adopt(path, this.geometry);
@@ -127,6 +128,7 @@ export class RingStore {
       if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
     }
     if (!ring) return undefined;
+    ring.beginWith(records);
     const event = this.#eventOf(ring, tid, undefined);
     if (event === undefined) ring.unmap();
     return event === undefined ? undefined : { event, ring };

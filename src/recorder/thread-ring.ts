@@ -63,6 +63,17 @@ export class RingFile {
     return undefined;
   }
 
+  /**
+   * Writes what a ring begins with, before it has an event and pages to be pinned: into memory that is reserved and was just
+   * written, so that nothing has to be brought in. What does not fit there is left out.
+   */
+  beginWith(records: readonly Uint8Array[]): void {
+    for (const record of records) {
+      if (!this.isWhole && !this.writer.staysInPage(record.length)) return;
+      this.writer.write(new Int32Array(record.slice().buffer), 0, record.length);
+    }
+  }
+
   get path(): string {
     return this.#path;
   }
