@@ -205,7 +205,7 @@ describe('damage', () => {
         if (!damaged.has(1)) expect(kept.get(100)).toBe(31);
         if (!damaged.has(3)) expect(kept.get(200)).toBe(20);
       }),
-      { numRuns: Number(process.env.FUZZ_RUNS ?? 60) },
+      { numRuns: 40 },
     );
     if (!hasPerf) context.skip('perf is not installed: only ringkeep has read the snapshots');
   });

@@ -85,7 +85,7 @@ describe('ringkeep recover', () => {
   });
 
   test('names what could not be read', async () => {
-    const directory = place({ ...FILES, 'web/software/102': new Uint8Array(10) });
+    const directory = place({ ...FILES, 'web/software/102': new Uint8Array(10).fill(7) });
     const path = join(directory, 'web/software/102');
     expect((await recovered(directory)).unreadable).toEqual([{ path, why: 'it is shorter than two pages' }]);
     expect(await printed('recover', directory, '-o', output)).toContain(`${path}: it is shorter than two pages\n`);
@@ -103,7 +103,7 @@ describe('ringkeep recover', () => {
 
   test.each([
     ['an empty directory', {}],
-    ['a directory without a readable ring', { '100': new Uint8Array(20_000) }],
+    ['a directory without a readable ring', { '100': new Uint8Array(20_000).fill(7) }],
   ])('refuses %s by code', async (_, files) => {
     expect(await codeOf('recover', place(files), '-o', output)).toBe('no-rings');
   });

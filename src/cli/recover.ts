@@ -35,6 +35,8 @@ export interface RecoverSummary {
   readonly spanNs: number | null;
   /** Files that could not be read, or not all of them. */
   readonly unreadable: readonly ProblemFile[];
+  /** Rings that were being made: they never held a record. */
+  readonly unfinished: number;
   /** The pid of a recorder that still writes these rings. */
   readonly livingRecorder: number | null;
 }
@@ -79,6 +81,7 @@ async function recover(directory: string, output: string): Promise<RecoverSummar
     lost: reports.reduce((sum, { lost }) => sum + lost, 0),
     spanNs: span === null ? null : Number(span.lastNs - span.firstNs),
     unreadable: problems,
+    unfinished: found.unfinished,
     livingRecorder: moment.livingRecorder ?? null,
   };
 }

@@ -178,12 +178,10 @@ export function initialiseRing(
     }
   }
   const [comm0, comm1] = commWords(identity.comm);
-  // The magic goes in last with the rest of the header: a file without it is a ring that was never finished.
   encodeStruct(
     RING_HEADER_FIELDS,
     {
       ...identity,
-      magic: RING_MAGIC,
       formatVersion: RING_FORMAT_VERSION,
       headerBytes: structBytes(RING_HEADER_FIELDS),
       eventCount: events.length,
@@ -195,6 +193,8 @@ export function initialiseRing(
     view,
     HEADER_OFFSET,
   );
+  // Last of all: a file without its magic is a ring that was never finished.
+  view.setBigUint64(headerFieldOffset('magic'), RING_MAGIC, true);
 }
 
 /** Reads and checks a ring file's header. Throws `not-a-ring` for anything that contradicts itself. */

@@ -84,10 +84,12 @@ describe("a recorder's directory", () => {
     const damaged = whole.slice();
     // The middle record's size: everything older is out of reach.
     damaged[4096 + 4096 - RECORDS[0]!.length - RECORDS[1]!.length + 6] = 13;
+    const unnamed = whole.slice();
+    unnamed.fill(0, 1088, 1096);
     const directory = place({
-      '1': new Uint8Array(0),
+      '1': whole.subarray(0, 1000),
       '2': whole.subarray(0, 5000),
-      '3': new Uint8Array(whole.length),
+      '3': unnamed,
       '4': damaged,
       '5': whole,
       'journal-1': JOURNAL.subarray(0, 20),
@@ -103,6 +105,24 @@ describe("a recorder's directory", () => {
       'it is shorter than its header',
       expect.stringMatching(/^its last \d+ bytes hold no whole record$/),
     ]);
+  });
+
+  it('has rings that were only about to be made when the recorder was killed: nothing is missing there', () => {
+    const whole = ringImage([]);
+    const initialised = whole.slice();
+    initialised.fill(0, 1088, 1096);
+    const directory = place({
+      '1': new Uint8Array(0),
+      '2': new Uint8Array(whole.length),
+      '3': initialised,
+      '4': whole,
+    });
+    expect(readRingDirectory(directory)).toMatchObject({
+      rings: [{ contents: { recordCount: 0 } }],
+      unfinished: 3,
+      problems: [],
+    });
+    expect(() => readRingFile(join(directory, '3'))).toThrow(expect.objectContaining({ code: 'not-a-ring' }));
   });
 
   it('does not lead anywhere else: links are not followed, and what is no regular file is not opened', () => {
@@ -134,8 +154,8 @@ describe("a recorder's directory", () => {
         rmSync(join(directory, `${tid}`));
         left--;
       } else truncateSync(join(directory, `${tid}`), tid * 250);
-      const found = readRingDirectory(directory);
-      expect(found.rings.length + found.problems.length).toBe(left);
+      const { rings, problems, unfinished } = readRingDirectory(directory);
+      expect(rings.length + problems.length + unfinished).toBe(left);
     }
   });
 });

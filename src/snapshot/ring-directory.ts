@@ -50,6 +50,8 @@ export interface RingsFound {
   readonly rings: readonly FoundRing[];
   readonly journals: readonly FoundJournal[];
   readonly problems: readonly ProblemFile[];
+  /** Files that their recorder was about to make rings of: no record was ever in them. */
+  readonly unfinished: number;
 }
 
 /** Directories below the recorder's own: attachment and PMU. */
@@ -62,7 +64,7 @@ const MOST_READS = 5;
 
 /** Reads every ring and journal in `directory`. Throws `capture-unreadable` when the directory itself cannot be read. */
 export function readRingDirectory(directory: string): RingsFound {
-  const found: Found = { rings: [], journals: [], problems: [] };
+  const found: Found = { rings: [], journals: [], problems: [], unfinished: 0 };
   let entries: Dirent[];
   try {
     entries = entriesOf(directory);
@@ -78,7 +80,7 @@ export function readRingDirectory(directory: string): RingsFound {
         if (entry.isDirectory() && level < MOST_LEVELS) walk(child, entriesOf(child), level + 1);
         else if (!entry.isFile()) continue;
         else if (isJournal) addJournal(found, { path: child, journal: readJournal(child, owner) });
-        else if (RING_FILE_NAME.test(entry.name)) addRing(found, { path: child, contents: readImage(child, owner) });
+        else if (RING_FILE_NAME.test(entry.name)) addRingFile(found, child, owner);
       } catch (error) {
         found.problems.push({ path: child, why: whyUnread(error) });
       }
@@ -92,7 +94,7 @@ export function readRingDirectory(directory: string): RingsFound {
 export function readRingFile(path: string): RingsFound {
   const owner = ownerOf(path);
   let file: string;
-  let contents: RingContents;
+  let contents: RingContents | undefined;
   try {
     // Who names a link means what it leads to.
     file = realpathSync(path);
@@ -100,7 +102,8 @@ export function readRingFile(path: string): RingsFound {
   } catch (error) {
     throw error instanceof RingkeepError ? error : unreadable(path, error);
   }
-  const found: Found = { rings: [], journals: [], problems: [] };
+  const found: Found = { rings: [], journals: [], problems: [], unfinished: 0 };
+  if (!contents) throw new RingkeepError('not-a-ring', `${path} was never finished`, { why: 'it was never finished' });
   addRing(found, { path, contents });
   let directory = dirname(file);
   for (let level = 0; level <= MOST_LEVELS && found.journals.length === 0; level++) {
@@ -135,14 +138,10 @@ export function livingRecorder(path: string, { rings }: RingsFound): number | un
   return [...pids].find((pid) => readProcText(`/proc/${pid}/maps`)?.includes(prefix));
 }
 
-type Found = { rings: FoundRing[]; journals: FoundJournal[]; problems: ProblemFile[] };
+type Found = { rings: FoundRing[]; journals: FoundJournal[]; problems: ProblemFile[]; unfinished: number };
 
 function addRing(found: Found, ring: FoundRing): void {
-  const { header, end, leftOutBytes } = ring.contents;
-  if (header.events.length === 0) {
-    found.problems.push({ path: ring.path, why: 'its recorder was killed as it made it' });
-    return;
-  }
+  const { end, leftOutBytes } = ring.contents;
   found.rings.push(ring);
   if (end === 'damaged') found.problems.push({ path: ring.path, why: `${leftOutBytes} bytes of it are damaged` });
 }
@@ -194,15 +193,29 @@ function readJournal(path: string, owner: number): JournalFile {
   });
 }
 
-/** The ring at one moment, taken again where a writer went all the way round meanwhile. */
-function readImage(path: string, owner: number): RingContents {
+function addRingFile(found: Found, path: string, owner: number): void {
+  const contents = readImage(path, owner);
+  if (contents) addRing(found, { path, contents });
+  else found.unfinished++;
+}
+
+/** The ring at one moment, taken again where a writer went all the way round meanwhile; undefined for one never finished. */
+function readImage(path: string, owner: number): RingContents | undefined {
   return withOwnFile(path, owner, (descriptor, size) => {
     for (let reads = 1; ; reads++) {
       const { image, isMoving } = copyFile(descriptor, size);
+      if (isUnfinished(image)) return undefined;
       const contents = readRing(image);
       if (contents.end !== 'damaged' || contents.recordCount > 0 || !isMoving || reads === MOST_READS) return contents;
     }
   });
+}
+
+/** Whether a ring was still to be made of the file: the magic comes last before the first record. */
+function isUnfinished(image: Uint8Array): boolean {
+  if (image.length < PAGE_BYTES) return image.every((byte) => byte === 0);
+  const magic = new DataView(image.buffer, image.byteOffset).getBigUint64(USER_PAGE_END, true);
+  return magic === 0n && image.subarray(PAGE_BYTES).every((byte) => byte === 0);
 }
 
 /**
