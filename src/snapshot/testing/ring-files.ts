@@ -1,11 +1,15 @@
 /** Test builder: a recorder's directory as it stands in tmpfs, made of rings whose records can be counted. */
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { ClockId } from '../../abi/event-attr.ts';
 import { encodeJournalHeader, journalFileName } from '../../ring/journal-file.ts';
 import { initialiseRing, type RingEvent, type RingIdentity, ringGeometry } from '../../ring/ring-layout.ts';
 import { RingWriter } from '../../ring/ring-writer.ts';
-import { CPU_CLOCK, concat } from './synthetic.ts';
+import type { RecoveryMoment } from '../recovered-snapshot.ts';
+import { type RingsFound, readRingDirectory } from '../ring-directory.ts';
+import { readHost } from '../snapshot.ts';
+import { CPU_CLOCK, concat, ownCode, START_NS, ThreadRecords } from './synthetic.ts';
 
 export const SESSION_ID = 0xabc123n;
 
@@ -45,3 +49,53 @@ export function directoryWith(files: Readonly<Record<string, Uint8Array>>): stri
 }
 
 export const JOURNAL_NAME = journalFileName(SESSION_ID);
+
+/** What is found in a directory with these files, which is gone afterwards. */
+export function foundIn(files: Readonly<Record<string, Uint8Array>>): RingsFound {
+  const directory = directoryWith(files);
+  try {
+    return readRingDirectory(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** A quarter of an hour behind the rings' records. */
+export const MOMENT: RecoveryMoment = {
+  clock: { clockid: ClockId.monotonic, wallNs: 1_790_000_000_000_000_000n, clockNs: START_NS + 10n ** 12n },
+  host: readHost('ringkeep 0.1.0'),
+  commandLine: ['ringkeep', 'recover'],
+  livingRecorder: undefined,
+};
+
+const START = { startTimeNs: START_NS };
+const main = new ThreadRecords(100, 100);
+const worker = new ThreadRecords(100, 101);
+const other = new ThreadRecords(200, 200);
+const code = ownCode()[0]!;
+const JOURNAL = journalImage([
+  main.comm(START_NS, 'main'),
+  main.mmap(START_NS + 1n, code),
+  main.fork(START_NS + 2n, 100, 101),
+  worker.comm(START_NS + 3n, 'worker'),
+  other.comm(START_NS + 3n, 'other'),
+  main.lost(START_NS + 4n, 5n),
+]);
+
+/** Switches and samples of one thread, oldest first. */
+function activity(thread: ThreadRecords, count: number, fromNs = START_NS + 10n): Uint8Array[] {
+  return Array.from({ length: count }, (_, index) => {
+    const time = fromNs + BigInt(index);
+    return index % 3 === 2 ? thread.sample(time, code.addr + 16n) : thread.switched(time, index % 3 === 1);
+  });
+}
+
+/** Two attachments, three threads; of the ring of 101 the beginning is overwritten. */
+export const RECORDER_FILES = {
+  [JOURNAL_NAME]: JOURNAL,
+  'web/software/100': ringImage([main.comm(START_NS, 'main'), ...activity(main, 30)], START),
+  'web/software/101': ringImage(activity(worker, 400), { ...START, tid: 101, comm: 'worker' }),
+  'db/software/200': ringImage(activity(other, 20), { ...START, pid: 200, tid: 200, comm: 'other' }, [
+    { ...CPU_CLOCK, ids: [77n, 78n] },
+  ]),
+};
