@@ -51,7 +51,9 @@ function isPlausibleAttr(attr: EventAttr): boolean {
   const isKnownEvent = size === ATTR_BYTES && type <= EventType.breakpoint;
   // A tracepoint's samples are its raw data.
   const hasItsData = type !== EventType.tracepoint || (sampleType & SampleType.raw) !== 0n;
-  return hasKnownBits && isComplete && isKnownEvent && hasItsData && isPlain(others);
+  // perf refuses a whole file for counts in samples that do not say whose they are.
+  const namesItsCounts = (sampleType & SampleType.read) === 0n || (readFormat & ReadFormat.id) !== 0n;
+  return hasKnownBits && isComplete && isKnownEvent && hasItsData && namesItsCounts && isPlain(others);
 }
 
 type Others = Omit<
