@@ -36,8 +36,12 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'pin-refused': () => 'Raise `ulimit -l`, or give a smaller --ring or fewer --slots.',
   'pin-budget': ({ neededBytes, option = '--pin-budget' }) =>
     `Give ${option} ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
-  'perf-refused': () =>
-    'Use --source procfs or auto, or let perf in: `sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open.',
+  'perf-refused': ({ errno, tid }) =>
+    errno === 'EMFILE'
+      ? 'Raise `ulimit -n` (its hard limit, and start the recorder anew), or start it as root.'
+      : tid !== undefined
+        ? 'Attach as the user whose process it is, or start the recorder as root.'
+        : 'Use --source procfs or auto, or let perf in: `sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open.',
   'procfs-refused': () => 'Mount /proc without hidepid, or run as the same user.',
   'unknown-event': () =>
     'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and the right to read it.',

@@ -7,15 +7,21 @@
  *  3. Open events on those that are still unknown, and write down what they would have told: name, mappings, state.
  *  4. Again from 1, until nothing is left to do.
  *
- * Invariant: a thread is recorded through one origin at a time; every origin that is open belongs to one attachment.
+ * Each thread that is attached to takes descriptors, one an event and CPU. Where those would run out, and this user may have
+ * events on all tasks of a CPU, the recorder goes wide: one such origin takes the place of all others, and what comes of tasks
+ * that nothing is attached to is passed over.
+ *
+ * Invariant: a thread is recorded through one origin at a time. Until the recorder goes wide every origin that is open belongs to
+ * one attachment; from then on there is one origin for all.
  */
-import { type Dirent, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { type Dirent, existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
 import { nowMs } from '../linux/clock.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
-import { listIds, readProcText } from '../linux/proc.ts';
+import { resourceLimit } from '../linux/limits.ts';
+import { listIds, readCpus, readProcText } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
 import { Attachment } from './attachment.ts';
 import type { Target } from './control.ts';
@@ -27,6 +33,8 @@ import type { Recorder } from './recorder.ts';
 const DRAIN_MS = 40;
 /** A process that starts threads faster than they can be listed is left with those that it has by then. */
 const MOST_ROUNDS = 20;
+/** The part of the descriptors that the threads of one process may take. */
+const DESCRIPTOR_SHARE = 0.5;
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const NAME = /^[\w@:+-][\w.@:+-]{0,63}$/;
 /** What perf and /proc refuse because of whose task it is. */
@@ -40,6 +48,9 @@ export class Attacher {
   readonly #removals: RemovalWatch;
   readonly #directory: string;
   readonly #attachmentOf = new Map<Origin, Attachment>();
+  /** The one origin for all, once the recorder has gone wide; and on whose account each process then is. */
+  #wide: Origin | undefined;
+  readonly #attachmentOfPid = new Map<number, Attachment>();
   /** Processes that matched and were refused because of whose they are: not asked for again each second. */
   readonly #notOurs = new Set<number>();
   /** Origins of which no thread was left when last looked. */
@@ -123,6 +134,7 @@ export class Attacher {
       if (unknown.length === 0) break;
       this.#recorder.drain();
       const fresh = unknown.filter((tid) => !this.#recorder.knows(tid));
+      if (this.#wouldExhaust(fresh.length)) this.#tryWide();
       if (!isDescribed && fresh.length > 0) this.#describe(pid);
       isDescribed = true;
       this.#forEachDraining(fresh, (tid) => {
@@ -136,6 +148,7 @@ export class Attacher {
     const isRecorded = listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.knows(tid));
     if (!isRecorded) throw refusal ?? noSuchProcess(pid);
     if (refusal) this.#tellRefusals(attachment, refused.size, refusal);
+    this.#attachmentOfPid.set(pid, attachment);
     this.#deaths.watch(pid);
   }
 
@@ -158,6 +171,8 @@ export class Attacher {
     for (const thread of threads) if (thread.attachment === attachment) this.#recorder.removeThread(thread);
     this.#recorder.dropRemoved(attachment);
     this.attachments.delete(name);
+    for (const [pid, owner] of this.#attachmentOfPid) if (owner === attachment) this.#attachmentOfPid.delete(pid);
+    if (this.attachments.size === 0) this.#endWide();
     removeEmpty(attachment.directory);
     removeEmpty(dirname(attachment.directory));
   }
@@ -165,10 +180,59 @@ export class Attacher {
   /** On whose account a record is that carries this id. */
   attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined {
     const origin = this.#source.originOf(idLow);
-    const attachment = origin && this.#attachmentOf.get(origin);
+    if (!origin) return undefined;
     // What the recorder itself does is of no interest, and would never end.
-    if (!attachment || (origin.tid === 0 && pid === process.pid)) return undefined;
-    return { attachment, origin };
+    if (origin === this.#wide && pid === process.pid) return undefined;
+    const attachment =
+      origin === this.#wide ? (this.#attachmentOfPid.get(pid) ?? this.#ofAll()) : this.#attachmentOf.get(origin);
+    return attachment && { attachment, origin };
+  }
+
+  /** The attachment to every task, if there is one. */
+  #ofAll(): Attachment | undefined {
+    if (this.attachments.size !== 1) return undefined;
+    const [attachment] = this.attachments.values();
+    return attachment?.target.kind === 'all' ? attachment : undefined;
+  }
+
+  #wouldExhaust(threads: number): boolean {
+    const fds = threads * this.#source.events.length * readCpus().online.length;
+    return fds > resourceLimit('nofile') * DESCRIPTOR_SHARE;
+  }
+
+  /** False: not permitted to this user. */
+  #tryWide(): boolean {
+    try {
+      this.#goWide();
+      return true;
+    } catch (error) {
+      if (error instanceof RingkeepError) return false;
+      throw error;
+    }
+  }
+
+  /** Throws what `attachAll` of the source throws. */
+  #goWide(): Origin {
+    if (this.#wide) return this.#wide;
+    const wide = this.#source.attachAll();
+    this.#wide = wide;
+    // From here on both tell of the threads that were attached to one by one: what the old origins tell is passed over.
+    this.#recorder.goWide(wide);
+    this.#recorder.drain();
+    for (const thread of this.#recorder.livingThreads()) {
+      if (thread.attachment) this.#attachmentOfPid.set(thread.pid, thread.attachment);
+    }
+    for (const [origin, attachment] of this.#attachmentOf) this.#close(attachment, origin);
+    return wide;
+  }
+
+  #endWide(): void {
+    if (!this.#wide) return;
+    const wide = this.#wide;
+    this.#wide = undefined;
+    this.#source.detach(wide);
+    this.#recorder.forgetOrigin(wide);
+    this.#recorder.goNarrow();
   }
 
   /** Closes the events of which no thread is left, once it was so for two looks: a FORK may have been still on its way. */
@@ -177,17 +241,29 @@ export class Attacher {
     for (const thread of this.#recorder.livingThreads()) inUse.add(thread.origin);
     const idle = new Set<Origin>();
     for (const [origin, attachment] of this.#attachmentOf) {
-      if (origin.tid === 0 || inUse.has(origin)) continue;
+      if (inUse.has(origin)) continue;
       if (this.#idle.has(origin)) this.#close(attachment, origin);
       else idle.add(origin);
     }
     this.#idle = idle;
+    for (const pid of this.#attachmentOfPid.keys()) {
+      if (!existsSync(`/proc/${pid}`)) this.#attachmentOfPid.delete(pid);
+    }
+  }
+
+  /** Ends the threads that have ended with the kernel's word for it lost. */
+  endGone(): void {
+    const threads = [...this.#recorder.livingThreads()];
+    this.#forEachDraining(threads, (thread) => {
+      if (!existsSync(`/proc/${thread.pid}/task/${thread.tid}`)) this.#recorder.threadIsGone(thread);
+    });
   }
 
   /** CPUs came or went. */
   updateCpus(online: readonly number[]): void {
     this.#source.updateCpus(online);
     for (const origin of this.#attachmentOf.keys()) this.#recorder.addOrigin(origin);
+    if (this.#wide) this.#recorder.goWide(this.#wide);
   }
 
   #requireFree(target: Target, name: string): void {
@@ -230,8 +306,7 @@ export class Attacher {
   }
 
   #attachAll(attachment: Attachment): void {
-    const origin = this.#source.attachAll();
-    this.#open(attachment, origin);
+    const origin = this.#goWide();
     const pids = listIds('/proc').filter((pid) => pid !== process.pid);
     this.#forEachDraining(pids, (pid) => {
       // A kernel thread maps nothing; it gets a ring when it first does something.
@@ -266,14 +341,17 @@ export class Attacher {
 
   /** Undefined, or why not. */
   #attachThread(attachment: Attachment, pid: number, tid: number): RingkeepError | undefined {
-    let origin: Origin;
+    let origin = this.#wide;
     try {
-      origin = this.#source.attachThread(pid, tid);
+      if (!origin) {
+        origin = this.#source.attachThread(pid, tid);
+        this.#open(attachment, origin);
+      }
     } catch (error) {
-      if (error instanceof RingkeepError) return error;
-      throw error;
+      if (!(error instanceof RingkeepError)) throw error;
+      if (error.details.errno !== 'EMFILE' || !this.#tryWide()) return error;
+      origin = this.#wide!;
     }
-    this.#open(attachment, origin);
     this.#addThread(attachment, origin, pid, tid);
     return undefined;
   }
@@ -314,10 +392,10 @@ export class Attacher {
     if (!attachment.degraded.includes(sentence)) attachment.degraded.push(sentence);
   }
 
-  #forEachDraining(ids: readonly number[], act: (id: number) => void): void {
+  #forEachDraining<T>(items: readonly T[], act: (item: T) => void): void {
     let drainedMs = nowMs();
-    for (const id of ids) {
-      act(id);
+    for (const item of items) {
+      act(item);
       if (nowMs() - drainedMs < DRAIN_MS) continue;
       this.#recorder.drain();
       drainedMs = nowMs();

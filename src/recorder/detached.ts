@@ -116,6 +116,8 @@ export class DetachedRecorder {
   readonly #startedWallMs = Date.now();
   #isStopping = false;
   #keptMs = nowMs();
+  /** What the kernel had lost when threads were last looked for that had ended unnoticed. */
+  #sweptAtLost = 0;
   #rates = { records: 0, cpuSeconds: 0, atMs: nowMs(), recordsPerSecond: 0, cpuShare: 0 };
 
   /** Throws RingkeepError of any code, with nothing left open and the files of an earlier recorder as they were. */
@@ -420,6 +422,9 @@ export class DetachedRecorder {
     this.#updateCpus();
     this.#attacher.rescan();
     this.#attacher.closeIdle();
+    const { kernelLost } = this.#recorder.stats();
+    if (kernelLost > this.#sweptAtLost) this.#attacher.endGone();
+    this.#sweptAtLost = kernelLost;
   }
 
   #updateRates(): void {

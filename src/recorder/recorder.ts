@@ -97,6 +97,8 @@ export class Recorder {
   // Offsets in words, out of the geometry: −1 never occurs, every source records tid and time.
   readonly #sampleTid: number;
   readonly #tidFromEnd: number;
+  /** The origin that tells of all tasks, by the low words of its ids, and since when. */
+  #wide: { readonly ids: ReadonlySet<number>; readonly sinceNs: number } | undefined;
   #tasks = 0;
   #kernelLost = 0;
   #unrecorded = 0;
@@ -144,7 +146,7 @@ export class Recorder {
     const bytes = words[at + 1]! >>> 16;
     const end = at + (bytes >> 2);
     const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
-    if (type === RecordType.SAMPLE && this.#isForeignSample(tid, words, at)) return;
+    if (type === RecordType.SAMPLE ? this.#isForeignSample(tid, words, at) : this.#isToldTwice(words, at, end)) return;
     if (tid <= 0 || type === RecordType.LOST) {
       this.#takeThreadless(type, tid, words, at, bytes);
       return;
@@ -159,6 +161,12 @@ export class Recorder {
     } else if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
     else if (this.#deliver && this.#ids.indexOfSample(words, at) === this.#deliverIndex)
       this.#signalDelivered(this.#deliver, words, at);
+  }
+
+  /** A record of an origin that the wide one has taken the place of, from when both told of the same. */
+  #isToldTwice(words: Int32Array, at: number, end: number): boolean {
+    if (!this.#wide || words[at] === RecordType.LOST || this.#wide.ids.has(words[end - 2]!)) return false;
+    return this.#merge.timeOf(words, at) > this.#wide.sinceNs;
   }
 
   /** A sample that no ring is to have: of a trigger's event, or of an attachment that has ended. */
@@ -361,6 +369,19 @@ export class Recorder {
     this.#batch.hot.expect(origin.tid === 0 ? SWITCH_OF_CPU : SWITCH_OF_TASK);
   }
 
+  /** One origin tells of all tasks from now on; those there were are about to be closed. Again when it has further ids. */
+  goWide(origin: Origin): void {
+    this.addOrigin(origin);
+    const ids = new Set(origin.events.flatMap((event) => event.ids.map((id) => Number(BigInt.asIntN(32, id)))));
+    this.#wide = { ids, sinceNs: this.#wide?.sinceNs ?? Number(process.hrtime.bigint()) };
+    for (const thread of this.#threads.values()) thread.origin = origin;
+  }
+
+  /** The wide origin is closed: there are some a thread again. */
+  goNarrow(): void {
+    this.#wide = undefined;
+  }
+
   /** The origin's events are closed: nothing more comes of it, and the threads whose event was removed need no remembering. */
   forgetOrigin(origin: Origin): void {
     this.#ids.remove(origin.events);
@@ -418,6 +439,14 @@ export class Recorder {
   /** Paths of event files that are not there any more. */
   missingFiles(): string[] {
     return this.#rings.paths().filter((path) => !existsSync(path));
+  }
+
+  /** The thread has ended, though no EXIT told of it. */
+  threadIsGone(thread: Thread): void {
+    if (thread.exitTimeNs !== undefined) return;
+    thread.exitTimeNs = process.hrtime.bigint();
+    if (thread.isWatched) this.#options.detached?.onThreadEnd(thread.tid);
+    this.#retire(thread);
   }
 
   /** The thread with a ring, living or dead, whose file is or was at `path`. */
