@@ -18,7 +18,6 @@ import { type Dirent, existsSync, mkdirSync, readdirSync, rmdirSync } from 'node
 import { dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
-import { nowMs } from '../linux/clock.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
 import { resourceLimit } from '../linux/limits.ts';
 import { listIds, readCpus, readProcText } from '../linux/proc.ts';
@@ -26,10 +25,11 @@ import type { AttachableSource, Origin } from '../source/source.ts';
 import { Attachment } from './attachment.ts';
 import type { Target } from './control.ts';
 import type { DeathWatch } from './death-watch.ts';
+import { Interleaving } from './interleaving.ts';
 import { liveThread, mappingsOf } from './live-task.ts';
 import type { Recorder } from './recorder.ts';
 
-/** Attaching to a large process, the source is drained whenever so much time has passed. */
+/** Attaching to a large process, the source is drained so often at most. */
 const DRAIN_MS = 40;
 /** A process that starts threads faster than they can be listed is left with those that it has by then. */
 const MOST_ROUNDS = 20;
@@ -127,6 +127,7 @@ export class Attacher {
     let isDescribed = false;
     let refusal: RingkeepError | undefined;
     const refused = new Set<number>();
+    let attached = 0;
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const listed = listIds(`/proc/${pid}/task`);
       if (listed.length === 0 && round === 0) throw noSuchProcess(pid);
@@ -140,13 +141,16 @@ export class Attacher {
       this.#forEachDraining(fresh, (tid) => {
         if (this.#recorder.knows(tid)) return;
         const error = this.#attachThread(attachment, pid, tid);
-        if (!error) return;
+        if (!error) {
+          attached++;
+          return;
+        }
         refused.add(tid);
         if (error.code !== 'no-such-thread') refusal = error;
       });
     }
-    const isRecorded = listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.knows(tid));
-    if (!isRecorded) throw refusal ?? noSuchProcess(pid);
+    const isRecorded = () => listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.knows(tid));
+    if (attached === 0 && !isRecorded()) throw refusal ?? noSuchProcess(pid);
     if (refusal) this.#tellRefusals(attachment, refused.size, refusal);
     this.#attachmentOfPid.set(pid, attachment);
     this.#deaths.watch(pid);
@@ -393,12 +397,10 @@ export class Attacher {
   }
 
   #forEachDraining<T>(items: readonly T[], act: (item: T) => void): void {
-    let drainedMs = nowMs();
+    const interleaving = new Interleaving(DRAIN_MS, () => this.#recorder.drain());
     for (const item of items) {
       act(item);
-      if (nowMs() - drainedMs < DRAIN_MS) continue;
-      this.#recorder.drain();
-      drainedMs = nowMs();
+      interleaving.step();
     }
   }
 }

@@ -40,6 +40,7 @@ import type {
 import type { Cut, TakenCut } from './cut.ts';
 import { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
+import { Interleaving } from './interleaving.ts';
 import { JournalStore } from './journal-store.ts';
 import { findLeftRings } from './left-rings.ts';
 import { openAttachableSource, type SourceChoice } from './open-source.ts';
@@ -93,7 +94,7 @@ export interface SavedSnapshot {
 const WATCH_SHARE = 0.25;
 /** How often is looked at what nothing tells of: CPUs, processes by name, events without threads. */
 const HOUSEKEEPING_MS = 1000;
-/** Reading all rings for a list of them, the source is drained whenever so much time has passed. */
+/** Reading all rings for a list of them, the source is drained so often at most. */
 const DRAIN_MS = 20;
 
 export class DetachedRecorder {
@@ -224,13 +225,11 @@ export class DetachedRecorder {
 
   async events(): Promise<readonly EventStatus[]> {
     const events: EventStatus[] = [];
-    let drainedMs = nowMs();
+    const interleaving = new Interleaving(DRAIN_MS, () => this.#recorder.drain());
     for (const thread of [...this.#recorder.livingThreads(), ...this.#recorder.deadThreads()]) {
       const event = this.#eventOf(thread);
       if (event) events.push(event);
-      if (nowMs() - drainedMs < DRAIN_MS) continue;
-      this.#recorder.drain();
-      drainedMs = nowMs();
+      interleaving.step();
     }
     return events;
   }

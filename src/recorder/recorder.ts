@@ -30,6 +30,7 @@ import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
 import { SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
+import { Interleaving } from './interleaving.ts';
 import { Journal, type JournalSink } from './journal.ts';
 import { type RingOptions, RingStore } from './ring-store.ts';
 import { RunMerge, type Visitor } from './run-merge.ts';
@@ -75,7 +76,7 @@ interface ThreadStart {
 /** Word of a sample's id (PERF_SAMPLE_IDENTIFIER), the low one. */
 const ID_OF_SAMPLE = HEADER_BYTES >> 2;
 
-/** While a cut is taken, the source is drained whenever so much time has passed. */
+/** While a cut is taken, the source is drained so often at most. */
 const DRAIN_DURING_CUT_MS = 20;
 
 export class Recorder {
@@ -534,26 +535,22 @@ export class Recorder {
     this.drain();
     const cutNs = process.hrtime.bigint();
     const threads: ThreadCut[] = [];
-    const startedAt = nowMs();
-    let drainedAt = startedAt;
-    let stallMs = 0;
+    const startedMs = nowMs();
+    const interleaving = new Interleaving(DRAIN_DURING_CUT_MS, () => this.drain());
     // A drain may retire threads that are still to be read; their rings must be there when their turn comes.
     this.#rings.dead.hold();
     try {
       for (const thread of [...this.#rings.dead.threads(), ...this.#threads.values()]) {
         if (thread.isRemoved || !isWanted(thread)) continue;
         threads.push(cutOf(thread));
-        if (nowMs() - drainedAt < DRAIN_DURING_CUT_MS) continue;
-        stallMs = Math.max(stallMs, nowMs() - drainedAt);
-        this.drain();
-        drainedAt = nowMs();
+        interleaving.step();
       }
     } finally {
       this.#rings.dead.release();
     }
     const journal = [...this.#journal.records()];
-    const [cutMs, kernelLost] = [nowMs() - startedAt, this.#kernelLost];
-    return { cutNs, cutMs, stallMs: Math.max(stallMs, nowMs() - drainedAt), threads, journal, kernelLost };
+    const [cutMs, stallMs, kernelLost] = [nowMs() - startedMs, interleaving.longestGapMs, this.#kernelLost];
+    return { cutNs, cutMs, stallMs, threads, journal, kernelLost };
   }
 
   /**
