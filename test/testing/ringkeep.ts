@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { PostMortem } from '../../src/capture/report.ts';
 import type { RecordSummary } from '../../src/cli/record-report.ts';
@@ -15,7 +15,7 @@ export type { RecordSummary };
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
 /** nobody and nogroup. */
-const NOBODY = 65534;
+export const NOBODY = 65534;
 const SHARED_MEMORY = '/dev/shm';
 
 export interface Launch {
@@ -202,7 +202,7 @@ export function ringkeepCommand(args: readonly string[], { as, through = [] }: L
 }
 
 function mainOf(root: string): string {
-  const main = join(root, 'dist', 'cli', 'main.js');
+  const main = join(root, 'dist', 'bin', 'main.js');
   if (!existsSync(main)) throw new Error(`${main} is missing: run npm run build`);
   return main;
 }
@@ -220,11 +220,20 @@ function rootForEveryone(): string {
   }
   const copy = mkdtempSync(join(tmpdir(), 'ringkeep-test-copy-'));
   process.once('exit', () => rmSync(copy, { recursive: true, force: true }));
-  for (const part of ['dist', 'package.json', 'node_modules/commander', 'node_modules/koffi', 'node_modules/@koromix'])
+  for (const part of ['dist', 'package.json', ...neededPackages()])
     if (existsSync(join(ROOT, part))) cpSync(join(ROOT, part), join(copy, part), { recursive: true });
   spawnSync('chmod', ['-R', 'a+rX', copy]);
   everyonesRoot = copy;
   return copy;
+}
+
+/** Where the packages are that the command line runs with. */
+function neededPackages(): string[] {
+  const { stdout } = spawnSync('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: ROOT, encoding: 'utf8' });
+  return stdout
+    .split('\n')
+    .map((path) => relative(ROOT, path))
+    .filter((path) => path.startsWith('node_modules'));
 }
 
 function groupExists(group: number): boolean {

@@ -9,7 +9,7 @@ import type { TestContext } from 'vitest';
 /** A real interpreter: version managers put scripts on PATH, which fork before they exec. */
 export const PYTHON = '/usr/bin/python3';
 
-type Need = 'gcc' | 'perf' | 'perf events' | 'root' | 'python' | 'mount namespaces' | 'tracefs' | 'spin';
+type Need = 'gcc' | 'perf' | 'perf events' | 'root' | 'python' | 'mount namespaces' | 'tracefs' | 'spin' | 'curl';
 
 interface Requirement {
   readonly isMet: () => boolean;
@@ -29,6 +29,7 @@ const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
     isMet: () => succeeds('unshare', '-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/dev/shm'),
     otherwise: 'mounts in a namespace of one’s own are refused here',
   },
+  curl: { isMet: () => succeeds('curl', '--version'), otherwise: 'curl is not installed' },
   spin: { isMet: () => succeeds('spin', '-V'), otherwise: 'the model checker spin is not installed' },
   tracefs: {
     isMet: () => existsSync('/sys/kernel/tracing/events/sched/sched_process_fork/id'),

@@ -1,0 +1,87 @@
+/**
+ * A program that does what a test tells it (test/fixtures/puppet.c). Invariant: it, its threads and its children are gone when
+ * the test is over.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { onTestFinished } from 'vitest';
+import { NOBODY } from './ringkeep.ts';
+import { testProgram } from './test-program.ts';
+
+/** What answers take at most; none takes long but where the machine is overloaded. */
+const PATIENCE_MS = 20_000;
+
+export interface PuppetLaunch {
+  readonly as?: 'nobody';
+  /** The program's file, or a link to it: it gives the process its name. */
+  readonly path?: string;
+}
+
+export class Puppet {
+  readonly #child: ChildProcess;
+  readonly #lines: string[] = [];
+  #rest = '';
+
+  private constructor({ as, path }: PuppetLaunch) {
+    const user = as ? { uid: NOBODY, gid: NOBODY } : {};
+    this.#child = spawn(path ?? testProgram('puppet'), [], { stdio: ['pipe', 'pipe', 'inherit'], cwd: '/', ...user });
+    this.#child.stdin!.on('error', () => {}); // It has ended, as it may have been told to.
+    this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (this.#rest + text).split('\n');
+      this.#rest = lines.pop()!;
+      this.#lines.push(...lines);
+    });
+    onTestFinished(() => void this.#child.kill('SIGKILL'));
+  }
+
+  /** Starts one, and waits until it listens. */
+  static async start(launch: PuppetLaunch = {}): Promise<Puppet> {
+    const puppet = new Puppet(launch);
+    await puppet.answer('ready');
+    return puppet;
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Tells it something; see the fixture for what it knows. */
+  tell(order: string): void {
+    this.#child.stdin!.write(`${order}\n`);
+  }
+
+  /** The number behind the next answer that begins with `word`. */
+  async answer(word: string): Promise<number> {
+    const deadline = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const index = this.#lines.findIndex((line) => line.split(' ')[0] === word);
+      if (index >= 0) return Number(this.#lines.splice(index, 1)[0]!.split(' ')[1]);
+      if (Date.now() > deadline) throw new Error(`the puppet did not say "${word}": ${this.#lines.join(', ')}`);
+      await new Promise((done) => setTimeout(done, 5));
+    }
+  }
+
+  async thread(name: string): Promise<number> {
+    this.tell(`thread ${name}`);
+    return this.answer('thread');
+  }
+
+  async fork(name: string): Promise<number> {
+    this.tell(`fork ${name}`);
+    return this.answer('child');
+  }
+
+  async burn(ms: number, cpu?: number): Promise<void> {
+    this.tell(cpu === undefined ? `burn ${ms}` : `burn ${ms} ${cpu}`);
+    await this.answer('burned');
+  }
+
+  /** Until it has ended. */
+  async ended(): Promise<void> {
+    while (this.#child.exitCode === null && this.#child.signalCode === null)
+      await new Promise((done) => setTimeout(done, 5));
+  }
+}
