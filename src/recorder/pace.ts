@@ -48,8 +48,13 @@ export class Pace {
   async turn(): Promise<void> {
     if (this.poller.isEventLoopDue) this.callEventLoop();
     if (this.#turnsDue <= 0 && nowMs() - this.#turnedMs < LONGEST_WITHOUT_TURN_MS) return;
-    await new Promise((resume) => setImmediate(resume));
-    this.#turnsDue--;
+    // What a turn begins to listen to, as to a connection that it accepted, is watched from the next turn on (uv__io_poll of
+    // libuv): the last one before a wait must be one in which nothing came in.
+    for (let turns = 0, before = -1; turns < TURNS_FOR_AN_EVENT && before !== eventsSoFar(); turns++) {
+      before = eventsSoFar();
+      await new Promise((resume) => setImmediate(resume));
+      this.#turnsDue--;
+    }
     this.#turnedMs = nowMs();
   }
 
@@ -71,4 +76,9 @@ export class Pace {
   close(): void {
     this.poller.close();
   }
+}
+
+/** Events that the event loop has served. */
+function eventsSoFar(): number {
+  return performance.nodeTiming.uvMetricsInfo.events;
 }

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { Pace } from './pace.ts';
+import { ScriptedSource } from './testing/scripted-source.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'ringkeep-pace-'));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Connects, asks and waits for the answer, three times in turn. */
+const CLIENT = `
+  const ask = (left) => {
+    const socket = require('node:net').connect(process.argv[1], () => socket.write('ping'));
+    socket.on('data', () => socket.end()).on('close', () => left > 1 && ask(left - 1));
+  };
+  ask(3);
+`;
+
+it('serves a client that comes while it waits: not one wait has to run out for it', async () => {
+  const socketPath = join(directory, 'socket');
+  let answered = 0;
+  const server = createServer((socket) => {
+    socket.on('data', () => {
+      answered++;
+      socket.write('pong');
+    });
+  }).listen(socketPath);
+  await once(server, 'listening');
+  const source = Object.assign(new ScriptedSource(), { latencyMs: 2000 });
+  const pace = new Pace(source);
+  // The short waits of the beginning are not what is asked about.
+  for (let waits = 0; waits < 20; waits++) pace.wait(1);
+  const client = spawn(process.execPath, ['-e', CLIENT, socketPath], { stdio: 'ignore' });
+  let ranOut = 0;
+  while (answered < 3) {
+    await pace.turn();
+    pace.wait();
+    if (!pace.poller.isEventLoopDue) ranOut++;
+  }
+  expect(ranOut).toBe(0);
+  pace.close();
+  server.close();
+  await once(client, 'exit');
+});
