@@ -7,7 +7,7 @@
  */
 
 import type { EventAttr } from '../abi/event-attr.ts';
-import { decodeRecord, type PerfRecord } from '../abi/record.ts';
+import { decodeRecord, HEADER_BYTES, type PerfRecord, RecordType } from '../abi/record.ts';
 
 /** Entries of one process before it is looked through for replaced ones. */
 const COMPACT_AT = 2048;
@@ -40,9 +40,19 @@ export class Journal {
     this.#sink = sink;
   }
 
-  /** Adds a copy of the record at word `at`, `bytes` long, to those of process `pid`. */
-  add(pid: number, words: Int32Array, at: number, bytes: number): void {
-    this.addBytes(pid, new Uint8Array(words.buffer, words.byteOffset + at * 4, bytes).slice());
+  /**
+   * Adds a copy of the record at word `at`, `bytes` long, to those of process `pid`; with `keptId` unless 0 for its id, as its
+   * like in a ring has it.
+   */
+  add(pid: number, words: Int32Array, at: number, bytes: number, keptId: number): void {
+    const record = words.slice(at, at + (bytes >> 2));
+    if (keptId !== 0) {
+      // A sample has its id in front, all others at their end (PERF_SAMPLE_IDENTIFIER in perf_event_open(2)).
+      const idAt = record[0] === RecordType.SAMPLE ? HEADER_BYTES >> 2 : record.length - 2;
+      record[idAt] = keptId;
+      record[idAt + 1] = 0;
+    }
+    this.addBytes(pid, new Uint8Array(record.buffer));
   }
 
   /** As `add`, of bytes that are the journal's from now on. */

@@ -187,7 +187,7 @@ export class Recorder {
   #takeThreadless(type: number, tid: number, words: Int32Array, at: number, bytes: number): void {
     // The idle task of a CPU, of which events on all tasks tell too.
     if (tid === 0 && type !== RecordType.LOST) return;
-    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes)) this.#journal.add(0, words, at, bytes);
+    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes)) this.#keepInJournal(0, words, at, bytes);
   }
 
   /**
@@ -221,14 +221,14 @@ export class Recorder {
     switch (type) {
       case RecordType.FORK: {
         const [pid, parentPid, tid, parentTid] = [words[body]!, words[body + 1]!, words[body + 2]!, words[body + 3]!];
-        this.#journal.add(pid, words, at, size);
+        this.#keepInJournal(pid, words, at, size);
         this.#inherit(tid, pid, parentTid, this.#merge.timeOf(words, at));
         if (pid !== parentPid) this.#deaths.watch(pid);
         return true;
       }
       case RecordType.EXIT: {
         const [pid, tid] = [words[body]!, words[body + 2]!];
-        this.#journal.add(pid, words, at, size);
+        this.#keepInJournal(pid, words, at, size);
         const thread = this.#threads.get(tid);
         if (!thread || thread.exitTimeNs !== undefined) return true;
         thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
@@ -240,7 +240,7 @@ export class Recorder {
       }
       case RecordType.COMM: {
         const [pid, tid] = [words[body]!, words[body + 1]!];
-        this.#journal.add(pid, words, at, size);
+        this.#keepInJournal(pid, words, at, size);
         const record = this.#decode(words, at, size);
         if (record.name === 'COMM') this.#rename(tid, record.body.comm);
         if (record.misc & Misc.commExec) {
@@ -251,16 +251,20 @@ export class Recorder {
       }
       case RecordType.MMAP:
       case RecordType.MMAP2:
-        this.#journal.add(words[body]!, words, at, size);
+        this.#keepInJournal(words[body]!, words, at, size);
         return true;
       case RecordType.LOST:
         this.#kernelLost += words[body + 2]! >>> 0;
         this.#options.detached?.onLoss(this.#merge.timeOf(words, at));
-        this.#journal.add(0, words, at, size);
+        this.#keepInJournal(0, words, at, size);
         return true;
       default:
         return false;
     }
+  }
+
+  #keepInJournal(pid: number, words: Int32Array, at: number, bytes: number): void {
+    this.#journal.add(pid, words, at, bytes, this.#ids.keptId(words, at));
   }
 
   #decode(words: Int32Array, at: number, size: number) {
