@@ -166,7 +166,9 @@ export class BatchWriter {
     if (!ring.writer.fits(bytes)) return false;
     if (thread.isPinnedWhole) return true;
     const needed = bytes + (thread.pendingLost > 0 ? this.#lostRecordBytes : 0);
-    if (ring.writer.staysInPage(needed)) return true;
+    // Pinned is the page that the first record since ended in; a page that was filled to the last byte is left with the next one.
+    const { writer, isWhole } = ring;
+    if (ring.isReservedFor(needed) && writer.staysInPage(needed) && !(isWhole && writer.beginsPage)) return true;
     if (this.#batchNumber < thread.retryGrowAt) return false;
     thread.isPinnedWhole = this.#rings.grow(thread, ring);
     if (!thread.isPinnedWhole) thread.retryGrowAt = this.#batchNumber + GROW_RETRY_BATCHES;

@@ -57,7 +57,8 @@ export class LiveMachine extends BareMachine {
       if (from > 0) assert(this.#lockFirst(attached) === 0, 'pages that were pinned can be pinned again');
       return refused;
     }
-    attached.window = dataOffset + ring.writer.page * PAGE_BYTES;
+    // Of a ring that is not whole there is the first page only: locking another would take memory that is not reserved.
+    attached.window = dataOffset + (ring.isWhole ? ring.writer.page : 0) * PAGE_BYTES;
     const refused = this.#lockFirst(attached);
     if (refused < 0) this.#unlockFirst(attached);
     return refused < 0 ? refused : to;

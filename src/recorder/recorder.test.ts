@@ -103,6 +103,25 @@ describe('the recorder', () => {
     expect(lockedBytes()).toBe(before);
   });
 
+  it.each([
+    ['goes on in the same batch', false],
+    ['goes on in a later one', true],
+  ])('makes a ring whole whose first page was filled to the last byte, when it %s', (_when, isLater) => {
+    using scripted = scriptedRecorder({ ringBytes: 65536 });
+    const { source, recorder } = scripted;
+    const [small, large] = [records.switchIn({ tid: 1, time: 1 }), records.sample({ tid: 1, time: 1 }, 0)];
+    const count = Math.floor((4096 - large.length) / small.length);
+    const frames = (4096 - large.length - count * small.length) / 8;
+    for (let time = 1; time <= count; time++) source.put(0, records.switchIn({ tid: 1, time }));
+    source.put(0, records.sample({ tid: 1, time: count + 1 }, frames));
+    if (isLater) recorder.drain();
+    expect(recorder.stats().ringBytes).toBe(isLater ? 4096 + 4096 : 0);
+    source.put(0, records.switchIn({ tid: 1, time: count + 2 }));
+    recorder.drain();
+    expect(recorder.stats()).toMatchObject({ ringBytes: 4096 + 65536, lost: 0 });
+    expect(times(recorder.cut(), 1)).toEqual(Array.from({ length: count + 2 }, (_, index) => index + 1));
+  });
+
   it('pins a thread that was put off anew in each batch', () => {
     using scripted = scriptedRecorder({ slotsPerCpu: 1 });
     const { source, recorder } = scripted;

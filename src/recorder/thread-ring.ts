@@ -69,9 +69,14 @@ export class RingFile {
    */
   beginWith(records: readonly Uint8Array[]): void {
     for (const record of records) {
-      if (!this.isWhole && !this.writer.staysInPage(record.length)) return;
+      if (!this.isReservedFor(record.length)) return;
       this.writer.write(new Int32Array(record.slice().buffer), 0, record.length);
     }
+  }
+
+  /** Whether the next `bytes` go to memory that is reserved: until the ring is whole, to its first data page. */
+  isReservedFor(bytes: number): boolean {
+    return this.isWhole || (this.writer.page === 0 && this.writer.staysInPage(bytes));
   }
 
   get path(): string {

@@ -73,7 +73,12 @@ export class RingWriter {
     return ((this.#head - 1) & (this.#dataBytes - 1)) >>> PAGE_SHIFT;
   }
 
-  /** Whether writing `bytes` stays within that page. */
+  /** Whether that is another page than the one the newest record begins in. */
+  get beginsPage(): boolean {
+    return (this.#head & (PAGE_BYTES - 1)) === 0;
+  }
+
+  /** Whether writing `bytes` stays within the page that the next record ends in. */
   staysInPage(bytes: number): boolean {
     return bytes <= ((this.#head - 1) & (PAGE_BYTES - 1)) + 1;
   }
