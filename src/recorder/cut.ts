@@ -4,9 +4,9 @@
  */
 import { Misc, RecordType } from '../abi/record.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
-import { readRing } from '../ring/ring-reader.ts';
+import { type RingContents, readRing } from '../ring/ring-reader.ts';
 import type { RunMerge } from './run-merge.ts';
-import type { Thread } from './thread-ring.ts';
+import type { RingFile, Thread } from './thread-ring.ts';
 
 /** A thread's part of a cut. */
 export interface ThreadCut {
@@ -48,8 +48,21 @@ export function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | u
   return undefined;
 }
 
-/** A thread's part, copied out of its ring. */
-export function cutOf(thread: Thread): ThreadCut {
+/** What a ring holds now; undefined: its file was removed a moment ago. Throws what reading a damaged file does. */
+export function contentsOf(ring: RingFile): RingContents | undefined {
+  try {
+    return readRing(ring.image());
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A thread's part, copied out of its ring; undefined when somebody has removed that. A ring of the dead that cannot be read, for
+ * damage or for want of a descriptor, is left out as a whole, and said to be.
+ */
+export function cutOf(thread: Thread): ThreadCut | undefined {
   const common = {
     pid: thread.pid,
     tid: thread.tid,
@@ -59,7 +72,13 @@ export function cutOf(thread: Thread): ThreadCut {
     pendingLost: thread.pendingLost,
   };
   if (!thread.ring) return { ...common, records: new Uint8Array(0), overwritten: 0, leftOutBytes: 0 };
-  const contents = readRing(thread.ring.image());
+  let contents: RingContents | undefined;
+  try {
+    contents = contentsOf(thread.ring);
+  } catch {
+    return { ...common, records: new Uint8Array(0), overwritten: 0, leftOutBytes: thread.ring.geometry.dataBytes };
+  }
+  if (!contents) return undefined;
   // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
   const leftOutBytes = contents.end === 'damaged' ? contents.leftOutBytes : 0;
   return { ...common, records: contents.records, overwritten: contents.overwrittenCount, leftOutBytes };

@@ -546,7 +546,8 @@ export class Recorder {
     try {
       for (const thread of [...this.#rings.dead.threads(), ...this.#threads.values()]) {
         if (thread.isRemoved || !isWanted(thread)) continue;
-        threads.push(cutOf(thread));
+        const part = cutOf(thread);
+        if (part) threads.push(part);
         interleaving.step();
       }
     } finally {
@@ -589,7 +590,8 @@ export class Recorder {
     const threads = [...this.#rings.dead.threads(), ...this.#threads.values()].filter((thread) => thread.pid === pid);
     return this.#deaths.death(pid, signal, comm, (tid) => {
       const thread = threads.findLast((candidate) => candidate.tid === tid);
-      return thread?.ring ? lastSwitchInNs(readRing(thread.ring.image()).records, this.#merge) : undefined;
+      const part = thread && cutOf(thread);
+      return part && lastSwitchInNs(part.records, this.#merge);
     });
   }
 

@@ -63,6 +63,7 @@ export class RingStore {
   readonly sessionId: bigint;
   /** Whose ring stands at a path, of attachments. */
   readonly #threadAt = new Map<string, Thread>();
+  readonly #forgotten: (thread: Thread) => void;
   /** Ring numbers of several recorders may meet in one directory. */
   #serial = BigInt(Date.now()) << 16n;
   /** Memory of all ring files. */
@@ -83,6 +84,7 @@ export class RingStore {
       slotsPerCpu: options.slotsPerCpu,
       pagesPerRing: this.wholePages,
     });
+    this.#forgotten = forgotten;
     this.dead = new Retention(options.keepDeadBytes, (thread) => {
       this.evicted++;
       this.#forget(thread);
@@ -162,9 +164,14 @@ export class RingStore {
     const path = attachment.pathOf(tid);
     const before = this.#threadAt.get(path);
     if (before?.ring) {
-      this.#threadAt.delete(path);
-      before.ring.moveTo(`${path}.${ringId}`);
-      this.#threadAt.set(before.ring.path, before);
+      if (before.ring.moveTo(`${path}.${ringId}`)) {
+        this.#threadAt.delete(path);
+        this.place(before);
+      } else {
+        // Its end as an event is on its way; from now on the path is another's.
+        this.removeDead(before);
+        this.#forgotten(before);
+      }
     }
     // What stands there otherwise is not ours to move.
     return existsSync(path) ? `${path}.${ringId}.new` : path;

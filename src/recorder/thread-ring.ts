@@ -83,10 +83,16 @@ export class RingFile {
     return this.#path;
   }
 
-  /** Another ring is to stand in its place. */
-  moveTo(path: string): void {
-    renameSync(this.#path, path);
+  /** Another ring is to stand in its place. False: it stands there no more, somebody has removed it. */
+  moveTo(path: string): boolean {
+    try {
+      renameSync(this.#path, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw error;
+    }
     this.#path = path;
+    return true;
   }
 
   get mapping(): Mapping | undefined {

@@ -24,10 +24,12 @@ export interface At {
   readonly pid?: number;
   readonly time: number;
   readonly cpu?: number;
+  /** Of the event it is told by. */
+  readonly id?: bigint;
 }
 
-function identity({ tid, pid = 1000, time, cpu = 0 }: At) {
-  return { pid, tid, time: BigInt(time), cpu, id: ID };
+function identity({ tid, pid = 1000, time, cpu = 0, id = ID }: At) {
+  return { pid, tid, time: BigInt(time), cpu, id };
 }
 
 export const records = {

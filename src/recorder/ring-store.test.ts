@@ -1,0 +1,118 @@
+import { existsSync, renameSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { readCut } from './testing/cut-reading.ts';
+import {
+  allocatedBytes,
+  idOf,
+  ringFilesIn,
+  type ScriptedAttachments,
+  scriptedAttachments,
+} from './testing/scripted-attachments.ts';
+import { records } from './testing/scripted-source.ts';
+
+/** An attachment to everything, and its tasks: whoever is heard of first has a ring from then on. */
+function attachedToAll(scripted: ScriptedAttachments) {
+  const attachment = scripted.attacher.enter({ kind: 'all' }, 'all', 0);
+  scripted.attacher.begin(attachment);
+  for (const thread of [...scripted.recorder.livingThreads()]) scripted.recorder.removeThread(thread);
+  const id = idOf([...scripted.source.origins][0]!);
+  let time = Number(process.hrtime.bigint());
+  return {
+    attachment,
+    id,
+    /** Above what the kernel gives: these tasks are the test's own. */
+    tid: (number: number) => 0x600000 + number,
+    next: () => ++time,
+  };
+}
+
+describe('a ring whose file is removed by somebody else', () => {
+  it('of a thread that has ended is left out of the cut that is taken before its removal is known', () => {
+    using scripted = scriptedAttachments();
+    const { source, recorder } = scripted;
+    const { attachment, id, tid, next } = attachedToAll(scripted);
+    for (const each of [tid(1), tid(2)]) {
+      source.put(
+        0,
+        records.switchIn({ tid: each, pid: each, time: next(), id }),
+        records.exit({ tid: each, pid: each, time: next(), id }),
+      );
+    }
+    recorder.drain();
+    unlinkSync(attachment.pathOf(tid(1)));
+    expect(readCut(recorder.cut(), tid(1))).toBeUndefined();
+    expect(readCut(recorder.cut(), tid(2))).toHaveLength(2);
+    expect(recorder.death(tid(1), 11)).toMatchObject({ pid: tid(1), signal: 'SIGSEGV' });
+  });
+
+  it('makes way when its number is another thread’s', () => {
+    using scripted = scriptedAttachments();
+    const { source, recorder } = scripted;
+    const { attachment, id, tid, next } = attachedToAll(scripted);
+    const [one] = [tid(1)];
+    source.put(
+      0,
+      records.switchIn({ tid: one, pid: one, time: next(), id }),
+      records.exit({ tid: one, pid: one, time: next(), id }),
+    );
+    recorder.drain();
+    unlinkSync(attachment.pathOf(one));
+    source.put(0, records.switchIn({ tid: one, pid: one, time: next(), id }));
+    recorder.drain();
+    expect(recorder.deadThreads()).toEqual([]);
+    expect(recorder.threadAt(attachment.pathOf(one))).toBe(recorder.thread(one));
+    expect(readCut(recorder.cut(), one)).toHaveLength(1);
+    expect(recorder.stats().ringBytes).toBe(allocatedBytes(ringFilesIn(scripted.directory)));
+  });
+
+  it('is written on as before where the thread lives, until its removal is known; growing it is refused and counted', () => {
+    using scripted = scriptedAttachments();
+    const { source, recorder } = scripted;
+    const { attachment, id, tid, next } = attachedToAll(scripted);
+    source.put(0, records.switchIn({ tid: tid(1), pid: 1, time: next(), id }));
+    recorder.drain();
+    unlinkSync(attachment.pathOf(tid(1)));
+    for (let i = 0; i < 200; i++) source.put(0, records.switchIn({ tid: tid(1), pid: 1, time: next(), id }));
+    recorder.drain();
+    const { records: kept, lost } = recorder.stats();
+    expect(lost).toBeGreaterThan(0);
+    expect(kept + lost).toBe(201);
+    recorder.removeThread(recorder.thread(tid(1))!);
+    expect(recorder.stats().ringBytes).toBe(0);
+  });
+});
+
+it('a damaged or cut ring of the dead is left out of a cut, and said to be; the others are whole', () => {
+  using scripted = scriptedAttachments();
+  const { source, recorder } = scripted;
+  const { attachment, id, tid, next } = attachedToAll(scripted);
+  for (const each of [tid(1), tid(2), tid(3)]) {
+    source.put(
+      0,
+      records.switchIn({ tid: each, pid: each, time: next(), id }),
+      records.exit({ tid: each, pid: each, time: next(), id }),
+    );
+  }
+  recorder.drain();
+  truncateSync(attachment.pathOf(tid(1)), 100);
+  writeFileSync(attachment.pathOf(tid(2)), Buffer.alloc(12288, 0xff));
+  const { threads } = recorder.cut();
+  expect(threads.map(({ tid: each, leftOutBytes, records: { length } }) => [each, leftOutBytes, length > 0])).toEqual([
+    [tid(1), 8192, false],
+    [tid(2), 8192, false],
+    [tid(3), 0, true],
+  ]);
+});
+
+it('a directory of rings that was moved away makes its new threads unrecorded, and nothing else of it', () => {
+  using scripted = scriptedAttachments();
+  const { source, recorder, directory } = scripted;
+  const { attachment, id, tid, next } = attachedToAll(scripted);
+  const elsewhere = `${directory}/elsewhere`;
+  renameSync(attachment.directory, elsewhere);
+  source.put(0, records.switchIn({ tid: tid(1), pid: 1, time: next(), id }));
+  recorder.drain();
+  expect(recorder.stats()).toMatchObject({ unrecordedTasks: 1, lost: 1 });
+  expect(existsSync(attachment.directory)).toBe(false);
+  rmSync(elsewhere, { recursive: true });
+});
