@@ -172,13 +172,21 @@ export class Attacher {
     if (!attachment) throw new RingkeepError('no-such-event', `nothing is attached as "${name}"`, { name });
     for (const origin of attachment.origins) this.#close(attachment, origin);
     const threads = [...this.#recorder.livingThreads(), ...this.#recorder.deadThreads()];
-    for (const thread of threads) if (thread.attachment === attachment) this.#recorder.removeThread(thread);
+    const own = threads.filter((thread) => thread.attachment === attachment);
+    for (const thread of own) this.#recorder.removeThread(thread);
     this.#recorder.dropRemoved(attachment);
+    this.#unwatch(new Set(own.map(({ pid }) => pid)));
     this.attachments.delete(name);
     for (const [pid, owner] of this.#attachmentOfPid) if (owner === attachment) this.#attachmentOfPid.delete(pid);
     if (this.attachments.size === 0) this.#endWide();
     removeEmpty(attachment.directory);
     removeEmpty(dirname(attachment.directory));
+  }
+
+  /** Whose end is of interest no longer: processes of which no thread is recorded for something else. */
+  #unwatch(pids: ReadonlySet<number>): void {
+    const recorded = new Set([...this.#recorder.livingThreads()].map(({ pid }) => pid));
+    for (const pid of pids) if (!recorded.has(pid)) this.#deaths.unwatch(pid);
   }
 
   /** On whose account a record is that carries this id. */

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { spawnGated } from '../linux/gated-command.ts';
 import { Poller } from '../linux/poller.ts';
@@ -123,4 +125,25 @@ describe('a watched process', () => {
 
 it('signals have their names', () => {
   expect([11, 6, 9, 7, 64].map(signalName)).toEqual(['SIGSEGV', 'SIGABRT', 'SIGKILL', 'SIGBUS', 'SIG64']);
+});
+
+describe('a process that nobody records any more', () => {
+  const descriptors = () => readdirSync('/proc/self/fd').length;
+
+  it('costs no descriptor while it lives, and can be watched again', async () => {
+    const { deaths, poller } = watch();
+    const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    const before = descriptors();
+    deaths.watch(child.pid!);
+    expect(descriptors()).toBe(before + 1);
+    deaths.unwatch(child.pid!);
+    expect([descriptors(), deaths.isWaiting]).toEqual([before, false]);
+    deaths.watch(child.pid!);
+    child.kill('SIGKILL');
+    await ended;
+    expect(deaths.collect(poller.wait(1000)).map(({ pid }) => pid)).toEqual([child.pid]);
+    deaths.close();
+    poller.close();
+  });
 });

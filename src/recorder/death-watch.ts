@@ -76,6 +76,18 @@ export class DeathWatch {
     this.#unwatched.set(pid, false);
   }
 
+  /** Nobody records the process any more: while it lives it costs nothing from here on. An end that is on its way is still told. */
+  unwatch(pid: number): void {
+    this.#unwatched.delete(pid);
+    const fd = [...this.#pidOfFd].find(([, watched]) => watched === pid)?.[0];
+    if (fd !== undefined) {
+      this.#poller.remove(fd);
+      this.#pidOfFd.delete(fd);
+      closeSync(fd);
+    }
+    if (![...this.#unreaped.values()].includes(pid)) this.#watched.delete(pid);
+  }
+
   /** There are processes whose end may be known any moment. */
   get isWaiting(): boolean {
     return this.#pidOfFd.size + this.#unreaped.size + this.#unwatched.size > 0;
