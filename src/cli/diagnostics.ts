@@ -73,10 +73,15 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
 
 /** Two sentences for whoever reads the terminal. A bug is no operating failure and keeps its stack. */
 export function explain(error: unknown): string {
-  const failure = error instanceof RingkeepError ? error : refusedToNode(error);
+  const failure = operatingFailureOf(error);
   if (failure) return `${sentence(failure.message)}\n${REMEDIES[failure.code](failure.details)}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `ringkeep broke down, which is a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
+}
+
+/** Undefined: it is a bug. */
+export function operatingFailureOf(error: unknown): RingkeepError | undefined {
+  return error instanceof RingkeepError ? error : refusedToNode(error);
 }
 
 /** What the system refused Node itself, as it refuses descriptors for the modules that are loaded late, is no bug of ours. */

@@ -2,10 +2,10 @@
  * The writing of one snapshot: here, or in a thread of its own where this one has a recorder to keep going.
  * Invariant: an outcome comes, whatever fails; a snapshot that cannot be written is told, never thrown.
  */
-import { RingkeepError } from '../base/error.ts';
+import type { RingkeepError } from '../base/error.ts';
 import type { TakenCut } from '../recorder/recording.ts';
 import type { ClockReading, SnapshotEvent } from '../snapshot/snapshot.ts';
-import { explain } from './diagnostics.ts';
+import { explain, operatingFailureOf } from './diagnostics.ts';
 
 /** Plain data: it may go to another thread. */
 export interface SnapshotJob {
@@ -49,8 +49,8 @@ export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
 }
 
 function failed(error: unknown): SnapshotOutcome {
-  const refusal =
-    error instanceof RingkeepError ? { code: error.code, message: error.message, details: error.details } : null;
+  const refused = operatingFailureOf(error);
+  const refusal = refused ? { code: refused.code, message: refused.message, details: refused.details } : null;
   return { path: null, failure: explain(error), refusal };
 }
 
