@@ -5,23 +5,30 @@
 import { assert } from '../base/error.ts';
 import type { Thread } from './thread-ring.ts';
 
+/** Where no ring could be made, there are still losses to be told of: of so many threads. */
+const MOST_THREADS = 1 << 17;
+
 export class Retention {
   readonly #capBytes: number;
-  readonly #dead: Thread[] = [];
+  readonly #mostThreads: number;
+  /** In the order of their deaths. */
+  readonly #dead = new Set<Thread>();
+  /** Stands before the longest dead: whoever it has passed is gone. An iterator of its own would begin with the gaps they left. */
+  #oldest = this.#dead.values();
   readonly #evicted: (thread: Thread) => void;
-  #first = 0;
   #isHeld = false;
   bytes = 0;
 
   /** `evicted` is told of each thread whose ring was removed. */
-  constructor(capBytes: number, evicted: (thread: Thread) => void) {
+  constructor(capBytes: number, evicted: (thread: Thread) => void, mostThreads = MOST_THREADS) {
     this.#capBytes = capBytes;
     this.#evicted = evicted;
+    this.#mostThreads = mostThreads;
   }
 
   /** Takes over a dead thread's ring. */
   add(thread: Thread): void {
-    this.#dead.push(thread);
+    this.#dead.add(thread);
     this.bytes += thread.ring?.reservedBytes ?? 0;
     this.#evictToCap();
   }
@@ -37,36 +44,38 @@ export class Retention {
   }
 
   #evictToCap(): void {
-    while (!this.#isHeld && this.bytes > this.#capBytes) this.evictOldest();
+    while (!this.#isHeld && (this.bytes > this.#capBytes || this.#dead.size > this.#mostThreads)) this.evictOldest();
   }
 
   /** Removes the longest dead thread's ring. False when there is none, or they are held. */
   evictOldest(): boolean {
-    const thread = this.#dead[this.#first];
-    if (!thread || this.#isHeld) return false;
-    this.#first++;
-    // Drops the used-up front now and then, so that the array does not grow with every death there ever was.
-    if (this.#first > 1024 && this.#first * 2 > this.#dead.length) {
-      this.#dead.splice(0, this.#first);
-      this.#first = 0;
+    if (this.#isHeld || this.#dead.size === 0) return false;
+    let next = this.#oldest.next();
+    if (next.done) {
+      // It had come to the end once, and stays there.
+      this.#oldest = this.#dead.values();
+      next = this.#oldest.next();
     }
-    this.bytes -= thread.ring?.reservedBytes ?? 0;
-    thread.ring?.remove();
+    const thread = next.value!;
+    this.#take(thread);
     this.#evicted(thread);
     return true;
   }
 
   /** Gives up a dead thread's ring that somebody wants gone, or whose file is gone already. */
   remove(thread: Thread): void {
-    const index = this.#dead.indexOf(thread, this.#first);
-    assert(index >= 0, 'a ring that is removed is kept here');
-    this.#dead.splice(index, 1);
+    assert(this.#dead.has(thread), 'a ring that is removed is kept here');
+    this.#take(thread);
+  }
+
+  #take(thread: Thread): void {
+    this.#dead.delete(thread);
     this.bytes -= thread.ring?.reservedBytes ?? 0;
     thread.ring?.remove();
   }
 
   /** Those kept, the longest dead first. */
   threads(): readonly Thread[] {
-    return this.#dead.slice(this.#first);
+    return [...this.#dead];
   }
 }
