@@ -628,8 +628,10 @@ export class Recorder {
     };
   }
 
-  /** Ends recording: every ring is unpinned and unmapped; the files stay for who removes the directory. */
+  /** Ends recording: every ring is unpinned and unmapped; the files stay, all of them, for who removes the directory or goes on. */
   close(): void {
+    this.#rings.dead.hold();
+    this.#journal.flush();
     for (const thread of [...this.#threads.values()]) this.#retire(thread);
   }
 }

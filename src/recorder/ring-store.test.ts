@@ -1,5 +1,6 @@
-import { existsSync, renameSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { readRing } from '../ring/ring-reader.ts';
 import { readCut } from './testing/cut-reading.ts';
 import {
   allocatedBytes,
@@ -115,4 +116,16 @@ it('a directory of rings that was moved away makes its new threads unrecorded, a
   expect(recorder.stats()).toMatchObject({ unrecordedTasks: 1, lost: 1 });
   expect(existsSync(attachment.directory)).toBe(false);
   rmSync(elsewhere, { recursive: true });
+});
+
+it('a recorder that breaks down leaves all rings of the living, however few bytes the dead may take', () => {
+  using scripted = scriptedAttachments({ keepDeadBytes: 8192 });
+  const { source, recorder, directory } = scripted;
+  const { id, tid, next } = attachedToAll(scripted);
+  for (let i = 1; i <= 20; i++) source.put(0, records.switchIn({ tid: tid(i), pid: i, time: next(), id }));
+  recorder.drain();
+  scripted.abandon();
+  const left = ringFilesIn(directory).map((path) => readRing(readFileSync(path)));
+  expect(left.map(({ recordCount }) => recordCount)).toEqual(Array.from({ length: 20 }, () => 1));
+  expect(left.every(({ header }) => header.exitTimeNs === 0n)).toBe(true);
 });

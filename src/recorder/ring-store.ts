@@ -86,7 +86,7 @@ export class RingStore {
     });
     this.#forgotten = forgotten;
     this.dead = new Retention(options.keepDeadBytes, (thread) => {
-      this.evicted++;
+      if (thread.ring) this.evicted++;
       this.#forget(thread);
       forgotten(thread);
     });
