@@ -8,7 +8,7 @@
  * Invariant: while it runs, each event file of its directory is the ring of one thread, living or dead; once `stop` resolves
  * nothing of it is left, and after a breakdown the files are left as they were for the next recorder.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -421,6 +421,7 @@ export class DetachedRecorder {
     this.#updateCpus();
     this.#attacher.rescan();
     this.#attacher.closeIdle();
+    this.#recorder.forgetRingless();
     const { kernelLost } = this.#recorder.stats();
     if (kernelLost > this.#sweptAtLost) this.#attacher.endGone();
     this.#sweptAtLost = kernelLost;
@@ -458,7 +459,7 @@ export class DetachedRecorder {
   /** Ends every attachment, and takes away what stands beside them. */
   #removeAll(): void {
     for (const name of [...this.#attacher.attachments.keys()]) this.#attacher.detach(name);
-    rmSync(this.#journal.path, { force: true });
+    this.#journal.remove();
     removeSession(this.#options.directory);
   }
 }

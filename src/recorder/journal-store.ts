@@ -4,11 +4,12 @@
  * Invariant: the file holds whole records only, whatever was refused; what could not be kept in it is counted, and made good
  * with the next rewrite. Nothing here throws after it was opened.
  */
-import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record.ts';
-import { encodeJournalHeader, JOURNAL_HEADER_BYTES, journalFileName, readJournalFile } from '../ring/journal-file.ts';
+import { RingkeepError } from '../base/error.ts';
+import { encodeJournalHeader, journalFileName, readJournalFile } from '../ring/journal-file.ts';
 import type { JournalSink } from './journal.ts';
 
 export class JournalStore implements JournalSink {
@@ -19,36 +20,44 @@ export class JournalStore implements JournalSink {
   /** Bytes of records that the file lacks. */
   missingBytes = 0;
 
-  /** Throws what node:fs throws. An earlier journal of the session is written on behind its last whole record. */
+  /**
+   * Throws what node:fs throws. An earlier journal of the session is written on behind its last whole record; one whose header is
+   * damaged decodes nothing and is begun anew.
+   */
   constructor(directory: string, sessionId: bigint, attr: EventAttr) {
     this.path = join(directory, journalFileName(sessionId));
     this.#header = encodeJournalHeader(sessionId, attr);
     this.#fd = openSync(this.path, 'a+', 0o600);
     const before = readFileSync(this.path);
-    this.#bytes = before.length >= JOURNAL_HEADER_BYTES ? before.length - readJournalFile(before).leftOutBytes : 0;
+    this.#bytes = wholeBytes(before);
     ftruncateSync(this.#fd, this.#bytes);
-    if (this.#bytes === 0) this.#append(this.#header);
+    this.append([]);
   }
 
   append(records: readonly Uint8Array[]): void {
-    this.#append(records.length === 1 ? records[0]! : Buffer.concat(records));
+    // There may have been no room for the header before.
+    const parts = this.#bytes === 0 ? [this.#header, ...records] : records;
+    if (parts.length > 0) this.#append(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
   }
 
-  rewrite(records: Iterable<Uint8Array>): void {
+  rewrite(records: Iterable<Uint8Array>): boolean {
     const beside = `${this.path}.new`;
     let fd: number | undefined;
     try {
-      fd = openSync(beside, 'w', 0o600);
+      tryTo(() => unlinkSync(beside));
+      // Appending, whatever was refused and cut off again: there must be no hole.
+      fd = openSync(beside, 'a', 0o600);
       const bytes = Buffer.concat([this.#header, ...records]);
       writeAll(fd, bytes);
       renameSync(beside, this.path);
-      // Opened for writing from the start, it is at its end now.
       [this.#fd, fd] = [fd, this.#fd];
       this.#bytes = bytes.length;
       this.missingBytes = 0;
+      return true;
     } catch {
-      // No room, or no descriptor: the old file is still whole, and the next rewrite is not far.
+      // No room, or no descriptor: the old file is still whole.
       tryTo(() => unlinkSync(beside));
+      return false;
     } finally {
       if (fd !== undefined) closeSync(fd);
     }
@@ -56,6 +65,11 @@ export class JournalStore implements JournalSink {
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  /** Nothing is left to decode. */
+  remove(): void {
+    for (const path of [this.path, `${this.path}.new`]) rmSync(path, { force: true });
   }
 
   #append(bytes: Uint8Array): void {
@@ -67,6 +81,16 @@ export class JournalStore implements JournalSink {
       tryTo(() => ftruncateSync(this.#fd, this.#bytes));
       this.missingBytes += bytes.length;
     }
+  }
+}
+
+/** Bytes up to the end of the last whole record; 0 where it does not begin as a journal does. */
+function wholeBytes(file: Uint8Array): number {
+  try {
+    return file.length - readJournalFile(file).leftOutBytes;
+  } catch (error) {
+    if (error instanceof RingkeepError) return 0;
+    throw error;
   }
 }
 

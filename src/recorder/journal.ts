@@ -3,7 +3,8 @@
  * A ring forgets; what decodes it must not, or a snapshot of a thread that started an hour ago has no names.
  *
  * Invariant: for every process with a ring, alive or kept dead, the journal holds its present mappings and the latest
- * name, birth and death of each of its tasks that has a ring. It stays small: what newer records replace is dropped.
+ * name, birth and death of each of its tasks that has a ring. It stays small: what newer records replace is dropped, and of what
+ * is nobody's the oldest; what those say was lost is added to the next that does.
  */
 
 import type { EventAttr } from '../abi/event-attr.ts';
@@ -11,12 +12,16 @@ import { decodeRecord, HEADER_BYTES, type PerfRecord, RecordType } from '../abi/
 
 /** Entries of one process before it is looked through for replaced ones. */
 const COMPACT_AT = 2048;
+/** Of what is nobody's so many entries stay. */
+const KEPT_OF_NOBODY = 1024;
+/** Of a LOST record's u64 (perf_event_open(2)): its number is behind an id. */
+const LOST_OFFSET = HEADER_BYTES + 8;
 
 /** Where a journal is kept beside memory. Neither call throws: a journal that cannot be kept ends no recording. */
 export interface JournalSink {
   append(records: readonly Uint8Array[]): void;
-  /** What was appended so far is replaced by these. */
-  rewrite(records: Iterable<Uint8Array>): void;
+  /** What was appended so far is replaced by these. False: it could not be, and is as it was. */
+  rewrite(records: Iterable<Uint8Array>): boolean;
 }
 
 /** Bytes that a kept journal may hold beyond twice what is still needed. */
@@ -26,17 +31,21 @@ export class Journal {
   readonly #attr: EventAttr;
   readonly #processes = new Map<number, Uint8Array[]>();
   readonly #compactAt = new Map<number, number>();
-  readonly #hasRing: (pid: number, tid: number) => boolean;
+  readonly #tasksWithRing: (pid: number) => ReadonlySet<number>;
+  /** Processes that had no ring when last looked. */
+  #ringless = new Set<number>();
   readonly #sink: JournalSink | undefined;
   /** Not yet given to the sink; given to it; still needed. */
   #pending: Uint8Array[] = [];
   #keptBytes = 0;
   #liveBytes = 0;
+  /** A rewrite was refused: not before so much is kept is it tried again. */
+  #retryAtBytes = 0;
 
-  /** `attr` tells the layout of the records; `hasRing` whether a task still has a ring. */
-  constructor(attr: EventAttr, hasRing: (pid: number, tid: number) => boolean, sink?: JournalSink) {
+  /** `attr` tells the layout of the records; `tasksWithRing` which tasks of a process still have a ring. */
+  constructor(attr: EventAttr, tasksWithRing: (pid: number) => ReadonlySet<number>, sink?: JournalSink) {
     this.#attr = attr;
-    this.#hasRing = hasRing;
+    this.#tasksWithRing = tasksWithRing;
     this.#sink = sink;
   }
 
@@ -57,14 +66,8 @@ export class Journal {
 
   /** As `add`, of bytes that are the journal's from now on. */
   addBytes(pid: number, record: Uint8Array): void {
-    this.#liveBytes += record.length;
     if (this.#sink) this.#pending.push(record);
-    const entries = this.#processes.get(pid);
-    if (!entries) {
-      this.#processes.set(pid, [record]);
-      return;
-    }
-    entries.push(record);
+    const entries = this.#enter(pid, record);
     if (entries.length >= (this.#compactAt.get(pid) ?? COMPACT_AT)) {
       const kept = this.#compacted(pid, entries);
       this.#liveBytes += byteCount(kept) - byteCount(entries);
@@ -73,10 +76,20 @@ export class Journal {
     }
   }
 
-  /** As `addBytes`, of a record that the sink has already. */
+  #enter(pid: number, record: Uint8Array): Uint8Array[] {
+    this.#liveBytes += record.length;
+    let entries = this.#processes.get(pid);
+    if (!entries) {
+      entries = [];
+      this.#processes.set(pid, entries);
+    }
+    entries.push(record);
+    return entries;
+  }
+
+  /** As `addBytes`, of a record that the sink has already. Nothing is dropped yet: whose rings there are is not known by then. */
   load(pid: number, record: Uint8Array): void {
-    this.addBytes(pid, record);
-    if (this.#sink) this.#pending.pop();
+    this.#enter(pid, record);
     this.#keptBytes += record.length;
   }
 
@@ -87,16 +100,32 @@ export class Journal {
     this.#compactAt.delete(pid);
   }
 
+  /**
+   * Forgets the processes that had no ring for two looks: they were told of and never recorded, or were heard of once more when
+   * they were forgotten already. One look is not enough, a process is told of before it has its first ring.
+   */
+  forgetRingless(hasRings: (pid: number) => boolean): void {
+    const ringless = new Set<number>();
+    for (const pid of [...this.#processes.keys()]) {
+      if (pid === 0 || hasRings(pid)) continue;
+      if (this.#ringless.has(pid)) this.forget(pid);
+      else ringless.add(pid);
+    }
+    this.#ringless = ringless;
+  }
+
   /** Gives the sink what has come since. */
   flush(): void {
     if (!this.#sink || this.#pending.length === 0) return;
-    const pendingBytes = byteCount(this.#pending);
-    if (this.#keptBytes + pendingBytes > 2 * this.#liveBytes + KEPT_SLACK_BYTES) {
-      this.#sink.rewrite(this.records());
+    const bytes = this.#keptBytes + byteCount(this.#pending);
+    const isDue = bytes > Math.max(2 * this.#liveBytes + KEPT_SLACK_BYTES, this.#retryAtBytes);
+    if (isDue && this.#sink.rewrite(this.records())) {
       this.#keptBytes = this.#liveBytes;
+      this.#retryAtBytes = 0;
     } else {
       this.#sink.append(this.#pending);
-      this.#keptBytes += pendingBytes;
+      this.#keptBytes = bytes;
+      if (isDue) this.#retryAtBytes = bytes + KEPT_SLACK_BYTES;
     }
     this.#pending = [];
   }
@@ -111,35 +140,61 @@ export class Journal {
    * first name, birth and death of a task that has a ring, and every exec (it ends what went before).
    */
   #compacted(pid: number, entries: readonly Uint8Array[]): Uint8Array[] {
+    if (pid === 0) return newest(entries);
+    const tasks = this.#tasksWithRing(pid);
     const seen = new Set<string>();
     const kept: Uint8Array[] = [];
     for (const entry of entries.toReversed()) {
-      const key = this.#keyOf(
-        pid,
-        decodeRecord(new DataView(entry.buffer, entry.byteOffset, entry.length), 0, this.#attr),
-      );
+      const record = decodeRecord(new DataView(entry.buffer, entry.byteOffset, entry.length), 0, this.#attr);
+      const key = keyOf(pid, record, tasks);
       if (key === undefined || seen.has(key)) continue;
       seen.add(key);
       kept.push(entry);
     }
     return kept.reverse();
   }
+}
 
-  #keyOf(pid: number, record: PerfRecord): string | undefined {
-    switch (record.name) {
-      case 'MMAP':
-      case 'MMAP2':
-        return `map ${record.body.addr} ${record.body.len}`;
-      case 'COMM':
-      case 'FORK':
-      case 'EXIT':
-        return record.body.tid === pid || this.#hasRing(pid, record.body.tid)
-          ? `${record.name} ${record.body.tid}`
-          : undefined;
-      default:
-        return `${record.name} ${record.id.time}`;
-    }
+/** What a newer record of the same key replaces; undefined: nobody needs the record. */
+function keyOf(pid: number, record: PerfRecord, tasks: ReadonlySet<number>): string | undefined {
+  switch (record.name) {
+    case 'MMAP':
+    case 'MMAP2':
+      return `map ${record.body.addr} ${record.body.len}`;
+    case 'COMM':
+    case 'FORK':
+    case 'EXIT':
+      return record.body.tid === pid || tasks.has(record.body.tid) ? `${record.name} ${record.body.tid}` : undefined;
+    default:
+      return `${record.name} ${record.id.time}`;
   }
+}
+
+/** The newest of what is nobody's, with the losses that the others told of. */
+function newest(entries: readonly Uint8Array[]): Uint8Array[] {
+  const dropped = entries.slice(0, -KEPT_OF_NOBODY);
+  const kept = entries.slice(-KEPT_OF_NOBODY);
+  const lost = dropped.reduce((sum, entry) => sum + lostOf(entry), 0n);
+  if (lost === 0n) return kept;
+  const at = kept.findIndex(isLost);
+  const heir = (at < 0 ? dropped.findLast(isLost)! : kept[at]!).slice();
+  viewOf(heir).setBigUint64(LOST_OFFSET, at < 0 ? lost : lost + lostOf(heir), true);
+  if (at < 0) kept.unshift(heir);
+  else kept[at] = heir;
+  return kept;
+}
+
+function isLost(entry: Uint8Array): boolean {
+  return viewOf(entry).getUint32(0, true) === RecordType.LOST;
+}
+
+/** How many records it says were lost. */
+function lostOf(entry: Uint8Array): bigint {
+  return isLost(entry) ? viewOf(entry).getBigUint64(LOST_OFFSET, true) : 0n;
+}
+
+function viewOf(entry: Uint8Array): DataView {
+  return new DataView(entry.buffer, entry.byteOffset, entry.length);
 }
 
 function byteCount(records: readonly Uint8Array[]): number {

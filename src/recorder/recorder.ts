@@ -109,11 +109,7 @@ export class Recorder {
     this.#options = options;
     this.#deaths = deaths;
     this.#ids = new EventIds(source.events, options.detached !== undefined);
-    this.#journal = new Journal(
-      source.events[0]!.attr,
-      (_pid, tid) => this.#threads.has(tid),
-      options.detached?.journal,
-    );
+    this.#journal = new Journal(source.events[0]!.attr, (pid) => this.#tasksWithRing(pid), options.detached?.journal);
     this.#rings = new RingStore(options, this.#ids.kept, (thread) => this.#ringIsGone(thread));
     this.#deliverIndex = source.events.findIndex(({ name }) => name === SIGNAL_DELIVER);
     this.#deliver = source.events[this.#deliverIndex];
@@ -476,6 +472,18 @@ export class Recorder {
 
   deadThreads(): readonly Thread[] {
     return this.#rings.dead.threads();
+  }
+
+  #tasksWithRing(pid: number): ReadonlySet<number> {
+    const tids = new Set<number>();
+    for (const thread of this.#threads.values()) if (thread.pid === pid) tids.add(thread.tid);
+    for (const thread of this.deadThreads()) if (thread.pid === pid) tids.add(thread.tid);
+    return tids;
+  }
+
+  /** What is known of processes that are not recorded is forgotten, once it was so for two calls. */
+  forgetRingless(): void {
+    this.#journal.forgetRingless((pid) => this.#ringsOfProcess.has(pid));
   }
 
   /** A side-band record of the attacher's making. */
