@@ -40,7 +40,7 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
     errno === 'EMFILE'
       ? 'Raise `ulimit -n` (its hard limit, and start the recorder anew), or start it as root.'
       : tid !== undefined
-        ? 'Attach as the user whose process it is, or start the recorder as root.'
+        ? 'Attach to processes of your own user, or have root run `ringkeep up`.'
         : 'Use --source procfs or auto, or let perf in: `sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open.',
   'procfs-refused': () => 'Mount /proc without hidepid, or run as the same user.',
   'unknown-event': () =>

@@ -20,7 +20,7 @@ import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
 import { resourceLimit } from '../linux/limits.ts';
-import { listIds, readCpus, readProcText } from '../linux/proc.ts';
+import { listIds, readCpus, readProcStat, readProcText } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
 import { Attachment } from './attachment.ts';
 import type { Target } from './control.ts';
@@ -335,6 +335,7 @@ export class Attacher {
     const pids = target.kind === 'cgroup' ? pidsOfCgroup(cgroupDirectory(target.path)) : pidsOfComm(target.glob);
     for (const pid of pids) {
       if (pid === process.pid || this.#recorder.knows(pid) || this.#notOurs.has(pid)) continue;
+      if (wasRemoved(attachment, pid)) continue;
       try {
         this.attachProcess(attachment, pid);
       } catch (error) {
@@ -395,7 +396,10 @@ export class Attacher {
     attachment.origins.delete(origin);
     this.#attachmentOf.delete(origin);
     this.#source.detach(origin);
-    this.#recorder.forgetOrigin(origin);
+    for (const { pid, tid } of this.#recorder.forgetOrigin(origin)) {
+      const stat = tid === pid ? readProcStat(`/proc/${pid}/stat`) : undefined;
+      if (stat) attachment.removed.set(pid, stat.startTicks);
+    }
   }
 
   #tellRefusals(attachment: Attachment, threads: number, error: RingkeepError): void {
@@ -411,6 +415,14 @@ export class Attacher {
       interleaving.step();
     }
   }
+}
+
+/** Whether the event of the process's main thread was removed from the attachment; its number may be another's by now. */
+function wasRemoved({ removed }: Attachment, pid: number): boolean {
+  if (!removed.has(pid)) return false;
+  if (readProcStat(`/proc/${pid}/stat`)?.startTicks === removed.get(pid)) return true;
+  removed.delete(pid);
+  return false;
 }
 
 function defaultName(target: Target): string {

@@ -20,6 +20,8 @@ export class Attachment {
   readonly degraded: string[] = [];
   /** Rings that an earlier recorder left of threads that still live, by thread: to be written on. */
   readonly left = new Map<number, LeftRing>();
+  /** Processes that are there still and whose event somebody removed: pid and start time. They are not to be begun anew. */
+  readonly removed = new Map<number, number>();
   /** Threads that could not be given a ring. */
   unrecorded = 0;
 

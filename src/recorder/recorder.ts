@@ -383,12 +383,15 @@ export class Recorder {
     this.#wide = undefined;
   }
 
-  /** The origin's events are closed: nothing more comes of it, and the threads whose event was removed need no remembering. */
-  forgetOrigin(origin: Origin): void {
+  /**
+   * The origin's events are closed: nothing more comes of it, and the threads whose event was removed need no remembering. Those
+   * threads.
+   */
+  forgetOrigin(origin: Origin): Thread[] {
     this.#ids.remove(origin.events);
-    for (const thread of [...this.#threads.values()]) {
-      if (thread.origin === origin && thread.isRemoved) this.#retire(thread);
-    }
+    const removed = [...this.#threads.values()].filter((thread) => thread.origin === origin && thread.isRemoved);
+    for (const thread of removed) this.#retire(thread);
+    return removed;
   }
 
   /** A task that was attached to, not forked under our eyes. `records` say what it was up to: they begin its ring. */
