@@ -232,7 +232,9 @@ export class Attacher {
     this.#recorder.goWide(wide);
     this.#recorder.drain();
     for (const thread of this.#recorder.livingThreads()) {
-      if (thread.attachment) this.#attachmentOfPid.set(thread.pid, thread.attachment);
+      const { attachment } = thread;
+      // Of a process of which one thread was attached to the others are nobody's.
+      if (attachment && attachment.target.kind !== 'tid') this.#attachmentOfPid.set(thread.pid, attachment);
     }
     for (const [origin, attachment] of this.#attachmentOf) this.#close(attachment, origin);
     return wide;
