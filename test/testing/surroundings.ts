@@ -3,13 +3,26 @@
  * so; no test passes for want of something.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { TestContext } from 'vitest';
 
 /** A real interpreter: version managers put scripts on PATH, which fork before they exec. */
 export const PYTHON = '/usr/bin/python3';
 
-type Need = 'gcc' | 'perf' | 'perf events' | 'root' | 'python' | 'mount namespaces' | 'tracefs' | 'spin' | 'curl';
+type Need =
+  | 'gcc'
+  | 'perf'
+  | 'perf events'
+  | 'root'
+  | 'python'
+  | 'mount namespaces'
+  | 'tracefs'
+  | 'spin'
+  | 'curl'
+  | 'cgroups'
+  | 'pressure'
+  | 'CPU hotplug';
 
 interface Requirement {
   readonly isMet: () => boolean;
@@ -29,6 +42,15 @@ const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
     isMet: () => succeeds('unshare', '-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/dev/shm'),
     otherwise: 'mounts in a namespace of one’s own are refused here',
   },
+  pressure: { isMet: () => isWritable('/proc/pressure/cpu'), otherwise: 'the kernel measures no pressure (PSI)' },
+  'CPU hotplug': {
+    isMet: () => process.getuid?.() === 0 && isWritable('/sys/devices/system/cpu/cpu1/online'),
+    otherwise: 'there is no CPU 1 that may be taken offline',
+  },
+  cgroups: {
+    isMet: () => cgroupHierarchy() !== undefined,
+    otherwise: 'no cgroup hierarchy is mounted below /sys/fs/cgroup where a group can be made',
+  },
   curl: { isMet: () => succeeds('curl', '--version'), otherwise: 'curl is not installed' },
   spin: { isMet: () => succeeds('spin', '-V'), otherwise: 'the model checker spin is not installed' },
   tracefs: {
@@ -36,6 +58,21 @@ const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
     otherwise: 'tracefs is not mounted on /sys/kernel/tracing, or may not be read',
   },
 };
+
+/** A directory in which a cgroup can be made and entered: of version 2, or of a hierarchy of version 1 that limits nothing. */
+export function cgroupHierarchy(): string | undefined {
+  const candidates = ['', 'unified', 'systemd', 'cpuacct', 'pids'].map((name) => join('/sys/fs/cgroup', name));
+  return candidates.find((path) => isWritable(join(path, 'cgroup.procs')));
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const met = new Map<Need, boolean>();
 

@@ -1,0 +1,255 @@
+/**
+ * What is recorded of a program that runs already: its threads, those it starts later, its children, and what it becomes by an
+ * exec; by pid, tid, name, cgroup or all together. And what is refused.
+ */
+import { mkdirSync, readFileSync, rmdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { AttachmentStatus, EventStatus } from '../src/recorder/control.ts';
+import { Daemon } from './testing/daemon.ts';
+import { perf, perfScript } from './testing/perf-reading.ts';
+import { Puppet } from './testing/puppet.ts';
+import { show } from './testing/ringkeep.ts';
+import { cgroupHierarchy, needs } from './testing/surroundings.ts';
+import { testProgram } from './testing/test-program.ts';
+
+const tidsOf = (events: readonly EventStatus[]) => events.map(({ tid }) => tid).sort((a, b) => a - b);
+
+/** A puppet that runs under a name of its own, `NAME`. */
+function namedPuppet(daemon: Daemon, name: string): Promise<Puppet> {
+  const path = daemon.file(name);
+  symlinkSync(testProgram('puppet'), path);
+  return Puppet.start({ path });
+}
+
+async function snapshot(daemon: Daemon, ...selection: readonly string[]): Promise<string> {
+  const output = daemon.file('attached.perf.data');
+  await daemon.json('snapshot', ...selection, '-o', output);
+  return output;
+}
+
+describe('attach -p', () => {
+  test('records the threads there are, those to come, and the children to come, with what they are', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const daemon = await Daemon.up();
+    const puppet = await Puppet.start();
+    const early = await puppet.thread('early');
+    const [attached] = await daemon.json<AttachmentStatus[]>('attach', '-p', String(puppet.pid), '--name', 'web');
+    expect(attached).toMatchObject({ name: 'web', pmu: 'software', threads: 2, unrecorded: 0, degraded: [] });
+
+    const late = await puppet.thread('late');
+    const child = await puppet.fork('child');
+    await puppet.burn(200);
+    const tids = [puppet.pid, early, late, child].sort((a, b) => a - b);
+    const events = await daemon.untilEvents((all) => all.length === 4 && all.every(({ records }) => records > 5));
+    expect(tidsOf(events)).toEqual(tids);
+    expect(events.every(({ attachment, alive, lost }) => attachment === 'web' && alive && lost === 0)).toBe(true);
+    expect(events.find(({ tid }) => tid === child)).toMatchObject({ pid: child, comm: 'child' });
+    expect(events.find(({ tid }) => tid === late)).toMatchObject({ pid: puppet.pid, comm: 'late' });
+
+    const output = await snapshot(daemon);
+    const report = show(output);
+    expect(report.damage).toEqual([]);
+    expect(report.threads.map(({ tid, comm }) => [tid, comm]).sort()).toEqual(
+      [
+        [puppet.pid, 'puppet'],
+        [early, 'early'],
+        [late, 'late'],
+        [child, 'child'],
+      ].sort(),
+    );
+    // The mappings that were there before anybody looked let perf name what main was doing.
+    const samples = perf('whole', 'script', '-i', output, '-F', 'comm,tid,ip,sym,dso', '--tid', String(puppet.pid));
+    expect(samples).toMatch(/^puppet +\d+/m);
+    expect(samples).toContain(`(${testProgram('puppet')})`);
+    expect(samples).toMatch(/\bburn\b/);
+    perfScript(output);
+    expect(perf('whole', 'script', '-i', output, '--show-mmap-events')).toMatch(/PERF_RECORD_MMAP2 .*libc/);
+  });
+
+  test('keeps the event and its file over an exec', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const daemon = await Daemon.up();
+    const puppet = await namedPuppet(daemon, 'larva');
+    const path = daemon.file('moth');
+    symlinkSync(testProgram('puppet'), path);
+    await puppet.thread('left-behind');
+    await daemon.json('attach', '-p', String(puppet.pid));
+    const [before] = await daemon.untilEvents((events) => events.every(({ records }) => records > 0));
+    expect(before).toMatchObject({ tid: puppet.pid, comm: 'larva' });
+    const { ino } = statSync(before!.path);
+
+    puppet.tell(`exec ${path}`);
+    expect(await puppet.answer('ready')).toBe(puppet.pid);
+    const after = await daemon.untilEvents((events) => events.some(({ comm }) => comm === 'moth'));
+    expect(after.filter(({ alive }) => alive)).toMatchObject([{ path: before!.path, tid: puppet.pid, comm: 'moth' }]);
+    expect(statSync(before!.path).ino).toBe(ino);
+    const output = await snapshot(daemon, '-t', String(puppet.pid));
+    const execs = perfScript(output).filter(({ text }) => text.startsWith('PERF_RECORD_COMM exec: moth'));
+    expect(execs).toHaveLength(1);
+    // The ring goes back to before it.
+    expect(BigInt(show(output).threads[0]!.firstNs!)).toBeLessThanOrEqual(BigInt(before!.firstNs!));
+  });
+});
+
+test('attach -t records that thread and what it starts, not its neighbours', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  const chosen = await puppet.thread('chosen');
+  await puppet.thread('neighbour');
+  await daemon.json('attach', '-t', String(chosen));
+  await puppet.thread('later');
+  const events = await daemon.untilEvents((all) => all.some(({ records }) => records > 20));
+  expect(events).toMatchObject([{ tid: chosen, pid: puppet.pid, comm: 'chosen' }]);
+  // Of main there is the process's side band, its mappings, and nothing that it did.
+  const did = show(await snapshot(daemon)).threads.filter(({ switchesOut }) => switchesOut !== 0);
+  expect(did.map(({ tid }) => tid)).toEqual([chosen]);
+});
+
+test('attach --comm records the processes of that name, those to come included', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const first = await namedPuppet(daemon, 'marionette-1');
+  const other = await Puppet.start();
+  const [attached] = await daemon.json<AttachmentStatus[]>('attach', '--comm', 'marionette*');
+  expect(attached).toMatchObject({ threads: 1, target: { kind: 'comm', glob: 'marionette*' } });
+  const second = await namedPuppet(daemon, 'marionette-2');
+  const ofSecond = await second.thread('string');
+  const events = await daemon.untilEvents((all) => all.length === 3);
+  expect(tidsOf(events)).toEqual([first.pid, second.pid, ofSecond].sort((a, b) => a - b));
+  expect(tidsOf(events)).not.toContain(other.pid);
+});
+
+test('an event that was removed is not begun again by the name that it matched', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const puppet = await namedPuppet(daemon, 'marionette');
+  const thread = await puppet.thread('string');
+  await daemon.json('attach', '--comm', 'marionette', '--name', 'dolls');
+  await daemon.run(['rm', `dolls/software/${puppet.pid}`]);
+  // The name is looked for once a second, and events without a thread are closed at the second look.
+  const later = await namedPuppet(daemon, 'marionette-b');
+  await daemon.json('attach', '--comm', 'marionette-?', '--name', 'others');
+  for (let looks = 0; looks < 3; looks++) {
+    const next = daemon.file(`marionette-${looks}`);
+    symlinkSync(testProgram('puppet'), next);
+    const another = await Puppet.start({ path: next });
+    await daemon.untilEvents((events) => events.some(({ tid }) => tid === another.pid));
+  }
+  const events = await daemon.client.events();
+  expect(tidsOf(events)).toContain(later.pid);
+  expect(events.filter(({ attachment }) => attachment === 'dolls').map(({ tid }) => tid)).toEqual([thread]);
+});
+
+test('attach --cgroup records what is in it, and what comes into it', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root', 'cgroups');
+  const daemon = await Daemon.up();
+  const name = `ringkeep-test-${process.pid}`;
+  const directory = join(cgroupHierarchy()!, name);
+  mkdirSync(directory);
+  onTestFinished(() => removeCgroup(directory));
+  const enter = ({ pid }: Puppet) => writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+  const [inside, outside] = [await Puppet.start(), await Puppet.start()];
+  enter(inside);
+  const [attached] = await daemon.json<AttachmentStatus[]>('attach', '--cgroup', directory);
+  expect(attached).toMatchObject({ threads: 1, target: { kind: 'cgroup', path: directory } });
+  enter(outside);
+  const child = await inside.fork('child');
+  const events = await daemon.untilEvents((all) => all.length === 3);
+  expect(tidsOf(events)).toEqual([inside.pid, outside.pid, child].sort((a, b) => a - b));
+  expect((await daemon.run(['attach', '--cgroup', `${directory}-none`])).stderr).toContain('is no cgroup');
+});
+
+/** The last of its processes is killed as the test ends, which takes the kernel a moment. */
+async function removeCgroup(directory: string): Promise<void> {
+  for (const pid of readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
+    process.kill(Number(pid), 'SIGKILL');
+  }
+  for (let tries = 0; tries < 200; tries++) {
+    try {
+      rmdirSync(directory);
+      return;
+    } catch {
+      await new Promise((done) => setTimeout(done, 10));
+    }
+  }
+}
+
+test('attach -a records every task of the machine, and never the recorder itself', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const daemon = await Daemon.up();
+  const before = await Puppet.start();
+  await daemon.json('attach', '-a');
+  const after = await Puppet.start();
+  const ofAfter = await after.thread('unnamed');
+  const isThere = (tid: number) => (events: readonly EventStatus[]) => events.some((event) => event.tid === tid);
+  await daemon.untilEvents((all) => [before.pid, after.pid, ofAfter].every((tid) => isThere(tid)(all)));
+  const output = await snapshot(daemon);
+  const { threads } = show(output);
+  const tids = threads.map(({ tid }) => tid);
+  expect(tids).toEqual(expect.arrayContaining([before.pid, after.pid, ofAfter]));
+  expect(threads.find(({ tid }) => tid === before.pid)!.comm).toBe('puppet');
+  expect(threads.find(({ tid }) => tid === ofAfter)!.comm).toBe('unnamed');
+  // On a busy machine it may be in its context that the kernel tells of a loss.
+  const ofDaemon = threads.filter(({ pid }) => pid === daemon.pid);
+  expect(ofDaemon.filter(({ samples, switchesOut }) => samples > 0 || switchesOut !== 0)).toEqual([]);
+  perf('whole', 'script', '-i', output);
+});
+
+describe('attach is refused with cause and remedy', () => {
+  test('where the process is recorded already', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const daemon = await Daemon.up();
+    const puppet = await Puppet.start();
+    const pid = String(puppet.pid);
+    await daemon.json('attach', '-p', pid, '--name', 'web');
+    const remedy = 'See `ringkeep status` for what is attached, or end that with `ringkeep rm NAME` first.';
+    expect(await daemon.refused(['attach', '-p', pid, '--name', 'again'])).toEqual([
+      `Process ${pid} is recorded already, as part of "web".`,
+      remedy,
+    ]);
+    expect(await daemon.refused(['attach', '-t', pid])).toEqual([
+      `Thread ${pid} is recorded already, as part of "web".`,
+      remedy,
+    ]);
+    const other = await Puppet.start();
+    expect(await daemon.refused(['attach', '-p', String(other.pid), '--name', 'web'])).toEqual([
+      'Something is attached as "web" already.',
+      remedy,
+    ]);
+    expect((await daemon.client.status()).attachments.map(({ name }) => name)).toEqual(['web']);
+  });
+
+  test('where there is no such process any more', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const daemon = await Daemon.up();
+    const puppet = await Puppet.start();
+    puppet.kill('SIGKILL');
+    await puppet.ended();
+    const pid = String(puppet.pid);
+    const remedy = 'See `ps -eLf` for the threads there are.';
+    expect(await daemon.refused(['attach', '-p', pid])).toEqual([`There is no process ${pid}.`, remedy]);
+    expect(await daemon.refused(['attach', '-t', pid])).toEqual([`There is no thread ${pid}.`, remedy]);
+    expect((await daemon.client.status()).attachments).toEqual([]);
+  });
+
+  test('where the process is another user’s', async (context) => {
+    needs(context, 'gcc', 'perf events', 'root');
+    const daemon = await Daemon.up([], { as: 'nobody' });
+    const puppet = await Puppet.start();
+    const [cause, remedy, ...more] = await daemon.refused(['attach', '-p', String(puppet.pid)]);
+    expect(cause).toMatch(/refused .*(EACCES|EPERM)\.$/);
+    expect(remedy).toBe('Attach to processes of your own user, or have root run `ringkeep up`.');
+    expect(more).toEqual([]);
+    expect((await daemon.client.status()).attachments).toEqual([]);
+  });
+
+  test('where the command line asks for nothing or for two things', async () => {
+    const daemon = await Daemon.up();
+    for (const args of [[], ['-p', '1', '-a'], ['-p', '1,2', '--name', 'one']]) {
+      expect(await daemon.run(['attach', ...args])).toMatchObject({ status: 2, stdout: '' });
+    }
+    expect(await daemon.run(['attach', '-p', '1', '--name', '../up'])).toMatchObject({ status: 2, stdout: '' });
+  });
+});

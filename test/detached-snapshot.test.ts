@@ -1,0 +1,144 @@
+/** Snapshots on demand: what is selected is in them and nothing else, recording goes on meanwhile, and perf reads them. */
+import { existsSync, readdirSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { SnapshotResult } from '../src/recorder/control.ts';
+import { Daemon } from './testing/daemon.ts';
+import { isSample, perfScript } from './testing/perf-reading.ts';
+import { Puppet } from './testing/puppet.ts';
+import { show } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+
+/** What threads did, as perf reads it; the side band is there for all that is decoded with it. */
+function doings(path: string) {
+  return perfScript(path).filter(({ text }) => isSample(text) || text.startsWith('PERF_RECORD_SWITCH'));
+}
+
+/** Of each thread what it did, in order, as comparable text. */
+function doingsByThread(path: string): Map<number, string[]> {
+  const byThread = new Map<number, string[]>();
+  for (const { tid, timeNs, text } of doings(path)) {
+    const known = byThread.get(tid);
+    if (known) known.push(`${timeNs} ${text}`);
+    else byThread.set(tid, [`${timeNs} ${text}`]);
+  }
+  return byThread;
+}
+
+test('a snapshot holds what is selected of what is recorded', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const [one, two] = [await Puppet.start(), await Puppet.start()];
+  const [alpha, beta, gamma] = [await one.thread('alpha'), await one.thread('beta'), await two.thread('alphabet')];
+  for (const { pid } of [one, two]) await daemon.json('attach', '-p', String(pid));
+  await daemon.untilEvents((all) => all.filter(({ records }) => records > 50).length === 3);
+  const everyone = [one.pid, alpha, beta, two.pid, gamma];
+
+  const selections: [string[], number[]][] = [
+    [
+      ['-p', String(one.pid)],
+      [one.pid, alpha, beta],
+    ],
+    [['-t', String(gamma)], [gamma]],
+    [
+      ['--comm', 'alpha*'],
+      [alpha, gamma],
+    ],
+    [['--comm', 'alpha', '-p', String(one.pid)], [alpha]],
+    [['--all'], everyone],
+    [[], everyone],
+  ];
+  for (const [index, [selection, tids]] of selections.entries()) {
+    const output = daemon.file(`selection-${index}.perf.data`);
+    const saved = await daemon.json<SnapshotResult>('snapshot', ...selection, '-o', output);
+    expect(saved).toMatchObject({ path: output, threads: tids.length });
+    // A main thread that only waits for its next order did nothing worth a record but for being attached to.
+    const did = new Set(doings(output).map(({ tid }) => tid));
+    expect([...did].sort()).toEqual([...tids].sort());
+    expect(show(output)).toMatchObject({ reason: 'request', damage: [] });
+  }
+  expect((await daemon.run(['snapshot', '--all', '-t', '1', '-o', daemon.file('x')])).status).toBe(2);
+});
+
+test('--last leaves out what is older, and nothing that is not', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  const napper = await puppet.thread('napper');
+  await daemon.json('attach', '-p', String(puppet.pid));
+  await daemon.untilEvents((all) =>
+    all.some(({ firstNs, lastNs }) => firstNs !== null && BigInt(lastNs!) - BigInt(firstNs) > 1_300_000_000n),
+  );
+  const [last, all] = [daemon.file('last.perf.data'), daemon.file('all.perf.data')];
+  const { cutNs } = await daemon.json<SnapshotResult>('snapshot', '--last', '1s', '-o', last);
+  await daemon.json('snapshot', '-o', all);
+  const fromNs = BigInt(cutNs) - 1_000_000_000n;
+  const inLast = doings(last);
+  expect(inLast.filter(({ timeNs }) => timeNs < fromNs)).toEqual([]);
+  const inAll = doings(all).filter(({ tid }) => tid === napper);
+  expect(inAll[0]!.timeNs).toBeLessThan(fromNs);
+  const isSecond = ({ timeNs }: { timeNs: bigint }) => timeNs >= fromNs && timeNs <= BigInt(cutNs);
+  expect(inLast.filter(({ tid }) => tid === napper)).toEqual(inAll.filter(isSecond));
+});
+
+test('recording goes on while a snapshot is taken, which says what it cost', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up(['--ring', '512KiB']);
+  const puppet = await Puppet.start();
+  const tids: number[] = [];
+  for (let count = 0; count < 30; count++) tids.push(await puppet.thread(`napper-${count}`));
+  await daemon.json('attach', '-p', String(puppet.pid));
+  await daemon.untilStatus(({ stats }) => stats.records > 1000);
+  const outputs = [1, 2, 3].map((number) => daemon.file(`${number}.perf.data`));
+  // Two at once, and one behind them.
+  const results = await Promise.all(
+    outputs.slice(0, 2).map((path) => daemon.json<SnapshotResult>('snapshot', '-o', path)),
+  );
+  results.push(await daemon.json<SnapshotResult>('snapshot', '-o', outputs[2]!));
+  for (const { cutMs, stallMs, writeMs, records, bytes, threads } of results) {
+    expect(threads).toBe(31);
+    for (const number of [cutMs, stallMs, writeMs, records, bytes]) expect(number).toBeGreaterThan(0);
+  }
+  const [earlier, later] = results.map(({ cutNs }) => BigInt(cutNs)).toSorted((a, b) => (a < b ? -1 : 1));
+  expect(earlier).toBeLessThan(later!);
+  // The last one has all that happened while the others were taken and written: none of it is lost.
+  const { stats } = await daemon.client.status();
+  expect(stats.lost).toBe(0);
+  const [first, third] = [outputs[0]!, outputs[2]!].map(doingsByThread);
+  for (const [tid, before] of first!) {
+    const after = third!.get(tid)!;
+    // The first's from where the third begins: a ring may have begun to overwrite meanwhile.
+    const common = before.slice(Math.max(before.indexOf(after[0]!), 0));
+    expect(after.slice(0, common.length)).toEqual(common);
+  }
+  expect(first!.get(tids[0]!)!.length).toBeGreaterThan(10);
+});
+
+describe('a snapshot is refused in two sentences', () => {
+  test('where it cannot be written, and leaves nothing there', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const daemon = await Daemon.up();
+    const puppet = await Puppet.start();
+    await daemon.json('attach', '-p', String(puppet.pid));
+    const output = daemon.file('no/such/directory/x.perf.data');
+    const [cause, remedy, ...more] = await daemon.refused(['snapshot', '-o', output]);
+    expect(cause).toContain(output);
+    expect(cause).toMatch(/ENOENT\.$/);
+    expect(remedy).toBe('Give -o a file in a directory that you may write to and that has room.');
+    expect(more).toEqual([]);
+    const asDirectory = await daemon.refused(['snapshot', '-o', daemon.place.path]);
+    expect(asDirectory).toHaveLength(2);
+    expect(readdirSync(daemon.place.path)).toEqual(['run']);
+  });
+
+  test('where nothing is selected', async () => {
+    const daemon = await Daemon.up();
+    const output = daemon.file('none.perf.data');
+    for (const selection of [[], ['-t', '1'], ['--comm', 'nobody-is-called-so']]) {
+      expect(await daemon.refused(['snapshot', ...selection, '-o', output])).toEqual([
+        'No recorded thread is selected.',
+        'See `ps -eLf` for the threads there are.',
+      ]);
+    }
+    expect(existsSync(output)).toBe(false);
+  });
+});

@@ -1,0 +1,214 @@
+/** Triggers, each by what it waits for: real deaths, stalls, tracepoints and pressure; and what bounds what they save. */
+import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { TriggerStatus } from '../src/recorder/control.ts';
+import { Daemon } from './testing/daemon.ts';
+import { perfScript } from './testing/perf-reading.ts';
+import { Puppet } from './testing/puppet.ts';
+import { show } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+import { testProgram } from './testing/test-program.ts';
+
+async function attached(): Promise<{ daemon: Daemon; puppet: Puppet }> {
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  await daemon.json('attach', '-p', String(puppet.pid));
+  return { daemon, puppet };
+}
+
+async function addTrigger(daemon: Daemon, ...args: readonly string[]): Promise<TriggerStatus> {
+  return daemon.json<TriggerStatus>('trigger', 'add', '--on', ...args);
+}
+
+/** The trigger, once it is as `isWanted` has it. */
+async function untilTrigger(daemon: Daemon, id: number, isWanted: (trigger: TriggerStatus) => unknown) {
+  const find = async () => (await daemon.client.triggers()).find((trigger) => trigger.id === id)!;
+  return daemon.until(find, isWanted);
+}
+
+/** Saved, and failed to be saved not once. */
+async function untilSaved(daemon: Daemon, id: number): Promise<TriggerStatus & { lastSnapshot: string }> {
+  const saved = await untilTrigger(daemon, id, ({ lastSnapshot, lastError }) => lastSnapshot ?? lastError);
+  expect(saved.lastError).toBeNull();
+  return saved as TriggerStatus & { lastSnapshot: string };
+}
+
+describe('exit-signal', () => {
+  test('saves the death of a process with the thread that took the signal, and the rings of its dead', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const { daemon, puppet } = await attached();
+    const sleeper = await puppet.thread('sleeper');
+    const { id } = await addTrigger(daemon, 'exit-signal:SEGV');
+    puppet.tell('crash SIGSEGV');
+    const victim = await puppet.answer('victim');
+
+    const { lastSnapshot, fired, suppressed, lastFiredWallMs } = await untilSaved(daemon, id);
+    expect({ fired, suppressed }).toEqual({ fired: 1, suppressed: 0 });
+    expect(lastFiredWallMs).toBeGreaterThan(0);
+    expect(lastSnapshot).toMatch(
+      new RegExp(`snapshots/\\d{8}T\\d{6}\\.\\d{3}Z-exit-signal-${puppet.pid}\\.perf\\.data$`),
+    );
+    expect(statSync(lastSnapshot).mode & 0o777).toBe(0o600);
+    expect(statSync(daemon.file('snapshots')).mode & 0o777).toBe(0o700);
+    const report = show(lastSnapshot);
+    expect(report).toMatchObject({ reason: 'death', damage: [] });
+    expect(report.death).toMatchObject({ pid: puppet.pid, tid: victim, comm: 'victim', signal: 'SIGSEGV' });
+    expect(report.threads[0]).toMatchObject({ tid: victim, tookSignal: true });
+    expect(report.threads.map(({ tid }) => tid)).toEqual(expect.arrayContaining([puppet.pid, sleeper, victim]));
+    perfScript(lastSnapshot);
+    // The text for people begins with it.
+    const text = await daemon.run(['show', lastSnapshot]);
+    expect(text.stdout).toContain(`(puppet) died of SIGSEGV in thread ${victim} (victim)`);
+  });
+
+  test('hears of children and of kills, and not of other signals than it was told', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const { daemon, puppet } = await attached();
+    const ofKills = await addTrigger(daemon, 'exit-signal:KILL', '--comm', 'child*', '--at-most', '9/1s');
+    const ofCrashes = await addTrigger(daemon, 'exit-signal:SEGV,ABRT');
+    const child = await puppet.fork('child-1');
+    await daemon.untilEvents((all) => all.some(({ comm }) => comm === 'child-1'));
+    process.kill(child, 'SIGKILL');
+    const { lastSnapshot } = await untilSaved(daemon, ofKills.id);
+    expect(show(lastSnapshot).death).toMatchObject({ pid: child, comm: 'child-1', signal: 'SIGKILL' });
+    const triggers = await daemon.client.triggers();
+    expect(triggers.find(({ id }) => id === ofCrashes.id)).toMatchObject({ fired: 0, lastSnapshot: null });
+  });
+});
+
+test('exit-status saves when a process ends with that status, and not with another', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const trigger = await addTrigger(daemon, 'exit-status:3');
+  const any = await addTrigger(daemon, 'exit-status', '--at-most', '9/1s');
+  const ends = { 'exit-0': await Puppet.start(), 'exit-4': await Puppet.start(), 'exit-3': await Puppet.start() };
+  for (const puppet of Object.values(ends)) await daemon.json('attach', '-p', String(puppet.pid));
+  for (const [how, puppet] of Object.entries(ends)) {
+    puppet.tell(`end ${how}`);
+    await puppet.ended();
+  }
+  const { lastSnapshot, fired } = await untilSaved(daemon, trigger.id);
+  expect(fired).toBe(1);
+  expect(lastSnapshot).toMatch(new RegExp(`-exit-status-${ends['exit-3'].pid}\\.perf\\.data$`));
+  const tids = show(lastSnapshot).threads.map(({ tid }) => tid);
+  expect(tids).toContain(ends['exit-3'].pid);
+  await untilTrigger(daemon, any.id, (status) => status.fired === 2);
+});
+
+test('stall saves when a thread of that name is off the CPU for longer, once', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const { daemon, puppet } = await attached();
+  const heart = await puppet.thread('heartbeat');
+  await puppet.thread('another');
+  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === heart && records > 20));
+  // The machine may be so busy that a thread that naps for 2 ms is not back at once.
+  const { id } = await addTrigger(daemon, 'stall>700ms', '--comm', 'heart*', '--pre', '1s', '--post', '100ms');
+  puppet.tell(`stun ${heart}`);
+  const { lastSnapshot, fired } = await untilSaved(daemon, id);
+  expect(fired).toBe(1);
+  await puppet.answer('stunned');
+  const threads = show(lastSnapshot).threads;
+  expect(show(lastSnapshot)).toMatchObject({ reason: 'trigger', death: null });
+  expect(threads.map(({ comm }) => comm)).toEqual(expect.arrayContaining(['heartbeat', 'another']));
+  expect((await untilTrigger(daemon, id, () => true)).fired).toBe(1);
+});
+
+test('tracepoint saves when a recorded thread hits it and the kernel’s filter holds', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root', 'tracefs');
+  const daemon = await Daemon.up();
+  const [wanted, unwanted] = [daemon.file('wanted'), daemon.file('other')];
+  for (const path of [wanted, unwanted]) symlinkSync(testProgram('puppet'), path);
+  const { id } = await addTrigger(daemon, 'tracepoint:sched:sched_process_exec/filename ~ "*wanted"/');
+  const puppet = await Puppet.start();
+  await daemon.json('attach', '-p', String(puppet.pid));
+  // Of a thread that nobody attached to it is no matter.
+  const stranger = await Puppet.start();
+  for (const [who, path] of [
+    [stranger, wanted],
+    [puppet, unwanted],
+    [puppet, wanted],
+  ] as const) {
+    who.tell(`exec ${path}`);
+    await who.answer('ready');
+  }
+  const { lastSnapshot, fired, suppressed } = await untilSaved(daemon, id);
+  expect({ fired, suppressed }).toEqual({ fired: 1, suppressed: 0 });
+  expect(lastSnapshot).toMatch(new RegExp(`-tracepoint-${puppet.pid}\\.perf\\.data$`));
+  expect(await daemon.run(['trigger', 'rm', String(id)])).toMatchObject({ status: 0, stderr: '' });
+  const [cause] = await daemon.refused(['trigger', 'rm', String(id)]);
+  expect(cause).toBe(`There is no trigger ${id}.`);
+});
+
+test('psi saves when the machine is under pressure', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root', 'pressure');
+  const { daemon, puppet } = await attached();
+  const { id } = await addTrigger(daemon, 'psi:cpu>20ms/2s', '--at-most', '1/60s');
+  // A window that everybody may have. More that want a CPU than there are, bound to the same one.
+  for (let count = 0; count < 3; count++) {
+    puppet.tell('pin 0');
+    await puppet.answer('thread');
+  }
+  const { lastSnapshot } = await untilSaved(daemon, id);
+  expect(show(lastSnapshot).threads.filter(({ comm }) => comm === 'pinned')).toHaveLength(3);
+});
+
+describe('what a trigger saves is bounded', () => {
+  test('in rate: what fires beyond it is counted, and saved by none', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const { daemon, puppet } = await attached();
+    const directory = daemon.file('rated');
+    const { id } = await addTrigger(daemon, 'exit-signal', '--at-most', '2/1m', '--dir', directory);
+    for (let count = 0; count < 5; count++) {
+      const child = await puppet.fork(`child-${count}`);
+      await daemon.untilEvents((all) => all.some(({ tid }) => tid === child));
+      process.kill(child, 'SIGKILL');
+      await untilTrigger(daemon, id, ({ fired, suppressed }) => fired + suppressed >= count + 1);
+    }
+    const trigger = await untilTrigger(daemon, id, ({ suppressed }) => suppressed === 3);
+    expect(trigger).toMatchObject({ lastError: null, options: { atMost: { count: 2, perMs: 60_000 } } });
+    await untilSaved(daemon, id);
+    await daemon.until(
+      async () => readdirSync(directory).filter((name) => name.endsWith('.perf.data')),
+      ({ length }) => length === 2,
+    );
+    const table = await daemon.run(['trigger', 'ls']);
+    expect(table).toMatchObject({ status: 0, stderr: '' });
+    expect(table.stdout).toContain('exit-signal');
+  });
+
+  test('in number: of its snapshots the newest stay, and what else is in the directory too', async (context) => {
+    needs(context, 'gcc', 'perf events');
+    const { daemon, puppet } = await attached();
+    const directory = daemon.file('snapshots');
+    const { id } = await addTrigger(daemon, 'exit-signal', '--at-most', '99/1s', '--keep', '2');
+    writeFileSync(join(directory, 'notes.perf.data'), 'not ours');
+    const paths: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const child = await puppet.fork(`child-${count}`);
+      await daemon.untilEvents((all) => all.some(({ tid }) => tid === child));
+      process.kill(child, 'SIGKILL');
+      const { lastSnapshot } = await untilTrigger(
+        daemon,
+        id,
+        ({ lastSnapshot: path }) => path && !paths.includes(path),
+      );
+      paths.push(lastSnapshot!);
+    }
+    await daemon.until(
+      async () => readdirSync(directory),
+      ({ length }) => length === 3,
+    );
+    expect(paths.filter((path) => existsSync(path))).toEqual(paths.slice(2));
+    expect(existsSync(join(directory, 'notes.perf.data'))).toBe(true);
+  });
+
+  test('in what may be said wrongly: nothing is triggered by it', async (context) => {
+    needs(context, 'perf events');
+    const daemon = await Daemon.up();
+    for (const on of ['exit-signal:NONE', 'stall>fast', 'psi:disk>1ms/1s', 'never']) {
+      expect(await daemon.run(['trigger', 'add', '--on', on])).toMatchObject({ status: 2, stdout: '' });
+    }
+    expect(await daemon.client.triggers()).toEqual([]);
+  });
+});
