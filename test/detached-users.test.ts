@@ -1,0 +1,134 @@
+/** Two users, a recorder each: everybody records what is theirs, and nobody gets at another's, by socket or by file. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Daemon } from './testing/daemon.ts';
+import { perfScript } from './testing/perf-reading.ts';
+import { Puppet } from './testing/puppet.ts';
+import { NOBODY } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+
+const AS_NOBODY = { as: 'nobody' } as const;
+
+function asNobody(command: string, ...args: readonly string[]) {
+  return spawnSync(command, args, { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8' });
+}
+
+/** A daemon of root's that records a program of root's. */
+async function ofRoot() {
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  await puppet.thread('secret');
+  await daemon.json('attach', '-p', String(puppet.pid), '--name', 'web');
+  const events = await daemon.untilEvents((all) => all.some(({ records }) => records > 20));
+  return { daemon, puppet, path: events[0]!.path, tid: events[0]!.tid };
+}
+
+const ASKS = (daemon: Daemon, tid: number) => [
+  ['status'],
+  ['events'],
+  ['rm', 'web'],
+  ['rm', `web/software/${tid}`],
+  ['snapshot', '-o', daemon.file('stolen.perf.data')],
+  ['attach', '-a'],
+  ['trigger', 'add', '--on', 'exit-signal'],
+  ['trigger', 'ls'],
+  ['down'],
+];
+
+test('two users record their own at the same time', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const { daemon: roots, puppet: rootsPuppet } = await ofRoot();
+  const nobodys = await Daemon.up([], AS_NOBODY);
+  const puppet = await Puppet.start(AS_NOBODY);
+  const thread = await puppet.thread('mine');
+  await nobodys.json('attach', '-p', String(puppet.pid));
+  const events = await nobodys.untilEvents((all) => all.some(({ records }) => records > 50));
+  expect(events.map(({ tid }) => tid).sort()).toEqual([puppet.pid, thread].sort());
+  expect(await nobodys.client.status()).toMatchObject({ uid: NOBODY, stats: { lost: 0, unrecordedTasks: 0 } });
+  expect(nobodys.report.degraded.join('\n')).toMatch(/kernel/);
+  const output = nobodys.file('mine.perf.data');
+  await nobodys.json('snapshot', '-o', output);
+  expect(perfScript(output).filter(({ tid }) => tid === thread).length).toBeGreaterThan(50);
+
+  // A glob that fits both takes what is one's own, and all tasks are not nobody's to record.
+  const before = await nobodys.client.status();
+  await nobodys.json('attach', '--comm', 'puppet', '--name', 'puppets');
+  expect((await nobodys.client.events()).map(({ pid }) => pid)).not.toContain(rootsPuppet.pid);
+  expect((await nobodys.client.status()).threads).toBe(before.threads);
+  expect(await nobodys.refused(['attach', '-a', '--name', 'all'])).toHaveLength(2);
+  expect((await roots.client.events()).map(({ pid }) => pid)).not.toContain(puppet.pid);
+  // Root may ask anybody's.
+  expect((await roots.run(['status'], { env: { RINGKEEP_DIR: dirname(nobodys.runtime.socket) } })).status).toBe(0);
+});
+
+test('another user’s recorder cannot be asked anything', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const { daemon, tid } = await ofRoot();
+  for (const args of ASKS(daemon, tid)) {
+    expect(await daemon.refused(args, AS_NOBODY)).toEqual([
+      `The recorder at ${daemon.runtime.socket} belongs to another user.`,
+      'Ask as the user who started it or as root, or start your own with `ringkeep up`.',
+    ]);
+  }
+  expect((await daemon.client.status()).threads).toBe(2);
+});
+
+test('not even where the modes of its socket and directories let everybody in', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root', 'curl');
+  const { daemon, tid } = await ofRoot();
+  chmodSync(daemon.runtime.path, 0o711);
+  chmodSync(daemon.runtime.socket, 0o666);
+  for (const args of ASKS(daemon, tid)) {
+    const [cause, remedy, ...more] = await daemon.refused(args, AS_NOBODY);
+    expect(cause).toMatch(/another user|not yours|user 65534/i);
+    expect(remedy).toBe('Ask as the user who started it or as root, or start your own with `ringkeep up`.');
+    expect(more).toEqual([]);
+  }
+  for (const path of ['/v1/status', '/v1/events', '/metrics', '/']) {
+    const { stdout } = asNobody(
+      'curl',
+      '-s',
+      '-w',
+      ' %{http_code}',
+      '--unix-socket',
+      daemon.runtime.socket,
+      `http://x${path}`,
+    );
+    expect(stdout).toMatch(/"code":"not-yours".* 403$/);
+  }
+  expect(await daemon.client.status()).toMatchObject({ threads: 2, attachments: [{ name: 'web' }] });
+  expect(await daemon.client.triggers()).toEqual([]);
+  expect(existsSync(daemon.file('stolen.perf.data'))).toBe(false);
+});
+
+test('another user’s event files can be neither found nor read nor removed', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const { daemon, path } = await ofRoot();
+  expect(asNobody('ls', daemon.directory).status).not.toBe(0);
+  expect(asNobody('cat', path).stderr).toContain('Permission denied');
+  expect(asNobody('rm', '-f', path).status).not.toBe(0);
+  const shown = await daemon.run(['show', path], AS_NOBODY);
+  expect(shown).toMatchObject({ status: 1, stdout: '' });
+  // Were the directories open, the files are not.
+  for (const directory of [daemon.directory, join(daemon.directory, 'web'), dirname(path)]) chmodSync(directory, 0o755);
+  expect(asNobody('cat', path).stderr).toContain('Permission denied');
+  expect(asNobody('rm', '-f', path).stderr).toContain('Permission denied');
+  expect(existsSync(path)).toBe(true);
+  expect(readFileSync(path).length).toBeGreaterThan(0);
+  const journal = execFileSync('find', [daemon.directory, '-maxdepth', '1', '-type', 'f', '-perm', '/077'], {
+    encoding: 'utf8',
+  });
+  expect(journal).toBe('');
+});
+
+test('a directory that another user has put in the way is not used', async (context) => {
+  needs(context, 'root');
+  const daemon = await Daemon.up();
+  // Nobody's `up` in root's directory: neither a second recorder there, nor anything of root's changed.
+  const [cause, remedy] = await daemon.refused(['up'], AS_NOBODY);
+  expect(cause).toContain(daemon.runtime.path);
+  expect(remedy).toContain('RINGKEEP_DIR');
+  expect((await daemon.client.status()).pid).toBe(daemon.pid);
+});
