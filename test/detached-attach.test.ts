@@ -92,6 +92,29 @@ describe('attach -p', () => {
   });
 });
 
+test('a child that runs its parent’s program is decoded when nothing of the parent is left', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up(['--keep-dead', '16KiB']);
+  const parent = await Puppet.start();
+  await daemon.json('attach', '-p', String(parent.pid));
+  parent.tell('orphan 1000');
+  const child = await parent.answer('child');
+  parent.tell('end exit-0');
+  await parent.ended();
+  // Threads that die later push the parent's ring out.
+  const other = await Puppet.start();
+  await daemon.json('attach', '-p', String(other.pid));
+  for (let count = 0; count < 5; count++) {
+    other.tell(`hush ${await other.thread('short-lived')}`);
+    await other.answer('hushed');
+  }
+  await daemon.untilEvents((all) => !all.some(({ tid }) => tid === parent.pid));
+  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === child && records > 20));
+  const output = await snapshot(daemon, '-t', String(child));
+  const samples = perf('whole', 'script', '-i', output, '-F', 'comm,tid,ip,sym,dso', '--tid', String(child));
+  expect(samples).toContain(`burn (${testProgram('puppet')})`);
+});
+
 test('attach -t records that thread and what it starts, not its neighbours', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up();

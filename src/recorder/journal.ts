@@ -2,13 +2,15 @@
  * The side band of every process, kept apart from the rings: names, forks, exits and mappings, as the source gave them.
  * A ring forgets; what decodes it must not, or a snapshot of a thread that started an hour ago has no names.
  *
+ * A forked process has the mappings of its parent, and no records of them, until it execs: it leans on the parent's.
+ *
  * Invariant: for every process with a ring, alive or kept dead, the journal holds its present mappings and the latest
- * name, birth and death of each of its tasks that has a ring. It stays small: what newer records replace is dropped, and of what
- * is nobody's the oldest; what those say was lost is added to the next that does.
+ * name, birth and death of each of its tasks that has a ring, and the same of the process that it leans on. It stays small: what
+ * newer records replace is dropped, and of what is nobody's the oldest; what those say was lost is added to the next that does.
  */
 
 import type { EventAttr } from '../abi/event-attr.ts';
-import { decodeRecord, HEADER_BYTES, type PerfRecord, RecordType } from '../abi/record.ts';
+import { decodeRecord, HEADER_BYTES, Misc, type PerfRecord, RecordType } from '../abi/record.ts';
 
 /** Entries of one process before it is looked through for replaced ones. */
 const COMPACT_AT = 2048;
@@ -35,6 +37,11 @@ export class Journal {
   /** Processes that had no ring when last looked. */
   #ringless = new Set<number>();
   readonly #sink: JournalSink | undefined;
+  /** Whom a process leans on; who leans on a process. */
+  readonly #parentOf = new Map<number, number>();
+  readonly #childrenOf = new Map<number, Set<number>>();
+  /** Without a ring, kept for those that lean on them. */
+  readonly #outlived = new Set<number>();
   /** Not yet given to the sink; given to it; still needed. */
   #pending: Uint8Array[] = [];
   #keptBytes = 0;
@@ -67,6 +74,7 @@ export class Journal {
   /** As `add`, of bytes that are the journal's from now on. */
   addBytes(pid: number, record: Uint8Array): void {
     if (this.#sink) this.#pending.push(record);
+    this.#noteParent(pid, record);
     const entries = this.#enter(pid, record);
     if (entries.length >= (this.#compactAt.get(pid) ?? COMPACT_AT)) {
       const kept = this.#compacted(pid, entries);
@@ -89,15 +97,50 @@ export class Journal {
 
   /** As `addBytes`, of a record that the sink has already. Nothing is dropped yet: whose rings there are is not known by then. */
   load(pid: number, record: Uint8Array): void {
+    this.#noteParent(pid, record);
     this.#enter(pid, record);
     this.#keptBytes += record.length;
   }
 
-  /** Drops a process of which no ring is left. */
+  #noteParent(pid: number, record: Uint8Array): void {
+    const view = new DataView(record.buffer, record.byteOffset, record.length);
+    const type = view.getUint32(0, true);
+    if (type === RecordType.COMM && view.getUint16(4, true) & Misc.commExec) this.#standAlone(pid);
+    if (type !== RecordType.FORK) return;
+    const [child, parent] = [view.getUint32(HEADER_BYTES, true), view.getUint32(HEADER_BYTES + 4, true)];
+    if (child === parent) return;
+    this.#standAlone(child);
+    // It may be the number of one that is gone: it is in use again.
+    this.#outlived.delete(child);
+    this.#parentOf.set(child, parent);
+    const siblings = this.#childrenOf.get(parent);
+    if (siblings) siblings.add(child);
+    else this.#childrenOf.set(parent, new Set([child]));
+  }
+
+  /** The process leans on no other any more. */
+  #standAlone(pid: number): void {
+    const parent = this.#parentOf.get(pid);
+    if (parent === undefined) return;
+    this.#parentOf.delete(pid);
+    const siblings = this.#childrenOf.get(parent)!;
+    siblings.delete(pid);
+    if (siblings.size > 0) return;
+    this.#childrenOf.delete(parent);
+    if (this.#outlived.has(parent)) this.forget(parent);
+  }
+
+  /** Drops a process of which no ring is left, or once none leans on it any more. */
   forget(pid: number): void {
+    if (this.#childrenOf.has(pid)) {
+      this.#outlived.add(pid);
+      return;
+    }
+    this.#outlived.delete(pid);
     this.#liveBytes -= byteCount(this.#processes.get(pid) ?? []);
     this.#processes.delete(pid);
     this.#compactAt.delete(pid);
+    this.#standAlone(pid);
   }
 
   /**
@@ -107,7 +150,7 @@ export class Journal {
   forgetRingless(hasRings: (pid: number) => boolean): void {
     const ringless = new Set<number>();
     for (const pid of [...this.#processes.keys()]) {
-      if (pid === 0 || hasRings(pid)) continue;
+      if (pid === 0 || hasRings(pid) || this.#outlived.has(pid)) continue;
       if (this.#ringless.has(pid)) this.forget(pid);
       else ringless.add(pid);
     }
@@ -133,6 +176,18 @@ export class Journal {
   /** Every record kept, process by process. */
   *records(): Iterable<Uint8Array> {
     for (const entries of this.#processes.values()) yield* entries;
+  }
+
+  /** What decodes the threads of these processes, and what is of none. */
+  *recordsOf(pids: Iterable<number>): Iterable<Uint8Array> {
+    const wanted = new Set([0]);
+    for (let pid of pids) {
+      while (!wanted.has(pid)) {
+        wanted.add(pid);
+        pid = this.#parentOf.get(pid) ?? 0;
+      }
+    }
+    for (const pid of wanted) yield* this.#processes.get(pid) ?? [];
   }
 
   /**

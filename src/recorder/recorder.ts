@@ -546,7 +546,7 @@ export class Recorder {
   }
 
   /** Copies every ring that is asked for, draining the source meanwhile so that it does not overflow. */
-  cut(isWanted: (thread: Thread) => boolean = () => true): Cut {
+  cut(isWanted?: (thread: Thread) => boolean): Cut {
     this.drain();
     const cutNs = process.hrtime.bigint();
     const threads: ThreadCut[] = [];
@@ -556,7 +556,7 @@ export class Recorder {
     this.#rings.dead.hold();
     try {
       for (const thread of [...this.#rings.dead.threads(), ...this.#threads.values()]) {
-        if (thread.isRemoved || !isWanted(thread)) continue;
+        if (thread.isRemoved || isWanted?.(thread) === false) continue;
         const part = cutOf(thread);
         if (part) threads.push(part);
         interleaving.step();
@@ -564,7 +564,8 @@ export class Recorder {
     } finally {
       this.#rings.dead.release();
     }
-    const journal = [...this.#journal.records()];
+    const pids = threads.map(({ pid }) => pid);
+    const journal = [...(isWanted ? this.#journal.recordsOf(pids) : this.#journal.records())];
     const [cutMs, stallMs, kernelLost] = [nowMs() - startedMs, interleaving.longestGapMs, this.#kernelLost];
     return { cutNs, cutMs, stallMs, threads, journal, kernelLost };
   }
