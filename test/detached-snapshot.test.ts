@@ -54,7 +54,11 @@ test('a snapshot holds what is selected of what is recorded', async (context) =>
     // A main thread that only waits for its next order did nothing worth a record but for being attached to.
     const did = new Set(doings(output).map(({ tid }) => tid));
     expect([...did].sort()).toEqual([...tids].sort());
-    expect(show(output)).toMatchObject({ reason: 'request', damage: [] });
+    const report = show(output);
+    expect(report).toMatchObject({ reason: 'request', damage: [] });
+    // Nor is there anything in it of processes that are not selected.
+    const pids = new Set(tids.map((tid) => (tid === gamma || tid === two.pid ? two.pid : one.pid)));
+    expect(new Set(report.threads.map(({ pid }) => pid))).toEqual(pids);
   }
   expect((await daemon.run(['snapshot', '--all', '-t', '1', '-o', daemon.file('x')])).status).toBe(2);
 });
