@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
@@ -81,6 +91,25 @@ describe('the journal’s file', () => {
     second.append(mmaps(1, 9));
     second.close();
     expect(timesIn(second)).toEqual([9]);
+  });
+
+  it.each([
+    ['a link', (path: string, elsewhere: string) => symlinkSync(elsewhere, path)],
+    ['a directory', (path: string) => mkdirSync(path)],
+  ])('is begun anew where %s stands in its place, which is moved aside and not followed', (_what, put) => {
+    const path = directory();
+    const elsewhere = join(directory(), 'elsewhere');
+    writeFileSync(elsewhere, 'not ours');
+    const first = new JournalStore(path, SESSION, attr);
+    first.close();
+    rmSync(first.path);
+    put(first.path, elsewhere);
+    const second = new JournalStore(path, SESSION, attr);
+    second.append(mmaps(1, 9));
+    second.close();
+    expect(timesIn(second)).toEqual([9]);
+    expect(readFileSync(elsewhere, 'utf8')).toBe('not ours');
+    expect(readdirSync(path).filter((name) => name.endsWith('.strange'))).toHaveLength(1);
   });
 
   it('has its header in front also where there was no room for it at first', (context) => {

@@ -4,7 +4,17 @@
  * Invariant: the file holds whole records only, whatever was refused; what could not be kept in it is counted, and made good
  * with the next rewrite. Nothing here throws after it was opened.
  */
-import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record.ts';
@@ -22,11 +32,12 @@ export class JournalStore implements JournalSink {
 
   /**
    * Throws what node:fs throws. An earlier journal of the session is written on behind its last whole record; one whose header is
-   * damaged decodes nothing and is begun anew.
+   * damaged decodes nothing and is begun anew. What is no file of ours, a link above all, is moved aside.
    */
   constructor(directory: string, sessionId: bigint, attr: EventAttr) {
     this.path = join(directory, journalFileName(sessionId));
     this.#header = encodeJournalHeader(sessionId, attr);
+    moveAside(this.path);
     this.#fd = openSync(this.path, 'a+', 0o600);
     const before = readFileSync(this.path);
     this.#bytes = wholeBytes(before);
@@ -82,6 +93,13 @@ export class JournalStore implements JournalSink {
       this.missingBytes += bytes.length;
     }
   }
+}
+
+/** What is written here must not go anywhere else. */
+function moveAside(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  const isOurs = !stat || (stat.isFile() && stat.uid === process.geteuid!());
+  if (!isOurs) renameSync(path, `${path}.${Date.now()}.strange`);
 }
 
 /** Bytes up to the end of the last whole record; 0 where it does not begin as a journal does. */
