@@ -22,7 +22,7 @@ import type { RemovalWatch } from '../linux/file-watch.ts';
 import { resourceLimit } from '../linux/limits.ts';
 import { listIds, readCpus, readProcStat, readProcText } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
-import { Attachment } from './attachment.ts';
+import { Attachment, isAttachmentName } from './attachment.ts';
 import type { Target } from './control.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { Interleaving } from './interleaving.ts';
@@ -36,7 +36,6 @@ const MOST_ROUNDS = 20;
 /** The part of the descriptors that the threads of one process may take. */
 const DESCRIPTOR_SHARE = 0.5;
 const CGROUP_ROOT = '/sys/fs/cgroup';
-const NAME = /^[\w@:+-][\w.@:+-]{0,63}$/;
 /** What perf and /proc refuse because of whose task it is. */
 const NOT_OURS = new Set(['EACCES', 'EPERM']);
 
@@ -281,7 +280,7 @@ export class Attacher {
   }
 
   #requireFree(target: Target, name: string): void {
-    if (!NAME.test(name)) {
+    if (!isAttachmentName(name)) {
       throw new RingkeepError('bad-argument', `"${name}" cannot be the name of an attachment: it names a directory`, {
         name,
       });

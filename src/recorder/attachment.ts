@@ -8,6 +8,13 @@ import type { Origin } from '../source/source.ts';
 import type { Target } from './control.ts';
 import type { LeftRing } from './left-rings.ts';
 
+const NAME = /^[\w@:+-][\w.@:+-]{0,63}$/;
+
+/** Whether an attachment may be called so: its name is that of a directory. */
+export function isAttachmentName(name: string): boolean {
+  return NAME.test(name);
+}
+
 export class Attachment {
   readonly name: string;
   readonly target: Target;

@@ -1,10 +1,10 @@
 /**
  * What a detached recorder was told to record, kept beside its rings: the next one goes on with it.
- * Invariant: the file is replaced as a whole; one that cannot be read is as good as none.
+ * Invariant: the file is replaced as a whole; one that cannot be read is as good as none, and so is an entry of another form.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Attachment } from './attachment.ts';
+import { type Attachment, isAttachmentName } from './attachment.ts';
 import type { Target } from './control.ts';
 
 export interface KeptAttachment {
@@ -22,10 +22,32 @@ const NAME = 'session.json';
 
 export function readSession(directory: string): readonly KeptAttachment[] {
   try {
-    const { version, attachments } = JSON.parse(readFileSync(join(directory, NAME), 'utf8')) as SessionFile;
-    return version === 1 ? attachments : [];
+    const { version, attachments } = JSON.parse(readFileSync(join(directory, NAME), 'utf8')) as Partial<SessionFile>;
+    return version === 1 && Array.isArray(attachments) ? attachments.filter(isKeptAttachment) : [];
   } catch {
     return []; // Absent, or cut while it was first written: the directories of the rings still tell most of it.
+  }
+}
+
+/** What stands in a file may be anything; a name becomes a directory. */
+function isKeptAttachment(value: unknown): value is KeptAttachment {
+  const { name, target, attachedWallMs } = (value ?? {}) as Partial<KeptAttachment>;
+  return typeof name === 'string' && isAttachmentName(name) && isTarget(target) && Number.isFinite(attachedWallMs);
+}
+
+function isTarget(value: unknown): value is Target {
+  const { kind, pid, tid, glob, path } = (value ?? {}) as Record<string, unknown>;
+  switch (kind) {
+    case 'pid':
+      return Number.isSafeInteger(pid);
+    case 'tid':
+      return Number.isSafeInteger(tid);
+    case 'comm':
+      return typeof glob === 'string';
+    case 'cgroup':
+      return typeof path === 'string';
+    default:
+      return kind === 'all';
   }
 }
 

@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { Attachment } from './attachment.ts';
+import { readSession, writeSession } from './session-file.ts';
+
+function directory(): string {
+  const path = mkdtempSync(join(tmpdir(), 'ringkeep-session-'));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+it('what was attached to is read as it was written', () => {
+  const path = directory();
+  const targets = [
+    { kind: 'pid', pid: 42 },
+    { kind: 'tid', tid: 43 },
+    { kind: 'all' },
+    { kind: 'comm', glob: 'node*' },
+    { kind: 'cgroup', path: '/a' },
+  ] as const;
+  const attachments = targets.map((target) => new Attachment(path, target.kind, target, 'software', 5));
+  expect(writeSession(path, attachments)).toBe(true);
+  expect(readSession(path)).toEqual(targets.map((target) => ({ name: target.kind, target, attachedWallMs: 5 })));
+});
+
+it.each([
+  'null',
+  '[]',
+  '{"version":1}',
+  '{"version":2,"attachments":[]}',
+  '{"version":1,"attachments":{"length":1}}',
+  '{"version":1,"attachments":[null,7,"x",{}]}',
+  '{"version":1,"attachments":[{"name":"../../up","target":{"kind":"pid","pid":1},"attachedWallMs":0}]}',
+  '{"version":1,"attachments":[{"name":"a","target":{"kind":"moon"},"attachedWallMs":0}]}',
+  '{"version":1,"attachments":[{"name":"a","target":{"kind":"pid","pid":"1"},"attachedWallMs":0}]}',
+  '{"version":1,"attachments":[{"name":"a","target":null,"attachedWallMs":0}]}',
+  '{"version":1,"attachments":[{"name":"a","target":{"kind":"all"},"attachedWallMs":null}]}',
+  '{"version":1,"attachments":[',
+  '\u0000',
+])('what is of another form is as good as nothing: %s', (text) => {
+  const path = directory();
+  writeFileSync(join(path, 'session.json'), text);
+  expect(readSession(path)).toEqual([]);
+});
