@@ -15,7 +15,7 @@ import type { Attacher } from './attacher.ts';
 import type { Attachment } from './attachment.ts';
 import type { Adoption, Target } from './control.ts';
 import { journalRecords } from './journal-store.ts';
-import type { LeftRing, LeftRings } from './left-rings.ts';
+import { byDeath, type LeftRing, type LeftRings } from './left-rings.ts';
 import { startOf } from './live-task.ts';
 import type { Recorder } from './recorder.ts';
 import { readSession } from './session-file.ts';
@@ -67,13 +67,6 @@ export function adoptLeftRings(
   }
   const blindMs = left.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - left.newestNs) / 1e6;
   return { rings: left.rings.length, alive, unreadable, blindMs };
-}
-
-/** The living last; of the dead those that ended first come first. */
-function byDeath(a: LeftRing, b: LeftRing): number {
-  const [aNs, bNs] = [a.header.exitTimeNs, b.header.exitTimeNs];
-  if (a.isAlive !== b.isAlive) return a.isAlive ? 1 : -1;
-  return aNs < bNs ? -1 : aNs > bNs ? 1 : 0;
 }
 
 function keepDead({ path, header }: LeftRing, attachment: Attachment, recorder: Recorder): boolean {

@@ -68,6 +68,18 @@ export function findLeftRings(
   return { rings, unreadable, newestNs, sessionId, journalPath: journal && join(directory, journal) };
 }
 
+/**
+ * For sorting: the living last; of the dead those that ended first come first. Those whose end nobody saw ended last, when there
+ * was no recorder any more.
+ */
+export function byDeath(a: Pick<LeftRing, 'header' | 'isAlive'>, b: Pick<LeftRing, 'header' | 'isAlive'>): number {
+  if (a.isAlive !== b.isAlive) return a.isAlive ? 1 : -1;
+  const [aNs, bNs] = [a.header.exitTimeNs, b.header.exitTimeNs];
+  if (aNs === bNs) return 0;
+  if (aNs === 0n || bNs === 0n) return aNs === 0n ? 1 : -1;
+  return aNs < bNs ? -1 : 1;
+}
+
 function* ringFilesOf(directory: string): Iterable<{ path: string; attachment: string; pmu: string }> {
   for (const attachment of directoriesIn(directory)) {
     for (const pmu of directoriesIn(join(directory, attachment))) {
