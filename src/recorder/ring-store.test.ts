@@ -66,6 +66,17 @@ describe('a ring whose file is removed by somebody else', () => {
     expect(recorder.stats().ringBytes).toBe(allocatedBytes(ringFilesIn(scripted.directory)));
   });
 
+  it('has a name that `recover` reads where something else stands in its place', () => {
+    using scripted = scriptedAttachments();
+    const { source, recorder } = scripted;
+    const { attachment, id, tid, next } = attachedToAll(scripted);
+    writeFileSync(attachment.pathOf(tid(1)), 'no ring');
+    source.put(0, records.switchIn({ tid: tid(1), pid: 1, time: next(), id }));
+    recorder.drain();
+    expect(recorder.thread(tid(1))!.ring!.path).toMatch(/\/\d+\.\d+$/);
+    expect(readFileSync(attachment.pathOf(tid(1)), 'utf8')).toBe('no ring');
+  });
+
   it('is written on as before where the thread lives, until its removal is known; growing it is refused and counted', () => {
     using scripted = scriptedAttachments();
     const { source, recorder } = scripted;

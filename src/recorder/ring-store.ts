@@ -173,8 +173,8 @@ export class RingStore {
         this.#forgotten(before);
       }
     }
-    // What stands there otherwise is not ours to move.
-    return existsSync(path) ? `${path}.${ringId}.new` : path;
+    // What stands there otherwise is not ours to move. Named so, a ring is found by who reads the directory without us.
+    return existsSync(path) ? `${path}.${ringId}` : path;
   }
 
   #newEvent(parent: Thread | undefined, options: { task: number; pages: number }): number | undefined {
