@@ -8,7 +8,7 @@
  *
  * Invariant: no ring is lost by it. What cannot be gone on with stays where it is.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { Attacher } from './attacher.ts';
@@ -30,10 +30,9 @@ export function adoptLeftRings(
   log: (sentence: string) => void,
 ): Adoption | undefined {
   const session = readSession(directory);
+  for (const path of left.useless) rmSync(path, { force: true });
   if (left.rings.length === 0 && session.length === 0) return undefined;
-  if (left.journalPath !== undefined) {
-    for (const { pid, record } of journalRecords(readFileSync(left.journalPath))) recorder.loadJournal(pid, record);
-  }
+  if (left.journalPath !== undefined) loadJournal(left.journalPath, recorder);
   const attachments = new Map<string, Attachment>();
   for (const { name, target, attachedWallMs } of session) {
     attachments.set(name, attacher.enter(target, name, attachedWallMs));
@@ -45,18 +44,21 @@ export function adoptLeftRings(
     attachments.set(name, attacher.enter(target, name, Date.now()));
   }
   const livingPids = new Map<Attachment, Set<number>>();
+  let alive = 0;
   let unreadable = left.unreadable;
   for (const ring of left.rings.toSorted(byDeath)) {
     const attachment = attachments.get(ring.attachment)!;
-    if (ring.isAlive && ring.pmu === attachment.pmu) {
-      attachment.left.set(ring.header.tid, ring);
+    const { tid } = ring.header;
+    // Of two that say so of one thread, as a recorder leaves them that is killed as it adopts, the later one is written on.
+    if (ring.isAlive && ring.pmu === attachment.pmu && !attachment.left.has(tid)) {
+      attachment.left.set(tid, ring);
+      alive++;
       livingPids.set(attachment, (livingPids.get(attachment) ?? new Set()).add(ring.header.pid));
     } else if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
   for (const attachment of attachments.values()) {
     goOn(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
   }
-  let alive = left.rings.filter(({ isAlive }) => isAlive).length;
   for (const ring of left.rings) {
     const attachment = attachments.get(ring.attachment)!;
     if (attachment.left.get(ring.header.tid) !== ring) continue;
@@ -67,6 +69,15 @@ export function adoptLeftRings(
   }
   const blindMs = left.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - left.newestNs) / 1e6;
   return { rings: left.rings.length, alive, unreadable, blindMs };
+}
+
+function loadJournal(path: string, recorder: Recorder): void {
+  try {
+    for (const { pid, record } of journalRecords(readFileSync(path))) recorder.loadJournal(pid, record);
+  } catch (error) {
+    // It was damaged, and there was no room to begin it anew.
+    if (!(error instanceof RingkeepError) || error.code !== 'not-a-journal') throw error;
+  }
 }
 
 function keepDead({ path, header }: LeftRing, attachment: Attachment, recorder: Recorder): boolean {

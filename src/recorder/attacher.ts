@@ -155,14 +155,16 @@ export class Attacher {
     this.#deaths.watch(pid);
   }
 
-  /** The threads that still live of those whose rings an earlier recorder left, and no others. */
+  /** The threads that still live of those whose rings an earlier recorder left, and no others. Throws what is refused of any. */
   attachLeft(attachment: Attachment): void {
+    let refusal: RingkeepError | undefined;
     for (const { header } of [...attachment.left.values()]) {
       this.#describe(header.pid);
       const error = this.#attachThread(attachment, header.pid, header.tid);
-      if (error) throw error;
-      this.#deaths.watch(header.pid);
+      if (!error) this.#deaths.watch(header.pid);
+      else if (error.code !== 'no-such-thread') refusal = error;
     }
+    if (refusal) throw refusal;
   }
 
   /** Ends an attachment: its events, their rings and files. Throws `no-such-event`. */
@@ -376,14 +378,7 @@ export class Attacher {
     if (!live) return;
     this.#recorder.addToJournal(pid, live.identity);
     const start = { tid, pid, comm: live.comm, attachment, origin, timeNs: Number(timeNs) };
-    const left = attachment.left.get(tid);
-    const adopted = left && this.#recorder.adoptThread(start, left.path, [live.state]);
-    if (!adopted) {
-      this.#recorder.addThread(start, [live.state]);
-      return;
-    }
-    attachment.left.delete(tid);
-    adopted.lost = left.header.lostCount;
+    if (!this.#recorder.adoptThread(start, [live.state])) this.#recorder.addThread(start, [live.state]);
   }
 
   #open(attachment: Attachment, origin: Origin): void {

@@ -2,13 +2,13 @@
  * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and its journal.
  *
  * Invariant: nothing here changes a file. A ring that cannot be read, or was recorded otherwise than this recorder records, is
- * left where it is and counted.
+ * to be left where it is and is counted. Whatever is removed meanwhile is as good as never there.
  */
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { type Dirent, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { readProcStat } from '../linux/proc.ts';
-import { isJournalFileName } from '../ring/journal-file.ts';
-import type { RingHeader } from '../ring/ring-layout.ts';
+import { isJournalFileName, journalFileName } from '../ring/journal-file.ts';
+import { isUnfinishedRing, type RingHeader } from '../ring/ring-layout.ts';
 import { readRing } from '../ring/ring-reader.ts';
 import type { SourceEvent } from '../source/source.ts';
 import { startOf } from './live-task.ts';
@@ -26,6 +26,8 @@ export interface LeftRing {
 export interface LeftRings {
   readonly rings: readonly LeftRing[];
   readonly unreadable: number;
+  /** What decodes nothing: rings whose recorder was killed as it made them, and journals of sessions of which there is no ring. */
+  readonly useless: readonly string[];
   /** Time of the newest record in any of them. */
   readonly newestNs: number;
   /** The journal of the session that most of the rings are of. */
@@ -36,6 +38,9 @@ export interface LeftRings {
 /** A thread's ring begins with its FORK, which may be told of so long after the task's own start. */
 const START_SLACK_NS = 50_000_000n;
 
+/** As the ring store names them: by the thread, and where another ring stood or stands in its place by the ring as well. */
+const RING_NAME = /^\d+(\.\d+)?$/;
+
 /** `events` as this recorder keeps them; `timeOf` the time of a record's words at an index. */
 export function findLeftRings(
   directory: string,
@@ -43,12 +48,20 @@ export function findLeftRings(
   timeOf: (words: Int32Array, at: number) => number,
 ): LeftRings {
   const rings: LeftRing[] = [];
+  const useless: string[] = [];
+  const sessions = new Set<bigint>();
   let unreadable = 0;
   let newestNs = 0;
   const nowNs = process.hrtime.bigint();
   for (const { path, attachment, pmu } of ringFilesOf(directory)) {
     try {
-      const { header, records } = readRing(readOwnFile(path));
+      const image = readOwnFile(path);
+      if (RING_NAME.test(basename(path)) && isUnfinishedRing(image)) {
+        useless.push(path);
+        continue;
+      }
+      const { header, records } = readRing(image);
+      sessions.add(header.sessionId);
       if (!isRecordedAlike(header, events)) {
         unreadable++;
         continue;
@@ -58,22 +71,31 @@ export function findLeftRings(
         newestNs = Math.max(newestNs, timeOf(words, 0));
       }
       rings.push({ path, attachment, pmu, header, isAlive: isAlive(header, nowNs) });
-    } catch {
-      unreadable++; // Cut, damaged, another's, or gone meanwhile: whichever it is, there is nothing to go on with.
+    } catch (error) {
+      // Cut, damaged, or another's: whichever it is, there is nothing to go on with.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') unreadable++;
     }
   }
   const sessionId = rings[0] && commonest(rings.map(({ header }) => header.sessionId));
-  const journals = readdirSync(directory).filter(isJournalFileName);
-  const journal = journals.find((name) => sessionId !== undefined && name === `journal-${sessionId.toString(16)}`);
-  return { rings, unreadable, newestNs, sessionId, journalPath: journal && join(directory, journal) };
+  const names = new Set(entriesOf(directory).map(({ name }) => name));
+  const needed = new Set([...sessions].map(journalFileName));
+  for (const name of names) {
+    // One that was being rewritten stands beside the one that it was to replace.
+    const isSuperseded = name.endsWith('.new') && isJournalFileName(name.slice(0, -'.new'.length));
+    if (isSuperseded || (isJournalFileName(name) && !needed.has(name))) useless.push(join(directory, name));
+  }
+  const journal = sessionId === undefined ? undefined : journalFileName(sessionId);
+  const journalPath = journal !== undefined && names.has(journal) ? join(directory, journal) : undefined;
+  return { rings, unreadable, useless, newestNs, sessionId, journalPath };
 }
 
 /**
- * For sorting: the living last; of the dead those that ended first come first. Those whose end nobody saw ended last, when there
- * was no recorder any more.
+ * For sorting: the living last, their later rings first; of the dead those that ended first come first. Those whose end nobody saw
+ * ended last, when there was no recorder any more.
  */
 export function byDeath(a: Pick<LeftRing, 'header' | 'isAlive'>, b: Pick<LeftRing, 'header' | 'isAlive'>): number {
   if (a.isAlive !== b.isAlive) return a.isAlive ? 1 : -1;
+  if (a.isAlive && a.header.ringId !== b.header.ringId) return a.header.ringId > b.header.ringId ? -1 : 1;
   const [aNs, bNs] = [a.header.exitTimeNs, b.header.exitTimeNs];
   if (aNs === bNs) return 0;
   if (aNs === 0n || bNs === 0n) return aNs === 0n ? 1 : -1;
@@ -84,15 +106,25 @@ function* ringFilesOf(directory: string): Iterable<{ path: string; attachment: s
   for (const attachment of directoriesIn(directory)) {
     for (const pmu of directoriesIn(join(directory, attachment))) {
       const parent = join(directory, attachment, pmu);
-      for (const name of readdirSync(parent)) yield { path: join(parent, name), attachment, pmu };
+      for (const { name } of entriesOf(parent)) yield { path: join(parent, name), attachment, pmu };
     }
   }
 }
 
 function directoriesIn(path: string): string[] {
-  return readdirSync(path, { withFileTypes: true })
+  return entriesOf(path)
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name);
+}
+
+/** None of a directory that is gone. */
+function entriesOf(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 /** Throws for what is no plain file of this user. */

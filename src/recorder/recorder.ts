@@ -208,7 +208,10 @@ export class Recorder {
     const { detached } = this.#options;
     if (!detached) return this.#addThread({ tid, pid, timeNs, isImplicit: true });
     const attached = detached.attachedBy(isSample ? words[at + ID_OF_SAMPLE]! : words[end - 2]!, pid);
-    return attached && this.#addThread({ tid, pid, ...attached, timeNs, isImplicit: true });
+    if (!attached) return undefined;
+    // It may be heard of before its turn has come to be attached to again.
+    const adopted = this.adoptThread({ tid, pid, ...attached, timeNs }, []);
+    return adopted ?? this.#addThread({ tid, pid, ...attached, timeNs, isImplicit: true });
   }
 
   /** Takes note of a side-band record: in the journal, and in the table of threads. False: it is another. */
@@ -401,15 +404,19 @@ export class Recorder {
     return this.#addThread({ ...start, isImplicit: false }, records);
   }
 
-  /** As `addThread`, going on in the ring that another recorder left; undefined where that cannot be. */
+  /** As `addThread`, going on in the ring that another recorder left; undefined where there is none, or that cannot be. */
   adoptThread(
-    start: Omit<ThreadStart, 'parent' | 'isImplicit'> & { comm: string },
-    path: string,
+    start: Omit<ThreadStart, 'parent' | 'isImplicit'> & { attachment: Attachment },
     records: readonly Uint8Array[],
-  ) {
-    const adopted = this.#rings.adopt(path, start.tid, records);
+  ): Thread | undefined {
+    const { tid, pid, attachment } = start;
+    const left = attachment.left.get(tid);
+    if (left?.header.pid !== pid) return undefined;
+    const adopted = this.#rings.adopt(left.path, tid, records);
     if (!adopted) return undefined;
-    const thread = new Thread(start.tid, start.pid, start.comm, adopted.event, adopted.ring, false);
+    attachment.left.delete(tid);
+    const thread = new Thread(tid, pid, start.comm ?? left.header.comm, adopted.event, adopted.ring, false);
+    thread.lost = left.header.lostCount;
     this.#count(thread, start);
     return thread;
   }

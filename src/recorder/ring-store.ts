@@ -130,6 +130,10 @@ export class RingStore {
       if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
     }
     if (!ring) return undefined;
+    if (!this.#makeRoom(ring.reservedBytes)) {
+      ring.unmap();
+      return undefined;
+    }
     ring.beginWith(records);
     const event = this.#eventOf(ring, tid, undefined);
     if (event === undefined) ring.unmap();
@@ -208,6 +212,12 @@ export class RingStore {
     }
   }
 
+  /** Gives up rings of the dead until `bytes` more are within the cap. False: there are not enough of them. */
+  #makeRoom(bytes: number): boolean {
+    while (this.bytes + bytes > this.#memoryBytes) if (!this.dead.evictOldest()) return false;
+    return true;
+  }
+
   /** Reserves and pins the whole of an open ring. False where that cannot be had. */
   grow(thread: Thread, ring: RingFile): boolean {
     return this.#reserveWhole(ring) && runToEnd(this.pinning.grow(thread.event, this.wholePages)) === 0;
@@ -252,6 +262,7 @@ export class RingStore {
     this.bytes += thread.ring?.reservedBytes ?? 0;
     this.place(thread);
     this.dead.add(thread);
+    this.#makeRoom(0);
   }
 
   #endEvent(thread: Thread): void {

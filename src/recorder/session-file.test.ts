@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { Attachment } from './attachment.ts';
-import { readSession, writeSession } from './session-file.ts';
+import { readSession, removeSession, writeSession } from './session-file.ts';
 
 function directory(): string {
   const path = mkdtempSync(join(tmpdir(), 'ringkeep-session-'));
@@ -43,4 +43,19 @@ it.each([
   const path = directory();
   writeFileSync(join(path, 'session.json'), text);
   expect(readSession(path)).toEqual([]);
+});
+
+it('cut at any byte it is as good as none, and gone without a trace when it is removed', () => {
+  const path = directory();
+  writeSession(path, [new Attachment(path, 'web', { kind: 'all' }, 'software', 5)]);
+  const file = join(path, 'session.json');
+  const whole = readFileSync(file);
+  for (let bytes = 0; bytes < whole.length; bytes++) {
+    writeFileSync(file, whole.subarray(0, bytes));
+    expect(readSession(path)).toEqual([]);
+  }
+  // Killed as it was written once more.
+  writeFileSync(`${file}.new`, '{"vers');
+  removeSession(path);
+  expect(readdirSync(path)).toEqual([]);
 });

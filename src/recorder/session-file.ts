@@ -52,7 +52,7 @@ function isTarget(value: unknown): value is Target {
 }
 
 export function removeSession(directory: string): void {
-  rmSync(join(directory, NAME), { force: true });
+  for (const name of [NAME, `${NAME}.new`]) rmSync(join(directory, name), { force: true });
 }
 
 /** False: it could not be written, and the next recorder will know less. */

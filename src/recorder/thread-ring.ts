@@ -9,7 +9,13 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { Mapping } from '../linux/mapping.ts';
 import { createRingFile, openRingFile, reserveRingFile } from '../linux/shmem.ts';
-import { initialiseRing, type RingEvent, type RingGeometry, type RingIdentity } from '../ring/ring-layout.ts';
+import {
+  initialiseRing,
+  type RingEvent,
+  type RingGeometry,
+  type RingIdentity,
+  readRingHeader,
+} from '../ring/ring-layout.ts';
 import { copyRing } from '../ring/ring-reader.ts';
 import { RingWriter } from '../ring/ring-writer.ts';
 import type { Origin } from '../source/source.ts';
@@ -49,12 +55,12 @@ export class RingFile {
   }
 
   /**
-   * The ring that another recorder left, to be written on; undefined where its head and tail are impossible.
-   * Throws `ring-memory` where it cannot be mapped.
+   * The ring that another recorder left, to be written on; undefined where its head and tail are impossible, or its header says
+   * that it is laid out otherwise. Throws `ring-memory` where it cannot be mapped.
    */
   static adopt(path: string, geometry: RingGeometry): RingFile | undefined {
     const { mapping, allocatedBytes } = openRingFile(path, geometry.fileBytes);
-    const writer = RingWriter.resume(mapping.words, geometry);
+    const writer = isLaidOut(mapping.words, geometry) ? RingWriter.resume(mapping.words, geometry) : undefined;
     const isWhole = allocatedBytes >= geometry.fileBytes;
     if (writer) {
       return new RingFile(path, geometry, mapping, writer, isWhole ? geometry.fileBytes : firstExtentBytes(geometry));
@@ -142,6 +148,16 @@ export class RingFile {
     const image = new Uint8Array(this.geometry.fileBytes);
     image.set(copyRing(this.#mapping.words.subarray(0, this.#reservedBytes >> 2)));
     return image;
+  }
+}
+
+function isLaidOut({ buffer, byteOffset, byteLength }: Int32Array, geometry: RingGeometry): boolean {
+  try {
+    const { dataOffset, dataBytes } = readRingHeader(new Uint8Array(buffer, byteOffset, byteLength)).geometry;
+    return dataOffset === geometry.dataOffset && dataBytes === geometry.dataBytes;
+  } catch (error) {
+    if (error instanceof RingkeepError) return false;
+    throw error;
   }
 }
 

@@ -222,6 +222,13 @@ export function readRingHeader(bytes: Uint8Array): RingHeader {
   };
 }
 
+/** Whether a ring was still to be made of the file: the magic comes last before the first record. */
+export function isUnfinishedRing(image: Uint8Array): boolean {
+  if (image.length < PAGE_BYTES) return image.every((byte) => byte === 0);
+  const magic = new DataView(image.buffer, image.byteOffset).getBigUint64(HEADER_OFFSET, true);
+  return magic === 0n && image.subarray(PAGE_BYTES).every((byte) => byte === 0);
+}
+
 function checkedGeometry(
   page: { dataOffset: bigint; dataSize: bigint; auxOffset: bigint; auxSize: bigint },
   fileBytes: number,

@@ -27,7 +27,7 @@ import { AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES, USER_P
 import { RingkeepError } from '../base/error.ts';
 import { readProcText } from '../linux/proc.ts';
 import { isJournalFileName, type JournalFile, readJournalFile } from '../ring/journal-file.ts';
-import { RING_MAGIC } from '../ring/ring-layout.ts';
+import { isUnfinishedRing, RING_MAGIC } from '../ring/ring-layout.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
 
 export interface FoundRing {
@@ -204,18 +204,11 @@ function readImage(path: string, owner: number): RingContents | undefined {
   return withOwnFile(path, owner, (descriptor, size) => {
     for (let reads = 1; ; reads++) {
       const { image, isMoving } = copyFile(descriptor, size);
-      if (isUnfinished(image)) return undefined;
+      if (isUnfinishedRing(image)) return undefined;
       const contents = readRing(image);
       if (contents.end !== 'damaged' || contents.recordCount > 0 || !isMoving || reads === MOST_READS) return contents;
     }
   });
-}
-
-/** Whether a ring was still to be made of the file: the magic comes last before the first record. */
-function isUnfinished(image: Uint8Array): boolean {
-  if (image.length < PAGE_BYTES) return image.every((byte) => byte === 0);
-  const magic = new DataView(image.buffer, image.byteOffset).getBigUint64(USER_PAGE_END, true);
-  return magic === 0n && image.subarray(PAGE_BYTES).every((byte) => byte === 0);
 }
 
 /**
