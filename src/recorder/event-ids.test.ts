@@ -1,0 +1,38 @@
+import { expect, it } from 'vitest';
+import { EventIds } from './event-ids.ts';
+import { attr, records } from './testing/scripted-source.ts';
+
+const NAMES = ['cpu-clock', 'page-faults'];
+
+function events(...ids: bigint[][]) {
+  return NAMES.map((name, index) => ({ name, attr, ids: ids[index] ?? [] }));
+}
+
+function wordsOf(record: Uint8Array): Int32Array {
+  return new Int32Array(record.slice().buffer);
+}
+
+function sample(id: bigint): Int32Array {
+  return wordsOf(records.sample({ tid: 1, time: 1, id }));
+}
+
+it('finds the event of a sample by every id that was added, also one whose low word is negative, until it is removed', () => {
+  const ids = new EventIds(events(), true);
+  const [first, second] = [events([1n, 0xf000_0001n], [2n]), events([0x1_0000_0005n], [6n])];
+  ids.add(first);
+  ids.add(second);
+  const found = [1n, 0xf000_0001n, 2n, 0x1_0000_0005n, 6n, 7n].map((id) => ids.indexOfSample(sample(id), 0));
+  expect(found).toEqual([0, 0, 1, 0, 1, -1]);
+  ids.remove(first);
+  expect([1n, 0xf000_0001n, 2n, 6n].map((id) => ids.indexOfSample(sample(id), 0))).toEqual([-1, -1, -1, 1]);
+});
+
+it('keeps records under the event’s place, where it renames, and as they come elsewhere', () => {
+  const renaming = new EventIds(events([10n], [20n]), true);
+  expect(renaming.kept.map(({ ids }) => ids)).toEqual([[1n], [2n]]);
+  expect(renaming.keptId(sample(20n), 0)).toBe(2);
+  expect(renaming.keptId(wordsOf(records.switchIn({ tid: 1, time: 1, id: 20n })), 0)).toBe(1);
+  const plain = new EventIds(events([10n], [20n]), false);
+  expect(plain.kept.map(({ ids }) => ids)).toEqual([[10n], [20n]]);
+  expect(plain.keptId(sample(20n), 0)).toBe(0);
+});
