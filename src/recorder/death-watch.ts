@@ -193,6 +193,11 @@ export class DeathWatch {
   forget(pid: number): void {
     this.#exits.delete(pid);
     this.#lastSignal.delete(pid);
+    // Without a pidfd its end would be told by its main thread's EXIT, which is not to come any more.
+    if (this.#unwatched.get(pid) === false) {
+      this.#unwatched.delete(pid);
+      this.#watched.delete(pid);
+    }
     for (const key of this.#delivered.keys()) if (key.startsWith(`${pid} `)) this.#delivered.delete(key);
   }
 

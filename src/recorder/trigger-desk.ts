@@ -34,14 +34,16 @@ interface Opened {
 
 /** Deaths that are remembered until their snapshot is taken. */
 const MOST_SIGNALS = 1024;
+/** A process that was sent a deadly signal is gone by then, its core dump written or not. */
+const DYING_NS = 300e9;
 
 export class TriggerDesk {
   readonly #set = new TriggerSet((pid, tid) => readProcStat(`/proc/${pid}/task/${tid}/stat`)?.state);
   readonly #opened = new Map<number, Opened>();
   readonly #triggerOfSample = new Map<number, number>();
   readonly #triggerOfFd = new Map<number, number>();
-  /** Processes whose death was told of when its signal was delivered. */
-  readonly #toldDead = new Set<number>();
+  /** Processes whose death was told of when its signal was delivered, and when that was; those told of last at the end. */
+  readonly #toldDead = new Map<number, number>();
   /** The signal that processes died of lately: the snapshot is to say so. */
   readonly #signalOf = new Map<number, number>();
   readonly #recorder: Recorder;
@@ -159,14 +161,18 @@ export class TriggerDesk {
   sampled(tid: number, pid: number, timeNs: number, idLow: number): void {
     const id = this.#triggerOfSample.get(idLow);
     if (id === undefined || !this.#recorder.knows(tid)) return;
-    this.#set.sampled(id, tid, pid, this.#recorder.thread(tid)?.comm ?? '', timeNs);
+    const thread = this.#recorder.thread(tid)!;
+    if (!thread.isRemoved) this.#set.sampled(id, tid, pid, thread.comm, timeNs);
   }
 
   /** A thread took a signal that ends its process: known before anybody reaps it. */
   signalDelivered(pid: number, tid: number, comm: string, signal: number, timeNs: number): void {
-    // Every thread of a process that is killed takes SIGKILL.
-    if (this.#toldDead.has(pid)) return;
-    this.#toldDead.add(pid);
+    const toldNs = this.#toldDead.get(pid);
+    // Every thread of a process that is killed takes SIGKILL. Much later its number is another's, whose end nobody told of before.
+    if (toldNs !== undefined && timeNs - toldNs < DYING_NS) return;
+    this.#toldDead.delete(pid);
+    this.#toldDead.set(pid, timeNs);
+    if (this.#toldDead.size > MOST_SIGNALS) this.#toldDead.delete(this.#toldDead.keys().next().value!);
     this.#noteSignal(pid, signal);
     this.#set.processEnded({ pid, tid, comm, code: null, signal }, timeNs);
   }
