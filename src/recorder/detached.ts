@@ -440,7 +440,10 @@ export class DetachedRecorder {
   }
 
   #updateCpus(): void {
-    const { online } = readCpus();
+    // Without a descriptor to read it by nothing is known to have changed.
+    const text = readProcText('/sys/devices/system/cpu/online');
+    if (text === undefined) return;
+    const online = parseCpuList(text);
     if (online.length === this.#online.length && online.every((cpu, index) => cpu === this.#online[index])) return;
     this.#attacher.updateCpus(online);
     for (const fd of this.#source.wakeFds) this.#pace.poller.add(fd);
