@@ -50,8 +50,8 @@ export class Attacher {
   /** The one origin for all, once the recorder has gone wide; and on whose account each process then is. */
   #wide: Origin | undefined;
   readonly #attachmentOfPid = new Map<number, Attachment>();
-  /** Processes that matched and were refused because of whose they are: not asked for again each second. */
-  readonly #notOurs = new Set<number>();
+  /** Processes that matched and were refused because of whose they are, and that matched at the last look: not asked for again. */
+  #notOurs = new Set<number>();
   /** Origins of which no thread was left when last looked. */
   #idle = new Set<Origin>();
 
@@ -115,42 +115,46 @@ export class Attacher {
 
   /** Looks for processes that have come to match an attachment by name or cgroup. */
   rescan(): void {
+    const matching = new Set<number>();
     for (const attachment of this.attachments.values()) {
       const { target } = attachment;
-      if (target.kind === 'comm' || target.kind === 'cgroup') this.#attachMatching(attachment, target);
+      if (target.kind !== 'comm' && target.kind !== 'cgroup') continue;
+      for (const pid of this.#attachMatching(attachment, target)) matching.add(pid);
     }
+    // A number that is used again may be one of ours.
+    this.#notOurs = new Set([...this.#notOurs].filter((pid) => matching.has(pid)));
   }
 
   /** All threads of the process that are not recorded yet. Throws when none of them is, and none was. */
   attachProcess(attachment: Attachment, pid: number): void {
-    let isDescribed = false;
     let refusal: RingkeepError | undefined;
+    // Tried once, whatever came of it; of those the ones that are there and were refused.
+    const tried = new Set<number>();
     const refused = new Set<number>();
     let attached = 0;
+    const describe = once(() => this.#describe(pid));
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const listed = listIds(`/proc/${pid}/task`);
       if (listed.length === 0 && round === 0) throw noSuchProcess(pid);
-      const unknown = listed.filter((tid) => !this.#recorder.knows(tid) && !refused.has(tid));
+      const unknown = listed.filter((tid) => !this.#recorder.knows(tid) && !tried.has(tid));
       if (unknown.length === 0) break;
       this.#recorder.drain();
       const fresh = unknown.filter((tid) => !this.#recorder.knows(tid));
       if (this.#wouldExhaust(fresh.length)) this.#tryWide();
-      if (!isDescribed && fresh.length > 0) this.#describe(pid);
-      isDescribed = true;
       this.#forEachDraining(fresh, (tid) => {
         if (this.#recorder.knows(tid)) return;
-        const error = this.#attachThread(attachment, pid, tid);
-        if (!error) {
-          attached++;
-          return;
+        tried.add(tid);
+        const error = this.#attachThread(attachment, pid, tid, describe);
+        if (!error) attached++;
+        else if (error.code !== 'no-such-thread') {
+          refused.add(tid);
+          refusal = error;
         }
-        refused.add(tid);
-        if (error.code !== 'no-such-thread') refusal = error;
       });
     }
     const isRecorded = () => listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.knows(tid));
     if (attached === 0 && !isRecorded()) throw refusal ?? noSuchProcess(pid);
-    if (refusal) this.#tellRefusals(attachment, refused.size, refusal);
+    if (refusal) this.#tellRefusals(attachment, refused, refusal);
     this.#attachmentOfPid.set(pid, attachment);
     this.#deaths.watch(pid);
   }
@@ -159,8 +163,8 @@ export class Attacher {
   attachLeft(attachment: Attachment): void {
     let refusal: RingkeepError | undefined;
     for (const { header } of [...attachment.left.values()]) {
-      this.#describe(header.pid);
-      const error = this.#attachThread(attachment, header.pid, header.tid);
+      const describe = () => this.#describe(header.pid);
+      const error = this.#attachThread(attachment, header.pid, header.tid, describe);
       if (!error) this.#deaths.watch(header.pid);
       else if (error.code !== 'no-such-thread') refusal = error;
     }
@@ -314,8 +318,7 @@ export class Attacher {
     if (pid === 0) throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { tid });
     const known = this.#recorder.knows(tid) ? this.#recorder.thread(tid) : undefined;
     if (known) throw alreadyRecorded(`thread ${tid}`, known.attachment);
-    this.#describe(pid);
-    const error = this.#attachThread(attachment, pid, tid);
+    const error = this.#attachThread(attachment, pid, tid, () => this.#describe(pid));
     if (error) throw error;
     this.#deaths.watch(pid);
   }
@@ -334,7 +337,8 @@ export class Attacher {
     });
   }
 
-  #attachMatching(attachment: Attachment, target: Extract<Target, { kind: 'comm' | 'cgroup' }>): void {
+  /** The processes that match, attached to or not. */
+  #attachMatching(attachment: Attachment, target: Extract<Target, { kind: 'comm' | 'cgroup' }>): readonly number[] {
     const pids = target.kind === 'cgroup' ? pidsOfCgroup(cgroupDirectory(target.path)) : pidsOfComm(target.glob);
     for (const pid of pids) {
       if (pid === process.pid || this.#recorder.knows(pid) || this.#notOurs.has(pid)) continue;
@@ -344,9 +348,10 @@ export class Attacher {
       } catch (error) {
         if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
         if (NOT_OURS.has(String(error.details.errno))) this.#notOurs.add(pid);
-        else if (error.code !== 'no-such-thread') this.#tellRefusals(attachment, 1, error);
+        else if (error.code !== 'no-such-thread') this.#tellRefusals(attachment, [pid], error);
       }
     }
+    return pids;
   }
 
   /** What the process would have told: into the journal. */
@@ -355,8 +360,8 @@ export class Attacher {
     for (const record of mappingsOf(pid, process.hrtime.bigint(), leader)) this.#recorder.addToJournal(pid, record);
   }
 
-  /** Undefined, or why not. */
-  #attachThread(attachment: Attachment, pid: number, tid: number): RingkeepError | undefined {
+  /** Undefined, or why not. What there is to say of the process is said once the thread is to be had. */
+  #attachThread(attachment: Attachment, pid: number, tid: number, describe: () => void): RingkeepError | undefined {
     let origin = this.#wide;
     try {
       if (!origin) {
@@ -368,6 +373,7 @@ export class Attacher {
       if (error.details.errno !== 'EMFILE' || !this.#tryWide()) return error;
       origin = this.#wide!;
     }
+    describe();
     this.#addThread(attachment, origin, pid, tid);
     return undefined;
   }
@@ -398,8 +404,13 @@ export class Attacher {
     }
   }
 
-  #tellRefusals(attachment: Attachment, threads: number, error: RingkeepError): void {
-    attachment.unrecorded += threads;
+  /** Those that are tried again each second, and refused again, count once. */
+  #tellRefusals(attachment: Attachment, tids: Iterable<number>, error: RingkeepError): void {
+    for (const tid of tids) {
+      if (attachment.refused.has(tid)) continue;
+      attachment.refused.add(tid);
+      attachment.unrecorded++;
+    }
     const sentence = `threads went unrecorded: ${error.message}`;
     if (!attachment.degraded.includes(sentence)) attachment.degraded.push(sentence);
   }
@@ -411,6 +422,14 @@ export class Attacher {
       interleaving.step();
     }
   }
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) act();
+    isDone = true;
+  };
 }
 
 /** Whether the event of the process's main thread was removed from the attachment; its number may be another's by now. */

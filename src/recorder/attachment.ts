@@ -29,6 +29,8 @@ export class Attachment {
   readonly left = new Map<number, LeftRing>();
   /** Processes that are there still and whose event somebody removed: pid and start time. They are not to be begun anew. */
   readonly removed = new Map<number, number>();
+  /** Threads that the source refused: they are tried again, and count once. */
+  readonly refused = new Set<number>();
   /** Threads that could not be given a ring. */
   unrecorded = 0;
 

@@ -222,7 +222,7 @@ export class Recorder {
         const [pid, parentPid, tid, parentTid] = [words[body]!, words[body + 1]!, words[body + 2]!, words[body + 3]!];
         this.#keepInJournal(pid, words, at, size);
         this.#inherit(tid, pid, parentTid, this.#merge.timeOf(words, at));
-        if (pid !== parentPid) this.#deaths.watch(pid);
+        if (pid !== parentPid && !this.#threads.get(tid)?.isRemoved) this.#deaths.watch(pid);
         return true;
       }
       case RecordType.EXIT: {
@@ -303,7 +303,8 @@ export class Recorder {
   /** A child of the command's: a new, parentless event with a ring of its own, or a thread that is counted but not kept. */
   #inherit(tid: number, pid: number, parentTid: number, timeNs: number): void {
     const known = this.#threads.get(tid);
-    if (known?.isImplicit && known.exitTimeNs === undefined) return;
+    // A FORK that is told of late: its child was heard of, or attached to, before.
+    if (known && known.exitTimeNs === undefined && (known.isImplicit || timeNs <= known.attachedNs)) return;
     const parent = this.#threads.get(parentTid);
     if (known) this.#makeWay(known);
     if (!parent && this.#options.detached) return; // Its first record will tell by its id what it belongs to.
@@ -401,7 +402,9 @@ export class Recorder {
   addThread(start: Omit<ThreadStart, 'parent' | 'isImplicit'>, records: readonly Uint8Array[]): Thread {
     const known = this.#threads.get(start.tid);
     if (known) this.#makeWay(known);
-    return this.#addThread({ ...start, isImplicit: false }, records);
+    const thread = this.#addThread({ ...start, isImplicit: false }, records);
+    thread.attachedNs = start.timeNs;
+    return thread;
   }
 
   /** As `addThread`, going on in the ring that another recorder left; undefined where there is none, or that cannot be. */
@@ -417,6 +420,7 @@ export class Recorder {
     attachment.left.delete(tid);
     const thread = new Thread(tid, pid, start.comm ?? left.header.comm, adopted.event, adopted.ring, false);
     thread.lost = left.header.lostCount;
+    thread.attachedNs = start.timeNs;
     this.#count(thread, start);
     return thread;
   }

@@ -190,6 +190,8 @@ export class Thread {
   lost = 0;
   /** Made on the first record of an unknown task, not by a FORK: the FORK may still be on its way on another CPU. */
   readonly isImplicit: boolean;
+  /** When it was attached to, living already; its FORK, should it still be on its way, is older. −1: it was not. */
+  attachedNs = -1;
   exitTimeNs: bigint | undefined;
   /** The batch at which making the ring larger is tried again. */
   retryGrowAt = 0;

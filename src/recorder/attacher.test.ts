@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { RingkeepError } from '../base/error.ts';
+import { readJournalFile } from '../ring/journal-file.ts';
+import { decodeAll, readCut } from './testing/cut-reading.ts';
+import {
+  idOf,
+  ringFilesIn,
+  type ScriptedAttachments,
+  Sleepers,
+  scriptedAttachments,
+} from './testing/scripted-attachments.ts';
+import { records } from './testing/scripted-source.ts';
+
+function nowNs(): number {
+  return Number(process.hrtime.bigint());
+}
+
+/** The records that the journal has of a process by now. */
+function journalOf({ recorder, journal }: ScriptedAttachments, pid: number) {
+  recorder.drain();
+  return decodeAll(readJournalFile(readFileSync(journal.path)).records).filter(({ id }) => id.pid === pid);
+}
+
+/** A process that takes the names it is told. */
+function renamable() {
+  const script = 'while read name; do printf %s "$name" > /proc/$$/comm; echo done; done';
+  const child = spawn('sh', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  return {
+    pid: child.pid!,
+    async rename(name: string) {
+      child.stdin.write(`${name}\n`);
+      await once(child.stdout, 'data');
+    },
+    async end() {
+      child.stdin.end();
+      await once(child, 'exit');
+    },
+  };
+}
+
+function refusedWith(errno: string): RingkeepError {
+  return new RingkeepError('perf-refused', `refused: ${errno}`, { errno });
+}
+
+describe('attaching to a process', () => {
+  it('gives its thread a ring, says what it is and has mapped, and ends with nothing left', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source, directory } = scripted;
+    const { directory: own } = attacher.attach({ kind: 'pid', pid }, 'web');
+    expect(readdirSync(own)).toEqual([`${pid}`]);
+    const names = journalOf(scripted, pid).map(({ name }) => name);
+    expect(names).toContain('MMAP2');
+    expect(names.filter((name) => name === 'COMM')).toHaveLength(1);
+    expect(readCut(recorder.cut(), pid)!.map(({ name }) => name)).toEqual(['SWITCH']);
+    attacher.detach('web');
+    expect([...source.origins]).toEqual([]);
+    expect(recorder.knows(pid)).toBe(false);
+    expect(recorder.stats()).toMatchObject({ ringBytes: 0, pinnedBytes: { now: 0 } });
+    expect(existsSync(`${directory}/web`)).toBe(false);
+    expect([...recorder.cut().journal]).toEqual([]);
+  });
+
+  it('that is refused, or not there, leaves nothing', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source, directory } = scripted;
+    source.refusals.set(pid, refusedWith('EACCES'));
+    expect(() => attacher.attach({ kind: 'pid', pid }, 'web')).toThrow(
+      expect.objectContaining({ code: 'perf-refused' }),
+    );
+    await sleepers.end(pid);
+    for (const kind of ['pid', 'tid'] as const) {
+      const target = kind === 'pid' ? { kind, pid } : { kind, tid: pid };
+      expect(() => attacher.attach(target, 'web')).toThrow(expect.objectContaining({ code: 'no-such-thread' }));
+    }
+    expect(attacher.attachments.size + source.origins.size).toBe(0);
+    expect(existsSync(`${directory}/web`)).toBe(false);
+    expect(recorder.cut()).toMatchObject({ threads: [], journal: [] });
+  });
+
+  it('takes no name that is none of a directory of its own, and none twice', async () => {
+    await using sleepers = new Sleepers();
+    const [pid, other] = [await sleepers.start(), await sleepers.start()];
+    using scripted = scriptedAttachments();
+    const { attacher, directory } = scripted;
+    for (const name of ['..', '.', '', 'a/b', '../x', '.hidden', 'x'.repeat(65), 'a\0b', 'a\nb']) {
+      expect(() => attacher.attach({ kind: 'pid', pid }, name)).toThrow(
+        expect.objectContaining({ code: 'bad-argument' }),
+      );
+    }
+    attacher.attach({ kind: 'pid', pid }, 'web');
+    expect(() => attacher.attach({ kind: 'pid', pid: other }, 'web')).toThrow(
+      expect.objectContaining({ code: 'already-attached' }),
+    );
+    expect(() => attacher.attach({ kind: 'pid', pid }, 'again')).toThrow(
+      expect.objectContaining({ code: 'already-attached' }),
+    );
+    writeFileSync(`${directory}/file`, '');
+    expect(() => attacher.attach({ kind: 'pid', pid: other }, 'file')).toThrow(
+      expect.objectContaining({ code: 'ring-directory' }),
+    );
+    expect(attacher.attachments.size).toBe(1);
+  });
+});
+
+describe('a FORK that is told of late', () => {
+  it('does not take the place of the child that was attached to meanwhile; a later one does', async () => {
+    await using sleepers = new Sleepers();
+    const [parent, child] = [await sleepers.start(), await sleepers.start()];
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source } = scripted;
+    const beforeNs = nowNs();
+    for (const pid of [parent, child]) attacher.attach({ kind: 'pid', pid });
+    const [attached, id] = [recorder.thread(child)!, idOf(recorder.thread(parent)!.origin!)];
+    const fork = (time: number) => records.fork({ tid: parent, pid: parent, time, id }, { tid: child, pid: child });
+    source.put(0, fork(beforeNs));
+    recorder.drain();
+    expect(recorder.thread(child)).toBe(attached);
+    expect(recorder.deadThreads()).toEqual([]);
+    source.put(0, fork(nowNs()));
+    recorder.drain();
+    expect(recorder.thread(child)).not.toBe(attached);
+    expect(recorder.deadThreads()).toEqual([attached]);
+  });
+});
+
+describe('an attachment by name', () => {
+  it('asks once for a process that is another user’s, and again when its number has been out of use', async () => {
+    const { pid, rename, end } = renamable();
+    onTestFinished(end);
+    await rename('rk-matching');
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source } = scripted;
+    source.refusals.set(pid, refusedWith('EACCES'));
+    attacher.attach({ kind: 'comm', glob: 'rk-match*' }, 'matching');
+    source.refusals.clear();
+    attacher.rescan();
+    expect(recorder.knows(pid)).toBe(false);
+    // Nobody of that number matches now: whoever does later may be ours.
+    await rename('rk-other');
+    attacher.rescan();
+    await rename('rk-matching');
+    attacher.rescan();
+    expect(recorder.knows(pid)).toBe(true);
+  });
+
+  it('counts a process once that it is refused again and again, and keeps nothing of it', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using scripted = scriptedAttachments();
+    const { attacher, source } = scripted;
+    source.refusals.set(pid, refusedWith('ENOMEM'));
+    const attachment = attacher.attach({ kind: 'comm', glob: 'sleep' }, 'sleepers');
+    const before = attachment.unrecorded;
+    for (let i = 0; i < 5; i++) attacher.rescan();
+    expect(attachment.unrecorded).toBe(before);
+    expect(attachment.degraded).toHaveLength(1);
+    expect(journalOf(scripted, pid)).toEqual([]);
+    source.refusals.clear();
+    attacher.rescan();
+    expect(scripted.recorder.knows(pid)).toBe(true);
+  });
+});
+
+describe('the events of a thread that has ended', () => {
+  it('are closed at the second look, and stay while something that it started is recorded by them', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source } = scripted;
+    attacher.attach({ kind: 'pid', pid }, 'web');
+    const [origin] = [...source.origins];
+    const id = idOf(origin!);
+    const child = 0x600001;
+    const at = (tid: number) => ({ tid, pid: tid, time: nowNs(), id });
+    source.put(0, records.fork(at(pid), { tid: child, pid: child }), records.exit(at(pid)));
+    recorder.drain();
+    for (let i = 0; i < 3; i++) attacher.closeIdle();
+    expect([...source.origins]).toEqual([origin]);
+    source.put(0, records.exit(at(child)));
+    recorder.drain();
+    attacher.closeIdle();
+    expect([...source.origins]).toEqual([origin]);
+    attacher.closeIdle();
+    expect([...source.origins]).toEqual([]);
+    // What still comes of them is nobody's, and begins no ring.
+    const before = ringFilesIn(scripted.directory);
+    source.put(0, records.switchIn(at(0x600002)));
+    recorder.drain();
+    expect(ringFilesIn(scripted.directory)).toEqual(before);
+  });
+});
+
+it('a child of a thread whose event was removed has no event either, and its end is nobody’s', async () => {
+  await using sleepers = new Sleepers();
+  const pid = await sleepers.start();
+  using scripted = scriptedAttachments();
+  const { attacher, recorder, source, deaths } = scripted;
+  attacher.attach({ kind: 'pid', pid }, 'web');
+  const id = idOf([...source.origins][0]!);
+  recorder.removeThread(recorder.thread(pid)!);
+  const child = await sleepers.start();
+  source.put(0, records.fork({ tid: pid, pid, time: nowNs(), id }, { tid: child, pid: child }));
+  source.put(0, records.switchIn({ tid: child, pid: child, time: nowNs(), id }));
+  recorder.drain();
+  expect(ringFilesIn(scripted.directory)).toEqual([]);
+  expect(recorder.stats()).toMatchObject({ ringBytes: 0, lost: 0, unrecordedTasks: 0 });
+  await sleepers.end(child);
+  expect(deaths.collect(scripted.poller.wait(50)).map(({ pid: ended }) => ended)).not.toContain(child);
+});
