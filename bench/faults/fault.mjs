@@ -1,0 +1,56 @@
+// What every fault is run with, and what it finds. Invariant: a finding is of one of four kinds, and each counts.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { endAll } from './processes.mjs';
+
+export class Findings {
+  /** Sentences, each about one thing. */
+  lost = [];
+  unreadable = [];
+  leaks = [];
+  /** What ended otherwise than it should have. */
+  broken = [];
+  /** What was done and looked at, by name. */
+  counts = {};
+
+  count(what, by = 1) {
+    this.counts[what] = (this.counts[what] ?? 0) + by;
+  }
+
+  get all() {
+    return [...this.lost, ...this.unreadable, ...this.leaks, ...this.broken];
+  }
+
+  /** Ends a recorder in order: nothing of it may be left but what `expected` says. */
+  async end(recorder, expected = () => false) {
+    const { left, ending } = await recorder.down();
+    this.leaks.push(...left.filter((path) => !expected(path)).map((path) => `left behind by down: ${path}`));
+    if (ending) this.broken.push(ending);
+    this.count('recorders ended in order');
+  }
+}
+
+/** A number sequence that a seed repeats: mulberry32. */
+export function randomOf(seed) {
+  let state = seed | 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return { next, below: (limit) => Math.floor(next() * limit), pick: (list) => list[Math.floor(next() * list.length)] };
+}
+
+/** Runs `act` with a directory in memory for a recorder and one for snapshots; both are gone afterwards, and all processes. */
+export async function inPlace(act) {
+  const place = mkdtempSync('/dev/shm/ringkeep-faults-');
+  const directory = join(place, 'recorder');
+  mkdirSync(directory, { mode: 0o700 });
+  try {
+    return await act({ directory, place });
+  } finally {
+    await endAll();
+    rmSync(place, { recursive: true, force: true });
+  }
+}

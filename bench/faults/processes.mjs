@@ -1,0 +1,254 @@
+// The processes of a fault: a recorder in the foreground of this one, asked over its socket, and loads for it to record.
+// Invariant: what was started here ends with `endAll`, by its pid, whatever has happened to it meanwhile.
+import { execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const ringkeep = new URL('../../dist/bin/main.js', import.meta.url).pathname;
+const started = new Set();
+
+function keep(child) {
+  started.add(child);
+  const exited = new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      started.delete(child);
+      resolve({ code, signal });
+    });
+  });
+  // A pipe to a process that was killed.
+  child.stdin?.on('error', () => undefined);
+  return exited;
+}
+
+export async function endAll() {
+  for (const child of [...started]) {
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+  }
+}
+
+export async function until(what, condition, patienceMs = 10_000) {
+  for (const endMs = performance.now() + patienceMs; !(await condition()); await sleep(10)) {
+    if (performance.now() > endMs) throw new Error(`in vain waited until ${what}`);
+  }
+}
+
+/** A recorder that answered with a failure. */
+export class Refusal extends Error {
+  constructor(status, { code, message }) {
+    super(`${code}: ${message}`);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export class Recorder {
+  /** Starts one in `directory`; `ready` tells when it answers. `limits`: what ulimit of sh(1) takes. */
+  constructor(directory, options = [], limits = undefined) {
+    this.directory = directory;
+    const command = [process.execPath, ringkeep, 'up', '--foreground', '--json', ...options];
+    const [program, ...args] = limits ? ['sh', '-c', `ulimit ${limits}; exec "$@"`, 'sh', ...command] : command;
+    this.child = spawn(program, args, {
+      env: { ...process.env, NODE_OPTIONS: '', RINGKEEP_DIR: directory },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.pid = this.child.pid;
+    this.exited = keep(this.child);
+    this.log = '';
+    this.child.stderr.on('data', (text) => {
+      this.log = (this.log + text).slice(-20_000);
+    });
+    let said = '';
+    this.ready = new Promise((resolve, reject) => {
+      this.child.stdout.on('data', (text) => {
+        said += text;
+        const line = said.split('\n').find((each) => each.startsWith('{'));
+        if (said.includes('\n') && line) resolve(JSON.parse(line));
+      });
+      this.exited.then(({ code, signal }) =>
+        reject(new Error(`the recorder ended (${signal ?? code}) before it was ready: ${this.log}`)),
+      );
+    });
+    this.ready.catch(() => undefined);
+  }
+
+  static async up(directory, options, limits) {
+    const recorder = new Recorder(directory, options, limits);
+    recorder.report = await recorder.ready;
+    return recorder;
+  }
+
+  get socket() {
+    return join(this.directory, 'control.sock');
+  }
+
+  /** Throws Refusal, or what node:net throws when it goes away. */
+  ask(method, path, body) {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const headers = text ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } : {};
+    return new Promise((resolve, reject) => {
+      const asked = request({ socketPath: this.socket, method, path, headers, agent: false }, async (response) => {
+        let answer = '';
+        try {
+          for await (const chunk of response) answer += chunk;
+          const value = answer === '' ? undefined : JSON.parse(answer);
+          if (response.statusCode < 300) resolve(value);
+          else reject(new Refusal(response.statusCode, value.error));
+        } catch (error) {
+          reject(error);
+        }
+      });
+      asked.on('error', reject);
+      asked.end(text);
+    });
+  }
+
+  attach(pid, name) {
+    return this.ask('POST', '/v1/attachments', { target: { kind: 'pid', pid }, name });
+  }
+
+  detach(name) {
+    return this.ask('DELETE', `/v1/attachments/${name}`);
+  }
+
+  snapshot(output) {
+    return this.ask('POST', '/v1/snapshots', { output });
+  }
+
+  status() {
+    return this.ask('GET', '/v1/status');
+  }
+
+  events() {
+    return this.ask('GET', '/v1/events');
+  }
+
+  /** A connection on which anything may be written. */
+  rawConnection() {
+    const socket = connect(this.socket);
+    socket.on('error', () => undefined);
+    return socket;
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** Ends it in order, and says what it left of itself. */
+  async down() {
+    await this.ask('POST', '/v1/down');
+    const { code, signal } = await this.exited;
+    const left = readdirSync(this.directory).map((name) => join(this.directory, name));
+    return { left, ending: code === 0 ? undefined : `it ended with ${signal ?? code}: ${this.log}` };
+  }
+
+  /** What the kernel holds for it: descriptors, locked memory, mappings of rings and of the kernel's rings. */
+  census() {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'latin1');
+    const kibibytes = (key) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);
+    const descriptors = readdirSync(`/proc/${this.pid}/fd`).flatMap((fd) => {
+      try {
+        // libuv keeps one to spare: /dev/null, and once it was needed /.
+        return [readlinkSync(`/proc/${this.pid}/fd/${fd}`).replace(/^\/$/, '/dev/null')];
+      } catch {
+        return []; // The one that listed them.
+      }
+    });
+    const maps = readFileSync(`/proc/${this.pid}/maps`, 'latin1').split('\n');
+    const kinds = {};
+    for (const target of descriptors) {
+      const kind = `descriptors of ${target.replace(/\d{3,}/g, '…')}`;
+      kinds[kind] = (kinds[kind] ?? 0) + 1;
+    }
+    return {
+      ...kinds,
+      lockedKiB: kibibytes('VmLck'),
+      pinnedKiB: kibibytes('VmPin'),
+      rings: maps.filter((line) => line.includes(` ${this.report.directory}/`)).length,
+      kernelRings: maps.filter((line) => line.includes('[perf_event]')).length,
+    };
+  }
+}
+
+/** What there is more of in a census than in an earlier one, a sentence each. */
+export function grown(before, after) {
+  return Object.entries(after)
+    .filter(([key, count]) => count > (before[key] ?? 0))
+    .map(([key, count]) => `${key}: ${before[key] ?? 0} before, ${count} after`);
+}
+
+export function buildLoad(directory) {
+  const program = join(directory, 'load');
+  const source = new URL('load.c', import.meta.url).pathname;
+  execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', '-pthread', '-o', program, source]);
+  return program;
+}
+
+export class Load {
+  static async start(program, nappers, shortMs, forkMs) {
+    const load = new Load();
+    load.child = spawn(program, [nappers, shortMs, forkMs].map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+    load.pid = load.child.pid;
+    load.exited = keep(load.child);
+    load.exchanges = 0;
+    let isReady = false;
+    load.child.stdout.on('data', (text) => {
+      isReady = true;
+      load.exchanges = Number(String(text).trimEnd().split('\n').at(-1)) || load.exchanges;
+    });
+    await until('the load ran', () => isReady);
+    return load;
+  }
+
+  /** It goes on: whatever happens to its recorder is nothing to it. */
+  async requireProgress() {
+    const before = this.exchanges;
+    await until('the load went on', () => this.exchanges > before);
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+
+  async end() {
+    this.child.stdin.end();
+    await this.exited;
+  }
+}
+
+/** What a recorder holds once what it had to do is done: pidfds of those that ended go a moment later. */
+export async function settled(recorder) {
+  let last = recorder.census();
+  await until('the recorder was at rest', async () => {
+    await sleep(300);
+    const now = recorder.census();
+    const isSame = Object.keys(now).every((key) => now[key] === last[key]);
+    last = now;
+    return isSame;
+  });
+  return last;
+}
+
+/** What a recorder holds that has done everything once, with nothing attached. */
+export async function usedOnce(recorder, load, output) {
+  await recorder.attach(load.pid, 'load');
+  await recorder.snapshot(output);
+  await recorder.detach('load');
+  return settled(recorder);
+}
+
+/** Done, or refused in order: undefined, or the code. */
+export async function refusable(asked) {
+  try {
+    await asked;
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.code === 'internal') throw error;
+    return error.code;
+  }
+}
