@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { needs } from './testing/surroundings.ts';
 
-const KILLS = 12;
+const KILLS = 10;
 
 test('whatever happens to the recorder, what was committed is kept, every snapshot reads, and nothing is left behind', async (context) => {
   needs(context, 'gcc', 'perf events');

@@ -1,0 +1,149 @@
+// A detached recorder for an hour under a mixed load: does anything of it grow, does it lose anything?
+//
+//     npm run soak [-- --minutes 60]
+//
+// The load: a program with threads that nap, two that chatter, threads and children that come and go; a second one that is
+// attached to and detached from, one of whose event files is removed; snapshots; lists. Each second is looked at what the
+// recorder takes; printed is each figure's mean over the middle third and over the last third of the time. Status 1 unless the last
+// is within the margin of the middle one, for every figure, and nothing was lost. Needs perf events and gcc.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { inPlace } from './faults/fault.mjs';
+import { readSnapshot } from './faults/kept-records.mjs';
+import { buildLoad, Load, Recorder, refusable } from './faults/processes.mjs';
+
+const { values } = parseArgs({ options: { minutes: { type: 'string', default: '60' } } });
+const minutes = Number(values.minutes);
+/** The rings of the dead fill up within the first third of two minutes, and stay full. */
+const OPTIONS = ['--memory', '256MiB', '--keep-dead', '2MiB'];
+const SNAPSHOT_EVERY_S = 5;
+const GUEST_EVERY_S = 7;
+
+/**
+ * What is looked at, its unit, and by how much of itself and of the unit the last third may be above the middle one. V8 collects
+ * garbage when it sees fit: memory is compared with what that leaves open.
+ */
+const FIGURES = {
+  rss: { unit: 'MiB', share: 0.1, slack: 8 },
+  heap: { unit: 'MiB', share: 0.15, slack: 6 },
+  descriptors: { unit: '', share: 0.05, slack: 3 },
+  locked: { unit: 'KiB', share: 0.1, slack: 512 },
+  rings: { unit: 'KiB', share: 0.05, slack: 256 },
+  files: { unit: '', share: 0.1, slack: 20 },
+  mappings: { unit: '', share: 0.15, slack: 50 },
+};
+
+function look(recorder, status) {
+  const text = readFileSync(`/proc/${recorder.pid}/status`, 'latin1');
+  const kibibytes = (key) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
+  const maps = readFileSync(`/proc/${recorder.pid}/maps`, 'latin1').trimEnd().split('\n');
+  return {
+    rss: kibibytes('VmRSS') / 1024,
+    // Without the rings, which are in tmpfs.
+    heap: kibibytes('RssAnon') / 1024,
+    descriptors: readdirSync(`/proc/${recorder.pid}/fd`).length,
+    locked: kibibytes('VmLck'),
+    rings: status.stats.ringBytes / 1024,
+    files: filesIn(recorder.report.directory),
+    mappings: maps.length,
+  };
+}
+
+function filesIn(directory) {
+  return readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length;
+}
+
+/** One second's part of the load that is not the programs' own doing. */
+async function stir(second, { recorder, guest, place, tally }) {
+  if (second % SNAPSHOT_EVERY_S === 0) {
+    const path = join(place, 'soak.data');
+    await recorder.snapshot(path);
+    const { unreadable } = readSnapshot(path);
+    rmSync(path);
+    tally.snapshots++;
+    if (unreadable) tally.wrong.push(unreadable);
+  }
+  if (second % GUEST_EVERY_S === 1) {
+    await recorder.attach(guest.pid, 'guest');
+    tally.attachments++;
+  }
+  if (second % GUEST_EVERY_S === 3) {
+    const events = (await recorder.events()).filter(
+      ({ attachment, tid }) => attachment === 'guest' && tid !== guest.pid,
+    );
+    await recorder.ask('DELETE', `/v1/events/${encodeURIComponent(events[0].path)}`);
+    tally.removed++;
+  }
+  if (second % GUEST_EVERY_S === 5) {
+    const code = await refusable(recorder.detach('guest'));
+    if (code && code !== 'no-such-event') tally.wrong.push(`detach: ${code}`);
+  }
+}
+
+function mean(samples, key, from, to) {
+  const part = samples.slice(Math.floor(samples.length * from), Math.floor(samples.length * to));
+  return part.reduce((sum, sample) => sum + sample[key], 0) / part.length;
+}
+
+/** Prints the table. False: something grew. */
+function compare(samples) {
+  let isFlat = true;
+  console.log(
+    `${'figure'.padEnd(16)}${'first'.padStart(10)}${'middle third'.padStart(16)}${'last third'.padStart(14)}${'most'.padStart(10)}`,
+  );
+  for (const [key, { unit, share, slack }] of Object.entries(FIGURES)) {
+    const [middle, last] = [mean(samples, key, 1 / 3, 2 / 3), mean(samples, key, 2 / 3, 1)];
+    const most = Math.max(...samples.map((sample) => sample[key]));
+    const grew = last > middle + Math.max(middle * share, slack);
+    if (grew) isFlat = false;
+    const [first, second, third, fourth] = [samples[0][key], middle, last, most].map((value) => value.toFixed(1));
+    const name = unit ? `${key}, ${unit}` : key;
+    console.log(
+      `${name.padEnd(16)}${first.padStart(10)}${second.padStart(16)}${third.padStart(14)}${fourth.padStart(10)}${grew ? '  grew' : ''}`,
+    );
+  }
+  return isFlat;
+}
+
+const built = mkdtempSync(join(tmpdir(), 'ringkeep-soak-'));
+try {
+  const program = buildLoad(built);
+  await inPlace(async ({ directory, place }) => {
+    const recorder = await Recorder.up(directory, OPTIONS);
+    const load = await Load.start(program, 16, 20, 50);
+    const guest = await Load.start(program, 8, 0, 100);
+    await recorder.attach(load.pid, 'load');
+    const tally = { snapshots: 0, attachments: 0, removed: 0, wrong: [] };
+    const samples = [];
+    const startedMs = performance.now();
+    let second = 0;
+    while (performance.now() - startedMs < minutes * 60_000) {
+      await stir(second++, { recorder, guest, place, tally });
+      samples.push(look(recorder, await recorder.status()));
+      if (process.stderr.isTTY) process.stderr.write(`\r${second} s`);
+      await sleep(Math.max(0, startedMs + second * 1000 - performance.now()));
+    }
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+    await load.requireProgress();
+    const { stats, recorderCpuSeconds } = await recorder.status();
+    const { left, ending } = await recorder.down();
+    if (ending) tally.wrong.push(ending);
+    tally.wrong.push(...left.map((path) => `left behind by down: ${path}`));
+    const seconds = (performance.now() - startedMs) / 1000;
+    console.log(
+      `${Math.round(seconds)} s: ${stats.records} records of ${stats.tasks} tasks, ${stats.lost} lost, ${stats.unrecordedTasks} tasks unrecorded, ${stats.evictedRings} rings of the dead evicted; ${tally.snapshots} snapshots, ${tally.attachments} attachments, ${tally.removed} events removed; ${((100 * recorderCpuSeconds) / seconds).toFixed(1)} % of a CPU`,
+    );
+    const isFlat = compare(samples);
+    for (const sentence of tally.wrong.slice(0, 10)) console.log(`  ${sentence}`);
+    const isWhole = stats.lost === 0 && stats.unrecordedTasks === 0;
+    console.log(
+      `${isFlat ? 'flat' : 'not flat'}, ${isWhole ? 'nothing lost' : 'records or tasks lost'}, ${tally.wrong.length} otherwise wrong`,
+    );
+    process.exitCode = isFlat && isWhole && tally.wrong.length === 0 ? 0 : 1;
+  });
+} finally {
+  rmSync(built, { recursive: true, force: true });
+}
