@@ -217,7 +217,8 @@ test('attach -a records every task of the machine, and never the recorder itself
   // On a busy machine it may be in its context that the kernel tells of a loss.
   const ofDaemon = threads.filter(({ pid }) => pid === daemon.pid);
   expect(ofDaemon.filter(({ samples, switchesOut }) => samples > 0 || switchesOut !== 0)).toEqual([]);
-  perf('whole', 'script', '-i', output);
+  // Of a machine that is too busy the kernel may lose records, and perf then says so.
+  perf((await daemon.client.status()).stats.kernelLost > 0 ? 'lossy' : 'whole', 'script', '-i', output);
 });
 
 describe('attach is refused with cause and remedy', () => {
