@@ -97,8 +97,9 @@ test('a child that runs its parent’s program is decoded when nothing of the pa
   const daemon = await Daemon.up(['--keep-dead', '16KiB']);
   const parent = await Puppet.start();
   await daemon.json('attach', '-p', String(parent.pid));
-  parent.tell('orphan 1000');
+  parent.tell('orphan 60000');
   const child = await parent.answer('child');
+  onTestFinished(() => void process.kill(child, 'SIGKILL'));
   parent.tell('end exit-0');
   await parent.ended();
   // Threads that die later push the parent's ring out.
