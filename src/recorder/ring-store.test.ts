@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, renameSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readRing } from '../ring/ring-reader.ts';
 import { readCut } from './testing/cut-reading.ts';
@@ -139,4 +140,102 @@ it('a recorder that breaks down leaves all rings of the living, however few byte
   const left = ringFilesIn(directory).map((path) => readRing(readFileSync(path)));
   expect(left.map(({ recordCount }) => recordCount)).toEqual(Array.from({ length: 20 }, () => 1));
   expect(left.every(({ header }) => header.exitTimeNs === 0n)).toBe(true);
+});
+
+describe('whatever threads do and whoever removes their rings', () => {
+  type Step =
+    | { readonly act: 'write'; readonly tid: number; readonly count: number }
+    | { readonly act: 'fork'; readonly tid: number; readonly child: number }
+    | { readonly act: 'exit' | 'remove' | 'unlink'; readonly tid: number }
+    | { readonly act: 'cut' };
+  const number = fc.integer({ min: 1, max: 6 });
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        act: fc.constant('write' as const),
+        tid: number,
+        count: fc.integer({ min: 1, max: 150 }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant('fork' as const), tid: number, child: number }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        act: fc.constantFrom('exit' as const, 'remove' as const, 'unlink' as const),
+        tid: number,
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('cut' as const) }) },
+  );
+
+  /** As the recorder's loop does it: the events of files that are gone end. */
+  function takeRemovals({ removals, recorder }: ScriptedAttachments) {
+    for (const path of removals.read().paths) {
+      const thread = recorder.threadAt(path);
+      if (thread && !existsSync(path)) recorder.removeThread(thread);
+    }
+  }
+
+  it('memory, files and locked bytes are what the recorder says, within the caps, and every record is kept, lost or nobody’s', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), fc.constantFrom(2, 5, 1000), (steps, memoryRings) => {
+        const memoryBytes = memoryRings * 12288;
+        using scripted = scriptedAttachments({ keepDeadBytes: 3 * 8192, memoryBytes });
+        const { source, recorder, attacher, directory } = scripted;
+        const attachment = attacher.enter({ kind: 'pid', pid: 1 }, 'all', 0);
+        const origin = source.attachThread(1, 1);
+        recorder.addOrigin(origin);
+        const id = idOf(origin);
+        let time = 0;
+        const at = (tid: number) => ({ tid, pid: tid, time: ++time, id });
+        let told = 0;
+        for (let tid = 1; tid <= 3; tid++) {
+          recorder.addThread({ tid, pid: tid, comm: 't', attachment, origin, timeNs: ++time }, []);
+        }
+        for (const each of steps) {
+          if (each.act === 'cut') {
+            const { threads } = recorder.cut();
+            expect(threads.every(({ leftOutBytes }) => leftOutBytes === 0)).toBe(true);
+            continue;
+          }
+          const { tid } = each;
+          const thread = recorder.thread(tid);
+          if (!thread) continue;
+          if (each.act === 'remove') recorder.removeThread(thread);
+          else if (each.act === 'unlink') rmSync(attachment.pathOf(tid), { force: true });
+          else {
+            const isHeard = !thread.isRemoved;
+            if (each.act === 'write') {
+              for (let i = 0; i < each.count; i++) source.put(tid % 2, records.switchIn(at(tid)));
+              told += isHeard ? each.count : 0;
+            } else if (each.act === 'fork') {
+              source.put(0, records.fork(at(tid), { tid: each.child, pid: each.child }));
+              told += isHeard ? 1 : 0;
+            } else {
+              source.put(0, records.exit(at(tid)));
+              told += isHeard ? 1 : 0;
+            }
+          }
+          recorder.drain();
+          if (each.act !== 'unlink') takeRemovals(scripted);
+          const { ringBytes, pinnedBytes, records: kept, lost } = recorder.stats();
+          expect(kept + lost).toBe(told);
+          expect(ringBytes).toBeLessThanOrEqual(memoryBytes);
+          expect(pinnedBytes.now).toBeLessThanOrEqual(pinnedBytes.bound);
+        }
+        takeRemovals(scripted);
+        const files = ringFilesIn(directory);
+        const own = [...recorder.livingThreads(), ...recorder.deadThreads()].flatMap(({ ring }) =>
+          ring ? [ring.path] : [],
+        );
+        expect(own.sort()).toEqual(files);
+        expect(recorder.stats().ringBytes).toBe(allocatedBytes(files));
+        attacher.detach('all');
+        expect(ringFilesIn(directory)).toEqual([]);
+        expect(recorder.stats()).toMatchObject({ ringBytes: 0, pinnedBytes: { now: 0 } });
+      }),
+      { numRuns: 150 },
+    );
+  });
 });
