@@ -272,8 +272,7 @@ export class Attacher {
 
   /** Ends the threads that have ended with the kernel's word for it lost. */
   endGone(): void {
-    const threads = [...this.#recorder.livingThreads()];
-    this.#forEachDraining(threads, (thread) => {
+    this.#forEachDraining([...this.#recorder.threads()], (thread) => {
       if (!existsSync(`/proc/${thread.pid}/task/${thread.tid}`)) this.#recorder.threadIsGone(thread);
     });
   }

@@ -410,6 +410,11 @@ export class DetachedRecorder {
       const thread = this.#recorder.threadAt(path);
       if (thread && !existsSync(path)) this.#recorder.removeThread(thread);
     }
+    this.#endVanished();
+  }
+
+  /** Nothing tells of a directory that was moved away as a whole. */
+  #endVanished(): void {
     for (const { name, directory } of [...this.#attacher.attachments.values()]) {
       if (!existsSync(directory)) this.detach(name);
     }
@@ -418,6 +423,7 @@ export class DetachedRecorder {
   #keepHouse(): void {
     this.#keptMs = nowMs();
     this.#updateRates();
+    this.#endVanished();
     this.#updateCpus();
     this.#attacher.rescan();
     this.#attacher.closeIdle();

@@ -88,6 +88,8 @@ export class Recorder {
   readonly #journal: Journal;
   readonly #merge: RunMerge;
   readonly #threads = new Map<number, Thread>();
+  /** Those of `#threads` whose event was removed. */
+  readonly #removed = new Set<Thread>();
   /** Rings per process, alive and dead: at none, the process is forgotten. */
   readonly #ringsOfProcess = new Map<number, number>();
   readonly #exited: Thread[] = [];
@@ -329,6 +331,7 @@ export class Recorder {
       : this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent, attachment }, records);
     const thread = new Thread(tid, pid, comm, made?.event ?? -1, made?.ring, isImplicit);
     thread.isRemoved = isRemoved;
+    if (isRemoved) this.#removed.add(thread);
     this.#count(thread, start);
     if (!made && !isRemoved) {
       this.#unrecorded++;
@@ -353,6 +356,7 @@ export class Recorder {
 
   #retire(thread: Thread): void {
     if (this.#threads.get(thread.tid) === thread) this.#threads.delete(thread.tid);
+    this.#removed.delete(thread);
     if (thread.isRemoved) this.#ringIsGone(thread);
     else this.#rings.retire(thread);
   }
@@ -393,7 +397,7 @@ export class Recorder {
    */
   forgetOrigin(origin: Origin): Thread[] {
     this.#ids.remove(origin.events);
-    const removed = [...this.#threads.values()].filter((thread) => thread.origin === origin && thread.isRemoved);
+    const removed = [...this.#removed].filter((thread) => thread.origin === origin);
     for (const thread of removed) this.#retire(thread);
     return removed;
   }
@@ -441,14 +445,13 @@ export class Recorder {
     }
     this.#rings.remove(thread);
     thread.isRemoved = true;
+    this.#removed.add(thread);
     this.#batch.hot.cool(thread.tid);
   }
 
   /** Nothing can come any more of an attachment that was ended: its threads need no remembering. */
   dropRemoved(attachment: Attachment): void {
-    for (const thread of [...this.#threads.values()]) {
-      if (thread.attachment === attachment && thread.isRemoved) this.#retire(thread);
-    }
+    for (const thread of [...this.#removed]) if (thread.attachment === attachment) this.#retire(thread);
   }
 
   /** Paths of event files that are not there any more. */
@@ -477,6 +480,11 @@ export class Recorder {
 
   thread(tid: number): Thread | undefined {
     return this.#threads.get(tid);
+  }
+
+  /** All that have not ended, those whose event was removed too. */
+  threads(): Iterable<Thread> {
+    return this.#threads.values();
   }
 
   /** Those whose event was removed left out. */

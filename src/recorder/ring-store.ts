@@ -205,7 +205,8 @@ export class RingStore {
           return act();
         } catch (error) {
           if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
-          if (!NO_MEMORY.has(String(error.details.errno))) return undefined;
+          // A mapping that is refused is one too many for this process: the dead have none.
+          if (!NO_MEMORY.has(String(error.details.errno)) || error.details.call === 'mmap') return undefined;
         }
       }
       if (!this.dead.evictOldest()) return undefined;
