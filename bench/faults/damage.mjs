@@ -3,6 +3,7 @@
 import {
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -98,7 +99,7 @@ function damageOne(events, random, kinds) {
     journal: () => join(events, names.find((name) => name.startsWith('journal-')) ?? 'journal-0'),
     session: () => join(events, 'session.json'),
   }[what]();
-  if (!existsSync(place)) return undefined;
+  if (!lstatSync(place, { throwIfNoEntry: false })?.isFile()) return undefined;
   const how = random.pick(Object.keys(kinds[what]));
   kinds[what][how](place, random);
   const hurt = [...rings].filter(([, { path }]) => path === place).map(([ringId]) => ringId);

@@ -1,7 +1,7 @@
-/* A load of every kind, until standard input ends. Usage: load NAPPERS SHORT_MS FORK_MS
+/* A load of every kind, until standard input ends. Usage: load NAPPERS SHORT_MS FORK_MS PAUSE_MS
  *
  *   NAPPERS threads that nap, each for another time; the last ones hardly ever wake
- *   two threads that hand a byte to and fro, without a pause for a millisecond of every two
+ *   two threads that hand a byte to and fro for a millisecond, then pause for PAUSE_MS
  *   every SHORT_MS a thread that naps and ends, every FORK_MS a child that does; 0: none
  *
  * Prints "ready" once, then every 100 ms how many exchanges there were: it is seen to go on. It never outlives its parent. */
@@ -42,12 +42,12 @@ static long now_us(void) {
   return now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void *chat(void *unused) {
+static void *chat(void *pause_ms) {
   char byte = 'x';
   for (;;) {
     for (long end = now_us() + 1000; now_us() < end; exchanges++)
-      if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) return unused;
-    nap(1000);
+      if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) return NULL;
+    nap(1000 * (long)pause_ms);
   }
 }
 
@@ -96,10 +96,10 @@ int main(int argc, char **argv) {
   char bytes[64];
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setvbuf(stdout, NULL, _IOLBF, 0);
-  if (argc != 4 || pipe(there) || pipe(back)) return 2;
+  if (argc != 5 || pipe(there) || pipe(back)) return 2;
   for (long i = 0; i < atol(argv[1]); i++) begin(napper, i);
   begin(echo, 0);
-  begin(chat, 0);
+  begin(chat, atol(argv[4]));
   if (atol(argv[2])) begin(begin_threads, atol(argv[2]));
   if (atol(argv[3])) begin(begin_children, atol(argv[3]));
   puts("ready");

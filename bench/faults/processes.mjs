@@ -189,9 +189,11 @@ export function buildLoad(directory) {
 }
 
 export class Load {
-  static async start(program, nappers, shortMs, forkMs) {
+  static async start(program, nappers, shortMs, forkMs, pauseMs = 1) {
     const load = new Load();
-    load.child = spawn(program, [nappers, shortMs, forkMs].map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+    load.child = spawn(program, [nappers, shortMs, forkMs, pauseMs].map(String), {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     load.pid = load.child.pid;
     load.exited = keep(load.child);
     load.exchanges = 0;
