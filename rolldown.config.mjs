@@ -16,15 +16,15 @@ export default defineConfig({
     codeSplitting: {
       groups: [
         // What touches the kernel, and with it koffi, is not for commands that read a file; what only a detached recorder has is not
-        // for `record`.
+        // for `record`. Nor is it for the thread that writes a snapshot: koffi maps memory for each thread it is used in, and keeps it.
         {
           name: 'recorder',
-          test: /dist\/(linux|source|recorder)\/(?!detached|attach|adoption|left-rings|live-task|session-file|trigger|journal-store|pressure|file-watch|held-rings|procfs)|dist\/cli\/(record|snapshot-(job|series))/,
+          test: /dist\/(linux|source|recorder)\/(?!detached|attach|adoption|left-rings|live-task|session-file|trigger|journal-store|pressure|file-watch|held-rings|procfs)|dist\/cli\/(record|snapshot-series)/,
           priority: 10,
         },
         {
           name: 'common',
-          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal)/,
+          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal|snapshot-job)/,
           priority: 20,
         },
       ],

@@ -1,0 +1,21 @@
+/** The thread that writes a snapshot, as it is built: it comes and goes with each snapshot, so nothing may be left of it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const BUILT = join(import.meta.dirname, '../dist/bin');
+
+/** What a built file imports, at once or later, and what those import. */
+function importsOf(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  if (!file.startsWith('./')) return seen;
+  const text = readFileSync(join(BUILT, file), 'utf8');
+  for (const [, name] of text.matchAll(/\b(?:from|import)\s*\(?\s*["'`]([^"'`]+)["'`]/g)) importsOf(name!, seen);
+  return seen;
+}
+
+test('the thread that writes snapshots loads no native code: of each thread that did, mappings would stay', () => {
+  expect([...importsOf('./main.js')]).toContain('koffi');
+  expect([...importsOf('./snapshot-worker.js')].filter((name) => !name.startsWith('node:'))).not.toContain('koffi');
+});
