@@ -10,6 +10,7 @@ const table = {
   recorder: ['base', 'abi', 'ring', 'protocol', 'source', 'linux'],
   snapshot: ['base', 'abi', 'ring', 'linux'],
   daemon: ['base', 'recorder', 'snapshot', 'source', 'linux'],
+  symbols: ['base', 'abi', 'linux'],
   capture: ['base', 'abi'],
   sim: ['base', 'protocol'],
   check: ['base', 'protocol', 'sim'],

@@ -28,7 +28,7 @@ export class FakeCommandLine {
     const bundle = await rolldown({
       input: { main: join(root, 'src/cli/main.ts') },
       platform: 'node',
-      external: ['koffi', 'fastify'],
+      external: ['koffi', 'fastify', /^gecko-profiler-demangle/],
       plugins: [
         {
           name: 'fake-recorder',

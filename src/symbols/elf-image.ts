@@ -1,0 +1,173 @@
+/**
+ * An ELF64 file as far as naming code needs it: sections by name, loaded segments, the build id, the link to its debug
+ * file. Pure: the file is asked for by `read(offset, length)`. Invariant: damage yields undefined or less, never an
+ * exception, and never more bytes than the file has.
+ */
+import {
+  ELF_HEADER_FIELDS,
+  ELF_MAGIC,
+  findBuildId,
+  PROGRAM_HEADER_FIELDS,
+  type ReadAt,
+  SECTION_HEADER_FIELDS,
+} from '../abi/elf-note.ts';
+import { DEBUG_LINK_SECTION, SEGMENT_EXECUTABLE, SEGMENT_LOAD, SectionType } from '../abi/elf-symbol.ts';
+import { alignUp, cString, decodeStruct, type ScalarField, type StructOf, structBytes } from '../abi/layout.ts';
+import { nameAt } from './symbol-table.ts';
+
+export interface Section {
+  /** Its number, which symbols refer to. */
+  readonly index: number;
+  readonly name: string;
+  readonly type: number;
+  readonly flags: bigint;
+  readonly address: number;
+  readonly offset: number;
+  readonly bytes: number;
+  /** The section that belongs to it: the names of a symbol table, the symbols of relocations. */
+  readonly link: number;
+  readonly entryBytes: number;
+}
+
+/** A piece of the file that is loaded. */
+export interface Segment {
+  readonly offset: number;
+  readonly address: number;
+  readonly fileBytes: number;
+  readonly isExecutable: boolean;
+}
+
+/** The file of debug information that a file names. */
+export interface DebugLink {
+  readonly name: string;
+  readonly crc: number;
+}
+
+const CLASS_64 = 2;
+const DATA_LITTLE_ENDIAN = 1;
+const MAX_HEADERS = 65536;
+/** No symbol table or string table that is read is larger. */
+const MAX_SECTION_BYTES = 2 ** 30;
+
+export class ElfImage {
+  readonly machine: number;
+  readonly sections: readonly Section[];
+  readonly segments: readonly Segment[];
+  /** Lower-case hexadecimal; null when it has none. */
+  readonly buildId: string | null;
+  readonly #read: ReadAt;
+
+  private constructor(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>) {
+    this.#read = read;
+    this.machine = header.machine;
+    this.segments = segmentsOf(read, header);
+    this.sections = sectionsOf(read, header);
+    const id = findBuildId(read);
+    this.buildId = id === undefined ? null : Buffer.from(id).toString('hex');
+  }
+
+  /** Undefined when the bytes are no little-endian ELF64 file. */
+  static parse(read: ReadAt): ElfImage | undefined {
+    const bytes = read(0, structBytes(ELF_HEADER_FIELDS));
+    if (bytes.length < structBytes(ELF_HEADER_FIELDS)) return undefined;
+    const header = decodeStruct(ELF_HEADER_FIELDS, viewOf(bytes), 0);
+    const isKnown = header.magic === ELF_MAGIC && header.class === CLASS_64 && header.data === DATA_LITTLE_ENDIAN;
+    return isKnown ? new ElfImage(read, header) : undefined;
+  }
+
+  section(name: string): Section | undefined {
+    return this.sections.find((section) => section.name === name);
+  }
+
+  sectionOfType(type: number): Section | undefined {
+    return this.sections.find((section) => section.type === type);
+  }
+
+  /** What the section holds, as far as the file goes; nothing for one that is not in the file. */
+  bytesOf({ type, offset, bytes }: Section): Uint8Array {
+    return type === SectionType.nobits ? new Uint8Array() : this.#read(offset, Math.min(bytes, MAX_SECTION_BYTES));
+  }
+
+  /** The virtual address of the byte at `fileOffset`; where two segments share it, the one that code runs from. */
+  addressOf(fileOffset: number): number | undefined {
+    const holding = this.segments.filter(
+      ({ offset, fileBytes }) => fileOffset >= offset && fileOffset < offset + fileBytes,
+    );
+    const segment = holding.find(({ isExecutable }) => isExecutable) ?? holding[0];
+    return segment && fileOffset - segment.offset + segment.address;
+  }
+
+  get debugLink(): DebugLink | undefined {
+    const section = this.section(DEBUG_LINK_SECTION);
+    if (section === undefined) return undefined;
+    const bytes = this.bytesOf(section);
+    const name = cString(bytes);
+    const crcAt = alignUp(Buffer.byteLength(name) + 1, 4);
+    if (name === '' || name.includes('/') || crcAt + 4 > bytes.length) return undefined;
+    return { name, crc: viewOf(bytes).getUint32(crcAt, true) };
+  }
+}
+
+function segmentsOf(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>): Segment[] {
+  const entries = table(
+    read,
+    PROGRAM_HEADER_FIELDS,
+    header.programHeadersOffset,
+    header.programHeaderBytes,
+    header.programHeaderCount,
+  );
+  return entries
+    .filter(({ type }) => type === SEGMENT_LOAD)
+    .map(({ offset, virtualAddress, fileBytes, flags }) => ({
+      offset: Number(offset),
+      address: Number(virtualAddress),
+      fileBytes: Number(fileBytes),
+      isExecutable: (flags & SEGMENT_EXECUTABLE) !== 0,
+    }));
+}
+
+/** Sections, named by the one of them that holds their names. */
+function sectionsOf(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>): Section[] {
+  const entries = table(
+    read,
+    SECTION_HEADER_FIELDS,
+    header.sectionHeadersOffset,
+    header.sectionHeaderBytes,
+    header.sectionHeaderCount,
+  );
+  const namesHeader = entries[header.sectionNamesIndex];
+  const names = namesHeader
+    ? read(Number(namesHeader.offset), Math.min(Number(namesHeader.bytes), MAX_SECTION_BYTES))
+    : new Uint8Array();
+  return entries.map(({ name, type, flags, address, offset, bytes, link, entryBytes }, index) => ({
+    index,
+    name: nameAt(names, name),
+    type,
+    flags,
+    address: Number(address),
+    offset: Number(offset),
+    bytes: Number(bytes),
+    link,
+    entryBytes: Number(entryBytes),
+  }));
+}
+
+function table<const F extends readonly ScalarField[]>(
+  read: ReadAt,
+  fields: F,
+  offset: bigint,
+  entryBytes: number,
+  count: number,
+): StructOf<F>[] {
+  if (entryBytes < structBytes(fields) || count > MAX_HEADERS || offset > Number.MAX_SAFE_INTEGER) return [];
+  const bytes = read(Number(offset), entryBytes * count);
+  const view = viewOf(bytes);
+  const entries: StructOf<F>[] = [];
+  for (let at = 0; at + entryBytes <= bytes.length; at += entryBytes) entries.push(decodeStruct(fields, view, at));
+  return entries;
+}
+
+/** The bytes as a view. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,69 @@
+/**
+ * Functions of JavaScript as they were written: V8's names, led back through the source map of the file where it has one.
+ * Invariant: a file is read once, and one without a map that can be read leaves its names as V8 gives them.
+ */
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readText } from './local-file.ts';
+import { inlineMap, MappedSource, sourceMapUrl } from './source-map.ts';
+import { parseV8Name, type V8Function } from './v8-name.ts';
+
+export interface JavaScriptName {
+  readonly name: string;
+  readonly source: { readonly file: string; readonly line: number } | null;
+}
+
+/** Longer files are not looked through. */
+const MAX_BYTES = 128 * 1024 ** 2;
+
+interface MapOfFile {
+  readonly map: MappedSource;
+  /** Where paths in the map begin. */
+  readonly folder: string;
+}
+
+export class JavaScriptNames {
+  readonly #maps = new Map<string, MapOfFile | undefined>();
+  readonly #names = new Map<string, JavaScriptName | undefined>();
+
+  /** Undefined for what is no function of JavaScript. */
+  nameOf(text: string): JavaScriptName | undefined {
+    if (!this.#names.has(text)) {
+      const parsed = parseV8Name(text);
+      this.#names.set(text, parsed && { name: parsed.name, source: this.#sourceOf(parsed) });
+    }
+    return this.#names.get(text);
+  }
+
+  #sourceOf({ file, line, column }: V8Function): JavaScriptName['source'] {
+    if (file === '') return null;
+    if (!isAbsolute(file)) return { file, line };
+    if (!this.#maps.has(file)) this.#maps.set(file, mapOf(file));
+    const known = this.#maps.get(file);
+    const found = known?.map.find(line, column);
+    if (known === undefined || found === undefined) return { file, line };
+    return { file: pathOf(found.file, known.folder), line: found.line };
+  }
+}
+
+/** The map that the file names, in itself or in a file beside it. */
+function mapOf(file: string): MapOfFile | undefined {
+  const text = readText(file, MAX_BYTES, () => true);
+  const url = text === undefined ? undefined : sourceMapUrl(text);
+  if (url === undefined) return undefined;
+  const inline = inlineMap(url);
+  const path = inline === undefined ? pathOf(url, dirname(file)) : file;
+  const mapText = inline ?? readText(path, MAX_BYTES, () => true);
+  const map = mapText === undefined ? undefined : MappedSource.parse(mapText);
+  return map && { map, folder: dirname(path) };
+}
+
+/** A URL reference as a path: `file:` URLs and relative ones; another (`webpack://…`, `https://…`) stays as it is. */
+function pathOf(url: string, folder: string): string {
+  try {
+    if (url.startsWith('file:')) return fileURLToPath(url);
+  } catch {
+    return url; // A file URL of another host or with a broken escape.
+  }
+  return /^[a-z][a-z0-9+.-]*:/i.test(url) ? url : resolve(folder, url);
+}

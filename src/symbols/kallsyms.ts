@@ -1,0 +1,81 @@
+/**
+ * The symbols of the running kernel and its modules, from a kallsyms listing. Pure: the listing comes in pieces.
+ * Invariant: a listing whose addresses are hidden (zeros, kernel.kptr_restrict) gives no table.
+ *
+ * Which symbols count, and what a symbol is by its letter: symbol_type__filter and kallsyms2elf_type, tools/perf and
+ * tools/lib/symbol, Linux 6.1. None has a size: each reaches to the next one, but never from the kernel into a module.
+ */
+import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
+import { type Candidate, symbolTable } from './symbol-choice.ts';
+import { kernelNumber, type SymbolTable } from './symbol-table.ts';
+
+export interface KernelSymbols {
+  readonly table: SymbolTable;
+  /** Where the symbols lie by which a kernel is found to have been moved (KASLR). */
+  readonly references: ReadonlyMap<string, bigint>;
+}
+
+/** What perf relocates a kernel by, and names its mapping after. */
+const REFERENCES: ReadonlySet<string> = new Set(['_text', '_stext']);
+
+/** The table of a listing; undefined when it tells no addresses. */
+export function kernelSymbols(pieces: Iterable<string>): KernelSymbols | undefined {
+  const names = new NameStore();
+  const candidates: Candidate[] = [];
+  const references = new Map<string, bigint>();
+  for (const [, digits, letter, name, module] of lines(pieces)) {
+    const address = BigInt(`0x${digits}`);
+    const start = kernelNumber(address);
+    if (start === undefined || name!.startsWith('$')) continue;
+    if (REFERENCES.has(name!)) references.set(name!, address);
+    const isWeak = letter === 'W' || letter === 'w';
+    const isGlobal = letter === letter!.toUpperCase();
+    candidates.push({
+      start,
+      bytes: 0,
+      nameAt: names.add(name!),
+      type: isWeak || letter === 'T' || letter === 't' ? SymbolType.func : SymbolType.object,
+      binding: isWeak ? SymbolBinding.weak : isGlobal ? SymbolBinding.global : SymbolBinding.local,
+      part: module === undefined ? '' : 'module',
+    });
+  }
+  return candidates.length === 0 ? undefined : { table: symbolTable(candidates, names.bytes()), references };
+}
+
+/** `ffffffff81000000 T _stext`, with a tab and `[module]` behind it for a module's. */
+function* lines(pieces: Iterable<string>): Generator<RegExpExecArray> {
+  const line = /^([0-9a-f]+) ([tTwWdDbB]) (\S+)(?:\t\[(\S+)\])?$/gm;
+  let rest = '';
+  for (const piece of pieces) {
+    const text = rest + piece;
+    const cut = text.lastIndexOf('\n') + 1;
+    rest = text.slice(cut);
+    yield* text.slice(0, cut).matchAll(line);
+  }
+  yield* rest.matchAll(line);
+}
+
+/** Names, one behind the other, each with a NUL. */
+export class NameStore {
+  #bytes = new Uint8Array(1 << 16);
+  #length = 0;
+
+  /** Where the name stands. */
+  add(name: string): number {
+    const at = this.#length;
+    const room = at + 3 * name.length + 1;
+    if (room > this.#bytes.length) {
+      const longer = new Uint8Array(2 * room);
+      longer.set(this.#bytes.subarray(0, at));
+      this.#bytes = longer;
+    }
+    this.#length += encoder.encodeInto(name, this.#bytes.subarray(at)).written + 1;
+    return at;
+  }
+
+  bytes(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+}
+
+const encoder = new TextEncoder();

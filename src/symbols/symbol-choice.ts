@@ -1,0 +1,80 @@
+/**
+ * From the symbols of a file to a table, by perf's rules, so that both name an address alike: symbols without a size reach
+ * to the next one; of several that start together one is kept. Source: symbols__fixup_end, symbols__fixup_duplicate and
+ * choose_best_symbol, tools/perf/util/symbol.c, Linux 6.1.
+ */
+import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
+import { nameAt, type SymbolEntry, SymbolTable } from './symbol-table.ts';
+
+/** A symbol with all that decides which of several is kept. */
+export interface Candidate extends SymbolEntry {
+  /** STT_*. */
+  readonly type: number;
+  /** STB_*. */
+  readonly binding: number;
+  /** What it is part of: a symbol without a size never reaches from one into another. */
+  readonly part?: string;
+}
+
+interface Placed {
+  readonly candidate: Candidate;
+  readonly order: number;
+  end: number;
+}
+
+/** The last symbol, and the last of a part, have no next one: they reach to the end of the page behind. */
+const PAGE_BYTES = 4096;
+
+/** The table of `candidates`, which are in the order of the file. */
+export function symbolTable(candidates: readonly Candidate[], names: Uint8Array): SymbolTable {
+  const placed = candidates
+    .map((candidate, order): Placed => ({ candidate, order, end: candidate.start + candidate.bytes }))
+    .sort((a, b) => a.candidate.start - b.candidate.start || a.order - b.order);
+  giveEnds(placed);
+  const kept = oneAtEachStart(placed, names);
+  return new SymbolTable(
+    kept.map(({ candidate: { start, nameAt: at }, end, order }) => ({ start, end, nameAt: at, order })),
+    names,
+  );
+}
+
+function giveEnds(placed: readonly Placed[]): void {
+  placed.forEach((symbol, index) => {
+    const { start, part } = symbol.candidate;
+    if (symbol.end !== start) return;
+    const next = placed[index + 1]?.candidate;
+    symbol.end = next !== undefined && next.part === part ? next.start : pageEnd(start) + PAGE_BYTES;
+  });
+}
+
+function pageEnd(address: number): number {
+  return Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
+}
+
+function oneAtEachStart(placed: readonly Placed[], names: Uint8Array): Placed[] {
+  const kept: Placed[] = [];
+  for (const symbol of placed) {
+    const last = kept.at(-1);
+    if (last?.candidate.start !== symbol.candidate.start) kept.push(symbol);
+    else if (isBetter(symbol, last, names)) kept[kept.length - 1] = symbol;
+  }
+  return kept;
+}
+
+/** Whether `other` is kept in the place of `known`, which came first: with a size, with a type, strong, global, plain, long. */
+function isBetter(other: Placed, known: Placed, names: Uint8Array): boolean {
+  const [a, b] = [other.candidate, known.candidate];
+  const byRank =
+    Number(other.end > a.start) - Number(known.end > b.start) ||
+    Number(a.type !== SymbolType.notype) - Number(b.type !== SymbolType.notype) ||
+    Number(a.binding !== SymbolBinding.weak) - Number(b.binding !== SymbolBinding.weak) ||
+    Number(a.binding === SymbolBinding.global) - Number(b.binding === SymbolBinding.global);
+  if (byRank !== 0) return byRank > 0;
+  const [name, knownName] = [nameAt(names, a.nameAt), nameAt(names, b.nameAt)];
+  const underscores = leadingUnderscores(knownName) - leadingUnderscores(name);
+  return (underscores || name.length - knownName.length) > 0;
+}
+
+function leadingUnderscores(name: string): number {
+  return /^_*/.exec(name)![0].length;
+}

@@ -1,0 +1,102 @@
+/**
+ * Symbols by address: sorted columns and a binary search. Invariant: a table costs what its columns and its names do, 24
+ * bytes a symbol and the bytes of the names; no name is a string before it is asked for.
+ *
+ * Addresses are numbers: offsets in files and virtual addresses of files are below 2^53; those of the kernel are counted
+ * from KERNEL_BASE.
+ */
+
+/** What is added to the table, in the order of the file. */
+export interface SymbolEntry {
+  readonly start: number;
+  /** 0: up to the next symbol. */
+  readonly bytes: number;
+  /** Position of the name among the names. */
+  readonly nameAt: number;
+}
+
+/** A symbol that was found. */
+export interface FoundSymbol {
+  readonly start: number;
+  readonly name: string;
+}
+
+/** Which of several symbols that cover an address is meant: the one that starts last, or the one that was added last. */
+export type Overlap = 'innermost' | 'newest';
+
+/** Of 2^64 the upper 2^53: every address of a kernel lies there, and fits a number when counted from here. */
+export const KERNEL_BASE = 2n ** 64n - 2n ** 53n;
+
+/** An address of the kernel as a number; undefined for one of user space. */
+export function kernelNumber(address: bigint): number | undefined {
+  return address < KERNEL_BASE ? undefined : Number(address - KERNEL_BASE);
+}
+
+export class SymbolTable {
+  readonly size: number;
+  /** What it takes of memory. */
+  readonly bytes: number;
+  readonly #starts: Float64Array;
+  readonly #ends: Float64Array;
+  /** The highest end of this symbol and all before it: where a search backwards may stop. */
+  readonly #highestEnds: Float64Array;
+  readonly #nameAt: Uint32Array;
+  readonly #order: Uint32Array | undefined;
+  readonly #names: Uint8Array;
+
+  /** `entries` in order of their starts, with ends; `order` says which was added when, for overlaps by age. */
+  constructor(
+    entries: readonly { start: number; end: number; nameAt: number; order: number }[],
+    names: Uint8Array,
+    overlap: Overlap = 'innermost',
+  ) {
+    this.size = entries.length;
+    this.#names = names;
+    this.#starts = Float64Array.from(entries, ({ start }) => start);
+    this.#ends = Float64Array.from(entries, ({ end }) => end);
+    this.#nameAt = Uint32Array.from(entries, ({ nameAt }) => nameAt);
+    this.#order = overlap === 'newest' ? Uint32Array.from(entries, ({ order }) => order) : undefined;
+    this.#highestEnds = new Float64Array(this.size);
+    let highest = 0;
+    for (let index = 0; index < this.size; index++) {
+      highest = Math.max(highest, this.#ends[index]!);
+      this.#highestEnds[index] = highest;
+    }
+    const columns = [this.#starts, this.#ends, this.#highestEnds, this.#nameAt, this.#order];
+    this.bytes = names.byteLength + columns.reduce((sum, column) => sum + (column?.byteLength ?? 0), 0);
+  }
+
+  /** The symbol that covers `address`; undefined where there is none. */
+  find(address: number): FoundSymbol | undefined {
+    let found = -1;
+    for (let index = this.#lastAtOrBelow(address); index >= 0 && this.#highestEnds[index]! > address; index--) {
+      if (this.#ends[index]! <= address) continue;
+      if (this.#order === undefined) return this.#symbol(index);
+      if (found < 0 || this.#order[index]! > this.#order[found]!) found = index;
+    }
+    return found < 0 ? undefined : this.#symbol(found);
+  }
+
+  #symbol(index: number): FoundSymbol {
+    return { start: this.#starts[index]!, name: nameAt(this.#names, this.#nameAt[index]!) };
+  }
+
+  #lastAtOrBelow(address: number): number {
+    let low = 0;
+    let high = this.size;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#starts[middle]! <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}
+
+const decoder = new TextDecoder();
+
+/** The NUL-terminated name at `offset`; empty beyond the end. */
+export function nameAt(names: Uint8Array, offset: number): string {
+  const end = names.indexOf(0, offset);
+  return decoder.decode(names.subarray(offset, end < 0 ? names.length : end));
+}
