@@ -13,6 +13,7 @@ import { Misc, RecordType } from '../abi/record.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
 import { deathFromSignals } from './death.ts';
+import type { FrameNamer } from './frame-names.ts';
 import { type PostMortem, timeText } from './report.ts';
 import { buildThreadReports } from './thread-report.ts';
 import { isProcfsEvent, ThreadTally } from './thread-tally.ts';
@@ -22,8 +23,12 @@ export interface PostMortemOptions {
   tid?: number;
   /** Count only the last so many nanoseconds before the moment. */
   lastNs?: number;
+  /** Only threads with a name for which this holds. */
+  comm?: (comm: string) => boolean;
   /** Distinct stacks a thread, 3 by default. */
   stacks?: number;
+  /** Makes what names the frames of the capture; without it they have none. */
+  namer?: (capture: Capture) => FrameNamer;
 }
 
 const DEFAULT_STACKS = 3;
@@ -37,6 +42,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
   const windowStartNs = options.lastNs === undefined ? 0n : windowStart(momentNs, options.lastNs);
   const tally = tallyRecords(capture, momentNs, windowStartNs);
   const hasSwitches = tally.switchesIn + tally.switchesOut > 0 || capturesSwitches(capture);
+  const namer = options.namer?.(capture);
   const { threads, processCount, threadCount } = buildThreadReports(capture, tally.threads, {
     death,
     endNs,
@@ -44,7 +50,10 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     windowStartNs,
     hasSwitches,
     stacks: options.stacks ?? DEFAULT_STACKS,
-    tid: options.tid,
+    isAsked: (tid, comm) =>
+      (options.tid === undefined || tid === options.tid) &&
+      (options.comm === undefined || (comm !== null && options.comm(comm))),
+    namer,
   });
   return {
     death,
@@ -81,6 +90,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     },
     degraded: [...(section?.degraded ?? []), ...blindSpots(capture, tally, hasSwitches)],
     damage: [...capture.damage],
+    unnamed: [...(namer?.problems ?? [])],
     threads,
   };
 }

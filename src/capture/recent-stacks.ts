@@ -3,6 +3,7 @@
  * thread that spins costs no more than one that waits.
  */
 import type { Capture } from './capture.ts';
+import type { FrameNamer } from './frame-names.ts';
 import type { SampledStack } from './report.ts';
 import { resolveStack, type StackAddress, stackAddresses } from './stack.ts';
 import { RECENT_SAMPLES, type ThreadTally } from './thread-tally.ts';
@@ -19,6 +20,7 @@ export function recentStacks(
   tally: ThreadTally,
   momentNs: bigint | null,
   limit: number,
+  namer?: FrameNamer,
 ): SampledStack[] {
   const distinct = new Map<string, Distinct>();
   for (const index of tally.recentSamples.slice(-RECENT_SAMPLES).toReversed()) {
@@ -37,7 +39,7 @@ export function recentStacks(
       beforeNs: momentNs === null || timeNs === 0n ? null : Number(momentNs - timeNs),
       event: capture.eventAt(index).name,
       samples,
-      frames: resolveStack(addresses, tally.thread.process, capture.tasks, timeNs),
+      frames: resolveStack(addresses, tally.thread.process, capture.tasks, timeNs, namer),
     };
   });
 }

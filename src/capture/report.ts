@@ -34,6 +34,17 @@ export interface SampledStack {
   frames: Frame[];
 }
 
+/** A time that a thread spent off the CPUs. */
+export interface WaitReport {
+  /** `slept` by its own choice; `waited` for a CPU, though it could have run. */
+  kind: 'slept' | 'waited';
+  durationNs: number;
+  /** How long before the moment it ended; 0 for one that lasted. Null in a capture without a moment. */
+  endedBeforeNs: number | null;
+  /** Where the thread waits, innermost first; null when no stack was sampled as it went off. */
+  frames: Frame[] | null;
+}
+
 /** What /proc said of a thread, where the capture holds that. Times are differences over the window. */
 export interface ProcfsReport {
   /** State letter of /proc/PID/stat. */
@@ -92,6 +103,8 @@ export interface ThreadReport {
   /** Older records that newer ones overwrote in its ring; null when it has no ring of its own. */
   overwritten: number | null;
   procfs: ProcfsReport | null;
+  /** The longest times off the CPUs that reach into the window, longest first; none where switches are not known. */
+  waits: WaitReport[];
   /** Distinct stacks, newest first; none from after the death. */
   stacks: SampledStack[];
 }
@@ -152,6 +165,8 @@ export interface PostMortem {
   degraded: string[];
   /** What could not be read of the file. */
   damage: Damage[];
+  /** What frames have no names, and why, one sentence each; nothing where no names were looked for. */
+  unnamed: string[];
   /** The one that took the signal, the rest of its process, the others; in each, the most recently active first. */
   threads: ThreadReport[];
 }

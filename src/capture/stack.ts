@@ -1,9 +1,10 @@
 /**
- * A sample's stack as places in files: no symbols, which are looked up elsewhere by the same places. Invariant: every
- * frame keeps its address, whether a mapping for it is known or not.
+ * A sample's stack as places in files, with names where a namer knows them. Invariant: every frame keeps its address,
+ * whether a mapping or a name for it is known or not.
  */
 import { CONTEXT_MAX, Context, Misc, type SampleBody } from '../abi/record.ts';
 import type { Mapping } from './address-space.ts';
+import type { FrameNamer, SourceLine } from './frame-names.ts';
 import { type ProcessEntry, spaceAt, type TaskTable } from './task-table.ts';
 
 /** One frame of a stack. Callers' addresses are return addresses, as the kernel records them. */
@@ -15,12 +16,22 @@ export interface Frame {
   /** Offset of the address in that file, hexadecimal with 0x; null when there is no file to count in. */
   fileOffset: string | null;
   isKernel: boolean;
+  /** The function, as its source spells it, without its parameters; null when no name is known. */
+  name: string | null;
+  /** Bytes from the function's first. */
+  nameOffset: number | null;
+  /** The name as a symbol table or a JIT compiler has it; null without one. */
+  symbol: string | null;
+  /** Where the function is written, for code of a JIT compiler that says so. */
+  source: SourceLine | null;
 }
 
 /** Addresses of a stack, innermost first, with the mode each ran in. */
 export interface StackAddress {
   address: bigint;
   isKernel: boolean;
+  /** Whether it is where a call returns to, and not where the thread was, or entered the kernel from. */
+  isReturnAddress: boolean;
 }
 
 /** The sample's addresses without the context markers; its instruction pointer alone where there is no callchain. */
@@ -28,30 +39,44 @@ export function stackAddresses(body: SampleBody, misc: number): StackAddress[] {
   const mode = misc & Misc.cpumodeMask;
   let isKernel = mode === Misc.kernel || mode === Misc.guestKernel;
   if (body.callchain === undefined || body.callchain.length === 0)
-    return body.ip === undefined || body.ip === 0n ? [] : [{ address: body.ip, isKernel }];
+    return body.ip === undefined || body.ip === 0n ? [] : [{ address: body.ip, isKernel, isReturnAddress: false }];
   const addresses: StackAddress[] = [];
+  let isReturnAddress = false;
   for (const address of body.callchain) {
     if (address >= CONTEXT_MAX) isKernel = address === Context.kernel;
-    else addresses.push({ address, isKernel });
+    else addresses.push({ address, isKernel, isReturnAddress });
+    isReturnAddress = address < CONTEXT_MAX;
   }
   return addresses;
 }
 
-/** Where each address lies in what `process` had mapped at `timeNs`. */
+/** Where each address lies in what `process` had mapped at `timeNs`, and by `namer` what stands there. */
 export function resolveStack(
   addresses: readonly StackAddress[],
   process: ProcessEntry,
   tasks: TaskTable,
   timeNs: bigint,
+  namer?: FrameNamer,
 ): Frame[] {
   const space = spaceAt(process, timeNs);
-  return addresses.map(({ address, isKernel }) => {
-    const mapping = (isKernel ? tasks.kernelSpace : space).find(address, timeNs);
-    return frameOf(address, isKernel, mapping);
+  return addresses.map((place) => {
+    const mapping = (place.isKernel ? tasks.kernelSpace : space).find(place.address, timeNs);
+    const name = namer?.nameOf({ ...place, pid: process.pid, mapping });
+    return {
+      ...placeOf(place.address, place.isKernel, mapping),
+      name: name?.name ?? null,
+      nameOffset: name?.offset ?? null,
+      symbol: name?.symbol ?? null,
+      source: name?.source ?? null,
+    };
   });
 }
 
-function frameOf(address: bigint, isKernel: boolean, mapping: Mapping | undefined): Frame {
+function placeOf(
+  address: bigint,
+  isKernel: boolean,
+  mapping: Mapping | undefined,
+): Pick<Frame, 'address' | 'file' | 'fileOffset' | 'isKernel'> {
   const hasOffsets = mapping !== undefined && !isKernelText(mapping.file) && !isAnonymous(mapping.file);
   return {
     address: hexAddress(address),
@@ -76,10 +101,26 @@ function hexAddress(address: bigint): string {
   return `0x${address.toString(16)}`;
 }
 
-/** `libc.so.6+0x1234`, `[kernel]+0xffffffff81001234`, `[unknown]+0x7f…`: the frame in one word. */
+/** `read+0x10 (libc.so.6)`, `spin app.ts:3`; without a name `libc.so.6+0x1234`, `[kernel]+0xffffffff81001234`. */
 export function frameText(frame: Frame): string {
+  const { name, nameOffset, source } = frame;
+  if (name === null) return placeText(frame);
+  if (source !== null) return `${name} ${baseName(source.file)}:${source.line}`;
+  const file = frame.isKernel ? kernelFile(frame.file) : frame.file === null ? '' : baseName(frame.file);
+  return `${name}+0x${(nameOffset ?? 0).toString(16)}${file === '' ? '' : ` (${file})`}`;
+}
+
+function placeText(frame: Frame): string {
   if (frame.file === null || (frame.isKernel && isKernelText(frame.file)))
     return `${frame.isKernel ? '[kernel]' : '[unknown]'}+${frame.address}`;
   if (frame.fileOffset === null) return `${frame.file === '' ? '//anon' : frame.file}+${frame.address}`;
-  return `${frame.file.slice(frame.file.lastIndexOf('/') + 1)}+${frame.fileOffset}`;
+  return `${baseName(frame.file)}+${frame.fileOffset}`;
+}
+
+function kernelFile(file: string | null): string {
+  return file === null || isKernelText(file) ? '[kernel]' : baseName(file);
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }

@@ -8,6 +8,7 @@
  * wrote the record. A switch that was lost leaves two ins or two outs in a row: the time between what is known on both
  * sides counts as unknown, never as on or off. Invariant: no moment is counted twice.
  */
+import { LongestWaits } from './longest-waits.ts';
 
 /** What a thread is doing between two records. */
 export type Phase = 'unknown' | 'running' | 'runnable' | 'sleeping';
@@ -25,6 +26,8 @@ export class ThreadClock {
   preemptedNs = 0;
   /** Times it came back after sleeping. */
   wakeups = 0;
+  /** The longest times off the CPUs that reach into the window. */
+  readonly waits = new LongestWaits();
   phase: Phase = 'unknown';
   /** When the phase began; null before the first record. */
   sinceNs: bigint | null = null;
@@ -32,6 +35,8 @@ export class ThreadClock {
   lastActiveNs: bigint | null = null;
   /** When it was first seen on a CPU since it went off one, beyond the edge of the switch. */
   #seenOffNs: bigint | undefined;
+  /** The sample that was taken as it last went off. */
+  #sampleIndex = -1;
   readonly #windowNs: bigint;
 
   /** Time before `windowNs` is followed, not counted. */
@@ -68,11 +73,13 @@ export class ThreadClock {
     this.lastActiveNs = timeNs;
   }
 
-  switchedOut(timeNs: bigint, isPreempted: boolean): void {
+  /** `sampleIndex`: the record of the stack that it goes off with, when that was sampled. */
+  switchedOut(timeNs: bigint, isPreempted: boolean, sampleIndex = -1): void {
     this.#acceptLostSwitchIn();
     // Without a sign of when it came back, all the time since the last switch-out is unknown.
     if (this.sinceNs !== null) this.#count(this.phase === 'running' ? 'running' : 'unknown', this.sinceNs, timeNs);
     this.#enter(isPreempted ? 'runnable' : 'sleeping', timeNs);
+    this.#sampleIndex = sampleIndex;
     this.lastActiveNs = timeNs;
   }
 
@@ -99,6 +106,7 @@ export class ThreadClock {
     this.phase = phase;
     this.sinceNs = timeNs;
     this.#seenOffNs = undefined;
+    this.#sampleIndex = -1;
   }
 
   #count(phase: Phase, fromNs: bigint, toNs: bigint): void {
@@ -108,5 +116,7 @@ export class ThreadClock {
     if (phase === 'running') this.onCpuNs += ns;
     else if (phase === 'sleeping') this.sleepingNs += ns;
     else if (phase === 'runnable') this.preemptedNs += ns;
+    if (phase === 'sleeping' || phase === 'runnable')
+      this.waits.add({ phase, fromNs, toNs, sampleIndex: this.#sampleIndex });
   }
 }

@@ -4,8 +4,17 @@
  */
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
+import type { FrameNamer } from './frame-names.ts';
 import { recentStacks } from './recent-stacks.ts';
-import { type Activity, type ProcfsReport, type ThreadReport, type ThreadState, timeText } from './report.ts';
+import {
+  type Activity,
+  type ProcfsReport,
+  type ThreadReport,
+  type ThreadState,
+  timeText,
+  type WaitReport,
+} from './report.ts';
+import { resolveStack, stackAddresses } from './stack.ts';
 import { commAt, type ThreadEntry } from './task-table.ts';
 import type { ThreadTally, TimedProcfsSample } from './thread-tally.ts';
 
@@ -18,7 +27,9 @@ export interface ReportContext {
   hasSwitches: boolean;
   /** Distinct stacks a thread. */
   stacks: number;
-  tid: number | undefined;
+  /** Whether a thread of this number and name was asked for. */
+  isAsked(tid: number, comm: string | null): boolean;
+  namer: FrameNamer | undefined;
 }
 
 /** The reports in their order, and how many threads and processes there are whether asked for or not. */
@@ -31,7 +42,6 @@ export function buildThreadReports(
   const pids = new Set<number>();
   const threads: ThreadReport[] = [];
   let threadCount = 0;
-  const isAsked = (tid: number) => context.tid === undefined || context.tid === tid;
   // Newest incarnation first: a snapshot's rings are matched from the newest on.
   for (const tally of tallies.toReversed()) {
     const { tid, process } = tally.thread;
@@ -39,12 +49,13 @@ export function buildThreadReports(
     const ring = rings.take(process.pid, tid);
     pids.add(process.pid);
     threadCount++;
-    if (isAsked(tid)) threads.push(reportOf(capture, tally, ring, context));
+    if (context.isAsked(tid, nameOf(tally.thread, ring, context)))
+      threads.push(reportOf(capture, tally, ring, context));
   }
   for (const ring of rings.left()) {
     pids.add(ring.pid);
     threadCount++;
-    if (isAsked(ring.tid)) threads.push(reportOfRing(ring, context));
+    if (context.isAsked(ring.tid, ring.comm || null)) threads.push(reportOfRing(ring, context));
   }
   return { threads: threads.sort(byInterest(context.death)), threadCount, processCount: pids.size };
 }
@@ -102,7 +113,7 @@ function reportOf(
   return {
     pid: thread.process.pid,
     tid: thread.tid,
-    comm: commAt(thread) ?? (ring?.comm || (tookSignal && death.comm) || null),
+    comm: nameOf(thread, ring, context),
     tookSignal,
     // A thread that came after the moment is what it is at the end.
     state: stateOf(isVictim, hasExitedBefore, activity === 'unknown' ? activityAtEnd(tally, context) : activity),
@@ -122,8 +133,28 @@ function reportOf(
     lost: ring?.lost ?? null,
     overwritten: ring?.overwritten ?? null,
     procfs: procfsReport(tally, procfs),
-    stacks: recentStacks(capture, tally, momentNs, context.stacks),
+    waits: waitsOf(capture, tally, context),
+    stacks: recentStacks(capture, tally, momentNs, context.stacks, context.namer),
   };
+}
+
+/** By its records, else by its ring, else by what is known of the death. */
+function nameOf(thread: ThreadEntry, ring: RingSummary | undefined, { death }: ReportContext): string | null {
+  const isDeaths = death !== null && thread.process.pid === death.pid && thread.tid === death.tid;
+  return commAt(thread) ?? (ring?.comm || (isDeaths && death.comm) || null);
+}
+
+function waitsOf(capture: Capture, { clock, thread }: ThreadTally, { momentNs, namer }: ReportContext): WaitReport[] {
+  return clock.waits.list.map(({ phase, fromNs, toNs, sampleIndex }) => {
+    const record = sampleIndex < 0 ? undefined : capture.record(sampleIndex);
+    const addresses = record?.name === 'SAMPLE' ? stackAddresses(record.body, record.misc) : [];
+    return {
+      kind: phase === 'sleeping' ? 'slept' : 'waited',
+      durationNs: Number(toNs - fromNs),
+      endedBeforeNs: before(momentNs, toNs),
+      frames: addresses.length === 0 ? null : resolveStack(addresses, thread.process, capture.tasks, fromNs, namer),
+    };
+  });
 }
 
 /** Death times are numbers: above 2^53 they are this imprecise at most. */
@@ -271,6 +302,7 @@ function reportOfRing(ring: RingSummary, { death, hasSwitches }: ReportContext):
     lost: ring.lost,
     overwritten: ring.overwritten,
     procfs: null,
+    waits: [],
     stacks: [],
   };
 }

@@ -2,10 +2,11 @@
  * What one pass over a capture gathers of one thread. Invariant: `activity…` and `cpu` are those at the moment, once a
  * record behind it has been seen or `finish` was called; counts are those of the window.
  */
-
+import { EventType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
 import { Misc, RecordType } from '../abi/record.ts';
 import type { Capture } from './capture.ts';
+import type { CaptureEvent } from './event-table.ts';
 import type { ThreadEntry } from './task-table.ts';
 import { type Phase, ThreadClock } from './thread-clock.ts';
 
@@ -55,6 +56,8 @@ export class ThreadTally {
   cpu: number | null = null;
   #isFrozen = false;
   #cpuIndex = -1;
+  /** The newest sample that a switch-out took. */
+  #switchSample = -1;
   readonly #momentNs: bigint | null;
   readonly #windowNs: bigint;
 
@@ -83,7 +86,7 @@ export class ThreadTally {
     if (isCounted) this.records++;
     if (type === RecordType.SAMPLE) this.#addSample(capture, index, timeNs, isCounted, isLater);
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
-      this.#addSwitch(capture.miscAt(index), timeNs, isCounted);
+      this.#addSwitch(capture, capture.miscAt(index), timeNs, isCounted);
     else if (type === RecordType.EXIT && timeNs > 0n) this.clock.seen(timeNs);
     else if (timeNs > 0n && SELF_REPORTS.has(type)) this.clock.named(timeNs);
     else return;
@@ -100,6 +103,7 @@ export class ThreadTally {
     if (isCounted) this.samples++;
     if (isProcfsEvent(capture.eventAt(index).name)) this.#addProcfs(capture, index, timeNs, isCounted, isLater);
     else if (timeNs > 0n) this.clock.seen(timeNs);
+    if (isSwitchEvent(capture.eventAt(index))) this.#switchSample = index;
     if (!isCounted || isLater) return;
     this.recentSamples.push(index);
     if (this.recentSamples.length >= 2 * RECENT_SAMPLES)
@@ -125,10 +129,12 @@ export class ThreadTally {
     if (!DEAD_LETTERS.has(sample.state)) this.procfsAlive = timed;
   }
 
-  #addSwitch(misc: number, timeNs: bigint, isCounted: boolean): void {
+  #addSwitch(capture: Capture, misc: number, timeNs: bigint, isCounted: boolean): void {
     if (misc & Misc.switchOut) {
       if (isCounted) this.switchesOut++;
-      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0);
+      const sample = this.#switchSample;
+      const isOfThis = sample >= 0 && timeNs - capture.timeAt(sample) <= SWITCH_SAMPLE_NS;
+      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0, isOfThis ? sample : -1);
     } else {
       if (isCounted) this.switchesIn++;
       if (timeNs > 0n) this.clock.switchedIn(timeNs);
@@ -145,6 +151,18 @@ export class ThreadTally {
     this.cpu = this.#cpuIndex < 0 ? null : capture.cpuAt(this.#cpuIndex);
   }
 }
+
+/** An event is sampled this long before the record of the switch that it belongs to, at most. */
+const SWITCH_SAMPLE_NS = 100_000n;
+
+/** Whether the event is sampled as a thread goes off its CPU: its stack is where the thread waits. */
+function isSwitchEvent({ name, attr }: CaptureEvent): boolean {
+  const isSoftware = attr.type === EventType.software && attr.config === CONTEXT_SWITCHES;
+  return isSoftware || name === 'sched:sched_switch';
+}
+
+/** PERF_COUNT_SW_CONTEXT_SWITCHES. */
+const CONTEXT_SWITCHES = 3n;
 
 /** Samples looked at for distinct stacks. */
 export const RECENT_SAMPLES = 256;
