@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { PostMortem, ThreadReport } from '../capture/report.ts';
 import { formatPostMortem } from './post-mortem-text.ts';
 
+const NAMELESS = { name: null, nameOffset: null, symbol: null, source: null };
+
 function thread(fields: Partial<ThreadReport>): ThreadReport {
   return {
     pid: 100,
@@ -32,6 +34,7 @@ function thread(fields: Partial<ThreadReport>): ThreadReport {
     lost: 0,
     overwritten: 0,
     procfs: null,
+    waits: [],
     stacks: [],
     ...fields,
   };
@@ -61,6 +64,7 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
     losses: { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0 },
     degraded: [],
     damage: [],
+    unnamed: [],
     threads: [
       thread({
         tid: 101,
@@ -78,8 +82,8 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
             event: 'cpu-clock',
             samples: 3,
             frames: [
-              { address: '0xffffffff81000000', file: null, fileOffset: null, isKernel: true },
-              { address: '0x400010', file: '/opt/app/server', fileOffset: '0x1010', isKernel: false },
+              { address: '0xffffffff81000000', file: null, fileOffset: null, isKernel: true, ...NAMELESS },
+              { address: '0x400010', file: '/opt/app/server', fileOffset: '0x1010', isKernel: false, ...NAMELESS },
             ],
           },
         ],
@@ -168,7 +172,7 @@ describe('the text of a post-mortem', () => {
     fc.assert(
       fc.property(name, name, fc.integer({ min: 40, max: 200 }), (comm, file, width) => {
         const [first, second] = report().threads;
-        const frame = { address: '0x1', file, fileOffset: '0x1', isKernel: false };
+        const frame = { address: '0x1', file, fileOffset: '0x1', isKernel: false, ...NAMELESS };
         const stacks = [{ ...first!.stacks[0]!, event: comm, frames: [frame] }];
         const threads = [{ ...first!, comm, stacks }, second!];
         const text = formatPostMortem(

@@ -17,13 +17,18 @@ export interface PostMortemTextOptions extends TerminalStyle {
 const TABLE_THREADS = 20;
 const CARD_THREADS = 3;
 const CARD_FRAMES = 12;
+/** Frames of a wait's stack, and reasons for frames without names. */
+const WAIT_FRAMES = 4;
+const REASONS = 3;
+/** A wait that is shorter is nobody's question. */
+const WAIT_MIN_NS = 1_000_000;
 
 /** The whole text, lines ended by newlines. */
 export function formatPostMortem(report: PostMortem, options: PostMortemTextOptions): string {
   const paint = painter(options.hasColour);
   const lines = [
     ...headline(report, options.width, paint),
-    ...facts(report, options.width, paint),
+    ...facts(report, options, paint),
     '',
     ...threadTable(report, options, paint),
     ...threadCards(report, options, paint),
@@ -48,7 +53,7 @@ function headline(report: PostMortem, width: number, paint: Paint): string[] {
 }
 
 /** What the capture covers, what is missing from it, where it is from. */
-function facts(report: PostMortem, width: number, paint: Paint): string[] {
+function facts(report: PostMortem, { width, showAll }: PostMortemTextOptions, paint: Paint): string[] {
   const { totals, host } = report;
   const span = report.spanNs === null ? 'no times' : `${formatDurationNs(report.spanNs)} kept`;
   const window = report.windowNs === null ? [] : [`last ${formatDurationNs(report.windowNs)} shown`];
@@ -71,7 +76,17 @@ function facts(report: PostMortem, width: number, paint: Paint): string[] {
     ...lossLines(report, width, paint),
     ...report.degraded.flatMap((text) => wrapped(`  not seen: ${text}`, width)).map((line) => paint('yellow', line)),
     ...damageLines(report, width, paint),
+    ...unnamedLines(report, width, showAll ? Number.POSITIVE_INFINITY : REASONS, paint),
   ];
+}
+
+/** Why frames have no names. */
+function unnamedLines({ unnamed }: PostMortem, width: number, limit: number, paint: Paint): string[] {
+  const hidden = unnamed.length - limit;
+  const more = hidden > 0 ? [`… and ${counted(hidden, 'more reason')} for frames without names (--all)`] : [];
+  return [...unnamed.slice(0, limit), ...more]
+    .flatMap((text) => wrapped(`  ${printable(text)}`, width))
+    .map((line) => paint('dim', line));
 }
 
 function lossLines({ losses }: PostMortem, width: number, paint: Paint): string[] {
@@ -179,15 +194,26 @@ function activityText(thread: ThreadReport, activity: Activity): string {
   return `${ACTIVITY_TEXT[activity]}${time}${cpu}`;
 }
 
-/** The innermost places of the newest stack, the kernel's as one; of a thread without one, what it waits in. */
+/** The innermost places of the newest stack; of a thread without one, what it waits in. */
 function lastPlace({ stacks, procfs }: ThreadReport): string {
+  const places = placesOf(stacks[0]?.frames ?? []);
+  return places.length > 0 ? places.join(' < ') : printable(procfs?.wchan ?? '');
+}
+
+/** A stack in one line, innermost first: the kernel's part as one place, unless there is nothing else. */
+function placesOf(frames: readonly Frame[]): string[] {
+  const isKernelOnly = frames.every(({ isKernel }) => isKernel);
   const places: string[] = [];
-  for (const frame of stacks[0]?.frames ?? []) {
-    const place = frame.isKernel ? '[kernel]' : printable(frameText(frame));
+  for (const frame of frames) {
+    const place = frame.isKernel && !(isKernelOnly && frame.name !== null) ? '[kernel]' : printable(shortText(frame));
     if (place !== places.at(-1)) places.push(place);
   }
-  if (places.length > 0) return places.join(' < ');
-  return printable(procfs?.wchan ?? '');
+  return places;
+}
+
+/** The name alone, with the line of what is JavaScript. */
+function shortText(frame: Frame): string {
+  return frame.name === null || frame.source !== null ? frameText(frame) : frame.name;
 }
 
 function threadCards(report: PostMortem, options: PostMortemTextOptions, paint: Paint): string[] {
@@ -205,6 +231,7 @@ function card(thread: ThreadReport, report: PostMortem, options: PostMortemTextO
     ...painted,
     ...wrapped(`  ${cardNumbers(thread).join(' · ')}`, width),
     ...procfsLine(thread, width),
+    ...waitLines(thread, report, width),
     ...thread.stacks.flatMap((stack) => stackLines(stack, report, limit, width, paint)),
   ];
 }
@@ -234,9 +261,32 @@ function procfsLine({ procfs }: ThreadReport, width: number): string[] {
   return wrapped(`  /proc: state ${printable(procfs.state)}${wchan}${syscall}`, width);
 }
 
+/** The longest times off the CPUs, with the place where one is known. */
+function waitLines({ waits }: ThreadReport, report: PostMortem, width: number): string[] {
+  return waits
+    .filter(({ durationNs }) => durationNs >= WAIT_MIN_NS)
+    .flatMap(({ kind, durationNs, endedBeforeNs, frames }) => {
+      const what = kind === 'slept' ? 'slept' : 'waited for a CPU';
+      const when =
+        endedBeforeNs === null
+          ? ''
+          : endedBeforeNs === 0
+            ? ` up to ${endOf(report)}`
+            : ` until ${formatDurationNs(endedBeforeNs)} before ${endOf(report)}`;
+      const places = placesOf(frames ?? []).slice(0, WAIT_FRAMES);
+      const where = places.length === 0 ? '' : ` in ${places.join(' < ')}`;
+      return wrapped(`  ${what} ${formatDurationNs(durationNs)}${when}${where}`, width);
+    });
+}
+
+/** What times are counted back from. */
+function endOf({ death }: PostMortem): string {
+  return death === null ? 'the end' : 'the death';
+}
+
 function stackLines(stack: SampledStack, report: PostMortem, limit: number, width: number, paint: Paint): string[] {
   const times = stack.samples > 1 ? `, ${counted(stack.samples, 'sample')}` : '';
-  const what = report.death === null ? 'the end' : 'the death';
+  const what = endOf(report);
   const when =
     stack.beforeNs === null
       ? ''

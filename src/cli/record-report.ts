@@ -59,8 +59,9 @@ export async function printRecordReport(summary: RecordSummary, json: boolean): 
 async function postMortemOf(snapshot: string): Promise<string> {
   const { readPostMortem } = await import('./capture-file.ts');
   const { formatPostMortem } = await import('./post-mortem-text.ts');
+  const { symbolsOf } = await import('./capture-symbols.ts');
   const style = terminalStyle(process.stderr, process.env);
-  return formatPostMortem(readPostMortem(snapshot), { ...style, showAll: false });
+  return formatPostMortem(readPostMortem(snapshot, { namer: symbolsOf }), { ...style, showAll: false });
 }
 
 function reportText(summary: RecordSummary): string {
