@@ -271,6 +271,10 @@ describe('stacks', () => {
       file: '/opt/app/bin/server',
       fileOffset: '0x1010',
       isKernel: false,
+      name: null,
+      nameOffset: null,
+      symbol: null,
+      source: null,
     });
     expect(thread(reportOf(builder, { stacks: 1 }), 100).stacks).toHaveLength(1);
   });
