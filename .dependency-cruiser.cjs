@@ -12,10 +12,11 @@ const table = {
   daemon: ['base', 'recorder', 'snapshot', 'source', 'linux'],
   symbols: ['base', 'abi', 'linux'],
   capture: ['base', 'abi'],
+  export: ['base', 'abi', 'capture', 'symbols'],
   sim: ['base', 'protocol'],
   check: ['base', 'protocol', 'sim'],
 };
-const pure = ['base', 'abi', 'ring', 'protocol', 'capture', 'sim', 'check'];
+const pure = ['base', 'abi', 'ring', 'protocol', 'capture', 'export', 'sim', 'check'];
 
 module.exports = {
   forbidden: [

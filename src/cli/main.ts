@@ -29,6 +29,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = 
   snapshot: async (program) => (await import('./snapshot.ts')).addSnapshotCommand(program),
   trigger: async (program) => (await import('./trigger.ts')).addTriggerCommand(program),
   show: async (program) => (await import('./show.ts')).addShowCommand(program),
+  export: async (program) => (await import('./export.ts')).addExportCommand(program),
   recover: async (program) => (await import('./recover.ts')).addRecoverCommand(program),
   plan: async (program) => (await import('./plan.ts')).addPlanCommand(program),
   simulate: async (program) => (await import('./simulate.ts')).addSimulateCommand(program),

@@ -1,0 +1,84 @@
+/** `ringkeep export`: a capture as the file of another viewer. Nothing here but options, the two files and the progress. */
+import { statSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import type { Command } from 'commander';
+import { RingkeepError } from '../base/error.ts';
+import { formatSize } from '../base/units.ts';
+import { printable } from './terminal.ts';
+
+/** As src/export/formats.ts has them: `record` need not load that for the help. */
+const FORMATS = 'perfetto, pprof, speedscope, firefox or collapsed';
+
+interface ExportCommandOptions {
+  to: string;
+  output: string;
+}
+
+/** Adds `export`. Its action throws RingkeepError: `bad-argument`, `output-unwritable`, and what reading a capture throws. */
+export function addExportCommand(program: Command): void {
+  program
+    .command('export')
+    .summary('write a capture as the file of another viewer')
+    .description(
+      'Writes a capture, a ringkeep snapshot or any perf.data file, in the format of another viewer: threads, samples with\n' +
+        'their stacks, on-CPU, runnable and sleeping times, and losses, as far as the format has a place for them\n' +
+        '(docs/EXPORT.md). Times are those of the capture.',
+    )
+    .argument('<file>', 'a perf.data file')
+    .requiredOption('--to <format>', FORMATS)
+    .requiredOption('-o, --output <file>', 'where the export goes')
+    .action(async (file: string, options: ExportCommandOptions) => {
+      await exportCapture(file, options);
+    });
+}
+
+async function exportCapture(file: string, { to, output }: ExportCommandOptions): Promise<void> {
+  const { FORMATS: formats, FORMAT_NAMES } = await import('../export/formats.ts');
+  const name = FORMAT_NAMES.find((each) => each === to);
+  if (name === undefined)
+    throw new RingkeepError('bad-argument', `"${to}" is no format: there are ${FORMATS}`, {
+      argument: '--to',
+      text: to,
+    });
+  const { withCapture } = await import('./capture-file.ts');
+  const { PLACES_AS_NAMES } = await import('../export/frame-names.ts');
+  const { OutputFile } = await import('./output-file.ts');
+  const { write, isGzipped, viewer } = formats[name];
+  withCapture(file, (capture) => {
+    const out = new OutputFile(output);
+    const progress = new Progress(capture.recordCount);
+    try {
+      const options = { names: PLACES_AS_NAMES, progress: (records: number) => progress.show(records) };
+      for (const chunk of write(capture, options)) out.write(isGzipped ? gzipSync(chunk) : chunk);
+      out.commit();
+    } finally {
+      progress.clear();
+      out.dispose();
+    }
+  });
+  const size = formatSize(statSync(output).size);
+  process.stdout.write(
+    `ringkeep: saved: ${printable(output)} (${size}) — open it in ${viewer.replace('FILE', printable(output))}\n`,
+  );
+}
+
+/** How far it is, on the terminal that standard error is; nothing on any other. */
+class Progress {
+  readonly #records: number;
+  #percent = -1;
+
+  constructor(records: number) {
+    this.#records = records;
+  }
+
+  show(records: number): void {
+    const percent = Math.floor((100 * records) / Math.max(1, this.#records));
+    if (process.stderr.isTTY !== true || percent === this.#percent) return;
+    this.#percent = percent;
+    process.stderr.write(`\rringkeep: exporting, ${percent} %`);
+  }
+
+  clear(): void {
+    if (this.#percent >= 0) process.stderr.write('\r\x1b[K');
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * A file that is written front to back under a temporary name, which becomes the real one at the end. Invariant: the target's
+ * name shows either what was there before or the whole file; the temporary one never outlives `commit` or `dispose`.
+ */
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { RingkeepError } from '../base/error.ts';
+
+export class OutputFile {
+  readonly #path: string;
+  readonly #temporaryPath: string;
+  #descriptor: number | undefined;
+
+  /** Opens the temporary file beside `path`, which must name a regular file or nothing. Throws `output-unwritable`. */
+  constructor(path: string) {
+    this.#path = guard(path, () => targetOf(path));
+    this.#temporaryPath = join(dirname(this.#path), `.${basename(this.#path)}.${randomBytes(6).toString('hex')}.tmp`);
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    // What a capture holds of a process is its owner's alone, as the capture is.
+    this.#descriptor = guard(path, () =>
+      openSync(this.#temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+    );
+  }
+
+  /** Throws `output-unwritable`. */
+  write(bytes: Uint8Array): void {
+    guard(this.#path, () => {
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(this.#descriptor!, bytes, done, bytes.length - done, null);
+    });
+  }
+
+  /** Gives the file its name. Throws `output-unwritable`. */
+  commit(): void {
+    guard(this.#path, () => {
+      this.#close();
+      renameSync(this.#temporaryPath, this.#path);
+    });
+  }
+
+  /** Takes the temporary file away unless it was committed. */
+  dispose(): void {
+    this.#close();
+    rmSync(this.#temporaryPath, { force: true });
+  }
+
+  #close(): void {
+    const descriptor = this.#descriptor;
+    this.#descriptor = undefined;
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** The file behind a symbolic link, so that the link stays; a device would be replaced by the rename, and is refused. */
+function targetOf(path: string): string {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (!status) return path;
+  if (!status.isFile()) throw new RingkeepError('output-unwritable', `${path} is not a regular file`, { path });
+  return realpathSync(path);
+}
+
+function guard<T>(path: string, operation: () => T): T {
+  try {
+    return operation();
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || error instanceof RingkeepError) throw error;
+    const details = { path, errno: String(error.code) };
+    throw new RingkeepError('output-unwritable', `${path} cannot be written: ${error.code}`, details, { cause: error });
+  }
+}

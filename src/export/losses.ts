@@ -1,0 +1,16 @@
+/** What was lost, as the records tell it. */
+import { RecordType } from '../abi/record.ts';
+import type { Capture } from '../capture/capture.ts';
+
+/** Records that a record says were lost before it: 0 for any that is no LOST. */
+export function lostAt(capture: Capture, index: number): number {
+  const type = capture.typeAt(index);
+  if (type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) return 0;
+  const record = capture.record(index);
+  return record.name === 'LOST' || record.name === 'LOST_SAMPLES' ? Number(record.body.lost) : 0;
+}
+
+/** `1 record lost`, `2,000 records lost`: the mark that a viewer shows. */
+export function lossText(lost: number): string {
+  return `${lost.toLocaleString('en')} record${lost === 1 ? '' : 's'} lost`;
+}

@@ -1,0 +1,159 @@
+/**
+ * Samples with their stacks as numbers of a StackTable and their weights. Records are read in time order: an address is looked
+ * up once, until something is mapped or unmapped in its address space. Invariant: every SAMPLE record is one sample, whether it
+ * has a stack, a time and a task or not.
+ */
+import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
+import { decodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
+import type { SampleRecord } from '../abi/record.ts';
+import type { AddressSpace } from '../capture/address-space.ts';
+import type { Capture } from '../capture/capture.ts';
+import type { CaptureEvent } from '../capture/event-table.ts';
+import { type Frame, resolveStack, type StackAddress, stackAddresses } from '../capture/stack.ts';
+import { spaceAt, type ThreadEntry } from '../capture/task-table.ts';
+import type { FrameNames } from './frame-names.ts';
+import { NO_STACK, StackTable } from './stack-table.ts';
+
+export interface Sample {
+  /** Nanoseconds on the capture's clock; 0 for a sample without a time. */
+  readonly timeNs: bigint;
+  /** Undefined for a sample that names no task. */
+  readonly thread: ThreadEntry | undefined;
+  readonly event: CaptureEvent;
+  /** NO_STACK when there is none. */
+  readonly stack: number;
+  /** What the sample stands for, in the unit of its event: nanoseconds, or occurrences. */
+  readonly weight: number;
+  /** The header's `misc` word. */
+  readonly misc: number;
+}
+
+/** What the weights of an event's samples count. */
+export function weightUnit(event: CaptureEvent): 'nanoseconds' | 'count' {
+  return isClock(event) ? 'nanoseconds' : 'count';
+}
+
+export class SampleReader {
+  readonly stacks = new StackTable();
+  readonly #capture: Capture;
+  readonly #names: FrameNames;
+  readonly #placesBySpace = new Map<AddressSpace, SpacePlaces>();
+  readonly #frameByKey = new Map<string, number>();
+  readonly #weights: number[];
+
+  constructor(capture: Capture, names: FrameNames) {
+    this.#capture = capture;
+    this.#names = names;
+    this.#weights = capture.events.map(fixedWeight);
+  }
+
+  /** The sample that this record is; undefined for a record that is none, or that is damaged. */
+  read(index: number): Sample | undefined {
+    const capture = this.#capture;
+    const record = capture.record(index);
+    if (record.name !== 'SAMPLE') return undefined;
+    const event = capture.eventAt(index);
+    const thread = capture.threadAt(index);
+    const timeNs = capture.timeAt(index);
+    const stack = event.name === PROCFS_EVENT_NAME ? this.#stateStack(record) : this.#stack(record, thread, timeNs);
+    const weight = event.attr.sampleType & SampleType.period ? record.body.period : undefined;
+    const fixed = this.#weights[event.index]!;
+    return { timeNs, thread, event, stack, weight: weight === undefined ? fixed : Number(weight), misc: record.misc };
+  }
+
+  #stack({ body, misc }: SampleRecord, thread: ThreadEntry | undefined, timeNs: bigint): number {
+    const addresses = stackAddresses(body, misc);
+    const kernel = this.#places(this.#capture.tasks.kernelSpace, timeNs);
+    const user = thread && this.#places(spaceAt(thread.process, timeNs), timeNs);
+    let stack = NO_STACK;
+    for (let depth = addresses.length - 1; depth >= 0; depth--) {
+      const at = addresses[depth]!;
+      const places = at.isKernel ? kernel : user;
+      let frame = places?.get(at.address);
+      if (frame === undefined) {
+        frame = this.#frame(at, thread, timeNs);
+        places?.set(at.address, frame);
+      }
+      stack = this.stacks.stackOf(stack, frame);
+    }
+    return stack;
+  }
+
+  #places(space: AddressSpace, timeNs: bigint): Map<bigint, number> {
+    let places = this.#placesBySpace.get(space);
+    if (places === undefined) {
+      places = new SpacePlaces(space);
+      this.#placesBySpace.set(space, places);
+    }
+    return places.at(timeNs);
+  }
+
+  #frame(at: StackAddress, thread: ThreadEntry | undefined, timeNs: bigint): number {
+    const process = thread?.process;
+    const [resolved] = process ? resolveStack([at], process, this.#capture.tasks, timeNs) : [];
+    const frame: Frame = resolved ?? {
+      address: `0x${at.address.toString(16)}`,
+      file: null,
+      fileOffset: null,
+      isKernel: at.isKernel,
+    };
+    const { file, fileOffset, address, isKernel } = frame;
+    // Memory that is no file's is another in each process.
+    const owner = fileOffset === null && !isKernel ? (process?.index ?? -1) : file;
+    const key = `${isKernel ? 'k' : 'u'}${fileOffset ?? address}@${owner}`;
+    const known = this.#frameByKey.get(key);
+    if (known !== undefined) return known;
+    const name = this.#names.nameOf(frame, process);
+    const number = this.stacks.addFrame({ name, file, place: BigInt(fileOffset ?? address), isKernel });
+    this.#frameByKey.set(key, number);
+    return number;
+  }
+
+  /** What /proc showed is a stack of one frame: the state and the kernel function that the thread sleeps in. */
+  #stateStack({ body }: SampleRecord): number {
+    const state = body.raw && decodeProcfsSample(body.raw);
+    if (!state) return NO_STACK;
+    const where = state.wchan === '' || state.wchan === '0' ? '' : ` ${state.wchan}`;
+    const name = `[${String.fromCharCode(state.state)}]${where}`;
+    const known = this.#frameByKey.get(name);
+    const frame = known ?? this.stacks.addFrame({ name, file: null, place: 0n, isKernel: where !== '' });
+    if (known === undefined) this.#frameByKey.set(name, frame);
+    return this.stacks.stackOf(NO_STACK, frame);
+  }
+}
+
+/** Frames by address, of one address space, as long as nothing new is mapped in it. Asked in time order. */
+class SpacePlaces {
+  readonly #space: AddressSpace;
+  readonly #frames = new Map<bigint, number>();
+  #mappings = 0;
+
+  constructor(space: AddressSpace) {
+    this.#space = space;
+  }
+
+  at(timeNs: bigint): Map<bigint, number> {
+    const { mappings } = this.#space;
+    if (this.#mappings < mappings.length && mappings[this.#mappings]!.timeNs <= timeNs) {
+      while (this.#mappings < mappings.length && mappings[this.#mappings]!.timeNs <= timeNs) this.#mappings++;
+      this.#frames.clear();
+    }
+    return this.#frames;
+  }
+}
+
+const CLOCKS: readonly bigint[] = [0n, 1n];
+
+/** cpu-clock and task-clock count nanoseconds. */
+function isClock({ attr }: CaptureEvent): boolean {
+  return attr.type === EventType.software && CLOCKS.includes(attr.config);
+}
+
+/** What a sample that does not hold its period stands for. */
+function fixedWeight(event: CaptureEvent): number {
+  const { attr } = event;
+  const periodOrFreq = Number(attr.samplePeriodOrFreq);
+  if (periodOrFreq === 0) return 1;
+  if (!hasFlag(attr, 'freq')) return periodOrFreq;
+  return isClock(event) ? Math.round(1e9 / periodOrFreq) : 1;
+}
