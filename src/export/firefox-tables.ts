@@ -164,12 +164,17 @@ export function codeTables(reader: SampleReader, strings: StringIndex) {
   };
   const resourceTable = {
     lib: files.map((_, index) => index),
-    name: files.map((file) => strings.index(file)),
+    name: files.map((file) => strings.index(baseName(file))),
     host: all(files.length, null),
     type: all(files.length, LIBRARY),
     length: files.length,
   };
   return { frameTable, funcTable, resourceTable };
+}
+
+/** The last part of a path, which a viewer shows beside a function. */
+export function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1) || path;
 }
 
 /** Offsets in files are small; what is not is the address of kernel text, which a double does not hold. */

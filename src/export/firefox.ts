@@ -12,7 +12,7 @@ import { deathFromSignals } from '../capture/death.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';
 import { type ExportOptions, recordIndices, TextChunks } from './exporter.ts';
 import { CATEGORIES, Category, MARKER_SCHEMA, OFF_CPU_NAMES } from './firefox-schema.ts';
-import { breakpadId, codeTables, filesOf, StringIndex, ThreadTrack, UniqueIds } from './firefox-tables.ts';
+import { baseName, breakpadId, codeTables, filesOf, StringIndex, ThreadTrack, UniqueIds } from './firefox-tables.ts';
 import { lossText, lostAt } from './losses.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
@@ -162,7 +162,7 @@ class ProfileBuilder {
   #libs(): object[] {
     const buildIds = new Map(this.#capture.features.buildIds?.map(({ file, buildId }) => [file, buildId]));
     return filesOf(this.#samples).map((path) => {
-      const name = path.slice(path.lastIndexOf('/') + 1) || path;
+      const name = baseName(path);
       const codeId = buildIds.get(path) ?? null;
       const arch = this.#capture.features.arch ?? '';
       return { arch, name, path, debugName: name, debugPath: path, breakpadId: breakpadId(codeId), codeId };

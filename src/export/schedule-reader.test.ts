@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import { openCapture } from '../capture/capture.ts';
+import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import { ScheduleReader } from './schedule-reader.ts';
+import { MAIN, recycledTid, SchedCapture, WORKER } from './testing/fixtures.ts';
+
+/** `@time tid state cpu`, a line a transition. */
+function told(builder: CaptureBuilder): string[] {
+  const lines: string[] = [];
+  const capture = openCapture(builder.build());
+  const reader = new ScheduleReader(capture, ({ thread, timeNs, state, cpu }) =>
+    lines.push(`@${timeNs} ${thread.tid} ${state} ${cpu}`),
+  );
+  for (let index = 0; index < capture.recordCount; index++) reader.read(index);
+  return lines;
+}
+
+describe('SWITCH records', () => {
+  it('tell running from runnable and from sleeping', () => {
+    const builder = new CaptureBuilder()
+      .switchIn(MAIN, 10n)
+      .switchOut(MAIN, 20n, true)
+      .switchIn(MAIN, 30n)
+      .switchOut(MAIN, 40n);
+    expect(told(builder)).toEqual([
+      '@10 100 running 0',
+      '@20 100 runnable 0',
+      '@30 100 running 0',
+      '@40 100 sleeping 0',
+    ]);
+  });
+
+  it('begin in the middle: who is sampled first was running, who goes out first goes out', () => {
+    const builder = new CaptureBuilder().sample(MAIN, 10n).switchOut(WORKER, 15n).switchOut(MAIN, 20n);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@15 101 sleeping 1', '@20 100 sleeping 0']);
+  });
+
+  it('that were lost leave whoever must have gone out adrift', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...WORKER, cpu: 0 }, 20n);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 101 running 0']);
+  });
+
+  it('that were lost: a thread that comes in elsewhere has gone out where it was', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...MAIN, cpu: 1 }, 20n);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 100 running 1']);
+  });
+
+  it('that were lost: who goes out was in, and whoever was thought to be is adrift', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchOut({ ...WORKER, cpu: 0 }, 20n);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 101 sleeping 0']);
+  });
+
+  it('a thread that comes in twice on its CPU has been running', () => {
+    expect(told(new CaptureBuilder().switchIn(MAIN, 10n).switchIn(MAIN, 20n))).toEqual(['@10 100 running 0']);
+  });
+
+  it('end with the last record of a thread that has exited, not with its EXIT', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).exit(MAIN, 20n).sample(MAIN, 25n);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@25 100 exited 0']);
+  });
+});
+
+it('a thread that is forked is runnable until it runs', () => {
+  const builder = new CaptureBuilder().switchIn(MAIN, 10n).fork(MAIN, WORKER, 20n).switchIn(WORKER, 30n);
+  expect(told(builder)).toEqual(['@10 100 running 0', '@20 101 runnable null', '@30 101 running 1']);
+});
+
+describe('samples of sched_switch', () => {
+  it('tell of both sides, of uninterruptible sleep, and of the waking', () => {
+    const builder = new SchedCapture()
+      .switched(10n, 0, 0, 0, 100)
+      .switched(20n, 0, 100, 2, 101)
+      .waking(25n, 101, 100)
+      .switched(30n, 0, 101, 0x100, 100)
+      .switched(40n, 0, 100, 1, 0);
+    expect(told(builder)).toEqual([
+      '@10 100 running 0',
+      '@20 100 blocked 0',
+      '@20 101 running 0',
+      '@25 100 runnable 0',
+      '@30 101 runnable 0',
+      '@30 100 running 0',
+      '@40 100 sleeping 0',
+    ]);
+  });
+});
+
+it('a capture without switches has no states', () => {
+  const lines = told(recycledTid());
+  expect(lines.filter((line) => !line.includes('exited'))).toEqual([]);
+});
