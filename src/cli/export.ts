@@ -41,14 +41,18 @@ async function exportCapture(file: string, { to, output }: ExportCommandOptions)
       text: to,
     });
   const { withCapture } = await import('./capture-file.ts');
-  const { PLACES_AS_NAMES } = await import('../export/frame-names.ts');
+  const { functionNames } = await import('../export/frame-names.ts');
+  const { symbolsOf } = await import('./capture-symbols.ts');
   const { OutputFile } = await import('./output-file.ts');
   const { write, isGzipped, viewer } = formats[name];
   withCapture(file, (capture) => {
     const out = new OutputFile(output);
     const progress = new Progress(capture.recordCount);
     try {
-      const options = { names: PLACES_AS_NAMES, progress: (records: number) => progress.show(records) };
+      const options = {
+        names: functionNames(symbolsOf(capture)),
+        progress: (records: number) => progress.show(records),
+      };
       for (const chunk of write(capture, options)) out.write(isGzipped ? gzipSync(chunk) : chunk);
       out.commit();
     } finally {

@@ -90,17 +90,22 @@ export class SampleReader {
 
   #frame(at: StackAddress, thread: ThreadEntry | undefined, timeNs: bigint): number {
     const process = thread?.process;
-    const [resolved] = process ? resolveStack([at], process, this.#capture.tasks, timeNs) : [];
+    const [resolved] = process ? resolveStack([at], process, this.#capture.tasks, timeNs, this.#names.namer) : [];
     const frame: Frame = resolved ?? {
       address: `0x${at.address.toString(16)}`,
       file: null,
       fileOffset: null,
       isKernel: at.isKernel,
+      name: null,
+      nameOffset: null,
+      symbol: null,
+      source: null,
     };
     const { file, fileOffset, address, isKernel } = frame;
-    // Memory that is no file's is another in each process.
+    // Memory that is no file's is another in each process. A function is one frame, wherever in it the thread was.
     const owner = fileOffset === null && !isKernel ? (process?.index ?? -1) : file;
-    const key = `${isKernel ? 'k' : 'u'}${fileOffset ?? address}@${owner}`;
+    const where = frame.symbol === null ? (fileOffset ?? address) : ` ${frame.symbol}`;
+    const key = `${isKernel ? 'k' : 'u'}${where}@${owner}`;
     const known = this.#frameByKey.get(key);
     if (known !== undefined) return known;
     const name = this.#names.nameOf(frame, process);
