@@ -35,7 +35,7 @@ const FIGURES = {
   locked: { unit: 'KiB', share: 0.1, slack: 512 },
   rings: { unit: 'KiB', share: 0.05, slack: 256 },
   files: { unit: '', share: 0.1, slack: 20 },
-  mappings: { unit: '', share: 0.15, slack: 50 },
+  mappings: { unit: '', share: 0.05, slack: 20 },
 };
 
 function look(recorder, status) {

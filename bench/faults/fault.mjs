@@ -1,5 +1,5 @@
 // What every fault is run with, and what it finds. Invariant: a finding is of one of four kinds, and each counts.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { endAll } from './processes.mjs';
 
@@ -24,7 +24,10 @@ export class Findings {
   /** Ends a recorder in order: nothing of it may be left but what `expected` says. */
   async end(recorder, expected = () => false) {
     const { left, ending } = await recorder.down();
-    this.leaks.push(...left.filter((path) => !expected(path)).map((path) => `left behind by down: ${path}`));
+    for (const path of left.filter((each) => !expected(each))) {
+      const inside = statSync(path).isDirectory() ? ` with ${readdirSync(path, { recursive: true }).join(', ')}` : '';
+      this.leaks.push(`left behind by down: ${path}${inside}`);
+    }
     if (ending) this.broken.push(ending);
     this.count('recorders ended in order');
   }

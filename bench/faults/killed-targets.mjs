@@ -25,8 +25,13 @@ export async function killedTargets({ program, kills, random, findings, progress
       const before = readRings(recorder.report.directory).rings;
       await load.kill();
       findings.count('kills');
-      await until('all its threads were known to be dead', async () =>
-        (await recorder.events()).every(({ alive }) => !alive),
+      let living = [];
+      await until(
+        () => `all its threads were known to be dead: ${living.map(({ tid, comm }) => `${tid} ${comm}`).join(', ')}`,
+        async () => {
+          living = (await recorder.events()).filter(({ alive }) => alive);
+          return living.length === 0;
+        },
       );
       await until('its death had fired', async () => readdirSync(snapshots).length > round);
       const after = readRings(recorder.report.directory);

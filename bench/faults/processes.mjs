@@ -32,7 +32,7 @@ export async function endAll() {
 
 export async function until(what, condition, patienceMs = 10_000) {
   for (const endMs = performance.now() + patienceMs; !(await condition()); await sleep(10)) {
-    if (performance.now() > endMs) throw new Error(`in vain waited until ${what}`);
+    if (performance.now() > endMs) throw new Error(`in vain waited until ${typeof what === 'string' ? what : what()}`);
   }
 }
 
