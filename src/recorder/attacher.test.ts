@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { readJournalFile } from '../ring/journal-file.ts';
@@ -213,4 +214,35 @@ it('a child of a thread whose event was removed has no event either, and its end
   expect(recorder.stats()).toMatchObject({ ringBytes: 0, lost: 0, unrecordedTasks: 0 });
   await sleepers.end(child);
   expect(deaths.collect(scripted.poller.wait(50)).map(({ pid: ended }) => ended)).not.toContain(child);
+});
+
+it('a thread that ended without a word of the kernel is found to be gone; one of which there is a word is ended by that', async () => {
+  await using sleepers = new Sleepers();
+  const pid = await sleepers.start();
+  using scripted = scriptedAttachments();
+  const { attacher, recorder, source } = scripted;
+  attacher.attach({ kind: 'pid', pid }, 'web');
+  const id = idOf([...source.origins][0]!);
+  const [silent, told] = [0x600001, 0x600002];
+  for (const tid of [silent, told]) source.put(0, records.switchIn({ tid, pid, time: nowNs(), id }));
+  recorder.drain();
+  const exitNs = nowNs();
+  source.put(0, records.exit({ tid: told, pid, time: exitNs, id }));
+  // One look at a time comes round to all of them.
+  for (let look = 0; look < 3; look++) attacher.endGone(1);
+  expect([pid, silent, told].map((tid) => recorder.knows(tid))).toEqual([true, false, false]);
+  const dead = new Map(recorder.deadThreads().map(({ tid, exitTimeNs }) => [tid, exitTimeNs]));
+  expect([...dead.keys()].toSorted()).toEqual([silent, told]);
+  expect(dead.get(told)).toBe(BigInt(exitNs));
+});
+
+it('directories that a killed recorder had made for attachments go with the last attachment; what is in the way stays', () => {
+  using scripted = scriptedAttachments();
+  const { attacher, directory } = scripted;
+  mkdirSync(join(directory, 'begun', 'software'), { recursive: true });
+  mkdirSync(join(directory, 'strange', 'software'), { recursive: true });
+  writeFileSync(join(directory, 'strange', 'software', 'file'), 'no ring');
+  attacher.detachAll();
+  expect(existsSync(join(directory, 'begun'))).toBe(false);
+  expect(existsSync(join(directory, 'strange', 'software', 'file'))).toBe(true);
 });

@@ -28,6 +28,7 @@ import type { DeathWatch } from './death-watch.ts';
 import { Interleaving } from './interleaving.ts';
 import { liveThread, mappingsOf } from './live-task.ts';
 import type { Recorder } from './recorder.ts';
+import type { Thread } from './thread-ring.ts';
 
 /** Attaching to a large process, the source is drained so often at most. */
 const DRAIN_MS = 40;
@@ -52,6 +53,8 @@ export class Attacher {
   readonly #attachmentOfPid = new Map<number, Attachment>();
   /** Processes that matched and were refused because of whose they are, and that matched at the last look: not asked for again. */
   #notOurs = new Set<number>();
+  /** How many of the living threads, in their order, were looked for last. */
+  #lookedAt = 0;
   /** Origins of which no thread was left when last looked. */
   #idle = new Set<Origin>();
 
@@ -194,6 +197,16 @@ export class Attacher {
     for (const pid of pids) if (!recorded.has(pid)) this.#deaths.unwatch(pid);
   }
 
+  /** Every attachment ends, and with it directories of which nothing was written down: their recorder was killed over them. */
+  detachAll(): void {
+    for (const name of [...this.attachments.keys()]) this.detach(name);
+    for (const { name } of namesIn(this.#directory).filter((entry) => entry.isDirectory())) {
+      const path = join(this.#directory, name);
+      for (const pmu of namesIn(path).filter((entry) => entry.isDirectory())) removeEmpty(join(path, pmu.name));
+      removeEmpty(path);
+    }
+  }
+
   /** On whose account a record is that carries this id. */
   attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined {
     const origin = this.#source.originOf(idLow);
@@ -270,11 +283,22 @@ export class Attacher {
     }
   }
 
-  /** Ends the threads that have ended with the kernel's word for it lost. */
-  endGone(): void {
-    this.#forEachDraining([...this.#recorder.threads()], (thread) => {
-      if (!existsSync(`/proc/${thread.pid}/task/${thread.tid}`)) this.#recorder.threadIsGone(thread);
+  /**
+   * Ends the threads that have ended without a word of the kernel: it was lost, or it was for the event of a CPU that the thread had
+   * not inherited (AttachableSource.attachThread). Looks at `most` threads, and the next time at those behind them.
+   */
+  endGone(most = Number.POSITIVE_INFINITY): void {
+    const threads = [...this.#recorder.livingThreads()];
+    const from = this.#lookedAt < threads.length ? this.#lookedAt : 0;
+    const looked = threads.slice(from, from + most);
+    this.#lookedAt = from + looked.length;
+    const gone: Thread[] = [];
+    this.#forEachDraining(looked, (thread) => {
+      if (!existsSync(`/proc/${thread.pid}/task/${thread.tid}`)) gone.push(thread);
     });
+    // The word of it may still be on its way.
+    if (gone.length > 0) this.#recorder.drain();
+    for (const thread of gone) this.#recorder.threadIsGone(thread);
   }
 
   /** CPUs came or went. */

@@ -94,6 +94,8 @@ export interface SavedSnapshot {
 const WATCH_SHARE = 0.25;
 /** How often is looked at what nothing tells of: CPUs, processes by name, events without threads. */
 const HOUSEKEEPING_MS = 1000;
+/** Of how many threads is looked each time whether they are still there; of all after a loss. */
+const LOOKED_FOR = 500;
 /** Reading all rings for a list of them, the source is drained so often at most. */
 const DRAIN_MS = 20;
 
@@ -429,7 +431,7 @@ export class DetachedRecorder {
     this.#attacher.closeIdle();
     this.#recorder.forgetRingless();
     const { kernelLost } = this.#recorder.stats();
-    if (kernelLost > this.#sweptAtLost) this.#attacher.endGone();
+    this.#attacher.endGone(kernelLost > this.#sweptAtLost ? undefined : LOOKED_FOR);
     this.#sweptAtLost = kernelLost;
   }
 
@@ -467,7 +469,7 @@ export class DetachedRecorder {
 
   /** Ends every attachment, and takes away what stands beside them. */
   #removeAll(): void {
-    for (const name of [...this.#attacher.attachments.keys()]) this.#attacher.detach(name);
+    this.#attacher.detachAll();
     this.#journal.remove();
     removeSession(this.#options.directory);
   }
