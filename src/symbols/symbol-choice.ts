@@ -1,6 +1,7 @@
 /**
  * From the symbols of a file to a table, by perf's rules, so that both name an address alike: symbols without a size reach
- * to the next one; of several that start together one is kept. Source: symbols__fixup_end, symbols__fixup_duplicate and
+ * to the next one; of several that start together one is kept. In one thing this is stricter: a label without a size in the
+ * middle of a function is no function of its own, which in perf depends on the order of insertion. Source: symbols__fixup_end, symbols__fixup_duplicate and
  * choose_best_symbol, tools/perf/util/symbol.c, Linux 6.1.
  */
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
@@ -30,12 +31,23 @@ export function symbolTable(candidates: readonly Candidate[], names: Uint8Array)
   const placed = candidates
     .map((candidate, order): Placed => ({ candidate, order, end: candidate.start + candidate.bytes }))
     .sort((a, b) => a.candidate.start - b.candidate.start || a.order - b.order);
-  giveEnds(placed);
-  const kept = oneAtEachStart(placed, names);
+  const functions = withoutLabelsInside(placed);
+  giveEnds(functions);
+  const kept = oneAtEachStart(functions, names);
   return new SymbolTable(
     kept.map(({ candidate: { start, nameAt: at }, end, order }) => ({ start, end, nameAt: at, order })),
     names,
   );
+}
+
+/** What has a size, and what begins outside of all that has one. */
+function withoutLabelsInside(placed: readonly Placed[]): Placed[] {
+  let [start, end] = [0, 0];
+  return placed.filter((symbol) => {
+    const isInside = symbol.candidate.start > start && symbol.candidate.start < end;
+    if (symbol.end > end) [start, end] = [symbol.candidate.start, symbol.end];
+    return !isInside || symbol.candidate.bytes > 0;
+  });
 }
 
 function giveEnds(placed: readonly Placed[]): void {

@@ -192,16 +192,18 @@ function nativeName(table: SymbolTable, address: number, { isReturnAddress }: Co
 
 /** What a handler returns to when its signal is over: nothing called it from the byte before. */
 const SIGNAL_RETURN: ReadonlySet<string> = new Set(['__restore_rt', '__kernel_rt_sigreturn']);
+/** The padding before a function of the kernel: a function that was interrupted at its first byte, not called from there. */
+const PADDING = '__pfx_';
 
 /**
  * A call may be the last instruction of a function that expects no return: what is behind it belongs to the next function.
  * So the caller is what stands before the return address.
  */
 function findAt(table: SymbolTable, address: number, isReturnAddress: boolean): FoundSymbol | undefined {
-  if (!isReturnAddress) return table.find(address);
   const here = table.find(address);
-  if (here !== undefined && (here.start < address || SIGNAL_RETURN.has(here.name))) return here;
-  return table.find(address - 1) ?? here;
+  if (!isReturnAddress || (here !== undefined && (here.start < address || SIGNAL_RETURN.has(here.name)))) return here;
+  const before = table.find(address - 1);
+  return before === undefined || before.name.startsWith(PADDING) ? here : before;
 }
 
 function kernelBuildId(): string | undefined {

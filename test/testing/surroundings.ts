@@ -12,6 +12,8 @@ export const PYTHON = '/usr/bin/python3';
 
 type Need =
   | 'gcc'
+  | 'g++'
+  | 'objcopy'
   | 'perf'
   | 'perf events'
   | 'root'
@@ -31,6 +33,11 @@ interface Requirement {
 
 const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
   gcc: { isMet: () => succeeds('gcc', '--version'), otherwise: 'there is no gcc to build the test programs' },
+  'g++': { isMet: () => succeeds('g++', '--version'), otherwise: 'there is no g++ to build the test programs' },
+  objcopy: {
+    isMet: () => succeeds('objcopy', '--version'),
+    otherwise: 'there is no objcopy to part a program from its symbols',
+  },
   perf: { isMet: () => succeeds('perf', '--version'), otherwise: 'perf is not installed' },
   'perf events': {
     isMet: () => succeeds('perf', 'stat', '-e', 'cpu-clock:u', 'true'),

@@ -1,4 +1,4 @@
-/** The C programs of test/fixtures, each built once and again only when its source has changed. */
+/** The C and C++ programs of test/fixtures, each built once and again only when its source has changed. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
@@ -10,7 +10,8 @@ const FLAGS = ['-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror'];
 
 /** The path of the built program `name`, which every user may run. */
 export function testProgram(name: string): string {
-  const source = join(FIXTURES, `${name}.c`);
+  const isCpp = existsSync(join(FIXTURES, `${name}.cpp`));
+  const source = join(FIXTURES, `${name}.${isCpp ? 'cpp' : 'c'}`);
   const key = createHash('sha256')
     .update(readFileSync(source))
     .update(readFileSync(join(FIXTURES, 'end-by.h')));
@@ -20,8 +21,10 @@ export function testProgram(name: string): string {
   mkdirSync(directory, { recursive: true });
   // Under a name of its own first: a build that is interrupted leaves no half a program behind.
   const unfinished = `${path}.${process.pid}`;
-  const { status, stderr } = spawnSync('gcc', [...FLAGS, '-o', unfinished, source], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${name}.c does not compile: ${stderr}`);
+  const { status, stderr } = spawnSync(isCpp ? 'g++' : 'gcc', [...FLAGS, '-o', unfinished, source], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${name} does not compile: ${stderr}`);
   chmodSync(unfinished, 0o755);
   renameSync(unfinished, path);
   return path;
