@@ -16,7 +16,9 @@ let isLoaded = false;
 export function demangled(symbol: string): string {
   if (!MANGLED.test(symbol)) return symbol;
   if (!isLoaded) load();
-  return bindings.demangle_any(symbol);
+  const name = bindings.demangle_any(symbol);
+  // What it cannot read it answers without an underscore, which another format than ELF puts before every name.
+  return name === symbol.slice(1) ? symbol : name;
 }
 
 function load(): void {

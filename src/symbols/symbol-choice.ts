@@ -1,7 +1,7 @@
 /**
  * From the symbols of a file to a table, by perf's rules, so that both name an address alike: symbols without a size reach
- * to the next one; of several that start together one is kept. In one thing this is stricter: a label without a size in the
- * middle of a function is no function of its own, which in perf depends on the order of insertion. Source: symbols__fixup_end, symbols__fixup_duplicate and
+ * to the next one; of several that start together one is kept. In one thing this is stricter: a label without a size in a
+ * function that has one is no function of its own, which in perf depends on the order of insertion. Source: symbols__fixup_end, symbols__fixup_duplicate and
  * choose_best_symbol, tools/perf/util/symbol.c, Linux 6.1.
  */
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
@@ -44,7 +44,7 @@ export function symbolTable(candidates: readonly Candidate[], names: Uint8Array)
 function withoutLabelsInside(placed: readonly Placed[]): Placed[] {
   let [start, end] = [0, 0];
   return placed.filter((symbol) => {
-    const isInside = symbol.candidate.start > start && symbol.candidate.start < end;
+    const isInside = symbol.candidate.start >= start && symbol.candidate.start < end;
     if (symbol.end > end) [start, end] = [symbol.candidate.start, symbol.end];
     return !isInside || symbol.candidate.bytes > 0;
   });

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
+import { NameStore } from './kallsyms.ts';
+import { type Candidate, symbolTable } from './symbol-choice.ts';
+import { KERNEL_BASE, kernelNumber, type SymbolTable } from './symbol-table.ts';
+
+type Given = Partial<Omit<Candidate, 'nameAt'>> & { name: string; start: number };
+
+function tableOf(...symbols: Given[]): SymbolTable {
+  const names = new NameStore();
+  const candidates = symbols.map(({ name, ...symbol }) => ({
+    bytes: 16,
+    type: SymbolType.func,
+    binding: SymbolBinding.global,
+    ...symbol,
+    nameAt: names.add(name),
+  }));
+  return symbolTable(candidates, names.bytes());
+}
+
+const nameAt = (table: SymbolTable, address: number) => table.find(address)?.name;
+
+describe('a symbol table', () => {
+  test('finds the symbol that covers an address, and none between two', () => {
+    const table = tableOf({ name: 'second', start: 64 }, { name: 'first', start: 16 });
+    expect([15, 16, 31, 32, 63, 64, 79, 80].map((address) => nameAt(table, address))).toEqual([
+      undefined,
+      'first',
+      'first',
+      undefined,
+      undefined,
+      'second',
+      'second',
+      undefined,
+    ]);
+    expect(table.find(20)).toEqual({ start: 16, name: 'first' });
+  });
+
+  test('lets a symbol without a size reach to the next one, and the last one to the end of its page', () => {
+    const table = tableOf({ name: 'open', start: 16, bytes: 0 }, { name: 'last', start: 64, bytes: 0 });
+    expect([nameAt(table, 63), nameAt(table, 64), nameAt(table, 8191), nameAt(table, 8192)]).toEqual([
+      'open',
+      'last',
+      'last',
+      undefined,
+    ]);
+  });
+
+  test('does not let a symbol reach from one part into another', () => {
+    const table = tableOf(
+      { name: 'kernel', start: 16, bytes: 0, part: '' },
+      { name: 'module', start: 1_000_000, bytes: 0, part: 'module' },
+    );
+    expect([nameAt(table, 20), nameAt(table, 500_000), nameAt(table, 1_000_001)]).toEqual([
+      'kernel',
+      undefined,
+      'module',
+    ]);
+  });
+
+  test('takes a function for a whole, whatever labels are in it, and goes back to what surrounds another', () => {
+    const table = tableOf(
+      { name: 'outer', start: 0, bytes: 100 },
+      { name: 'inner', start: 20, bytes: 10 },
+      { name: 'label', start: 50, bytes: 0, type: SymbolType.notype },
+    );
+    expect([10, 25, 40, 60].map((address) => nameAt(table, address))).toEqual(['outer', 'inner', 'outer', 'outer']);
+  });
+
+  test.each<[string, Given, Given]>([
+    ['with a size', { name: 'sized', start: 0 }, { name: 'a_longer_name_without', start: 0, bytes: 0 }],
+    ['with a type', { name: 'f', start: 0 }, { name: 'label', start: 0, type: SymbolType.notype }],
+    ['that is not weak', { name: 's', start: 0 }, { name: 'weak', start: 0, binding: SymbolBinding.weak }],
+    ['that is global', { name: 'g', start: 0 }, { name: 'local', start: 0, binding: SymbolBinding.local }],
+    ['with fewer underscores', { name: 'read', start: 0 }, { name: '__read', start: 0 }],
+    ['with the longer name', { name: 'pthread_mutex_lock', start: 0 }, { name: 'lock', start: 0 }],
+  ])('keeps of two that begin together the one %s, in either order', (_, better, worse) => {
+    expect(nameAt(tableOf(better, worse), 4)).toBe(better.name);
+    expect(nameAt(tableOf(worse, better), 4)).toBe(better.name);
+  });
+
+  test('agrees with a search through all, for symbols that do not overlap', () => {
+    const gaps = fc.array(fc.tuple(fc.nat(40), fc.integer({ min: 1, max: 40 })), { minLength: 1, maxLength: 60 });
+    fc.assert(
+      fc.property(gaps, fc.nat(3000), (pieces, address) => {
+        let at = 0;
+        const symbols = pieces.map(([gap, bytes], index) => {
+          const start = at + gap;
+          at = start + bytes;
+          return { name: `s${index}`, start, bytes };
+        });
+        const expected = symbols.find(({ start, bytes }) => address >= start && address < start + bytes);
+        expect(nameAt(tableOf(...symbols), address)).toBe(expected?.name);
+      }),
+    );
+  });
+
+  test('counts addresses of the kernel from where they fit a number, each for itself', () => {
+    expect(kernelNumber(0xffffffff81000001n)! - kernelNumber(0xffffffff81000000n)!).toBe(1);
+    expect(kernelNumber(2n ** 64n - 1n)).toBe(Number.MAX_SAFE_INTEGER);
+    expect(kernelNumber(KERNEL_BASE - 1n)).toBeUndefined();
+  });
+});
