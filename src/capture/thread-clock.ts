@@ -26,7 +26,7 @@ export class ThreadClock {
   preemptedNs = 0;
   /** Times it came back after sleeping. */
   wakeups = 0;
-  /** The longest times off the CPUs that reach into the window. */
+  /** The longest times off the CPUs that reach into the window, up to the moment: of a dead process the wait is nobody's question. */
   readonly waits = new LongestWaits();
   phase: Phase = 'unknown';
   /** When the phase began; null before the first record. */
@@ -38,10 +38,12 @@ export class ThreadClock {
   /** The sample that was taken as it last went off. */
   #sampleIndex = -1;
   readonly #windowNs: bigint;
+  readonly #momentNs: bigint | null;
 
-  /** Time before `windowNs` is followed, not counted. */
-  constructor(windowNs: bigint) {
+  /** Time before `windowNs` is followed, not counted. `momentNs`: where waits end; null: with the capture. */
+  constructor(windowNs: bigint, momentNs: bigint | null = null) {
     this.#windowNs = windowNs;
+    this.#momentNs = momentNs;
   }
 
   /** The thread was made: it waits for its first time on a CPU. */
@@ -116,7 +118,8 @@ export class ThreadClock {
     if (phase === 'running') this.onCpuNs += ns;
     else if (phase === 'sleeping') this.sleepingNs += ns;
     else if (phase === 'runnable') this.preemptedNs += ns;
-    if (phase === 'sleeping' || phase === 'runnable')
-      this.waits.add({ phase, fromNs, toNs, sampleIndex: this.#sampleIndex });
+    if (phase !== 'sleeping' && phase !== 'runnable') return;
+    const untilNs = this.#momentNs !== null && toNs > this.#momentNs ? this.#momentNs : toNs;
+    this.waits.add({ phase, fromNs, toNs: untilNs, sampleIndex: this.#sampleIndex });
   }
 }

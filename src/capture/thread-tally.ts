@@ -65,7 +65,7 @@ export class ThreadTally {
     this.thread = thread;
     this.#momentNs = momentNs;
     this.#windowNs = windowNs;
-    this.clock = new ThreadClock(windowNs);
+    this.clock = new ThreadClock(windowNs, momentNs);
     if (thread.startNs !== null) {
       this.firstNs = thread.startNs;
       this.lastNs = thread.startNs;

@@ -1,0 +1,124 @@
+import { spawnSync } from 'node:child_process';
+import { chownSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { afterEach, describe, expect, test } from 'vitest';
+import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
+import { parseMaps } from '../linux/proc.ts';
+import { type CodeName, type CodePlace, SystemSymbols } from './system-symbols.ts';
+
+/** A pid that no process has: above the highest of Linux. */
+const PID = 2 ** 22 + 7;
+const MAP = `/tmp/perf-${PID}.map`;
+const NOTHING_RECORDED = { osrelease: null, buildIds: new Map<string, string>(), kernelReference: null };
+const isRoot = process.getuid?.() === 0;
+
+afterEach(() => rmSync(MAP, { force: true }));
+
+function place(address: bigint, fields: Partial<CodePlace> = {}): CodePlace {
+  return { address, isKernel: false, isReturnAddress: false, pid: PID, mapping: undefined, ...fields };
+}
+
+describe('code of a JIT compiler', () => {
+  const nameOf = (address: bigint): [CodeName | undefined, readonly string[]] => {
+    const symbols = new SystemSymbols(NOTHING_RECORDED);
+    return [symbols.nameOf(place(address)), symbols.problems];
+  };
+
+  test('has the name that the compiler left in /tmp', () => {
+    writeFileSync(MAP, '7000 20 JS:*spin /nowhere/app.js:3:18\n8000 10 Builtin:ArrayMap\n');
+    expect(nameOf(0x7004n)[0]).toEqual({
+      name: 'spin',
+      offset: 4,
+      symbol: 'JS:*spin /nowhere/app.js:3:18',
+      source: { file: '/nowhere/app.js', line: 3 },
+    });
+    expect(nameOf(0x8000n)[0]).toMatchObject({ name: 'Builtin:ArrayMap', source: null });
+    expect(nameOf(0x9000n)).toEqual([undefined, []]);
+  });
+
+  test.skipIf(!isRoot)('has no name from a map that another user may have made (skipped unless root)', () => {
+    writeFileSync(MAP, '7000 20 a_lie\n');
+    chownSync(MAP, 65534, 65534);
+    expect(nameOf(0x7004n)).toEqual([
+      undefined,
+      [`the names that a JIT compiler left for process ${PID} belong to another user`],
+    ]);
+  });
+
+  test('has no name, and nobody waits, where the map is a FIFO', () => {
+    expect(spawnSync('mkfifo', [MAP]).status).toBe(0);
+    expect(nameOf(0x7004n)).toEqual([undefined, []]);
+  });
+
+  test('has no name where there is no map, or the link to one leads nowhere', () => {
+    expect(nameOf(0x7004n)).toEqual([undefined, []]);
+    symlinkSync('/nowhere/at/all', MAP);
+    expect(nameOf(0x7004n)).toEqual([undefined, []]);
+  });
+});
+
+describe('files', () => {
+  const mapping = (file: string) => ({ start: 0x1000n, fileOffset: 0n, file, buildId: null });
+
+  test('that cannot be read, that are no programs and that are others than recorded give no names, each with a reason', () => {
+    const recorded = { ...NOTHING_RECORDED, buildIds: new Map([[process.execPath, 'abcdef']]) };
+    const places = { home: null, debuginfodCache: null, cacheHome: null };
+    const symbols = new SystemSymbols(recorded, { places });
+    for (const file of ['/nowhere/app', '/etc/passwd', process.execPath, '/nowhere/app', '/usr'])
+      expect(symbols.nameOf(place(0x1010n, { mapping: mapping(file) }))).toBeUndefined();
+    expect(symbols.problems).toEqual([
+      'no names from /nowhere/app: it cannot be read here',
+      'no names from /etc/passwd: it has no symbols',
+      `no names from ${process.execPath}: it is not the file that was recorded`,
+      'no names from /usr: it cannot be read here',
+    ]);
+  });
+
+  test.skipIf(!existsSync('/proc/self/maps'))(
+    'of the kernel’s own making, the vdso, are named under the same kernel only',
+    () => {
+      const vdso = parseMaps(readFileSync('/proc/self/maps', 'latin1')).find(({ path }) => path === VDSO_NAME)!;
+      const named = (osrelease: string) => {
+        const symbols = new SystemSymbols({ ...NOTHING_RECORDED, osrelease });
+        const names = new Set<string | undefined>();
+        for (let address = vdso.start; address < vdso.end; address += 16n)
+          names.add(symbols.nameOf(place(address, { mapping: { ...mapping(VDSO_NAME), start: vdso.start } }))?.name);
+        return [[...names].filter((name) => name !== undefined), symbols.problems] as const;
+      };
+      expect(named(release())[0].join()).toMatch(/clock_gettime/);
+      expect(named('2.6.32')).toEqual([[], [`no names from ${VDSO_NAME}: it is not the file that was recorded`]]);
+    },
+  );
+});
+
+describe('the kernel', () => {
+  const kernel = (address: bigint) => place(address, { isKernel: true });
+  const listed = /^([0-9a-f]+) T _text$/m.exec(
+    existsSync('/proc/kallsyms') ? readFileSync('/proc/kallsyms', 'latin1') : '',
+  )?.[1];
+  const text = BigInt(`0x${listed ?? 0}`);
+  const here = { ...NOTHING_RECORDED, osrelease: release() };
+
+  test('that is another than recorded, or of an unknown place, gives no names, and that is said once', () => {
+    const unknown = new SystemSymbols(here);
+    const other = new SystemSymbols({
+      ...here,
+      buildIds: new Map([[KERNEL_DSO_NAME, '00'.repeat(20)]]),
+      kernelReference: { symbol: '_text', address: 0xffffffff81000000n },
+    });
+    for (const symbols of [unknown, other, unknown, other]) expect(symbols.nameOf(kernel(text + 64n))).toBeUndefined();
+    expect(unknown.problems).toEqual(['kernel functions have no names: the capture does not say where the kernel was']);
+    expect(other.problems).toEqual([
+      'kernel functions have no names: it was recorded under another kernel than the one that runs here',
+    ]);
+  });
+
+  test.skipIf(text === 0n)('has the same names wherever it was loaded (skipped where its addresses are hidden)', () => {
+    const shift = 0x1000000n;
+    const nameIn = (address: bigint, reference: bigint) =>
+      new SystemSymbols({ ...here, kernelReference: { symbol: '_text', address: reference } }).nameOf(kernel(address));
+    const name = nameIn(text + 0x5000n, text);
+    expect(name).toBeDefined();
+    expect(nameIn(text + 0x5000n - shift, text - shift)).toEqual(name);
+  });
+});
