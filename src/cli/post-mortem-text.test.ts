@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { PostMortem, ThreadReport } from '../capture/report.ts';
+import type { Frame } from '../capture/stack.ts';
 import { formatPostMortem } from './post-mortem-text.ts';
 
 const NAMELESS = { name: null, nameOffset: null, symbol: null, source: null };
@@ -115,6 +116,49 @@ describe('the text of a post-mortem', () => {
             server+0x1010
       "
     `);
+  });
+
+  test('has names where frames have them, and the line of what is JavaScript', () => {
+    const [worker] = report().threads;
+    const [kernel, server] = worker!.stacks[0]!.frames as [Frame, Frame];
+    const frames = [
+      { ...kernel, name: 'futex_wait', nameOffset: 0x20, symbol: 'futex_wait' },
+      { ...kernel, name: 'do_syscall_64', nameOffset: 0x5b, symbol: 'do_syscall_64' },
+      { ...server, name: 'net::read', nameOffset: 0x10, symbol: '_ZN3net4readEi' },
+      { ...server, name: 'poll', symbol: 'JS:*poll /srv/a.js:1:2', source: { file: '/srv/a.ts', line: 7 } },
+      server,
+    ];
+    const text = (shown: Frame[]) => {
+      const stacks = [{ ...worker!.stacks[0]!, frames: shown }];
+      return formatPostMortem(report({ threads: [{ ...worker!, stacks }] }), { ...plain, width: 160 });
+    };
+    expect(text(frames)).toContain('[kernel] < net::read < poll a.ts:7 < server+0x1010');
+    expect(text(frames)).toContain('\n      futex_wait+0x20 ([kernel])\n');
+    expect(text(frames)).toContain('\n      net::read+0x10 (server)\n      poll a.ts:7\n      server+0x1010\n');
+    expect(text(frames.slice(0, 2))).toContain('futex_wait < do_syscall_64');
+  });
+
+  test('tells the longest waits that matter, and where they were where that is known', () => {
+    const [worker] = report().threads;
+    const frames = worker!.stacks[0]!.frames;
+    const waits = [
+      { kind: 'slept' as const, durationNs: 2_300_000_000, endedBeforeNs: 10_000_000, frames },
+      { kind: 'waited' as const, durationNs: 30_000_000, endedBeforeNs: 0, frames: null },
+      { kind: 'slept' as const, durationNs: 999, endedBeforeNs: 0, frames: null },
+    ];
+    const text = formatPostMortem(report({ threads: [{ ...worker!, waits }] }), plain);
+    expect(text).toContain('\n  slept 2.3s until 10ms before the death in [kernel] < server+0x1010\n');
+    expect(text).toContain('\n  waited for a CPU 30ms up to the death\n');
+    expect(text).not.toContain('999ns');
+  });
+
+  test('says why frames have no names, three reasons unless all are asked for', () => {
+    const unnamed = ['a', 'b', 'c', 'd', 'e'].map((name) => `no names from /opt/${name}: it has no symbols`);
+    const text = formatPostMortem(report({ unnamed }), plain);
+    expect(text).toContain(
+      'no names from /opt/c: it has no symbols\n  … and 2 more reasons for frames without names (--all)',
+    );
+    expect(formatPostMortem(report({ unnamed }), { ...plain, showAll: true })).toContain('/opt/e');
   });
 
   test('says how the thread was told where no signal record named it', () => {

@@ -62,11 +62,18 @@ describe('ringkeep show', () => {
     expect(report).toMatchObject({ windowNs: 10, threads: [{ tid: 101, onCpuNs: 10, switchesIn: 0 }] });
   });
 
+  test('narrows to the threads of a name', async () => {
+    const report = JSON.parse(await show(capture, '--json', '--comm', 'no?e'));
+    expect(report.threads.map(({ tid }: { tid: number }) => tid)).toEqual([100]);
+    expect(report.totals.threads).toBe(2);
+  });
+
   test.each([
     ['a file that is not there', [join(directory, 'absent')], 'capture-unreadable'],
     ['a directory', [directory], 'unsupported-capture'],
     ['another file', [other], 'not-a-capture'],
     ['a thread that is not in it', [capture, '--tid', '4242'], 'no-such-thread'],
+    ['a name that no thread has', [capture, '--comm', 'python*'], 'no-such-thread'],
     ['a tid that is none', [capture, '--tid', 'main'], 'bad-argument'],
     ['a duration that is none', [capture, '--last', 'soon'], 'bad-duration'],
   ])('refuses %s by code', async (_, args, code) => {

@@ -71,6 +71,8 @@ export class SystemSymbols {
   readonly #files: TableCache<FileSearch>;
   readonly #jitMaps: TableCache<SymbolTable | undefined>;
   readonly #javaScript = new JavaScriptNames();
+  /** Names by symbol: the same few are met again and again. */
+  readonly #shortNames = new Map<string, string>();
   #kernel: { symbols: KernelSymbols; movedBy: bigint } | null | undefined;
 
   constructor(recorded: RecordedSystem, options: SystemSymbolsOptions = {}) {
@@ -95,7 +97,7 @@ export class SystemSymbols {
     const isModule = place.mapping !== undefined && !place.mapping.file.startsWith(KERNEL_DSO_NAME);
     if (movedBy !== 0n && isModule) return undefined;
     const address = kernelNumber(place.address + movedBy);
-    return address === undefined ? undefined : nativeName(symbols.table, address, place);
+    return address === undefined ? undefined : this.#nativeName(symbols.table, address, place);
   }
 
   #openKernel(): { symbols: KernelSymbols; movedBy: bigint } | null {
@@ -125,7 +127,7 @@ export class SystemSymbols {
     );
     if (typeof file === 'string') return undefined;
     const address = file.image.addressOf(Number(place.address - mapping.start + mapping.fileOffset));
-    return address === undefined ? undefined : nativeName(file.table, address, place);
+    return address === undefined ? undefined : this.#nativeName(file.table, address, place);
   }
 
   #file(path: string, buildId: string | null, pid: number): FileSearch {
@@ -146,6 +148,15 @@ export class SystemSymbols {
     if (image === undefined) return 'absent';
     if (buildId !== null && image.buildId !== buildId) return 'another-file';
     return { image, table: elfSymbolTable(image) };
+  }
+
+  #nativeName(table: SymbolTable, address: number, { isReturnAddress }: CodePlace): CodeName | undefined {
+    const found = findAt(table, address, isReturnAddress);
+    if (found === undefined) return undefined;
+    const { start, name: symbol } = found;
+    const name = this.#shortNames.get(symbol) ?? withoutParameters(demangled(symbol));
+    this.#shortNames.set(symbol, name);
+    return { name, offset: address - start, symbol, source: null };
   }
 
   #jitName(place: CodePlace): CodeName | undefined {
@@ -181,13 +192,6 @@ function isMappedFile(mapping: CodePlace['mapping']): mapping is NonNullable<Cod
   const { file } = mapping;
   if (file === VDSO_NAME) return true;
   return file.startsWith('/') && !/^(?:\/\/|\/memfd:|\/dev\/|\/tmp\/perf-\d+\.map$)/.test(file);
-}
-
-function nativeName(table: SymbolTable, address: number, { isReturnAddress }: CodePlace): CodeName | undefined {
-  const found = findAt(table, address, isReturnAddress);
-  if (found === undefined) return undefined;
-  const { start, name: symbol } = found;
-  return { name: withoutParameters(demangled(symbol)), offset: address - start, symbol, source: null };
 }
 
 /** What a handler returns to when its signal is over: nothing called it from the byte before. */
