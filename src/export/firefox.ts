@@ -102,7 +102,9 @@ class ProfileBuilder {
   *finish(): Generator<Uint8Array> {
     this.#markDeath();
     for (const track of this.#tracks as ThreadTrack[]) this.#markOffCpu(track, this.#capture.lastNs ?? 0n, null);
-    const tracks = [...(this.#tracks as ThreadTrack[]), ...(this.#unknown.isEmpty ? [] : [this.#unknown])];
+    const known = this.#tracks as ThreadTrack[];
+    // The profiler refuses a profile without a thread.
+    const tracks = this.#unknown.isEmpty && known.length > 0 ? known : [...known, this.#unknown];
     const chunks = new TextChunks();
     chunks.add(`{"meta":${JSON.stringify(this.#meta())},\n"libs":${JSON.stringify(this.#libs())},\n"threads":[`);
     const ids = new UniqueIds();
@@ -129,7 +131,7 @@ class ProfileBuilder {
   }
 
   #meta(): object {
-    const { features, firstNs, lastNs, events } = this.#capture;
+    const { features, firstNs, events } = this.#capture;
     const { clockData } = features;
     const wallNs = clockData && firstNs !== null ? clockData.wallClockNs + firstNs - clockData.clockNs : 0n;
     const frequency = events.find(({ attr }) => attr.samplePeriodOrFreq > 0n)?.attr.samplePeriodOrFreq ?? 1000n;
@@ -139,8 +141,6 @@ class ProfileBuilder {
       product: features.cmdline?.join(' ') ?? 'ringkeep',
       importedFrom: 'ringkeep',
       startTime: Number(wallNs) / NS_PER_MS,
-      profilingStartTime: 0,
-      profilingEndTime: firstNs === null ? 0 : Number(lastNs! - firstNs) / NS_PER_MS,
       startTimeAsClockMonotonicNanosecondsSinceBoot: Number(this.#originNs),
       interval: 1000 / Math.min(Math.max(1, Number(frequency)), 1e6),
       stackwalk: 1,

@@ -24,7 +24,8 @@ type Need =
   | 'curl'
   | 'cgroups'
   | 'pressure'
-  | 'CPU hotplug';
+  | 'CPU hotplug'
+  | 'go';
 
 interface Requirement {
   readonly isMet: () => boolean;
@@ -59,6 +60,10 @@ const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
     otherwise: 'no cgroup hierarchy is mounted below /sys/fs/cgroup where a group can be made',
   },
   curl: { isMet: () => succeeds('curl', '--version'), otherwise: 'curl is not installed' },
+  go: {
+    isMet: () => succeeds('go', 'version'),
+    otherwise: 'there is no Go toolchain, whose pprof would read the profile',
+  },
   spin: { isMet: () => succeeds('spin', '-V'), otherwise: 'the model checker spin is not installed' },
   tracefs: {
     isMet: () => existsSync('/sys/kernel/tracing/events/sched/sched_process_fork/id'),
