@@ -13,7 +13,7 @@ import { cutWhileMapped, damagedFiles, damagedMeanwhile } from './faults/damage.
 import { Findings, randomOf } from './faults/fault.mjs';
 import { killedRecorder } from './faults/killed-recorder.mjs';
 import { killedTargets } from './faults/killed-targets.mjs';
-import { buildLoad } from './faults/processes.mjs';
+import { buildLoad, clearedAtExit } from './faults/processes.mjs';
 import { fullMemory, noDescriptors } from './faults/shortages.mjs';
 
 const { values } = parseArgs({
@@ -39,6 +39,7 @@ const MOST_SENTENCES = 10;
 
 const kills = Number(values.kills);
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-faults-'));
+clearedAtExit(() => rmSync(directory, { recursive: true, force: true }));
 const total = { lost: 0, unreadable: 0, leaks: 0, broken: 0 };
 
 function progressOf(name) {

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { inPlace } from './faults/fault.mjs';
 import { readSnapshot } from './faults/kept-records.mjs';
-import { buildLoad, Load, Recorder, refusable } from './faults/processes.mjs';
+import { buildLoad, clearedAtExit, Load, Recorder, refusable } from './faults/processes.mjs';
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '60' } } });
 const minutes = Number(values.minutes);
@@ -111,6 +111,7 @@ function compare(samples) {
 }
 
 const built = mkdtempSync(join(tmpdir(), 'ringkeep-soak-'));
+clearedAtExit(() => rmSync(built, { recursive: true, force: true }));
 try {
   const program = buildLoad(built);
   await inPlace(async ({ directory, place }) => {

@@ -1,7 +1,7 @@
 // What every fault is run with, and what it finds. Invariant: a finding is of one of four kinds, and each counts.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { endAll } from './processes.mjs';
+import { clearedAtExit, endAll } from './processes.mjs';
 
 export class Findings {
   /** Sentences, each about one thing. */
@@ -49,11 +49,14 @@ export function randomOf(seed) {
 export async function inPlace(act) {
   const place = mkdtempSync('/dev/shm/ringkeep-faults-');
   const directory = join(place, 'recorder');
+  const clear = () => rmSync(place, { recursive: true, force: true, maxRetries: 5 });
+  const isCleared = clearedAtExit(clear);
   mkdirSync(directory, { mode: 0o700 });
   try {
     return await act({ directory, place });
   } finally {
     await endAll();
-    rmSync(place, { recursive: true, force: true });
+    clear();
+    isCleared();
   }
 }

@@ -30,6 +30,20 @@ export async function endAll() {
   }
 }
 
+const places = new Set();
+
+/** Until the function that is returned is called, `clear` is called if this process is ended meanwhile. */
+export function clearedAtExit(clear) {
+  places.add(clear);
+  return () => places.delete(clear);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+process.on('exit', () => {
+  for (const child of started) child.kill('SIGKILL');
+  for (const clear of places) clear();
+});
+
 export async function until(what, condition, patienceMs = 10_000) {
   for (const endMs = performance.now() + patienceMs; !(await condition()); await sleep(10)) {
     if (performance.now() > endMs) throw new Error(`in vain waited until ${typeof what === 'string' ? what : what()}`);

@@ -1,13 +1,13 @@
 // What runs out under a recorder: the file system of its rings, and descriptors. Nothing that was committed goes, what cannot be
 // recorded is counted, the recorded program notices nothing, and when there is room again recording goes on.
-import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inPlace } from './fault.mjs';
 import { checkSnapshot, countRecords, disorders, losses, readRings } from './kept-records.mjs';
-import { endAll, grown, Load, Recorder, refusable, settled, until, usedOnce } from './processes.mjs';
+import { clearedAtExit, endAll, grown, Load, Recorder, refusable, settled, until, usedOnce } from './processes.mjs';
 
 /** Of the file system of the rings; and what `--memory` says, which must be less for the rings to be there at all. */
 const ROOM = '3m';
@@ -21,6 +21,11 @@ export async function fullMemory({ program, kills, findings }) {
   }
   const place = mkdtempSync(join(tmpdir(), 'ringkeep-faults-'));
   const directory = join(place, 'recorder');
+  const clear = () => {
+    spawnSync('umount', ['-l', directory], { stdio: 'ignore' });
+    rmSync(place, { recursive: true, force: true });
+  };
+  const isCleared = clearedAtExit(clear);
   try {
     execFileSync('mkdir', ['-m', '700', directory]);
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM},mode=0700`, 'ringkeep-faults', directory]);
@@ -28,9 +33,8 @@ export async function fullMemory({ program, kills, findings }) {
     for (let round = 0; round < rounds; round++) await fillOnce({ program, findings, place, directory, round });
   } finally {
     await endAll();
-    execFileSync('umount', [directory]);
-    rmdirSync(directory);
-    rmSync(place, { recursive: true, force: true });
+    clear();
+    isCleared();
   }
 }
 
