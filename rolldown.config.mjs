@@ -5,7 +5,7 @@ import { defineConfig } from 'rolldown';
 export default defineConfig({
   input: { main: 'dist/cli/main.js', 'snapshot-worker': 'dist/cli/snapshot-worker.js' },
   platform: 'node',
-  external: ['koffi', 'fastify', /^gecko-profiler-demangle/],
+  external: ['koffi', 'fastify', 'pprof-format', /^gecko-profiler-demangle/],
   output: {
     dir: 'dist/bin',
     cleanDir: true,

@@ -3,8 +3,8 @@
 //     npm run bench:export [-- --threads 1000 --records 1000000]
 //
 // The snapshot is synthetic, written by the snapshot's own writer: each thread is switched in, sampled twice on stacks of eight
-// frames out of a few hundred, and switched out. Printed for each format: seconds and peak resident memory of `ringkeep export`,
-// a process of its own, and the size of what it wrote.
+// frames out of a few hundred, and switched out. Printed for each format: seconds, seconds of CPU time and peak resident memory of
+// `ringkeep export`, a process of its own, and the size of what it wrote.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -97,15 +97,21 @@ function writeSynthetic(path) {
   });
 }
 
-/** Runs a program to its end; its seconds, and the most memory that it was seen to hold. */
+/** Clock ticks a second in /proc (USER_HZ). */
+const TICKS = 100;
+
+/** Runs a program to its end; its seconds, and the most memory and CPU time that it was seen to have taken. */
 async function measured(program, args) {
   const begunMs = performance.now();
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   let peakKib = 0;
+  let cpuTicks = 0;
   const look = setInterval(() => {
     try {
       const peak = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'));
       if (peak) peakKib = Math.max(peakKib, Number(peak[1]));
+      const [utime, stime] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13);
+      cpuTicks = Math.max(cpuTicks, Number(utime) + Number(stime));
     } catch (error) {
       // It has ended between two looks.
       if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error;
@@ -114,7 +120,7 @@ async function measured(program, args) {
   const status = await new Promise((done) => child.once('exit', done));
   clearInterval(look);
   if (status !== 0) throw new Error(`${program} ${args.join(' ')} ends with ${status}`);
-  return { seconds: (performance.now() - begunMs) / 1000, peakMib: peakKib / 1024 };
+  return { seconds: (performance.now() - begunMs) / 1000, cpuSeconds: cpuTicks / TICKS, peakMib: peakKib / 1024 };
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
@@ -126,10 +132,11 @@ try {
   for (const format of ['perfetto', 'pprof', 'speedscope', 'firefox', 'collapsed']) {
     const output = join(directory, format);
     const args = [main, 'export', snapshot, '--to', format, '-o', output];
-    const { seconds, peakMib } = await measured(process.execPath, args);
+    const { seconds, cpuSeconds, peakMib } = await measured(process.execPath, args);
     const mib = statSync(output).size / 2 ** 20;
     console.log(
-      `${format.padEnd(11)}${seconds.toFixed(1).padStart(6)} s ${peakMib.toFixed(0).padStart(6)} MiB peak, ${mib.toFixed(1)} MiB written`,
+      `${format.padEnd(11)}${seconds.toFixed(1).padStart(6)} s, ${cpuSeconds.toFixed(1).padStart(4)} s of CPU time, ` +
+        `${peakMib.toFixed(0).padStart(4)} MiB peak, ${mib.toFixed(1)} MiB written`,
     );
   }
 } finally {

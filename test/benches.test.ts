@@ -42,3 +42,9 @@ test('the rate of the simulated machine is printed in switches a minute', async 
     /corrected W=1 +\d+\.\d million switches a minute/,
   );
 });
+
+test('what an export takes is printed for each format', async () => {
+  expect(await bench('export.mjs', '--threads', '10', '--records', '4000')).toMatch(
+    /^4020 records of 10 threads.*\n(\w+ +\d+\.\d s, +\d+\.\d s of CPU time, +\d+ MiB peak, .*\n){5}$/,
+  );
+});

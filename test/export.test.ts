@@ -11,13 +11,14 @@ import speedscopeSchema from 'speedscope/dist/release/file-format-schema.json' w
 import { describe, expect, type TestContext, test } from 'vitest';
 import { RecordType } from '../src/abi/record.ts';
 import { type Capture, openCapture } from '../src/capture/capture.ts';
+import { postMortem } from '../src/capture/post-mortem.ts';
 import type { FormatName } from '../src/export/formats.ts';
 import { PLACES_AS_NAMES } from '../src/export/frame-names.ts';
 import { lostAt } from '../src/export/losses.ts';
 import { type Sample, SampleReader, weightUnit } from '../src/export/sample-reader.ts';
-import { NO_STACK } from '../src/export/stack-table.ts';
+import { NO_STACK, type StackTable } from '../src/export/stack-table.ts';
 import { FIXTURES } from '../src/export/testing/fixtures.ts';
-import { readPerfetto } from '../src/export/testing/perfetto-reading.ts';
+import { type PerfettoReading, readPerfetto } from '../src/export/testing/perfetto-reading.ts';
 import { readWithFirefoxProfiler } from './testing/firefox-profiler.ts';
 import { record, ringkeep, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
@@ -61,10 +62,12 @@ const SOURCES: readonly Source[] = [
 class Expected {
   readonly capture: Capture;
   readonly samples: readonly Sample[];
+  readonly stacks: StackTable;
 
   constructor(path: string) {
     this.capture = openCapture(readFileSync(path));
     const reader = new SampleReader(this.capture, PLACES_AS_NAMES);
+    this.stacks = reader.stacks;
     const indices = Array.from({ length: this.capture.recordCount }, (_, index) => index);
     this.samples = indices.flatMap((index) => {
       const sample = this.capture.typeAt(index) === RecordType.SAMPLE ? reader.read(index) : undefined;
@@ -101,31 +104,41 @@ function sum(values: Iterable<number>): number {
   return total;
 }
 
+/** Time between a thread's coming in and its next state. */
+function onCpuNs({ states }: PerfettoReading, tid: number, endNs: bigint): number {
+  const own = states.filter((state) => state.tid === tid);
+  const end = (timeNs: bigint | undefined) => (timeNs === undefined || timeNs > endNs ? endNs : timeNs);
+  return sum(
+    own.map(({ timeNs, state }, index) =>
+      state === 'TASK_STATE_RUNNING' ? Number(end(own[index + 1]?.timeNs) - timeNs) : 0,
+    ),
+  );
+}
+
 /** Reads the export of one format again, and compares. */
 const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) => void>> = {
-  perfetto(path, { capture, samples, lost }) {
+  perfetto(path, { capture, samples, stacks, lost }) {
     const reading = readPerfetto(readFileSync(path));
     const line = (timeNs: bigint, pid: number, tid: number, event: string, frames: number) =>
       `${timeNs} ${pid}/${tid} ${event} ${frames}`;
-    const depth = (stack: readonly string[]) => stack.length;
-    const depths = new SampleReader(capture, PLACES_AS_NAMES);
-    const ours: string[] = [];
-    for (let index = 0; index < capture.recordCount; index++) {
-      const sample = capture.typeAt(index) === RecordType.SAMPLE ? depths.read(index) : undefined;
-      if (!sample) continue;
-      const { thread, timeNs, event, stack } = sample;
-      ours.push(
-        line(timeNs, thread?.process.pid ?? 0, thread?.tid ?? 0, event.name, depths.stacks.framesOf(stack).length),
-      );
-    }
-    expect(reading.samples.map((each) => line(each.timeNs, each.pid, each.tid, each.event, depth(each.stack)))).toEqual(
+    const ours = samples.map(({ thread, timeNs, event, stack }) =>
+      line(timeNs, thread?.process.pid ?? 0, thread?.tid ?? 0, event.name, stacks.framesOf(stack).length),
+    );
+    expect(reading.samples.map((each) => line(each.timeNs, each.pid, each.tid, each.event, each.stack.length))).toEqual(
       ours,
     );
-    expect(ours).toHaveLength(samples.length);
     expect(sorted(reading.threads.map(({ pid, tid }) => `${pid}/${tid}`))).toEqual(
       sorted(capture.tasks.threads.map(({ process, tid }) => `${process.pid}/${tid}`)),
     );
     expect(reading.counters.get('Records lost')!.at(-1)!.value).toBe(lost);
+    const report = postMortem(capture);
+    for (const { tid, exitNs } of capture.tasks.threads) {
+      const told = report.threads.filter((thread) => thread.tid === tid);
+      // What the post-mortem says is compared where it knows all: one thread of that number, none of whose time is unknown.
+      if (told.length !== 1 || told[0]!.timesFrom !== 'switches' || told[0]!.unknownNs !== 0) continue;
+      const endNs = exitNs ?? BigInt(report.endNs!);
+      expect({ tid, onCpuNs: onCpuNs(reading, tid, endNs) }).toEqual({ tid, onCpuNs: told[0]!.onCpuNs });
+    }
   },
 
   firefox(path, expected) {

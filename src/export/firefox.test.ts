@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from 'vitest';
-import { CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
 import { breakpadId } from './firefox-tables.ts';
 import { exportedText } from './testing/exported.ts';
-import { FIXTURES, MAIN, recycledTid, twoThreads, userStack } from './testing/fixtures.ts';
+import { FIXTURES, MAIN, NO_SWITCHES, recycledTid, twoThreads, userStack } from './testing/fixtures.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: JSON.
 type Json = any;
@@ -63,7 +63,7 @@ describe('a thread', () => {
   });
 
   it('has no CPU times where the capture has no switches', () => {
-    const [thread] = read(new CaptureBuilder([CPU_CLOCK]).sample(MAIN, 1n, userStack(1n))).threads;
+    const [thread] = read(new CaptureBuilder([NO_SWITCHES]).sample(MAIN, 1n, userStack(1n))).threads;
     expect(thread.samples).not.toHaveProperty('threadCPUDelta');
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openCapture } from '../capture/capture.ts';
 import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
 import { ScheduleReader } from './schedule-reader.ts';
-import { MAIN, recycledTid, SchedCapture, WORKER } from './testing/fixtures.ts';
+import { MAIN, NO_SWITCHES, SchedCapture, WORKER } from './testing/fixtures.ts';
 
 /** `@time tid state cpu`, a line a transition. */
 function told(builder: CaptureBuilder): string[] {
@@ -85,7 +85,11 @@ describe('samples of sched_switch', () => {
   });
 });
 
-it('a capture without switches has no states', () => {
-  const lines = told(recycledTid());
-  expect(lines.filter((line) => !line.includes('exited'))).toEqual([]);
+it('a recorder that was not asked for switches tells of no state', () => {
+  const builder = new CaptureBuilder([NO_SWITCHES]).sample(MAIN, 10n).fork(MAIN, WORKER, 20n).sample(WORKER, 30n);
+  expect(told(builder)).toEqual([]);
+});
+
+it('a thread that is never switched is running from its first record on', () => {
+  expect(told(new CaptureBuilder().comm(MAIN, 10n, 'main').sample(MAIN, 20n))).toEqual(['@10 100 running 0']);
 });

@@ -4,13 +4,13 @@
  *
  *     running ── out, preempted ──▶ runnable ── in ──▶ running ── out ──▶ sleeping ── in (or woken: runnable) ──▶ …
  *
- * A ring begins in the middle: a thread whose first record is a sample was on that CPU from then on. Who comes in on a CPU where
+ * A ring begins in the middle: a thread whose first record is no switch was on that CPU from then on. Who comes in on a CPU where
  * somebody is in, or somewhere else without having gone out, tells of a switch that was lost: whoever must have gone out is
  * `adrift`, off its CPU and nobody knows why.
  *
  * Invariant: a thread is running on one CPU at a time, a CPU runs one thread at a time, and after `exited` nothing comes.
  */
-import { EventType } from '../abi/event-attr.ts';
+import { EventType, hasFlag } from '../abi/event-attr.ts';
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import { Misc, RecordType } from '../abi/record.ts';
 import { parseTracepointFormat, readTracepointField, type TracepointFormat } from '../abi/tracepoint-format.ts';
@@ -33,13 +33,22 @@ type Tell = (transition: Transition) => void;
 const TASK_UNINTERRUPTIBLE = 0x2;
 const STATE_BITS = 0xff;
 
+/** Records that a task writes of itself. */
+const SELF_REPORTS: ReadonlySet<number> = new Set([
+  RecordType.COMM,
+  RecordType.FORK,
+  RecordType.EXIT,
+  RecordType.MMAP,
+  RecordType.MMAP2,
+]);
+
 interface Present {
   state: ThreadState;
   cpu: number | null;
 }
 
 export class ScheduleReader {
-  /** Whether the capture tells of switches at all. */
+  /** Whether the capture would tell of switches: a thread that has none was never switched. */
   readonly hasSwitches: boolean;
   readonly #capture: Capture;
   readonly #tell: Tell;
@@ -57,7 +66,10 @@ export class ScheduleReader {
     this.#hasSwitchSamples = [...this.#formats.values()].some(({ name }) => name === 'sched_switch');
     this.#byTid = groupByTid(capture);
     this.#lastRecord = lastRecords(capture);
-    this.hasSwitches = this.#hasSwitchSamples || hasSwitchRecords(capture);
+    this.hasSwitches =
+      this.#hasSwitchSamples ||
+      capture.events.some(({ attr }) => hasFlag(attr, 'contextSwitch')) ||
+      hasSwitchRecords(capture);
   }
 
   /** Tells of what the record says. */
@@ -66,9 +78,10 @@ export class ScheduleReader {
     if (timeNs === 0n) return;
     const thread = this.#capture.threadAt(index);
     const type = this.#capture.typeAt(index);
-    if (type === RecordType.SAMPLE) this.#readSample(index, thread, timeNs);
-    else if (type === RecordType.FORK) this.#readFork(index, timeNs);
-    else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) this.#readSwitch(index, thread, timeNs);
+    if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) this.#readSwitch(index, thread, timeNs);
+    else if (type === RecordType.SAMPLE) this.#readSample(index, thread, timeNs);
+    else if (SELF_REPORTS.has(type)) this.#seen(index, thread, timeNs);
+    if (type === RecordType.FORK) this.#readFork(index, timeNs);
     if (thread && thread.exitNs !== null && index === this.#lastRecord[thread.index])
       this.#enter(thread, 'exited', timeNs, this.#presentOf(thread)?.cpu ?? null);
   }
@@ -85,7 +98,12 @@ export class ScheduleReader {
     const event = this.#capture.eventAt(index);
     const format = this.#formats.get(event.index);
     if (format) this.#readSchedSample(index, format, timeNs);
-    else if (thread && this.hasSwitches && event.name !== PROCFS_EVENT_NAME && this.#presentOf(thread) === undefined)
+    else if (event.name !== PROCFS_EVENT_NAME) this.#seen(index, thread, timeNs);
+  }
+
+  /** Who wrote a record was on a CPU: where nothing else is known of it yet, it has been running from then on. */
+  #seen(index: number, thread: ThreadEntry | undefined, timeNs: bigint): void {
+    if (thread && this.hasSwitches && this.#presentOf(thread) === undefined)
       this.#comeIn(thread, timeNs, this.#capture.cpuAt(index));
   }
 
@@ -122,7 +140,7 @@ export class ScheduleReader {
   #comeIn(thread: ThreadEntry, timeNs: bigint, cpu: number | null): void {
     const before = cpu === null ? undefined : this.#runningOn.get(cpu);
     const present = this.#presentOf(thread);
-    if (present?.state === 'running' && present.cpu === cpu) return;
+    if (present?.state === 'running' && (cpu === null || present.cpu === cpu)) return;
     if (before !== undefined) this.#enter(before, 'adrift', timeNs, cpu);
     if (thread.tid === 0) return;
     if (present?.state === 'running') this.#enter(thread, 'adrift', timeNs, present.cpu);
@@ -133,7 +151,8 @@ export class ScheduleReader {
     if (thread.tid === 0) return;
     const present = this.#presentOf(thread);
     // It had come in here, in somebody's place, and nobody has told.
-    if (present?.state === 'running' && present.cpu !== cpu) this.#enter(thread, 'adrift', timeNs, present.cpu);
+    if (present?.state === 'running' && present.cpu !== null && present.cpu !== cpu)
+      this.#enter(thread, 'adrift', timeNs, present.cpu);
     const other = cpu === null ? undefined : this.#runningOn.get(cpu);
     if (other !== undefined && other !== thread) this.#enter(other, 'adrift', timeNs, cpu);
     this.#enter(thread, state, timeNs, cpu);

@@ -46,6 +46,12 @@ const PROCFS: BuiltEvent = {
   ids: [21n],
 };
 
+/** cpu-clock of a recorder that does not ask for switches. */
+export const NO_SWITCHES: BuiltEvent = {
+  ...CPU_CLOCK,
+  attr: { ...CPU_CLOCK.attr, flags: attrFlags('sampleIdAll', 'task') },
+};
+
 /** What the procfs source records: states, no stacks. */
 export function procfsStates(): CaptureBuilder {
   const raw = (state: string, wchan: string) => ({

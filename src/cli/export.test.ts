@@ -1,0 +1,141 @@
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { Command } from 'commander';
+import { Profile } from 'pprof-format';
+import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
+import { RingkeepError } from '../base/error.ts';
+import { twoThreads } from '../export/testing/fixtures.ts';
+import { addExportCommand } from './export.ts';
+import { OutputFile } from './output-file.ts';
+
+let directory: string;
+let capture: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ringkeep-export-'));
+  capture = join(directory, 'perf.data');
+  writeFileSync(capture, twoThreads().build());
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+interface Said {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What `ringkeep export …` says. */
+async function runExport(...args: string[]): Promise<Said> {
+  const said = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      said[name] += String(text);
+      return true;
+    }),
+  );
+  try {
+    const program = new Command().exitOverride();
+    addExportCommand(program);
+    await program.parseAsync(['export', ...args], { from: 'user' });
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+  return said;
+}
+
+async function codeOf(...args: string[]): Promise<string> {
+  try {
+    await runExport(...args);
+  } catch (error) {
+    if (error instanceof RingkeepError) return error.code;
+    throw error;
+  }
+  return 'nothing thrown';
+}
+
+describe('ringkeep export', () => {
+  it('says where the file is and what opens it', async () => {
+    const output = join(directory, 'trace');
+    const { stdout } = await runExport(capture, '--to', 'perfetto', '-o', output);
+    expect(stdout).toMatch(/^ringkeep: saved: .*trace \(\S+KiB\) — open it in https:\/\/ui\.perfetto\.dev\n$/);
+    expect(statSync(output).mode & 0o777).toBe(0o600);
+  });
+
+  it('replaces a file of that name, and the file behind a link', async () => {
+    const output = join(directory, 'stacks');
+    const link = join(directory, 'link');
+    writeFileSync(output, 'old');
+    symlinkSync(output, link);
+    await runExport(capture, '--to', 'collapsed', '-o', link);
+    expect(readFileSync(output, 'utf8')).toMatch(/^main;/);
+  });
+
+  it('compresses pprof, as its readers expect', async () => {
+    const output = join(directory, 'profile');
+    await runExport(capture, '--to', 'pprof', '-o', output);
+    expect(Profile.decode(gunzipSync(readFileSync(output))).sample).toHaveLength(4);
+  });
+
+  it.each([
+    [true, '\rringkeep: exporting, 0 %\rringkeep: exporting, 100 %\r\x1b[K'],
+    [false, ''],
+  ])('shows progress on a terminal only: %s', async (isTty, expected) => {
+    const before = process.stderr.isTTY;
+    process.stderr.isTTY = isTty;
+    try {
+      const { stderr } = await runExport(capture, '--to', 'firefox', '-o', join(directory, 'out'));
+      expect(stderr).toBe(expected);
+    } finally {
+      process.stderr.isTTY = before;
+    }
+  });
+});
+
+describe('what cannot be done', () => {
+  const output = () => join(directory, 'out');
+
+  it.each([
+    ['an unknown format', () => [capture, '--to', 'svg', '-o', output()], 'bad-argument'],
+    [
+      'a file that is not there',
+      () => [join(directory, 'absent'), '--to', 'pprof', '-o', output()],
+      'capture-unreadable',
+    ],
+    [
+      'a directory to write in that is not there',
+      () => [capture, '--to', 'pprof', '-o', join(directory, 'no', 'out')],
+      'output-unwritable',
+    ],
+    ['an output that is a directory', () => [capture, '--to', 'pprof', '-o', directory], 'output-unwritable'],
+    ['a device as the output', () => [capture, '--to', 'pprof', '-o', '/dev/null'], 'output-unwritable'],
+  ])('%s is refused by code, and nothing is written', async (_, args, code) => {
+    expect(await codeOf(...args())).toBe(code);
+    expect(readdirSync(directory)).toEqual(['perf.data']);
+  });
+
+  it('another file is no capture, and leaves what was there as it was', async () => {
+    const other = join(directory, 'notes');
+    writeFileSync(other, 'nothing to see, at some length');
+    writeFileSync(output(), 'old');
+    expect(await codeOf(other, '--to', 'collapsed', '-o', output())).toBe('not-a-capture');
+    expect(readFileSync(output(), 'utf8')).toBe('old');
+  });
+});
+
+test('a file that fails halfway is not there, nor is its temporary one', () => {
+  const output = join(directory, 'out');
+  const file = new OutputFile(output);
+  file.write(new Uint8Array(10));
+  file.dispose();
+  expect(existsSync(output)).toBe(false);
+  expect(readdirSync(directory)).toEqual(['perf.data']);
+});
