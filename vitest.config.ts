@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Rooms whose tests ask nothing of the kernel but files: they may run beside each other. */
-const PURE = 'src/{base,abi,ring,protocol,capture,sim,check,snapshot,cli}/**/*.test.ts';
+const PURE = 'src/{base,abi,ring,protocol,capture,sim,check,snapshot,symbols,export,cli}/**/*.test.ts';
 
 const shared = { testTimeout: 60_000, hookTimeout: 60_000 };
 

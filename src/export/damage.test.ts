@@ -50,7 +50,7 @@ test.for(FORMAT_NAMES)('%s', (format) => {
     }),
     { numRuns: 400 },
   );
-  expect(opened).toBeGreaterThan(50);
+  expect(opened).toBeGreaterThan(5);
 });
 
 test.for(FORMAT_NAMES)('%s: times and weights as large as their fields', (format) => {
