@@ -106,11 +106,14 @@ function damageOne(events, random, kinds) {
   return { sentence: `${place} ${how}`, place, hurt };
 }
 
-export async function damagedFiles({ program, kills, random, findings, progress }) {
-  const rounds = Math.max(3, Math.ceil(kills * 0.1));
+export async function damagedFiles(given) {
   const kinds = { ring: OF_A_RING, journal: OF_A_JOURNAL, session: OF_A_SESSION };
+  await inRounds(given, Math.max(3, Math.ceil(given.kills * 0.1)), kinds, damageWhileDown);
+}
+
+async function inRounds({ program, random, findings, progress }, rounds, kinds, damage) {
   for (let round = 0; round < rounds; round++) {
-    await inPlace(async (parts) => damageWhileDown({ ...parts, program, random, findings, kinds }));
+    await inPlace(async (parts) => damage({ ...parts, program, random, findings, kinds }));
     progress(round + 1, rounds);
   }
 }
@@ -159,13 +162,9 @@ class About {
   }
 }
 
-export async function damagedMeanwhile({ program, kills, random, findings, progress }) {
-  const rounds = Math.max(2, Math.ceil(kills * 0.05));
+export async function damagedMeanwhile(given) {
   const kinds = { ring: WHILE_MAPPED, journal: OF_A_JOURNAL, session: OF_A_SESSION };
-  for (let round = 0; round < rounds; round++) {
-    await inPlace(async (parts) => damageWhileUp({ ...parts, program, random, findings, kinds }));
-    progress(round + 1, rounds);
-  }
+  await inRounds(given, Math.max(2, Math.ceil(given.kills * 0.05)), kinds, damageWhileUp);
 }
 
 async function damageWhileUp({ directory, place, program, random, findings, kinds }) {

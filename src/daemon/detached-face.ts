@@ -12,7 +12,7 @@ import type {
   Target,
   TriggerStatus,
 } from '../recorder/control.ts';
-import type { EventSpec } from '../source/event-spec.ts';
+import type { DetachedOptions } from '../recorder/detached.ts';
 
 export type { GivenTrigger as TriggerOptions, SnapshotResult, TriggerStatus } from '../recorder/control.ts';
 
@@ -36,29 +36,8 @@ export interface DetachedFace {
   stop(): Promise<void>;
 }
 
-/** What the recorder is started with. */
-export interface StartOptions {
-  readonly version: string;
-  /** Of the event files: it exists, is private, and may hold what an earlier recorder left. */
-  readonly directory: string;
-  readonly source: 'auto' | 'perf' | 'procfs';
-  readonly freq: number;
-  readonly events: readonly EventSpec[];
-  readonly ringBytes: number;
-  readonly slots: number | 'auto';
-  readonly pinBudgetBytes: number;
-  readonly keepDeadBytes: number;
-  /** The cap of all rings together. */
-  readonly memoryBytes: number;
-  /** Absolute: where the snapshots of triggers go that name no directory; it need not exist yet. */
-  readonly snapshotDirectory: string;
-  /** What was found missing before the start, a sentence each: part of the status. */
-  readonly degraded: readonly string[];
-  /** A sentence for the log: an attachment, a trigger that fired. */
-  readonly log: (sentence: string) => void;
-  /** The recorder broke down and has stopped; its rings stay for the next one. */
-  readonly onFailure: (error: unknown) => void;
-}
+/** What the recorder is started with; how its snapshots are written is for who starts it. */
+export type StartOptions = Omit<DetachedOptions, 'save'>;
 
 /** Throws RingkeepError of any code, with nothing left open and the rings of an earlier recorder as they were. */
 export type StartRecorder = (options: StartOptions) => Promise<DetachedFace>;

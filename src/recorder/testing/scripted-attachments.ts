@@ -17,7 +17,7 @@ import { EventIds } from '../event-ids.ts';
 import { JournalStore } from '../journal-store.ts';
 import { type DetachedHooks, Recorder, type RecorderOptions } from '../recorder.ts';
 import { newSessionId } from '../ring-store.ts';
-import { attr, ScriptedSource } from './scripted-source.ts';
+import { attr, SCRIPTED_OPTIONS, ScriptedSource } from './scripted-source.ts';
 
 export class ScriptedAttachableSource extends ScriptedSource implements AttachableSource {
   override readonly events: readonly SourceEvent[] = [{ name: 'cpu-clock', attr, ids: [] }];
@@ -106,22 +106,7 @@ export function scriptedAttachments(options: Partial<RecorderOptions> = {}): Scr
     onForeignSample: tell('onForeignSample'),
     onLoss: tell('onLoss'),
   };
-  const recorder = new Recorder(
-    source,
-    {
-      directory,
-      ringBytes: 8192,
-      slotsPerCpu: 2,
-      pins: true,
-      keepDeadBytes: 1 << 20,
-      memoryBytes: 1 << 30,
-      cpus: [0, 1],
-      sessionId,
-      ...options,
-      detached,
-    },
-    deaths,
-  );
+  const recorder = new Recorder(source, { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, detached }, deaths);
   const attacher = new Attacher({ source, recorder, deaths, removals }, directory);
   let isOpen = true;
   const abandon = () => {

@@ -101,25 +101,22 @@ export interface ScriptedRecorder extends Disposable {
   readonly directory: string;
 }
 
+/** What scripted recorders have in common, but for where their rings are. */
+export const SCRIPTED_OPTIONS: Omit<RecorderOptions, 'directory'> = {
+  ringBytes: 8192,
+  slotsPerCpu: 2,
+  pins: true,
+  keepDeadBytes: 1 << 20,
+  memoryBytes: 1 << 30,
+  cpus: [0, 1],
+};
+
 export function scriptedRecorder(options: Partial<RecorderOptions> = {}): ScriptedRecorder {
   const source = new ScriptedSource();
   const poller = new Poller();
   const deaths = new DeathWatch(poller, 4);
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'ringkeep-recorder-'));
-  const recorder = new Recorder(
-    source,
-    {
-      directory,
-      ringBytes: 8192,
-      slotsPerCpu: 2,
-      pins: true,
-      keepDeadBytes: 1 << 20,
-      memoryBytes: 1 << 30,
-      cpus: [0, 1],
-      ...options,
-    },
-    deaths,
-  );
+  const recorder = new Recorder(source, { ...SCRIPTED_OPTIONS, directory, ...options }, deaths);
   return {
     source,
     recorder,
