@@ -29,7 +29,7 @@ function tell(
   pid: number,
   ...make: ((at: { tid: number; pid: number; time: number; id: bigint }) => Uint8Array)[]
 ) {
-  const thread = recorder.thread(pid)!;
+  const thread = recorder.threads.get(pid)!;
   for (const each of make) {
     source.put(0, each({ tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.origin!) }));
   }
@@ -53,7 +53,7 @@ describe('a recorder that finds what a killed one left', () => {
     for (const pid of [living, dying]) first.attacher.attach({ kind: 'pid', pid });
     tell(first, living, records.switchIn, records.switchOut);
     tell(first, dying, records.switchIn);
-    first.recorder.thread(living)!.countLost(3);
+    first.recorder.threads.get(living)!.countLost(3);
     kill(first);
     await sleepers.end(dying);
     using second = adoptIn(first.directory);
@@ -88,7 +88,7 @@ describe('a recorder that finds what a killed one left', () => {
     kill(first);
     await sleepers.end(unseen);
     using second = adoptIn(first.directory, { keepDeadBytes: 2 * 8192 });
-    expect(second.recorder.deadThreads().map(({ tid }) => tid)).toEqual([seenLast, unseen]);
+    expect(second.recorder.threads.dead().map(({ tid }) => tid)).toEqual([seenLast, unseen]);
   });
 
   it('keeps within its memory, though the one before might have more', async () => {
@@ -131,9 +131,9 @@ describe('a recorder that finds what a killed one left', () => {
     patch(path, 1040, 8192n, 4096n);
     using second = adoptIn(first.directory);
     expect(second.adoption).toMatchObject({ rings: 1, alive: 0 });
-    expect(second.recorder.thread(pid)!.ring!.path).not.toBe(path);
+    expect(second.recorder.threads.get(pid)!.ring!.path).not.toBe(path);
     tell(second, pid, records.switchIn);
-    expect(readRing(readFileSync(second.recorder.thread(pid)!.ring!.path)).recordCount).toBe(2);
+    expect(readRing(readFileSync(second.recorder.threads.get(pid)!.ring!.path)).recordCount).toBe(2);
   });
 
   it('goes on in one ring of a thread that has two, as a recorder leaves it that is killed as it adopts', async () => {
@@ -148,8 +148,8 @@ describe('a recorder that finds what a killed one left', () => {
     patch(newer, headerFieldOffset('ringId'), ringId + 1n);
     using second = adoptIn(first.directory);
     expect(second.adoption).toMatchObject({ rings: 2, alive: 1, unreadable: 0 });
-    expect(second.recorder.thread(pid)!.ring!.path).toBe(newer);
-    expect(second.recorder.deadThreads().map(({ ring }) => ring!.path)).toEqual([older]);
+    expect(second.recorder.threads.get(pid)!.ring!.path).toBe(newer);
+    expect(second.recorder.threads.dead().map(({ ring }) => ring!.path)).toEqual([older]);
     for (const name of [...second.attacher.attachments.keys()]) second.attacher.detach(name);
     expect(ringFilesIn(first.directory)).toEqual([]);
   });
@@ -160,16 +160,16 @@ describe('a recorder that finds what a killed one left', () => {
     using first = scriptedAttachments();
     const all = first.attacher.enter({ kind: 'all' }, 'all', 0);
     first.attacher.begin(all);
-    const path = first.recorder.thread(pid)!.ring!.path;
+    const path = first.recorder.threads.get(pid)!.ring!.path;
     kill(first);
     using second = adoptIn(first.directory, {}, ({ source }) => {
       // The first origin of a source has the same id each time.
       const id = 101n;
       source.put(0, records.switchIn({ tid: pid, pid, time: Number(process.hrtime.bigint()), id }));
     });
-    expect(second.recorder.thread(pid)!.ring!.path).toBe(path);
+    expect(second.recorder.threads.get(pid)!.ring!.path).toBe(path);
     expect(readCut(second.recorder.cut(), pid)!.at(-1)!.misc >> 13).toBe(0);
-    expect(second.recorder.deadThreads().filter(({ tid }) => tid === pid)).toEqual([]);
+    expect(second.recorder.threads.dead().filter(({ tid }) => tid === pid)).toEqual([]);
   });
 
   it('goes on with all threads of an attachment to one thread and what it started, whichever of them are gone', async () => {
@@ -186,7 +186,8 @@ describe('a recorder that finds what a killed one left', () => {
     using second = adoptIn(first.directory, {}, () => sleepers.end(pids[0]));
     // SIGKILL was sent, and is about to be taken.
     await sleepers.end(pids[0]);
-    for (const child of pids.slice(1)) expect(second.recorder.thread(child)!.ring!.path).toBe(`${directory}/${child}`);
+    for (const child of pids.slice(1))
+      expect(second.recorder.threads.get(child)!.ring!.path).toBe(`${directory}/${child}`);
   });
 
   it('takes away what decodes nothing, and leaves what it cannot read', async () => {

@@ -95,7 +95,7 @@ function keepDead({ path, header }: LeftRing, attachment: Attachment, recorder: 
   thread.attachment = attachment;
   ring.writer.setExit(thread.exitTimeNs);
   ring.unmap();
-  recorder.keepDead(thread);
+  recorder.threads.keepDead(thread);
   return true;
 }
 

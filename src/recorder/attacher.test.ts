@@ -60,7 +60,7 @@ describe('attaching to a process', () => {
     expect(readCut(recorder.cut(), pid)!.map(({ name }) => name)).toEqual(['SWITCH']);
     attacher.detach('web');
     expect([...source.origins]).toEqual([]);
-    expect(recorder.knows(pid)).toBe(false);
+    expect(recorder.threads.knows(pid)).toBe(false);
     expect(recorder.stats()).toMatchObject({ ringBytes: 0, pinnedBytes: { now: 0 } });
     expect(existsSync(`${directory}/web`)).toBe(false);
     expect([...recorder.cut().journal]).toEqual([]);
@@ -118,16 +118,16 @@ describe('a FORK that is told of late', () => {
     const { attacher, recorder, source } = scripted;
     const beforeNs = nowNs();
     for (const pid of [parent, child]) attacher.attach({ kind: 'pid', pid });
-    const [attached, id] = [recorder.thread(child)!, idOf(recorder.thread(parent)!.origin!)];
+    const [attached, id] = [recorder.threads.get(child)!, idOf(recorder.threads.get(parent)!.origin!)];
     const fork = (time: number) => records.fork({ tid: parent, pid: parent, time, id }, { tid: child, pid: child });
     source.put(0, fork(beforeNs));
     recorder.drain();
-    expect(recorder.thread(child)).toBe(attached);
-    expect(recorder.deadThreads()).toEqual([]);
+    expect(recorder.threads.get(child)).toBe(attached);
+    expect(recorder.threads.dead()).toEqual([]);
     source.put(0, fork(nowNs()));
     recorder.drain();
-    expect(recorder.thread(child)).not.toBe(attached);
-    expect(recorder.deadThreads()).toEqual([attached]);
+    expect(recorder.threads.get(child)).not.toBe(attached);
+    expect(recorder.threads.dead()).toEqual([attached]);
   });
 });
 
@@ -142,13 +142,13 @@ describe('an attachment by name', () => {
     attacher.attach({ kind: 'comm', glob: 'rk-match*' }, 'matching');
     source.refusals.clear();
     attacher.rescan();
-    expect(recorder.knows(pid)).toBe(false);
+    expect(recorder.threads.knows(pid)).toBe(false);
     // Nobody of that number matches now: whoever does later may be ours.
     await rename('rk-other');
     attacher.rescan();
     await rename('rk-matching');
     attacher.rescan();
-    expect(recorder.knows(pid)).toBe(true);
+    expect(recorder.threads.knows(pid)).toBe(true);
   });
 
   it('counts a process once that it is refused again and again, and keeps nothing of it', async () => {
@@ -165,7 +165,7 @@ describe('an attachment by name', () => {
     expect(journalOf(scripted, pid)).toEqual([]);
     source.refusals.clear();
     attacher.rescan();
-    expect(scripted.recorder.knows(pid)).toBe(true);
+    expect(scripted.recorder.threads.knows(pid)).toBe(true);
   });
 });
 
@@ -205,7 +205,7 @@ it('a child of a thread whose event was removed has no event either, and its end
   const { attacher, recorder, source, deaths } = scripted;
   attacher.attach({ kind: 'pid', pid }, 'web');
   const id = idOf([...source.origins][0]!);
-  recorder.removeThread(recorder.thread(pid)!);
+  recorder.threads.remove(recorder.threads.get(pid)!);
   const child = await sleepers.start();
   source.put(0, records.fork({ tid: pid, pid, time: nowNs(), id }, { tid: child, pid: child }));
   source.put(0, records.switchIn({ tid: child, pid: child, time: nowNs(), id }));
@@ -230,8 +230,8 @@ it('a thread that ended without a word of the kernel is found to be gone; one of
   source.put(0, records.exit({ tid: told, pid, time: exitNs, id }));
   // One look at a time comes round to all of them.
   for (let look = 0; look < 3; look++) attacher.endGone(1);
-  expect([pid, silent, told].map((tid) => recorder.knows(tid))).toEqual([true, false, false]);
-  const dead = new Map(recorder.deadThreads().map(({ tid, exitTimeNs }) => [tid, exitTimeNs]));
+  expect([pid, silent, told].map((tid) => recorder.threads.knows(tid))).toEqual([true, false, false]);
+  const dead = new Map(recorder.threads.dead().map(({ tid, exitTimeNs }) => [tid, exitTimeNs]));
   expect([...dead.keys()].toSorted()).toEqual([silent, told]);
   expect(dead.get(told)).toBe(BigInt(exitNs));
 });

@@ -139,13 +139,13 @@ export class Attacher {
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const listed = listIds(`/proc/${pid}/task`);
       if (listed.length === 0 && round === 0) throw noSuchProcess(pid);
-      const unknown = listed.filter((tid) => !this.#recorder.knows(tid) && !tried.has(tid));
+      const unknown = listed.filter((tid) => !this.#recorder.threads.knows(tid) && !tried.has(tid));
       if (unknown.length === 0) break;
       this.#recorder.drain();
-      const fresh = unknown.filter((tid) => !this.#recorder.knows(tid));
+      const fresh = unknown.filter((tid) => !this.#recorder.threads.knows(tid));
       if (this.#wouldExhaust(fresh.length)) this.#tryWide();
       this.#forEachDraining(fresh, (tid) => {
-        if (this.#recorder.knows(tid)) return;
+        if (this.#recorder.threads.knows(tid)) return;
         tried.add(tid);
         const error = this.#attachThread(attachment, pid, tid, describe);
         if (!error) attached++;
@@ -155,7 +155,7 @@ export class Attacher {
         }
       });
     }
-    const isRecorded = () => listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.knows(tid));
+    const isRecorded = () => listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.threads.knows(tid));
     if (attached === 0 && !isRecorded()) throw refusal ?? noSuchProcess(pid);
     if (refusal) this.#tellRefusals(attachment, refused, refusal);
     this.#attachmentOfPid.set(pid, attachment);
@@ -179,10 +179,10 @@ export class Attacher {
     const attachment = this.attachments.get(name);
     if (!attachment) throw new RingkeepError('no-such-event', `nothing is attached as "${name}"`, { name });
     for (const origin of attachment.origins) this.#close(attachment, origin);
-    const threads = [...this.#recorder.livingThreads(), ...this.#recorder.deadThreads()];
+    const threads = [...this.#recorder.threads.living(), ...this.#recorder.threads.dead()];
     const own = threads.filter((thread) => thread.attachment === attachment);
-    for (const thread of own) this.#recorder.removeThread(thread);
-    this.#recorder.dropRemoved(attachment);
+    for (const thread of own) this.#recorder.threads.remove(thread);
+    this.#recorder.threads.dropRemoved((thread) => thread.attachment === attachment);
     this.#unwatch(new Set(own.map(({ pid }) => pid)));
     this.attachments.delete(name);
     for (const [pid, owner] of this.#attachmentOfPid) if (owner === attachment) this.#attachmentOfPid.delete(pid);
@@ -193,7 +193,7 @@ export class Attacher {
 
   /** Whose end is of interest no longer: processes of which no thread is recorded for something else. */
   #unwatch(pids: ReadonlySet<number>): void {
-    const recorded = new Set([...this.#recorder.livingThreads()].map(({ pid }) => pid));
+    const recorded = new Set([...this.#recorder.threads.living()].map(({ pid }) => pid));
     for (const pid of pids) if (!recorded.has(pid)) this.#deaths.unwatch(pid);
   }
 
@@ -249,7 +249,7 @@ export class Attacher {
     // From here on both tell of the threads that were attached to one by one: what the old origins tell is passed over.
     this.#recorder.goWide(wide);
     this.#recorder.drain();
-    for (const thread of this.#recorder.livingThreads()) {
+    for (const thread of this.#recorder.threads.living()) {
       const { attachment } = thread;
       // Of a process of which one thread was attached to the others are nobody's.
       if (attachment && attachment.target.kind !== 'tid') this.#attachmentOfPid.set(thread.pid, attachment);
@@ -270,7 +270,7 @@ export class Attacher {
   /** Closes the events of which no thread is left, once it was so for two looks: a FORK may have been still on its way. */
   closeIdle(): void {
     const inUse = new Set<Origin | undefined>();
-    for (const thread of this.#recorder.livingThreads()) inUse.add(thread.origin);
+    for (const thread of this.#recorder.threads.living()) inUse.add(thread.origin);
     const idle = new Set<Origin>();
     for (const [origin, attachment] of this.#attachmentOf) {
       if (inUse.has(origin)) continue;
@@ -288,7 +288,7 @@ export class Attacher {
    * not inherited (AttachableSource.attachThread). Looks at `most` threads, and the next time at those behind them.
    */
   endGone(most = Number.POSITIVE_INFINITY): void {
-    const threads = [...this.#recorder.livingThreads()];
+    const threads = [...this.#recorder.threads.living()];
     const from = this.#lookedAt < threads.length ? this.#lookedAt : 0;
     const looked = threads.slice(from, from + most);
     this.#lookedAt = from + looked.length;
@@ -298,7 +298,7 @@ export class Attacher {
     });
     // The word of it may still be on its way.
     if (gone.length > 0) this.#recorder.drain();
-    for (const thread of gone) this.#recorder.threadIsGone(thread);
+    for (const thread of gone) this.#recorder.threads.endUntold(thread);
   }
 
   /** CPUs came or went. */
@@ -330,8 +330,8 @@ export class Attacher {
 
   #attachPid(attachment: Attachment, pid: number): void {
     const tids = listIds(`/proc/${pid}/task`);
-    if (tids.length > 0 && tids.every((tid) => this.#recorder.knows(tid))) {
-      throw alreadyRecorded(`process ${pid}`, this.#recorder.thread(pid)?.attachment);
+    if (tids.length > 0 && tids.every((tid) => this.#recorder.threads.knows(tid))) {
+      throw alreadyRecorded(`process ${pid}`, this.#recorder.threads.get(pid)?.attachment);
     }
     this.attachProcess(attachment, pid);
   }
@@ -339,7 +339,7 @@ export class Attacher {
   #attachTid(attachment: Attachment, tid: number): void {
     const pid = Number(/^Tgid:\s+(\d+)/m.exec(readProcText(`/proc/${tid}/status`) ?? '')?.[1] ?? 0);
     if (pid === 0) throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { tid });
-    const known = this.#recorder.knows(tid) ? this.#recorder.thread(tid) : undefined;
+    const known = this.#recorder.threads.knows(tid) ? this.#recorder.threads.get(tid) : undefined;
     if (known) throw alreadyRecorded(`thread ${tid}`, known.attachment);
     const error = this.#attachThread(attachment, pid, tid, () => this.#describe(pid));
     if (error) throw error;
@@ -354,7 +354,7 @@ export class Attacher {
       if (!readProcText(`/proc/${pid}/maps`)) return;
       this.#describe(pid);
       for (const tid of listIds(`/proc/${pid}/task`)) {
-        if (!this.#recorder.knows(tid)) this.#addThread(attachment, origin, pid, tid);
+        if (!this.#recorder.threads.knows(tid)) this.#addThread(attachment, origin, pid, tid);
       }
       this.#deaths.watch(pid);
     });
@@ -364,7 +364,7 @@ export class Attacher {
   #attachMatching(attachment: Attachment, target: Extract<Target, { kind: 'comm' | 'cgroup' }>): readonly number[] {
     const pids = target.kind === 'cgroup' ? pidsOfCgroup(cgroupDirectory(target.path)) : pidsOfComm(target.glob);
     for (const pid of pids) {
-      if (pid === process.pid || this.#recorder.knows(pid) || this.#notOurs.has(pid)) continue;
+      if (pid === process.pid || this.#recorder.threads.knows(pid) || this.#notOurs.has(pid)) continue;
       if (wasRemoved(attachment, pid)) continue;
       try {
         this.attachProcess(attachment, pid);
@@ -407,7 +407,7 @@ export class Attacher {
     if (!live) return;
     this.#recorder.addToJournal(pid, live.identity);
     const start = { tid, pid, comm: live.comm, attachment, origin, timeNs: Number(timeNs) };
-    if (!this.#recorder.adoptThread(start, [live.state])) this.#recorder.addThread(start, [live.state]);
+    if (!this.#recorder.threads.adopt(start, [live.state])) this.#recorder.threads.attach(start, [live.state]);
   }
 
   #open(attachment: Attachment, origin: Origin): void {

@@ -220,15 +220,15 @@ export class DetachedRecorder {
   /** `<attachment>/<pmu>/<tid>`, or the absolute path of the file. Throws `no-such-event`. */
   removeEvent(path: string): void {
     const file = isAbsolute(path) ? path : join(this.#options.directory, path);
-    const thread = this.#recorder.threadAt(file);
+    const thread = this.#recorder.threads.at(file);
     if (!thread) throw new RingkeepError('no-such-event', `there is no event ${path}`, { path });
-    this.#recorder.removeThread(thread);
+    this.#recorder.threads.remove(thread);
   }
 
   async events(): Promise<readonly EventStatus[]> {
     const events: EventStatus[] = [];
     const interleaving = new Interleaving(DRAIN_MS, () => this.#recorder.drain());
-    for (const thread of [...this.#recorder.livingThreads(), ...this.#recorder.deadThreads()]) {
+    for (const thread of [...this.#recorder.threads.living(), ...this.#recorder.threads.dead()]) {
       const event = this.#eventOf(thread);
       if (event) events.push(event);
       interleaving.step();
@@ -307,7 +307,7 @@ export class DetachedRecorder {
   status(): DetachedStatus {
     const { version, directory, ringBytes, memoryBytes } = this.#options;
     const stats = this.#recorder.stats();
-    const threads = [...this.#recorder.livingThreads()].length;
+    const threads = [...this.#recorder.threads.living()].length;
     return {
       version,
       pid: process.pid,
@@ -332,7 +332,7 @@ export class DetachedRecorder {
 
   #cpuStatus(): CpuStatus[] {
     const threadOf = new Map<number, Thread>();
-    for (const thread of this.#recorder.livingThreads()) threadOf.set(thread.event, thread);
+    for (const thread of this.#recorder.threads.living()) threadOf.set(thread.event, thread);
     return this.#cpus.map((cpu, index) => ({
       cpu,
       online: this.#online.includes(cpu),
@@ -348,7 +348,7 @@ export class DetachedRecorder {
   #statusOf(attachment: Attachment): AttachmentStatus {
     const { name, target, pmu, attachedWallMs, unrecorded, degraded } = attachment;
     let threads = 0;
-    for (const thread of this.#recorder.livingThreads()) {
+    for (const thread of this.#recorder.threads.living()) {
       if (thread.attachment === attachment && thread.ring) threads++;
     }
     return { name, target, pmu, attachedWallMs, threads, unrecorded, degraded: [...degraded] };
@@ -408,9 +408,9 @@ export class DetachedRecorder {
   /** Files that somebody removed: their events end. A directory that is gone ends its attachment. */
   #takeRemovals(): void {
     const { paths, isIncomplete } = this.#removals.read();
-    for (const path of isIncomplete ? this.#recorder.missingFiles() : paths) {
-      const thread = this.#recorder.threadAt(path);
-      if (thread && !existsSync(path)) this.#recorder.removeThread(thread);
+    for (const path of isIncomplete ? this.#recorder.threads.missingFiles() : paths) {
+      const thread = this.#recorder.threads.at(path);
+      if (thread && !existsSync(path)) this.#recorder.threads.remove(thread);
     }
     this.#endVanished();
   }

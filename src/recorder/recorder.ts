@@ -12,14 +12,12 @@
  * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is written to a
  * ring, or counted as lost of its thread, or kept in the journal; nothing here can block or fail the recorded command.
  */
-import { existsSync } from 'node:fs';
 import { decodeRecord, encodeRecord, HEADER_BYTES, Misc, RecordType } from '../abi/record.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { nowMs } from '../linux/clock.ts';
-import { readProcStat } from '../linux/proc.ts';
 import { runToEnd } from '../protocol/index.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
 import type { Origin, Source, SourceEvent } from '../source/source.ts';
@@ -34,7 +32,8 @@ import { Interleaving } from './interleaving.ts';
 import { Journal, type JournalSink } from './journal.ts';
 import { type RingOptions, RingStore } from './ring-store.ts';
 import { RunMerge, type Visitor } from './run-merge.ts';
-import { Thread } from './thread-ring.ts';
+import type { Thread } from './thread-ring.ts';
+import { type ThreadHooks, ThreadTable } from './thread-table.ts';
 import { windowOf } from './trigger/window.ts';
 
 /** What a recorder has to know beyond where its rings stand. */
@@ -44,13 +43,10 @@ export interface RecorderOptions extends RingOptions {
 }
 
 /** What the recorder asks and tells the one who attaches tasks to it. */
-export interface DetachedHooks {
+export interface DetachedHooks extends Required<Omit<ThreadHooks, 'onProcessGone'>> {
   readonly journal: JournalSink;
   /** On whose account a thread is recorded that was never heard of: by the low word of its record's id. */
   attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined;
-  /** A thread is new, or has another name. */
-  onThread(thread: Thread): void;
-  onThreadEnd(tid: number): void;
   /** A switch of a thread whose `isWatched` is set; `misc` of its header. */
   onSwitch(thread: Thread, timeNs: number, misc: number): void;
   /** A thread took a signal that ends its process. */
@@ -61,18 +57,6 @@ export interface DetachedHooks {
   onForeignSample(tid: number, pid: number, timeNs: number, idLow: number): void;
 }
 
-interface ThreadStart {
-  readonly tid: number;
-  readonly pid: number;
-  readonly comm?: string;
-  readonly parent?: Thread | undefined;
-  readonly attachment?: Attachment | undefined;
-  readonly origin?: Origin | undefined;
-  readonly timeNs: number;
-  readonly isImplicit: boolean;
-  readonly isRemoved?: boolean | undefined;
-}
-
 /** Word of a sample's id (PERF_SAMPLE_IDENTIFIER), the low one. */
 const ID_OF_SAMPLE = HEADER_BYTES >> 2;
 
@@ -80,6 +64,7 @@ const ID_OF_SAMPLE = HEADER_BYTES >> 2;
 const DRAIN_DURING_CUT_MS = 20;
 
 export class Recorder {
+  readonly threads: ThreadTable;
   readonly #source: Source;
   readonly #options: RecorderOptions;
   readonly #deaths: DeathWatch;
@@ -87,12 +72,6 @@ export class Recorder {
   readonly #batch: BatchWriter;
   readonly #journal: Journal;
   readonly #merge: RunMerge;
-  readonly #threads = new Map<number, Thread>();
-  /** Those of `#threads` whose event was removed. */
-  readonly #removed = new Set<Thread>();
-  /** Rings per process, alive and dead: at none, the process is forgotten. */
-  readonly #ringsOfProcess = new Map<number, number>();
-  readonly #exited: Thread[] = [];
   readonly #ids: EventIds;
   /** signal:signal_deliver, if it is recorded, and its place among the events. */
   readonly #deliver: SourceEvent | undefined;
@@ -102,17 +81,15 @@ export class Recorder {
   readonly #tidFromEnd: number;
   /** The origin that tells of all tasks, by the low words of its ids, and since when. */
   #wide: { readonly ids: ReadonlySet<number>; readonly sinceNs: number } | undefined;
-  #tasks = 0;
   #kernelLost = 0;
-  #unrecorded = 0;
 
   constructor(source: Source, options: RecorderOptions, deaths: DeathWatch) {
     this.#source = source;
     this.#options = options;
     this.#deaths = deaths;
     this.#ids = new EventIds(source.events, options.detached !== undefined);
-    this.#journal = new Journal(source.events[0]!.attr, (pid) => this.#tasksWithRing(pid), options.detached?.journal);
-    this.#rings = new RingStore(options, this.#ids.kept, (thread) => this.#ringIsGone(thread));
+    this.#journal = new Journal(source.events[0]!.attr, (pid) => this.threads.tidsOf(pid), options.detached?.journal);
+    this.#rings = new RingStore(options, this.#ids.kept, (thread) => this.threads.ringIsGone(thread));
     this.#deliverIndex = source.events.findIndex(({ name }) => name === SIGNAL_DELIVER);
     this.#deliver = source.events[this.#deliverIndex];
     const { sample, fromEnd } = source.geometry;
@@ -120,6 +97,13 @@ export class Recorder {
     this.#tidFromEnd = fromEnd.tid >> 2;
     this.#merge = new RunMerge(source.geometry);
     this.#batch = new BatchWriter(this.#rings, options, this.#ids, source.geometry, this.#merge);
+    this.threads = new ThreadTable(this.#rings, this.#batch, {
+      ...options.detached,
+      onProcessGone: (pid) => {
+        this.#journal.forget(pid);
+        this.#deaths.forget(pid);
+      },
+    });
   }
 
   /** Takes in what the source has. False: it had nothing. */
@@ -128,8 +112,7 @@ export class Recorder {
     this.#merge.visitAll(runs, this.#visitor);
     this.#batch.endBatch();
     this.#source.release();
-    for (const thread of this.#exited) this.#retire(thread);
-    this.#exited.length = 0;
+    this.threads.retireExited();
     this.#journal.flush();
     return runs.length > 0;
   }
@@ -195,25 +178,25 @@ export class Recorder {
   #successor(exited: Thread, words: Int32Array, at: number): Thread {
     const timeNs = this.#merge.timeOf(words, at);
     if (timeNs <= Number(exited.exitTimeNs)) return exited;
-    this.#makeWay(exited);
+    this.threads.makeWay(exited);
     const { tid, pid, attachment, origin } = exited;
-    return this.#addThread({ tid, pid, attachment, origin, timeNs, isImplicit: false });
+    return this.threads.enter({ tid, pid, attachment, origin, timeNs, isImplicit: false });
   }
 
   /** Undefined: a task that nothing attached to accounts for, as there may be for a moment after a detach. */
   #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread | undefined {
-    const known = this.#threads.get(tid);
+    const known = this.threads.get(tid);
     if (known) return known;
     const isSample = words[at] === RecordType.SAMPLE;
     const pid = isSample ? words[at + this.#sampleTid - 1]! : words[end - this.#tidFromEnd - 1]!;
     const timeNs = this.#merge.timeOf(words, at);
     const { detached } = this.#options;
-    if (!detached) return this.#addThread({ tid, pid, timeNs, isImplicit: true });
+    if (!detached) return this.threads.enter({ tid, pid, timeNs, isImplicit: true });
     const attached = detached.attachedBy(isSample ? words[at + ID_OF_SAMPLE]! : words[end - 2]!, pid);
     if (!attached) return undefined;
     // It may be heard of before its turn has come to be attached to again.
-    const adopted = this.adoptThread({ tid, pid, ...attached, timeNs }, []);
-    return adopted ?? this.#addThread({ tid, pid, ...attached, timeNs, isImplicit: true });
+    const adopted = this.threads.adopt({ tid, pid, ...attached, timeNs }, []);
+    return adopted ?? this.threads.enter({ tid, pid, ...attached, timeNs, isImplicit: true });
   }
 
   /** Takes note of a side-band record: in the journal, and in the table of threads. False: it is another. */
@@ -224,18 +207,17 @@ export class Recorder {
         const [pid, parentPid, tid, parentTid] = [words[body]!, words[body + 1]!, words[body + 2]!, words[body + 3]!];
         this.#keepInJournal(pid, words, at, size);
         this.#inherit(tid, pid, parentTid, this.#merge.timeOf(words, at));
-        if (pid !== parentPid && !this.#threads.get(tid)?.isRemoved) this.#deaths.watch(pid);
+        if (pid !== parentPid && !this.threads.get(tid)?.isRemoved) this.#deaths.watch(pid);
         return true;
       }
       case RecordType.EXIT: {
         const [pid, tid] = [words[body]!, words[body + 2]!];
         this.#keepInJournal(pid, words, at, size);
-        const thread = this.#threads.get(tid);
+        const thread = this.threads.get(tid);
         if (!thread || thread.exitTimeNs !== undefined) return true;
-        thread.exitTimeNs = BigInt(this.#merge.timeOf(words, at));
-        this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs: thread.exitTimeNs });
-        this.#exited.push(thread);
-        this.#batch.hot.cool(thread.tid);
+        const timeNs = BigInt(this.#merge.timeOf(words, at));
+        this.threads.exit(thread, timeNs);
+        this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs });
         if (thread.isWatched) this.#options.detached?.onThreadEnd(tid);
         return true;
       }
@@ -243,9 +225,9 @@ export class Recorder {
         const [pid, tid] = [words[body]!, words[body + 1]!];
         this.#keepInJournal(pid, words, at, size);
         const record = this.#decode(words, at, size);
-        if (record.name === 'COMM') this.#rename(tid, record.body.comm);
+        if (record.name === 'COMM') this.threads.rename(tid, record.body.comm);
         if (record.misc & Misc.commExec) {
-          this.#endOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
+          this.threads.exitOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
           this.#deaths.execed(pid);
         }
         return true;
@@ -279,97 +261,21 @@ export class Recorder {
     const signal = record.name === 'SAMPLE' && record.body.raw ? fatalSignalOf(record.body.raw) : undefined;
     if (signal === undefined) return;
     const { pid = 0, tid = 0, time = 0n } = record.id;
-    const comm = this.#threads.get(tid)?.comm ?? '';
+    const comm = this.threads.get(tid)?.comm ?? '';
     this.#deaths.signalDelivered(pid, signal, { tid, comm, timeNs: time });
     this.#options.detached?.onFatalSignal(pid, tid, comm, signal, Number(time));
   }
 
-  #rename(tid: number, comm: string): void {
-    const thread = this.#threads.get(tid);
-    if (!thread) return;
-    thread.comm = comm;
-    thread.ring?.writer.setComm(comm);
-    this.#options.detached?.onThread(thread);
-  }
-
-  /** An exec ends every other thread of the process; the one that takes the main thread's number sends no EXIT of its own. */
-  #endOthers(pid: number, tid: number, timeNs: bigint): void {
-    for (const other of this.#threads.values()) {
-      if (other.pid !== pid || other.tid === tid || other.exitTimeNs !== undefined) continue;
-      other.exitTimeNs = timeNs;
-      this.#exited.push(other);
-      this.#batch.hot.cool(other.tid);
-    }
-  }
-
   /** A child of the command's: a new, parentless event with a ring of its own, or a thread that is counted but not kept. */
   #inherit(tid: number, pid: number, parentTid: number, timeNs: number): void {
-    const known = this.#threads.get(tid);
+    const known = this.threads.get(tid);
     // A FORK that is told of late: its child was heard of, or attached to, before.
     if (known && known.exitTimeNs === undefined && (known.isImplicit || timeNs <= known.attachedNs)) return;
-    const parent = this.#threads.get(parentTid);
-    if (known) this.#makeWay(known);
+    const parent = this.threads.get(parentTid);
+    if (known) this.threads.makeWay(known);
     if (!parent && this.#options.detached) return; // Its first record will tell by its id what it belongs to.
     const { attachment, origin, isRemoved } = parent ?? {};
-    this.#addThread({ tid, pid, parent, attachment, origin, timeNs, isImplicit: false, isRemoved });
-  }
-
-  /** Its number belongs to another now: what is in this batch of the old thread is written, and it is retired. */
-  #makeWay(known: Thread): void {
-    this.#batch.endTurn(known);
-    known.exitTimeNs ??= 0n;
-    const waiting = this.#exited.indexOf(known);
-    if (waiting >= 0) this.#exited.splice(waiting, 1);
-    this.#retire(known);
-  }
-
-  #addThread(start: ThreadStart, records: readonly Uint8Array[] = []): Thread {
-    const { tid, pid, parent, attachment, timeNs, isImplicit, isRemoved = false } = start;
-    const comm = start.comm ?? parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
-    const made = isRemoved
-      ? undefined
-      : this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent, attachment }, records);
-    const thread = new Thread(tid, pid, comm, made?.event ?? -1, made?.ring, isImplicit);
-    thread.isRemoved = isRemoved;
-    if (isRemoved) this.#removed.add(thread);
-    this.#count(thread, start);
-    if (!made && !isRemoved) {
-      this.#unrecorded++;
-      if (attachment) attachment.unrecorded++;
-    }
-    return thread;
-  }
-
-  /** Enters a thread into the tables. */
-  #count(
-    thread: Thread,
-    { attachment, origin }: { attachment?: Attachment | undefined; origin?: Origin | undefined },
-  ): void {
-    thread.attachment = attachment;
-    thread.origin = origin;
-    this.#tasks++;
-    this.#threads.set(thread.tid, thread);
-    this.#ringsOfProcess.set(thread.pid, (this.#ringsOfProcess.get(thread.pid) ?? 0) + 1);
-    this.#rings.place(thread);
-    this.#options.detached?.onThread(thread);
-  }
-
-  #retire(thread: Thread): void {
-    if (this.#threads.get(thread.tid) === thread) this.#threads.delete(thread.tid);
-    this.#removed.delete(thread);
-    if (thread.isRemoved) this.#ringIsGone(thread);
-    else this.#rings.retire(thread);
-  }
-
-  #ringIsGone(thread: Thread): void {
-    const left = (this.#ringsOfProcess.get(thread.pid) ?? 1) - 1;
-    if (left > 0) {
-      this.#ringsOfProcess.set(thread.pid, left);
-      return;
-    }
-    this.#ringsOfProcess.delete(thread.pid);
-    this.#journal.forget(thread.pid);
-    this.#deaths.forget(thread.pid);
+    this.threads.enter({ tid, pid, parent, attachment, origin, timeNs, isImplicit: false, isRemoved });
   }
 
   /** An attachment's further events: their records are known by their ids from now on. */
@@ -383,7 +289,7 @@ export class Recorder {
     this.addOrigin(origin);
     const ids = new Set(origin.events.flatMap((event) => event.ids.map((id) => Number(BigInt.asIntN(32, id)))));
     this.#wide = { ids, sinceNs: this.#wide?.sinceNs ?? Number(process.hrtime.bigint()) };
-    for (const thread of this.#threads.values()) thread.origin = origin;
+    for (const thread of this.threads.all()) thread.origin = origin;
   }
 
   /** The wide origin is closed: there are some a thread again. */
@@ -397,115 +303,12 @@ export class Recorder {
    */
   forgetOrigin(origin: Origin): Thread[] {
     this.#ids.remove(origin.events);
-    const removed = [...this.#removed].filter((thread) => thread.origin === origin);
-    for (const thread of removed) this.#retire(thread);
-    return removed;
-  }
-
-  /** A task that was attached to, not forked under our eyes. `records` say what it was up to: they begin its ring. */
-  addThread(start: Omit<ThreadStart, 'parent' | 'isImplicit'>, records: readonly Uint8Array[]): Thread {
-    const known = this.#threads.get(start.tid);
-    if (known) this.#makeWay(known);
-    const thread = this.#addThread({ ...start, isImplicit: false }, records);
-    thread.attachedNs = start.timeNs;
-    return thread;
-  }
-
-  /** As `addThread`, going on in the ring that another recorder left; undefined where there is none, or that cannot be. */
-  adoptThread(
-    start: Omit<ThreadStart, 'parent' | 'isImplicit'> & { attachment: Attachment },
-    records: readonly Uint8Array[],
-  ): Thread | undefined {
-    const { tid, pid, attachment } = start;
-    const left = attachment.left.get(tid);
-    if (left?.header.pid !== pid) return undefined;
-    const adopted = this.#rings.adopt(left.path, tid, records);
-    if (!adopted) return undefined;
-    attachment.left.delete(tid);
-    const thread = new Thread(tid, pid, start.comm ?? left.header.comm, adopted.event, adopted.ring, false);
-    thread.lost = left.header.lostCount;
-    thread.attachedNs = start.timeNs;
-    this.#count(thread, start);
-    return thread;
-  }
-
-  /** Takes in the ring that another recorder left of a thread that is gone. */
-  keepDead(thread: Thread): void {
-    this.#ringsOfProcess.set(thread.pid, (this.#ringsOfProcess.get(thread.pid) ?? 0) + 1);
-    this.#rings.keepDead(thread);
-  }
-
-  /** Ends a thread's event: its ring and file are gone, and what it still does is nobody's loss. */
-  removeThread(thread: Thread): void {
-    if (thread.isRemoved) return;
-    if (this.#threads.get(thread.tid) !== thread) {
-      this.#rings.removeDead(thread);
-      this.#ringIsGone(thread);
-      return;
-    }
-    this.#rings.remove(thread);
-    thread.isRemoved = true;
-    this.#removed.add(thread);
-    this.#batch.hot.cool(thread.tid);
-  }
-
-  /** Nothing can come any more of an attachment that was ended: its threads need no remembering. */
-  dropRemoved(attachment: Attachment): void {
-    for (const thread of [...this.#removed]) if (thread.attachment === attachment) this.#retire(thread);
-  }
-
-  /** Paths of event files that are not there any more. */
-  missingFiles(): string[] {
-    return this.#rings.paths().filter((path) => !existsSync(path));
-  }
-
-  /** The thread has ended, though no EXIT told of it. */
-  threadIsGone(thread: Thread): void {
-    if (thread.exitTimeNs !== undefined) return;
-    thread.exitTimeNs = process.hrtime.bigint();
-    if (thread.isWatched) this.#options.detached?.onThreadEnd(thread.tid);
-    this.#retire(thread);
-  }
-
-  /** The thread with a ring, living or dead, whose file is or was at `path`. */
-  threadAt(path: string): Thread | undefined {
-    return this.#rings.threadAt(path);
-  }
-
-  /** Whether a living task of that number is recorded, or was until its event was removed. */
-  knows(tid: number): boolean {
-    const thread = this.#threads.get(tid);
-    return thread !== undefined && thread.exitTimeNs === undefined;
-  }
-
-  thread(tid: number): Thread | undefined {
-    return this.#threads.get(tid);
-  }
-
-  /** All that have not ended, those whose event was removed too. */
-  threads(): Iterable<Thread> {
-    return this.#threads.values();
-  }
-
-  /** Those whose event was removed left out. */
-  *livingThreads(): Iterable<Thread> {
-    for (const thread of this.#threads.values()) if (!thread.isRemoved) yield thread;
-  }
-
-  deadThreads(): readonly Thread[] {
-    return this.#rings.dead.threads();
-  }
-
-  #tasksWithRing(pid: number): ReadonlySet<number> {
-    const tids = new Set<number>();
-    for (const thread of this.#threads.values()) if (thread.pid === pid) tids.add(thread.tid);
-    for (const thread of this.deadThreads()) if (thread.pid === pid) tids.add(thread.tid);
-    return tids;
+    return this.threads.dropRemoved((thread) => thread.origin === origin);
   }
 
   /** What is known of processes that are not recorded is forgotten, once it was so for two calls. */
   forgetRingless(): void {
-    this.#journal.forgetRingless((pid) => this.#ringsOfProcess.has(pid));
+    this.#journal.forgetRingless((pid) => this.threads.hasRingOf(pid));
   }
 
   /** A side-band record of the attacher's making. */
@@ -574,7 +377,7 @@ export class Recorder {
     // A drain may retire threads that are still to be read; their rings must be there when their turn comes.
     this.#rings.dead.hold();
     try {
-      for (const thread of [...this.#rings.dead.threads(), ...this.#threads.values()]) {
+      for (const thread of [...this.threads.dead(), ...this.threads.all()]) {
         if (thread.isRemoved || isWanted?.(thread) === false) continue;
         const part = cutOf(thread);
         if (part) threads.push(part);
@@ -603,22 +406,11 @@ export class Recorder {
     this.#journal.addBytes(0, encodeRecord('LOST', { id, lost: BigInt(untold) }, { time, id }, leader.attr));
   }
 
-  /** The name of a process, living or just ended; empty: not known any more. */
-  commOf(pid: number): string {
-    return (this.#threads.get(pid) ?? this.deadThreads().findLast(({ tid }) => tid === pid))?.comm ?? '';
-  }
-
-  /** From now on every switch of the thread is told, or none is. */
-  watchSwitches(thread: Thread, isWatched: boolean): void {
-    thread.isWatched = isWatched;
-    this.#batch.hot.cool(thread.tid);
-  }
-
   /** Names the thread that died of `signal` in process `pid`. */
   death(pid: number, signal: number): Death {
-    const comm = this.#threads.get(pid)?.comm ?? '';
+    const comm = this.threads.get(pid)?.comm ?? '';
     if (this.#source.kind === 'procfs') return this.#deaths.death(pid, signal, comm, undefined);
-    const threads = [...this.#rings.dead.threads(), ...this.#threads.values()].filter((thread) => thread.pid === pid);
+    const threads = [...this.threads.dead(), ...this.threads.all()].filter((thread) => thread.pid === pid);
     return this.#deaths.death(pid, signal, comm, (tid) => {
       const thread = threads.findLast((candidate) => candidate.tid === tid);
       const part = thread && cutOf(thread);
@@ -644,11 +436,11 @@ export class Recorder {
     const pinnedBytes = { now: bytes(pinnedPages.now), peak: bytes(pinnedPages.peak), bound: bytes(pinnedPages.bound) };
     assert(pinnedBytes.peak <= pinnedBytes.bound, 'pinned bytes stay under the bound');
     return {
-      tasks: this.#tasks,
+      tasks: this.threads.entered,
       records: this.#batch.records,
       lost: this.#batch.lost + this.#kernelLost,
       kernelLost: this.#kernelLost,
-      unrecordedTasks: this.#unrecorded,
+      unrecordedTasks: this.threads.unrecorded,
       pins: this.#options.pins ? pins : 0,
       unpins: this.#options.pins ? unpins : 0,
       pinFailures: startFailures,
@@ -663,6 +455,6 @@ export class Recorder {
   close(): void {
     this.#rings.dead.hold();
     this.#journal.flush();
-    for (const thread of [...this.#threads.values()]) this.#retire(thread);
+    this.threads.retireAll();
   }
 }

@@ -16,7 +16,7 @@ import { records } from './testing/scripted-source.ts';
 function attachedToAll(scripted: ScriptedAttachments) {
   const attachment = scripted.attacher.enter({ kind: 'all' }, 'all', 0);
   scripted.attacher.begin(attachment);
-  for (const thread of [...scripted.recorder.livingThreads()]) scripted.recorder.removeThread(thread);
+  for (const thread of [...scripted.recorder.threads.living()]) scripted.recorder.threads.remove(thread);
   const id = idOf([...scripted.source.origins][0]!);
   let time = Number(process.hrtime.bigint());
   return {
@@ -61,8 +61,8 @@ describe('a ring whose file is removed by somebody else', () => {
     unlinkSync(attachment.pathOf(one));
     source.put(0, records.switchIn({ tid: one, pid: one, time: next(), id }));
     recorder.drain();
-    expect(recorder.deadThreads()).toEqual([]);
-    expect(recorder.threadAt(attachment.pathOf(one))).toBe(recorder.thread(one));
+    expect(recorder.threads.dead()).toEqual([]);
+    expect(recorder.threads.at(attachment.pathOf(one))).toBe(recorder.threads.get(one));
     expect(readCut(recorder.cut(), one)).toHaveLength(1);
     expect(recorder.stats().ringBytes).toBe(allocatedBytes(ringFilesIn(scripted.directory)));
   });
@@ -74,7 +74,7 @@ describe('a ring whose file is removed by somebody else', () => {
     writeFileSync(attachment.pathOf(tid(1)), 'no ring');
     source.put(0, records.switchIn({ tid: tid(1), pid: 1, time: next(), id }));
     recorder.drain();
-    expect(recorder.thread(tid(1))!.ring!.path).toMatch(/\/\d+\.\d+$/);
+    expect(recorder.threads.get(tid(1))!.ring!.path).toMatch(/\/\d+\.\d+$/);
     expect(readFileSync(attachment.pathOf(tid(1)), 'utf8')).toBe('no ring');
   });
 
@@ -90,7 +90,7 @@ describe('a ring whose file is removed by somebody else', () => {
     const { records: kept, lost } = recorder.stats();
     expect(lost).toBeGreaterThan(0);
     expect(kept + lost).toBe(201);
-    recorder.removeThread(recorder.thread(tid(1))!);
+    recorder.threads.remove(recorder.threads.get(tid(1))!);
     expect(recorder.stats().ringBytes).toBe(0);
   });
 });
@@ -172,8 +172,8 @@ describe('whatever threads do and whoever removes their rings', () => {
   /** As the recorder's loop does it: the events of files that are gone end. */
   function takeRemovals({ removals, recorder }: ScriptedAttachments) {
     for (const path of removals.read().paths) {
-      const thread = recorder.threadAt(path);
-      if (thread && !existsSync(path)) recorder.removeThread(thread);
+      const thread = recorder.threads.at(path);
+      if (thread && !existsSync(path)) recorder.threads.remove(thread);
     }
   }
 
@@ -191,7 +191,7 @@ describe('whatever threads do and whoever removes their rings', () => {
         const at = (tid: number) => ({ tid, pid: tid, time: ++time, id });
         let told = 0;
         for (let tid = 1; tid <= 3; tid++) {
-          recorder.addThread({ tid, pid: tid, comm: 't', attachment, origin, timeNs: ++time }, []);
+          recorder.threads.attach({ tid, pid: tid, comm: 't', attachment, origin, timeNs: ++time }, []);
         }
         for (const each of steps) {
           if (each.act === 'cut') {
@@ -200,9 +200,9 @@ describe('whatever threads do and whoever removes their rings', () => {
             continue;
           }
           const { tid } = each;
-          const thread = recorder.thread(tid);
+          const thread = recorder.threads.get(tid);
           if (!thread) continue;
-          if (each.act === 'remove') recorder.removeThread(thread);
+          if (each.act === 'remove') recorder.threads.remove(thread);
           else if (each.act === 'unlink') rmSync(attachment.pathOf(tid), { force: true });
           else {
             const isHeard = !thread.isRemoved;
@@ -226,7 +226,7 @@ describe('whatever threads do and whoever removes their rings', () => {
         }
         takeRemovals(scripted);
         const files = ringFilesIn(directory);
-        const own = [...recorder.livingThreads(), ...recorder.deadThreads()].flatMap(({ ring }) =>
+        const own = [...recorder.threads.living(), ...recorder.threads.dead()].flatMap(({ ring }) =>
           ring ? [ring.path] : [],
         );
         expect(own.sort()).toEqual(files);

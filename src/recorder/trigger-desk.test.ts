@@ -69,10 +69,10 @@ describe('a tracepoint', () => {
     const [kept, removed, unknown] = [await sleepers.start(), await sleepers.start(), await sleepers.start()];
     const { triggers, directory, attacher, recorder } = desk();
     for (const pid of [kept, removed]) attacher.attach({ kind: 'pid', pid });
-    recorder.removeThread(recorder.thread(removed)!);
+    recorder.threads.remove(recorder.threads.get(removed)!);
     const { id } = triggers.add('tracepoint:sched:sched_switch', often, directory);
     // The source counts its ids.
-    const sampleId = Number(idOf(recorder.thread(removed)!.origin!)) + 1;
+    const sampleId = Number(idOf(recorder.threads.get(removed)!.origin!)) + 1;
     for (const pid of [kept, removed, unknown]) triggers.sampled(pid, pid, SECOND_NS, sampleId);
     triggers.sampled(kept, kept, SECOND_NS, sampleId + 1);
     expect(triggers.list()[0]).toMatchObject({ fired: 1 });
@@ -105,7 +105,7 @@ it('watches the switches of those that a trigger selects, by the name they have 
   const pid = await sleepers.start();
   const { triggers, directory, attacher, recorder, source } = desk();
   attacher.attach({ kind: 'pid', pid });
-  const thread = recorder.thread(pid)!;
+  const thread = recorder.threads.get(pid)!;
   const { id } = triggers.add('stall>200ms', { comm: 'web*' }, directory);
   expect(thread.isWatched).toBe(false);
   const at = { tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.origin!) };

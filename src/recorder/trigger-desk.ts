@@ -139,7 +139,7 @@ export class TriggerDesk {
   /** A thread is new, or has another name. */
   threadNamed(thread: Thread): void {
     if (!this.#set.needsSwitches) return;
-    this.#recorder.watchSwitches(thread, this.#set.watches(thread.pid, thread.tid, thread.comm));
+    this.#recorder.threads.watchSwitches(thread, this.#set.watches(thread.pid, thread.tid, thread.comm));
   }
 
   threadEnded(tid: number): void {
@@ -160,8 +160,8 @@ export class TriggerDesk {
   /** A sample that is of no ring's event; of a trigger's tracepoint when a recorded thread has hit it. */
   sampled(tid: number, pid: number, timeNs: number, idLow: number): void {
     const id = this.#triggerOfSample.get(idLow);
-    if (id === undefined || !this.#recorder.knows(tid)) return;
-    const thread = this.#recorder.thread(tid)!;
+    if (id === undefined || !this.#recorder.threads.knows(tid)) return;
+    const thread = this.#recorder.threads.get(tid)!;
     if (!thread.isRemoved) this.#set.sampled(id, tid, pid, thread.comm, timeNs);
   }
 
@@ -181,7 +181,7 @@ export class TriggerDesk {
     if (this.#toldDead.delete(pid)) return;
     const { code, signal } = status;
     if (signal !== null) this.#noteSignal(pid, signal);
-    this.#set.processEnded({ pid, comm: this.#recorder.commOf(pid), code, signal }, nowNs);
+    this.#set.processEnded({ pid, comm: this.#recorder.threads.commOf(pid), code, signal }, nowNs);
   }
 
   #noteSignal(pid: number, signal: number): void {
@@ -238,9 +238,9 @@ export class TriggerDesk {
   #updateWatched(): void {
     if (this.#epoch === this.#set.switchEpoch) return;
     this.#epoch = this.#set.switchEpoch;
-    for (const thread of this.#recorder.livingThreads()) {
+    for (const thread of this.#recorder.threads.living()) {
       const { pid, tid, comm } = thread;
-      this.#recorder.watchSwitches(thread, this.#set.needsSwitches && this.#set.watches(pid, tid, comm));
+      this.#recorder.threads.watchSwitches(thread, this.#set.needsSwitches && this.#set.watches(pid, tid, comm));
     }
   }
 }
