@@ -7,26 +7,21 @@
  *  3. Open events on those that are still unknown, and write down what they would have told: name, mappings, state.
  *  4. Again from 1, until nothing is left to do.
  *
- * Each thread that is attached to takes descriptors, one an event and CPU. Where those would run out, and this user may have
- * events on all tasks of a CPU, the recorder goes wide: one such origin takes the place of all others, and what comes of tasks
- * that nothing is attached to is passed over.
- *
- * Invariant: a thread is recorded through one origin at a time. Until the recorder goes wide every origin that is open belongs to
- * one attachment; from then on there is one origin for all.
+ * Invariant: every thread that an attachment's target covers is recorded on its account, or was refused and is counted.
  */
-import { type Dirent, existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
-import { compileGlob } from '../base/glob.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
-import { resourceLimit } from '../linux/limits.ts';
-import { listIds, readCpus, readProcStat, readProcText } from '../linux/proc.ts';
+import { listIds, readProcStat, readProcText } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
 import { Attachment, isAttachmentName } from './attachment.ts';
 import type { Target } from './control.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { Interleaving } from './interleaving.ts';
 import { liveThread, mappingsOf } from './live-task.ts';
+import { OpenOrigins } from './open-origins.ts';
+import { directoriesIn, isCgroup, ProcessSearch, type SearchTarget } from './process-search.ts';
 import type { Recorder } from './recorder.ts';
 import type { Thread } from './thread-ring.ts';
 
@@ -34,9 +29,6 @@ import type { Thread } from './thread-ring.ts';
 const DRAIN_MS = 40;
 /** A process that starts threads faster than they can be listed is left with those that it has by then. */
 const MOST_ROUNDS = 20;
-/** The part of the descriptors that the threads of one process may take. */
-const DESCRIPTOR_SHARE = 0.5;
-const CGROUP_ROOT = '/sys/fs/cgroup';
 /** What perf and /proc refuse because of whose task it is. */
 const NOT_OURS = new Set(['EACCES', 'EPERM']);
 
@@ -47,16 +39,11 @@ export class Attacher {
   readonly #deaths: DeathWatch;
   readonly #removals: RemovalWatch;
   readonly #directory: string;
-  readonly #attachmentOf = new Map<Origin, Attachment>();
-  /** The one origin for all, once the recorder has gone wide; and on whose account each process then is. */
-  #wide: Origin | undefined;
-  readonly #attachmentOfPid = new Map<number, Attachment>();
+  readonly #origins: OpenOrigins;
   /** Processes that matched and were refused because of whose they are, and that matched at the last look: not asked for again. */
   #notOurs = new Set<number>();
   /** How many of the living threads, in their order, were looked for last. */
   #lookedAt = 0;
-  /** Origins of which no thread was left when last looked. */
-  #idle = new Set<Origin>();
 
   constructor(
     parts: { source: AttachableSource; recorder: Recorder; deaths: DeathWatch; removals: RemovalWatch },
@@ -64,6 +51,7 @@ export class Attacher {
   ) {
     this.#source = parts.source;
     this.#recorder = parts.recorder;
+    this.#origins = new OpenOrigins(parts.source, parts.recorder, this.attachments);
     this.#deaths = parts.deaths;
     this.#removals = parts.removals;
     this.#directory = directory;
@@ -107,22 +95,23 @@ export class Attacher {
   /** Attaches what the target says; for one that names no single task that may be nothing yet. Throws as `attach`. */
   begin(attachment: Attachment): void {
     const { target } = attachment;
-    if (target.kind === 'cgroup' && readProcText(join(cgroupDirectory(target.path), 'cgroup.procs')) === undefined) {
+    if (target.kind === 'cgroup' && !isCgroup(target.path)) {
       throw new RingkeepError('bad-argument', `${target.path} is no cgroup that can be read`, { path: target.path });
     }
     if (target.kind === 'tid') this.#attachTid(attachment, target.tid);
     else if (target.kind === 'pid') this.#attachPid(attachment, target.pid);
     else if (target.kind === 'all') this.#attachAll(attachment);
-    else this.#attachMatching(attachment, target);
+    else this.#attachMatching(attachment, target, new ProcessSearch());
   }
 
   /** Looks for processes that have come to match an attachment by name or cgroup. */
   rescan(): void {
     const matching = new Set<number>();
+    const search = new ProcessSearch();
     for (const attachment of this.attachments.values()) {
       const { target } = attachment;
       if (target.kind !== 'comm' && target.kind !== 'cgroup') continue;
-      for (const pid of this.#attachMatching(attachment, target)) matching.add(pid);
+      for (const pid of this.#attachMatching(attachment, target, search)) matching.add(pid);
     }
     // A number that is used again may be one of ours.
     this.#notOurs = new Set([...this.#notOurs].filter((pid) => matching.has(pid)));
@@ -143,7 +132,7 @@ export class Attacher {
       if (unknown.length === 0) break;
       this.#recorder.drain();
       const fresh = unknown.filter((tid) => !this.#recorder.threads.knows(tid));
-      if (this.#wouldExhaust(fresh.length)) this.#tryWide();
+      this.#origins.expect(fresh.length);
       this.#forEachDraining(fresh, (tid) => {
         if (this.#recorder.threads.knows(tid)) return;
         tried.add(tid);
@@ -158,7 +147,7 @@ export class Attacher {
     const isRecorded = () => listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.threads.knows(tid));
     if (attached === 0 && !isRecorded()) throw refusal ?? noSuchProcess(pid);
     if (refusal) this.#tellRefusals(attachment, refused, refusal);
-    this.#attachmentOfPid.set(pid, attachment);
+    this.#origins.own(pid, attachment);
     this.#deaths.watch(pid);
   }
 
@@ -178,15 +167,14 @@ export class Attacher {
   detach(name: string): void {
     const attachment = this.attachments.get(name);
     if (!attachment) throw new RingkeepError('no-such-event', `nothing is attached as "${name}"`, { name });
-    for (const origin of attachment.origins) this.#close(attachment, origin);
+    this.#origins.closeOf(attachment);
     const threads = [...this.#recorder.threads.living(), ...this.#recorder.threads.dead()];
     const own = threads.filter((thread) => thread.attachment === attachment);
     for (const thread of own) this.#recorder.threads.remove(thread);
     this.#recorder.threads.dropRemoved((thread) => thread.attachment === attachment);
     this.#unwatch(new Set(own.map(({ pid }) => pid)));
     this.attachments.delete(name);
-    for (const [pid, owner] of this.#attachmentOfPid) if (owner === attachment) this.#attachmentOfPid.delete(pid);
-    if (this.attachments.size === 0) this.#endWide();
+    this.#origins.disown(attachment);
     removeEmpty(attachment.directory);
     removeEmpty(dirname(attachment.directory));
   }
@@ -200,87 +188,21 @@ export class Attacher {
   /** Every attachment ends, and with it directories of which nothing was written down: their recorder was killed over them. */
   detachAll(): void {
     for (const name of [...this.attachments.keys()]) this.detach(name);
-    for (const { name } of namesIn(this.#directory).filter((entry) => entry.isDirectory())) {
+    for (const name of directoriesIn(this.#directory)) {
       const path = join(this.#directory, name);
-      for (const pmu of namesIn(path).filter((entry) => entry.isDirectory())) removeEmpty(join(path, pmu.name));
+      for (const pmu of directoriesIn(path)) removeEmpty(join(path, pmu));
       removeEmpty(path);
     }
   }
 
   /** On whose account a record is that carries this id. */
   attachedBy(idLow: number, pid: number): { attachment: Attachment; origin: Origin } | undefined {
-    const origin = this.#source.originOf(idLow);
-    if (!origin) return undefined;
-    // What the recorder itself does is of no interest, and would never end.
-    if (origin === this.#wide && pid === process.pid) return undefined;
-    const attachment =
-      origin === this.#wide ? (this.#attachmentOfPid.get(pid) ?? this.#ofAll()) : this.#attachmentOf.get(origin);
-    return attachment && { attachment, origin };
+    return this.#origins.attachedBy(idLow, pid);
   }
 
-  /** The attachment to every task, if there is one. */
-  #ofAll(): Attachment | undefined {
-    if (this.attachments.size !== 1) return undefined;
-    const [attachment] = this.attachments.values();
-    return attachment?.target.kind === 'all' ? attachment : undefined;
-  }
-
-  #wouldExhaust(threads: number): boolean {
-    const fds = threads * this.#source.events.length * readCpus().online.length;
-    return fds > resourceLimit('nofile') * DESCRIPTOR_SHARE;
-  }
-
-  /** False: not permitted to this user. */
-  #tryWide(): boolean {
-    try {
-      this.#goWide();
-      return true;
-    } catch (error) {
-      if (error instanceof RingkeepError) return false;
-      throw error;
-    }
-  }
-
-  /** Throws what `attachAll` of the source throws. */
-  #goWide(): Origin {
-    if (this.#wide) return this.#wide;
-    const wide = this.#source.attachAll();
-    this.#wide = wide;
-    // From here on both tell of the threads that were attached to one by one: what the old origins tell is passed over.
-    this.#recorder.goWide(wide);
-    this.#recorder.drain();
-    for (const thread of this.#recorder.threads.living()) {
-      const { attachment } = thread;
-      // Of a process of which one thread was attached to the others are nobody's.
-      if (attachment && attachment.target.kind !== 'tid') this.#attachmentOfPid.set(thread.pid, attachment);
-    }
-    for (const [origin, attachment] of this.#attachmentOf) this.#close(attachment, origin);
-    return wide;
-  }
-
-  #endWide(): void {
-    if (!this.#wide) return;
-    const wide = this.#wide;
-    this.#wide = undefined;
-    this.#source.detach(wide);
-    this.#recorder.forgetOrigin(wide);
-    this.#recorder.goNarrow();
-  }
-
-  /** Closes the events of which no thread is left, once it was so for two looks: a FORK may have been still on its way. */
+  /** Closes the events of which no thread is left. */
   closeIdle(): void {
-    const inUse = new Set<Origin | undefined>();
-    for (const thread of this.#recorder.threads.living()) inUse.add(thread.origin);
-    const idle = new Set<Origin>();
-    for (const [origin, attachment] of this.#attachmentOf) {
-      if (inUse.has(origin)) continue;
-      if (this.#idle.has(origin)) this.#close(attachment, origin);
-      else idle.add(origin);
-    }
-    this.#idle = idle;
-    for (const pid of this.#attachmentOfPid.keys()) {
-      if (!existsSync(`/proc/${pid}`)) this.#attachmentOfPid.delete(pid);
-    }
+    this.#origins.closeIdle();
   }
 
   /**
@@ -303,9 +225,7 @@ export class Attacher {
 
   /** CPUs came or went. */
   updateCpus(online: readonly number[]): void {
-    this.#source.updateCpus(online);
-    for (const origin of this.#attachmentOf.keys()) this.#recorder.addOrigin(origin);
-    if (this.#wide) this.#recorder.goWide(this.#wide);
+    this.#origins.updateCpus(online);
   }
 
   #requireFree(target: Target, name: string): void {
@@ -347,7 +267,7 @@ export class Attacher {
   }
 
   #attachAll(attachment: Attachment): void {
-    const origin = this.#goWide();
+    const origin = this.#origins.goWide();
     const pids = listIds('/proc').filter((pid) => pid !== process.pid);
     this.#forEachDraining(pids, (pid) => {
       // A kernel thread maps nothing; it gets a ring when it first does something.
@@ -361,8 +281,8 @@ export class Attacher {
   }
 
   /** The processes that match, attached to or not. */
-  #attachMatching(attachment: Attachment, target: Extract<Target, { kind: 'comm' | 'cgroup' }>): readonly number[] {
-    const pids = target.kind === 'cgroup' ? pidsOfCgroup(cgroupDirectory(target.path)) : pidsOfComm(target.glob);
+  #attachMatching(attachment: Attachment, target: SearchTarget, search: ProcessSearch): readonly number[] {
+    const pids = search.pidsOf(target);
     for (const pid of pids) {
       if (pid === process.pid || this.#recorder.threads.knows(pid) || this.#notOurs.has(pid)) continue;
       if (wasRemoved(attachment, pid)) continue;
@@ -385,16 +305,12 @@ export class Attacher {
 
   /** Undefined, or why not. What there is to say of the process is said once the thread is to be had. */
   #attachThread(attachment: Attachment, pid: number, tid: number, describe: () => void): RingkeepError | undefined {
-    let origin = this.#wide;
+    let origin: Origin;
     try {
-      if (!origin) {
-        origin = this.#source.attachThread(pid, tid);
-        this.#open(attachment, origin);
-      }
+      origin = this.#origins.open(attachment, pid, tid);
     } catch (error) {
       if (!(error instanceof RingkeepError)) throw error;
-      if (error.details.errno !== 'EMFILE' || !this.#tryWide()) return error;
-      origin = this.#wide!;
+      return error;
     }
     describe();
     this.#addThread(attachment, origin, pid, tid);
@@ -408,23 +324,6 @@ export class Attacher {
     this.#recorder.addToJournal(pid, live.identity);
     const start = { tid, pid, comm: live.comm, attachment, origin, timeNs: Number(timeNs) };
     if (!this.#recorder.threads.adopt(start, [live.state])) this.#recorder.threads.attach(start, [live.state]);
-  }
-
-  #open(attachment: Attachment, origin: Origin): void {
-    if (attachment.origins.has(origin)) return;
-    attachment.origins.add(origin);
-    this.#attachmentOf.set(origin, attachment);
-    this.#recorder.addOrigin(origin);
-  }
-
-  #close(attachment: Attachment, origin: Origin): void {
-    attachment.origins.delete(origin);
-    this.#attachmentOf.delete(origin);
-    this.#source.detach(origin);
-    for (const { pid, tid } of this.#recorder.forgetOrigin(origin)) {
-      const stat = tid === pid ? readProcStat(`/proc/${pid}/stat`) : undefined;
-      if (stat) attachment.removed.set(pid, stat.startTicks);
-    }
   }
 
   /** Those that are tried again each second, and refused again, count once. */
@@ -475,33 +374,6 @@ function defaultName(target: Target): string {
             ? `cgroup-${target.path}`
             : 'all';
   return text.replaceAll(/[^\w.@:+-]+/g, '_').slice(0, 64);
-}
-
-function pidsOfComm(glob: string): number[] {
-  const isMatch = compileGlob(glob);
-  return listIds('/proc').filter((pid) => {
-    const comm = readProcText(`/proc/${pid}/comm`);
-    return comm !== undefined && isMatch(Buffer.from(comm, 'latin1').toString('utf8').trimEnd());
-  });
-}
-
-/** Those of the cgroups below it too; none of one that is gone. */
-function pidsOfCgroup(directory: string): number[] {
-  const pids = (readProcText(join(directory, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number);
-  const below = namesIn(directory).filter((entry) => entry.isDirectory());
-  return [...pids, ...below.flatMap(({ name }) => pidsOfCgroup(join(directory, name)))];
-}
-
-function cgroupDirectory(path: string): string {
-  return path.startsWith(CGROUP_ROOT) ? path : join(CGROUP_ROOT, path);
-}
-
-function namesIn(directory: string): Dirent[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch {
-    return []; // Gone meanwhile, or forbidden.
-  }
 }
 
 function removeEmpty(directory: string): void {
