@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export const ringkeep = new URL('../../dist/bin/main.js', import.meta.url).pathname;
 const started = new Set();
 
-function keep(child) {
+export function keep(child) {
   started.add(child);
   const exited = new Promise((resolve) => {
     child.once('exit', (code, signal) => {

@@ -16,15 +16,26 @@ import { perfRefused } from './perf-events.ts';
 import { PerfRings, RING_PAGES, watermarkBytes, withSmallRings } from './perf-rings.ts';
 
 const THIS_TASK = 0;
+/**
+ * With thousands of threads a drain is pins, one a thread and batch: what a batch may hold decides how many threads are kept up
+ * with (10,000 that wake five times a second each: bench/scale.mjs). So the rings are larger than a recording's, where
+ * the lock limits grant it, while all of them together are not more than this.
+ */
+const MOST_PAGES_A_CPU = 1024;
+const MOST_PAGES_OF_ALL = 16_384;
 
 export class HeldRings {
   readonly rings = new PerfRings();
   readonly #holders = new Map<number, number>();
-  #pages = RING_PAGES;
+  #pages: number;
+
+  private constructor(pages: number) {
+    this.#pages = pages;
+  }
 
   /** Makes the rings of all these CPUs. Throws `perf-refused`, with nothing left open. */
   static open(cpus: readonly number[]): HeldRings {
-    const held = new HeldRings();
+    const held = new HeldRings(pagesFor(cpus.length));
     try {
       // The lock limits are one budget for the rings of all CPUs: what does not fit is made smaller on all of them.
       while (!cpus.every((cpu) => held.#add(cpu))) held.#beginAgain(held.#pages / 2);
@@ -73,6 +84,13 @@ export class HeldRings {
     this.rings.close();
     this.#holders.clear();
   }
+}
+
+/** A power of two. */
+function pagesFor(cpus: number): number {
+  let pages = MOST_PAGES_A_CPU;
+  while (pages > RING_PAGES && pages * cpus > MOST_PAGES_OF_ALL) pages /= 2;
+  return pages;
 }
 
 function holderAttr(ringPages: number) {
