@@ -454,6 +454,7 @@ export class DetachedRecorder {
     const online = parseCpuList(text);
     if (online.length === this.#online.length && online.every((cpu, index) => cpu === this.#online[index])) return;
     this.#attacher.updateCpus(online);
+    this.#triggers.learnIds();
     for (const fd of this.#source.wakeFds) this.#pace.poller.add(fd);
     for (const [index, cpu] of this.#cpus.entries()) {
       if (this.#online.includes(cpu) && !online.includes(cpu)) this.#recorder.cpuOffline(index);

@@ -11,7 +11,7 @@
 import { existsSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import { resourceLimit } from '../linux/limits.ts';
-import { readCpus, readProcStat } from '../linux/proc.ts';
+import { readProcStat } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
 import type { Recorder } from './recorder.ts';
@@ -61,7 +61,7 @@ export class OpenOrigins {
 
   /** So many threads more are about to be attached to: goes wide where the descriptors for them would run out. */
   expect(threads: number): void {
-    const fds = threads * this.#source.events.length * readCpus().online.length;
+    const fds = threads * this.#source.descriptorsPerThread;
     if (fds > resourceLimit('nofile') * DESCRIPTOR_SHARE) this.#tryWide();
   }
 
@@ -159,6 +159,7 @@ export class OpenOrigins {
   /** CPUs came or went. */
   updateCpus(online: readonly number[]): void {
     this.#source.updateCpus(online);
+    this.#recorder.learnIds();
     for (const origin of this.#attachmentOf.keys()) this.#recorder.addOrigin(origin);
     if (this.#wide) this.#recorder.goWide(this.#wide);
   }

@@ -284,6 +284,11 @@ export class Recorder {
     this.#batch.hot.expect(origin.tid === 0 ? SWITCH_OF_CPU : SWITCH_OF_TASK);
   }
 
+  /** CPUs came or went: the source's own events, those of no origin, may have further ids. */
+  learnIds(): void {
+    this.#ids.add(this.#source.events);
+  }
+
   /** One origin tells of all tasks from now on; those there were are about to be closed. Again when it has further ids. */
   goWide(origin: Origin): void {
     this.addOrigin(origin);

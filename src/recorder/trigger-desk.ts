@@ -81,11 +81,17 @@ export class TriggerDesk {
       this.#triggerOfFd.set(opened.monitor.fd, id);
       this.#poller.add(opened.monitor.fd, 'priority');
     }
-    for (const sampleId of opened.tracepoint?.ids ?? []) {
-      this.#triggerOfSample.set(Number(BigInt.asIntN(32, sampleId)), id);
-    }
+    this.learnIds();
     this.#updateWatched();
     return this.list().find((status) => status.id === id)!;
+  }
+
+  /** A tracepoint is watched by an id a CPU: CPUs came or went. */
+  learnIds(): void {
+    this.#triggerOfSample.clear();
+    for (const [id, { tracepoint }] of this.#opened) {
+      for (const sampleId of tracepoint?.ids ?? []) this.#triggerOfSample.set(Number(BigInt.asIntN(32, sampleId)), id);
+    }
   }
 
   #open({ condition, options }: Trigger): Opened {
@@ -101,6 +107,7 @@ export class TriggerDesk {
     if (!this.#set.remove(id)) throw new RingkeepError('no-such-trigger', `there is no trigger ${id}`, { id });
     this.#close(this.#opened.get(id)!);
     this.#opened.delete(id);
+    this.learnIds();
     this.#updateWatched();
   }
 
@@ -110,7 +117,6 @@ export class TriggerDesk {
       this.#poller.remove(monitor.fd);
       monitor.close();
     }
-    for (const sampleId of tracepoint?.ids ?? []) this.#triggerOfSample.delete(Number(BigInt.asIntN(32, sampleId)));
     tracepoint?.close();
   }
 

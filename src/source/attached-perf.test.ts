@@ -8,7 +8,7 @@ import { listIds, readCpus } from '../linux/proc.ts';
 import { addressOf, mustSyscall } from '../linux/syscall.ts';
 import { AttachedPerfSource } from './attached-perf.ts';
 import { parseEventSpec } from './event-spec.ts';
-import type { Origin } from './source.ts';
+import type { Origin, TracepointWatch } from './source.ts';
 import { collected } from './testing/collected.ts';
 import { asUser, LiveProgram, pause } from './testing/live-program.ts';
 
@@ -63,6 +63,12 @@ function originOf(source: AttachedPerfSource, record: PerfRecord): Origin | unde
   return source.originOf(Number(BigInt.asIntN(32, record.id.id!)));
 }
 
+/** Without those of the event that tells of all tasks: any of them may die meanwhile. */
+function ofOrigins({ events }: AttachedPerfSource, records: readonly PerfRecord[]): PerfRecord[] {
+  const common = new Set(events.flatMap(({ ids }) => ids));
+  return records.filter(({ id }) => !common.has(id.id!));
+}
+
 function tidsOf(records: readonly PerfRecord[], name: string): Set<number> {
   return new Set(records.filter((record) => record.name === name).map(({ id }) => id.tid!));
 }
@@ -109,7 +115,7 @@ describe('a perf source attached to live threads', () => {
     expect(tidsOf(records, 'SWITCH')).toContain(child.pid);
     expect(tidsOf(records, 'EXIT')).toContain(child.pid);
     const mine = new Set([...earlier, ...forks.map(({ tid }) => tid)]);
-    for (const record of records) {
+    for (const record of ofOrigins(source, records)) {
       expect(mine).toContain(record.id.tid);
       expect(origins).toContain(originOf(source, record));
     }
@@ -125,7 +131,7 @@ describe('a perf source attached to live threads', () => {
     for (const origin of origins) source.detach(origin);
     const records = collected(source);
     expect(tidsOf(records, 'SWITCH').size).toBeGreaterThan(3);
-    for (const record of records) {
+    for (const record of ofOrigins(source, records)) {
       const origin = originOf(source, record);
       if (first.tids.includes(record.id.tid!)) expect(origin).toBeUndefined();
       else expect(origin?.tid).toBe(record.id.tid);
@@ -144,8 +150,26 @@ describe('a perf source attached to live threads', () => {
     expect(isCyclesSaid).toBe(!had.includes('cycles'));
     const program = await liveProgram();
     const { events } = source.attachThread(program.pid, program.pid);
-    expect(events.map(({ ids }) => ids.length)).toEqual(events.map(() => readCpus().online.length));
-    expect(new Set(events.flatMap(({ ids }) => ids)).size).toBe(events.length * readCpus().online.length);
+    const own = events.filter(({ name }) => name !== 'signal:signal_deliver');
+    const cpus = readCpus().online.length;
+    expect(own.map(({ ids }) => ids.length)).toEqual(own.map(() => cpus));
+    expect(new Set(own.flatMap(({ ids }) => ids)).size).toBe(own.length * cpus);
+    expect(events.map(({ name }) => name)).toEqual(source.events.map(({ name }) => name));
+    expect(source.descriptorsPerThread).toBe(own.length * cpus);
+  });
+
+  it('has the signal that kills a thread told by one event for all, of which a thread has no copy', async (context) => {
+    const source = perfSource(context);
+    const death = source.events.find(({ name }) => name === 'signal:signal_deliver');
+    context.skip(!death, 'tracepoints are not permitted here');
+    const program = await liveProgram();
+    const own = source.attachThread(program.pid, program.pid).events.find(({ name }) => name === death!.name)!;
+    expect(own.ids).toEqual([]);
+    expect(death!.ids.length).toBe(readCpus().online.length);
+    await program.tell('child timeout -s SEGV 0.05 sleep 5');
+    await pause(A_WHILE_MS);
+    const told = collected(source).filter(({ name, id }) => name === 'SAMPLE' && death!.ids.includes(id.id!));
+    expect(told.length).toBeGreaterThan(0);
   });
 
   it('wakes whoever waits for it when a ring is half full, and counts what did not fit in', async (context) => {
@@ -243,12 +267,12 @@ describe('a perf source attached to everything', () => {
     const switches = records.filter(({ name }) => name === 'SWITCH_CPU_WIDE');
     expect(new Set(switches.map(({ size }) => size))).toEqual(new Set([48]));
     expect(tidsOf(records, 'SWITCH').size).toBe(0);
-    for (const record of records) expect(originOf(source, record)).toBe(all);
+    for (const record of ofOrigins(source, records)) expect(originOf(source, record)).toBe(all);
     expect(all.tid).toBe(0);
     source.detach(all);
     collected(source);
     await pause(A_WHILE_MS);
-    expect(collected(source)).toEqual([]);
+    expect(ofOrigins(source, collected(source))).toEqual([]);
   });
 });
 
@@ -261,9 +285,11 @@ describe('a CPU', () => {
     const all = attachAll(context, source);
     const origins = program.tids.map((tid) => source.attachThread(program.pid, tid));
     let late: AttachedPerfSource;
+    let watch: TracepointWatch | undefined;
     try {
       writeFileSync(CPU1, '0');
       source.updateCpus(readCpus().online);
+      watch = watched(source);
       late = perfSource(context);
       expect(late.wakeFds.length).toBe(readCpus().online.length);
       for (const tid of program.tids) late.attachThread(program.pid, tid);
@@ -275,6 +301,7 @@ describe('a CPU', () => {
     const { online } = readCpus();
     source.updateCpus(online);
     late.updateCpus(online);
+    for (const ids of watch ? [watch.ids, source.events.at(-1)!.ids] : []) expect(ids.length).toBe(online.length);
     expect(late.wakeFds.length).toBe(online.length);
     await program.tell('child taskset -c 1 sh -c true');
     const records = collected(source);
@@ -290,10 +317,24 @@ describe('a CPU', () => {
     expect(collected(late).some(({ name, id }) => name === 'SWITCH' && id.cpu === 1 && child.includes(id.tid!))).toBe(
       true,
     );
+    if (watch) {
+      const hits = records.filter(({ name, id }) => name === 'SAMPLE' && watch.ids.includes(id.id!));
+      expect(hits.some(({ id }) => id.cpu === 1)).toBe(true);
+    }
     expect([...source.degraded, ...late.degraded].filter((sentence) => sentence.includes('CPU 1'))).toEqual([]);
-    expect(source.lostRecords()).toBe(0);
+    expect(late.lostRecords()).toBe(0);
   });
 });
+
+/** Ends of tasks, watched on every CPU; undefined where there are no tracepoints. */
+function watched(source: AttachedPerfSource): TracepointWatch | undefined {
+  try {
+    return source.watchTracepoint('sched', 'sched_process_exit', null);
+  } catch (error) {
+    if (error instanceof RingkeepError && (error.code === 'unknown-event' || error.code === 'perf-refused')) return;
+    throw error;
+  }
+}
 
 function isWritable(path: string): boolean {
   try {

@@ -6,6 +6,9 @@
  *                           └─ task 23: leader, …           (and the copies of them that descendants inherit)
  *   CPU 1   holder ─ ring ◀─┬─ task 17: …
  *
+ * Where it may be had, the tracepoint that tells who took a deadly signal is open once a CPU for all tasks: a copy in each thread
+ * would make every fork dearer, and take as many descriptors again.
+ *
  * An origin's descriptors stay open until it is detached: with an event the kernel ends all copies that were inherited of it.
  *
  * Invariant: an attachment is open on a CPU with all its events or with none; `#attachmentOfId` has just the ids of those in
@@ -13,12 +16,14 @@
  */
 import { closeSync } from 'node:fs';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
+import { FATAL_DELIVERY_FILTER } from '../abi/signal-deliver.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { raiseResourceLimit } from '../linux/limits.ts';
-import { PerfEventTemplate, perfEventId, perfEventLost, setPerfFilter, setPerfOutput } from '../linux/perf-event.ts';
+import { PerfEventTemplate, perfEventId, perfEventLost, setPerfOutput } from '../linux/perf-event.ts';
 import { readCpus } from '../linux/proc.ts';
 import { cpuEventAttr, liveTaskEventAttr, parseEventSpec } from './event-spec.ts';
 import { HeldRings } from './held-rings.ts';
+import { MachineEvent } from './machine-event.ts';
 import {
   attrOptions,
   filterOptional,
@@ -66,11 +71,13 @@ class Attachment implements Origin {
   /** By CPU: one an event, in the same order. */
   readonly fds = new Map<number, readonly number[]>();
 
-  constructor(tid: number, templates: readonly Template[]) {
+  /** `common`: an event of the source's own, which is none of this. */
+  constructor(tid: number, templates: readonly Template[], common: SourceEvent | undefined) {
     this.tid = tid;
-    this.events = templates.map(({ wanted, ofTask, ofCpu }) =>
-      sourceEvent(wanted.spec, (tid === 0 ? ofCpu : ofTask).attr, []),
+    const own = templates.map(({ wanted, ofTask, ofCpu }) =>
+      sourceEvent<bigint[]>(wanted.spec, (tid === 0 ? ofCpu : ofTask).attr, []),
     );
+    this.events = common ? [...own, { ...common, ids: [] }] : own;
   }
 }
 
@@ -82,13 +89,16 @@ class Attachment implements Origin {
 export class AttachedPerfSource implements AttachableSource {
   readonly kind = 'perf';
   readonly pmu = 'software';
-  /** Without ids: those are the origins'. */
+  /** Without ids, which are the origins'; but for the last one where it is open for all tasks. */
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
   readonly latencyMs = RING_LATENCY_MS;
   readonly #templates: readonly Template[];
   readonly #countsLost: boolean;
   readonly #held: HeldRings;
+  /** What is open for all tasks: `#common` for the recording, the others to be watched. */
+  readonly #common: MachineEvent | undefined;
+  readonly #machineEvents = new Set<MachineEvent>();
   readonly #degraded: readonly string[];
   readonly #attachments = new Set<Attachment>();
   readonly #attachmentOfId = new Map<number, Attachment>();
@@ -98,19 +108,44 @@ export class AttachedPerfSource implements AttachableSource {
   #lostBefore = 0;
 
   private constructor(
-    templates: readonly Template[],
+    granted: readonly Template[],
     permitted: Permitted,
     held: HeldRings,
     online: readonly number[],
     degraded: readonly string[],
   ) {
-    this.events = templates.map(({ wanted, ofTask }) => sourceEvent(wanted.spec, ofTask.attr, []));
-    this.geometry = recordGeometry(this.events[0]!.attr);
-    this.#templates = templates;
     this.#countsLost = permitted.countsLost;
     this.#held = held;
     this.#online = online;
     this.#degraded = degraded;
+    const death = granted.find(({ wanted }) => wanted.isOptional);
+    this.#common = death && this.#openedForAll(death);
+    this.#templates = this.#common ? granted.filter((template) => template !== death) : granted;
+    const own = this.#templates.map(({ wanted, ofTask }) => sourceEvent(wanted.spec, ofTask.attr, []));
+    this.events = this.#common ? [...own, sourceEvent(death!.wanted.spec, death!.ofCpu.attr, this.#common.ids)] : own;
+    this.geometry = recordGeometry(this.events[0]!.attr);
+  }
+
+  /** Undefined: not permitted to this user. */
+  #openedForAll({ wanted, ofCpu }: Template): MachineEvent | undefined {
+    try {
+      return this.#openForAll(new MachineEvent(ofCpu, wanted.spec.name, FATAL_DELIVERY_FILTER));
+    } catch (error) {
+      if (error instanceof RingkeepError && error.code !== 'syscall') return undefined;
+      throw error;
+    }
+  }
+
+  /** On every CPU that has a ring, or on none; throws what MachineEvent throws. */
+  #openForAll(event: MachineEvent): MachineEvent {
+    try {
+      for (const cpu of this.#recordedCpus()) event.openOn(cpu, this.#held.holderOn(cpu)!);
+    } catch (error) {
+      event.close();
+      throw error;
+    }
+    this.#machineEvents.add(event);
+    return event;
   }
 
   /**
@@ -147,6 +182,10 @@ export class AttachedPerfSource implements AttachableSource {
     return missed > 0 ? [`${missed} of ${this.#attachments.size} attached threads are not recorded on CPU ${cpu}`] : [];
   }
 
+  get descriptorsPerThread(): number {
+    return this.#templates.length * this.#recordedCpus().length;
+  }
+
   /** After `updateCpus` there may be further ones. */
   get wakeFds(): readonly number[] {
     return this.#held.rings.fds;
@@ -158,11 +197,15 @@ export class AttachedPerfSource implements AttachableSource {
    */
   attachThread(pid: number, tid: number): Origin {
     assert(tid > 0, 'a thread is attached to by its tid');
-    return this.#attach(new Attachment(tid, this.#templates), { pid, tid });
+    return this.#attach(this.#originFor(tid), { pid, tid });
   }
 
   attachAll(): Origin {
-    return this.#attach(new Attachment(0, this.#templates), {});
+    return this.#attach(this.#originFor(0), {});
+  }
+
+  #originFor(tid: number): Attachment {
+    return new Attachment(tid, this.#templates, this.#common && this.events.at(-1));
   }
 
   #attach(attachment: Attachment, task: Readonly<Record<string, number>>): Attachment {
@@ -214,19 +257,12 @@ export class AttachedPerfSource implements AttachableSource {
       watermarkBytes: 1,
       sideBand: false,
     });
-    const template = new PerfEventTemplate(attr);
-    const fds: number[] = [];
+    const event = this.#openForAll(new MachineEvent(new PerfEventTemplate(attr), spec.name, filter));
     const close = () => {
-      for (const fd of fds.splice(0)) closeSync(fd);
+      this.#machineEvents.delete(event);
+      event.close();
     };
-    try {
-      for (const cpu of this.#recordedCpus()) fds.push(openWatch(template, spec.name, cpu, filter));
-      for (const [index, cpu] of this.#recordedCpus().entries()) setPerfOutput(fds[index]!, this.#held.holderOn(cpu)!);
-    } catch (error) {
-      close();
-      throw error;
-    }
-    return { ids: fds.map(perfEventId), close };
+    return { ids: event.ids, close };
   }
 
   detach(origin: Origin): void {
@@ -248,9 +284,9 @@ export class AttachedPerfSource implements AttachableSource {
   }
 
   /**
-   * As AttachableSource says; origins may then have further ids, behind those in their events' `ids`. Rings of CPUs that went
-   * offline are collected all along. A CPU that goes and comes back between two calls is not noticed: then the events of
-   * `attachAll` are missing on it.
+   * As AttachableSource says; events may then have further ids, behind those in their `ids`. Rings of CPUs that went
+   * offline are collected all along. A CPU that goes and comes back between two calls is not noticed: then the events on
+   * all tasks are missing on it.
    */
   updateCpus(online: readonly number[]): void {
     const gone = this.#online.filter((cpu) => !online.includes(cpu));
@@ -262,6 +298,19 @@ export class AttachedPerfSource implements AttachableSource {
       if (attachment.tid === 0) for (const cpu of gone) this.#closeOn(cpu, attachment);
       for (const cpu of recorded) if (!attachment.fds.has(cpu)) this.#openOn(cpu, attachment);
     }
+    for (const event of this.#machineEvents) {
+      for (const cpu of gone) event.closeOn(cpu);
+      for (const cpu of recorded) if (!event.isOpenOn(cpu)) this.#tryOpenOn(cpu, event);
+    }
+  }
+
+  #tryOpenOn(cpu: number, event: MachineEvent): void {
+    try {
+      event.openOn(cpu, this.#held.holderOn(cpu)!);
+    } catch (error) {
+      // Offline again, or out of descriptors: tried again when CPUs next come or go.
+      if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
+    }
   }
 
   collect(): readonly RecordRun[] {
@@ -271,7 +320,7 @@ export class AttachedPerfSource implements AttachableSource {
   /** One call of the kernel for each event that is open. */
   lostRecords(): number | undefined {
     if (!this.#countsLost) return undefined;
-    let lost = this.#lostBefore;
+    let lost = this.#lostBefore + (this.#common?.lost() ?? 0);
     for (const { fds } of this.#attachments) for (const each of fds.values()) lost += lostOf(each);
     return lost;
   }
@@ -285,6 +334,7 @@ export class AttachedPerfSource implements AttachableSource {
 
   close(): void {
     for (const attachment of this.#attachments) this.detach(attachment);
+    for (const event of this.#machineEvents) event.close();
     this.#held.close();
   }
 }
@@ -306,17 +356,6 @@ function isGranted({ wanted, ofTask }: Template, degraded: string[]): boolean {
   else if (wanted.isLeader) throw perfRefused(-fd, wanted.spec.name);
   else if (!wanted.isOptional) degraded.push(withoutEvent(wanted.spec.name, -fd));
   return fd >= 0;
-}
-
-function openWatch(template: PerfEventTemplate, event: string, cpu: number, filter: string | null): number {
-  const fd = template.open(ALL_TASKS, cpu);
-  if (fd < 0) throw perfRefused(-fd, event);
-  const refusal = filter === null ? 0 : setPerfFilter(fd, filter);
-  if (refusal === 0) return fd;
-  closeSync(fd);
-  throw new RingkeepError('bad-argument', `the kernel does not take "${filter}" as a filter of ${event}`, {
-    filter: `${filter}`,
-  });
 }
 
 function lostOf(fds: readonly number[]): number {

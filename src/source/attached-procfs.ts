@@ -27,6 +27,8 @@ export class AttachedProcfsSource implements AttachableSource {
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
   readonly wakeFds: readonly number[] = [];
+  /** Files of /proc are read and closed again. */
+  readonly descriptorsPerThread = 0;
   readonly #scan: ProcfsScan;
   readonly #originOfId = new Map<number, Origin>();
   /** By the process; 0: every process. */

@@ -67,6 +67,7 @@ export interface AttachableSourceOptions {
 
 /** A tracepoint that is watched for its own sake: a sample with one of the ids tells of each time that it is hit. */
 export interface TracepointWatch {
+  /** One a CPU: others after `updateCpus`. */
   readonly ids: readonly bigint[];
   close(): void;
 }
@@ -75,6 +76,8 @@ export interface TracepointWatch {
 export interface AttachableSource extends Source {
   /** The PMU's name in the path of an event file: `software`, `procfs`. */
   readonly pmu: string;
+  /** Descriptors that attaching to one thread takes. */
+  readonly descriptorsPerThread: number;
   /**
    * Begins to record the thread, and all that it starts from now on. Throws RingkeepError: `no-such-thread` (it is gone),
    * `perf-refused` or `procfs-refused` (details.errno: EACCES and EPERM it is another user's, EMFILE no descriptors left);

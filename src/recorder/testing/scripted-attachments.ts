@@ -22,6 +22,7 @@ import { attr, SCRIPTED_OPTIONS, ScriptedSource } from './scripted-source.ts';
 export class ScriptedAttachableSource extends ScriptedSource implements AttachableSource {
   override readonly events: readonly SourceEvent[] = [{ name: 'cpu-clock', attr, ids: [] }];
   readonly pmu = 'software';
+  readonly descriptorsPerThread = 1;
   readonly origins = new Set<Origin>();
   /** Why a thread is not to be had. */
   readonly refusals = new Map<number, RingkeepError>();
