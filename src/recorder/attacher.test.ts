@@ -131,6 +131,53 @@ describe('a FORK that is told of late', () => {
   });
 });
 
+describe('a child that is forked while its parent is being attached to', () => {
+  it('gets an origin of its own, and what it has inherited is not told a second time', async () => {
+    await using sleepers = new Sleepers();
+    const [parent, child, grandchild] = [await sleepers.start(), await sleepers.start(), await sleepers.start()];
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source } = scripted;
+    attacher.attach({ kind: 'pid', pid: parent }, 'web');
+    const { origin, attachedNs } = recorder.threads.get(parent)!;
+    const at = (tid: number, time: number, id: bigint) => ({ tid, pid: tid, time, id });
+    const inherited = idOf(origin!);
+    source.put(0, records.fork(at(parent, attachedNs, inherited), { tid: child, pid: child }));
+    source.put(0, records.switchIn(at(child, attachedNs + 1, inherited)));
+    recorder.drain();
+    expect(recorder.threads.get(child)!.origin).toBe(origin);
+    attacher.completeHalf();
+    const half = recorder.threads.get(child)!;
+    expect(half.origin).not.toBe(origin);
+    const own = idOf(half.origin!);
+    const laterNs = half.attachedNs + 1;
+    // CPU 1 has none of the parent's events.
+    source.put(0, records.switchIn(at(child, laterNs, inherited)), records.switchIn(at(child, laterNs, own)));
+    source.put(1, records.switchIn(at(child, laterNs + 1, own)));
+    for (const id of [inherited, own])
+      source.put(0, records.fork(at(child, laterNs + 2, id), { tid: grandchild, pid: grandchild }));
+    for (const id of [inherited, own]) source.put(0, records.switchIn(at(grandchild, laterNs + 3, id)));
+    recorder.drain();
+    const timesOf = (tid: number) =>
+      readCut(recorder.cut(), tid)!.flatMap(({ name, id }) => (name === 'SWITCH' ? [Number(id.time)] : []));
+    expect(timesOf(child)).toEqual([attachedNs + 1, laterNs, laterNs + 1]);
+    expect(timesOf(grandchild)).toEqual([laterNs + 3]);
+    expect(recorder.threads.dead()).toEqual([]);
+  });
+
+  it('of which no FORK was told, for want of an event on that CPU, is found by its first record', async () => {
+    await using sleepers = new Sleepers();
+    const [parent, child] = [await sleepers.start(), await sleepers.start()];
+    using scripted = scriptedAttachments();
+    const { attacher, recorder, source } = scripted;
+    attacher.attach({ kind: 'pid', pid: parent }, 'web');
+    const { origin } = recorder.threads.get(parent)!;
+    source.put(0, records.switchIn({ tid: child, pid: child, time: nowNs(), id: idOf(origin!) }));
+    recorder.drain();
+    attacher.completeHalf();
+    expect(recorder.threads.get(child)!.origin).not.toBe(origin);
+  });
+});
+
 describe('an attachment by name', () => {
   it('asks once for a process that is another user’s, and again when its number has been out of use', async () => {
     const { pid, rename, end } = renamable();

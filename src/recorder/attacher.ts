@@ -12,6 +12,7 @@
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
+import { nowMs } from '../linux/clock.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
 import { listIds, readProcStat, readProcText } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
@@ -29,6 +30,9 @@ import type { Thread } from './thread-ring.ts';
 const DRAIN_MS = 40;
 /** A process that starts threads faster than they can be listed is left with those that it has by then. */
 const MOST_ROUNDS = 20;
+/** More than are forked in the moment that attaching to a thread takes. */
+const MOST_HALF = 256;
+const HALF_MS = 2000;
 /** What perf and /proc refuse because of whose task it is. */
 const NOT_OURS = new Set(['EACCES', 'EPERM']);
 
@@ -42,6 +46,8 @@ export class Attacher {
   readonly #origins: OpenOrigins;
   /** Processes that matched and were refused because of whose they are, and that matched at the last look: not asked for again. */
   #notOurs = new Set<number>();
+  /** Threads that were forked while their parent was being attached to, and have inherited the events of some CPUs only. */
+  readonly #half: Thread[] = [];
   /** How many of the living threads, in their order, were looked for last. */
   #lookedAt = 0;
 
@@ -137,8 +143,10 @@ export class Attacher {
         if (this.#recorder.threads.knows(tid)) return;
         tried.add(tid);
         const error = this.#attachThread(attachment, pid, tid, describe);
-        if (!error) attached++;
-        else if (error.code !== 'no-such-thread') {
+        if (!error) {
+          attached++;
+          if (round > 0) this.#tellOnce(tid);
+        } else if (error.code !== 'no-such-thread') {
           refused.add(tid);
           refusal = error;
         }
@@ -149,6 +157,34 @@ export class Attacher {
     if (refusal) this.#tellRefusals(attachment, refused, refusal);
     this.#origins.own(pid, attachment);
     this.#deaths.watch(pid);
+  }
+
+  /** The thread came into being meanwhile: it may have inherited events of one that was attached to before it. */
+  #tellOnce(tid: number): void {
+    const thread = this.#recorder.threads.get(tid);
+    if (thread?.origin && thread.origin.tid !== 0)
+      this.#recorder.threads.tellOnce(thread, thread.origin, thread.attachedNs);
+  }
+
+  /** Later than a moment after something was attached to it is no half, but its FORK was lost. */
+  noteHalf(thread: Thread): void {
+    if (nowMs() - (thread.attachment?.openedMs ?? 0) < HALF_MS && this.#half.length < MOST_HALF)
+      this.#half.push(thread);
+  }
+
+  /** Gives those that have inherited the events of some CPUs only an origin of their own. Not while a batch is taken. */
+  completeHalf(): void {
+    for (const thread of this.#half.splice(0)) {
+      const { attachment, pid, tid } = thread;
+      if (!attachment || !thread.isHalf || thread.exitTimeNs !== undefined || thread.isRemoved) continue;
+      try {
+        const origin = this.#origins.open(attachment, pid, tid);
+        if (origin.tid !== 0) this.#recorder.threads.tellOnce(thread, origin, Number(process.hrtime.bigint()));
+      } catch (error) {
+        // It has ended, or no descriptors are left: it is recorded on the CPUs that it has events on.
+        if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
+      }
+    }
   }
 
   /** The threads that still live of those whose rings an earlier recorder left, and no others. Throws what is refused of any. */

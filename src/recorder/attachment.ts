@@ -31,6 +31,8 @@ export class Attachment {
   readonly removed = new Map<number, number>();
   /** Threads that the source refused: they are tried again, and count once. */
   readonly refused = new Set<number>();
+  /** When something was last opened on its account, by the clock of `nowMs`. */
+  openedMs = 0;
   /** Threads that could not be given a ring. */
   unrecorded = 0;
 

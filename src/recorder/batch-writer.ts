@@ -156,8 +156,9 @@ export class BatchWriter {
     }
     ring.writer.write(words, at, bytes, this.#ids.keptId(words, at));
     this.#records++;
+    const needsNoThought = !thread.isWatched && !thread.isToldTwice;
     const isPlain =
-      thread.isPinnedWhole && thread.pendingLost === 0 && thread.exitTimeNs === undefined && !thread.isWatched;
+      thread.isPinnedWhole && thread.pendingLost === 0 && thread.exitTimeNs === undefined && needsNoThought;
     if (isPlain && thread.turn === 'open') this.hot.heat(thread.tid, ring.writer);
   }
 

@@ -181,6 +181,7 @@ export class DetachedRecorder {
           onFatalSignal: (pid, tid, comm, signal, timeNs) =>
             this.#triggers.signalDelivered(pid, tid, comm, signal, timeNs),
           onForeignSample: (tid, pid, timeNs, idLow) => this.#triggers.sampled(tid, pid, timeNs, idLow),
+          onHalfInherited: (thread) => this.#attacher.noteHalf(thread),
           onLoss: (timeNs) => this.#triggers.recordsLost(timeNs),
         },
       },
@@ -390,6 +391,7 @@ export class DetachedRecorder {
       const ready = this.#pace.wait(Math.min(HOUSEKEEPING_MS, this.#triggers.waitMs()));
       const drainedNs = Number(process.hrtime.bigint());
       this.#pace.drain(() => this.#recorder.drain());
+      this.#attacher.completeHalf();
       if (ready.includes(this.#removals.fd)) this.#takeRemovals();
       if (this.#deaths.isWaiting) this.#handleEnds(ready, drainedNs);
       this.#triggers.takePressure(ready);

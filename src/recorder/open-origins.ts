@@ -10,6 +10,7 @@
  */
 import { existsSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
+import { nowMs } from '../linux/clock.ts';
 import { resourceLimit } from '../linux/limits.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { AttachableSource, Origin } from '../source/source.ts';
@@ -83,6 +84,7 @@ export class OpenOrigins {
   #enter(attachment: Attachment, origin: Origin): void {
     if (attachment.origins.has(origin)) return;
     attachment.origins.add(origin);
+    attachment.openedMs = nowMs();
     this.#attachmentOf.set(origin, attachment);
     this.#recorder.addOrigin(origin);
   }

@@ -51,6 +51,8 @@ export interface DetachedHooks extends Required<Omit<ThreadHooks, 'onProcessGone
   onSwitch(thread: Thread, timeNs: number, misc: number): void;
   /** A thread took a signal that ends its process. */
   onFatalSignal(pid: number, tid: number, comm: string, signal: number, timeNs: number): void;
+  /** A thread has inherited the events of some CPUs only. */
+  onHalfInherited(thread: Thread): void;
   /** The kernel lost records up to that time, of whom is not known. */
   onLoss(timeNs: number): void;
   /** A sample with the id of none of the events, in the task's context. */
@@ -134,7 +136,7 @@ export class Recorder {
       return;
     }
     let thread = this.#threadOf(tid, words, at, end);
-    if (!thread) return;
+    if (!thread || (thread.isToldTwice && this.#isAnothers(thread, words, at, end))) return;
     if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
     if (!thread.isRemoved) this.#batch.write(thread, words, at, cpu);
     if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
@@ -149,6 +151,13 @@ export class Recorder {
   #isToldTwice(words: Int32Array, at: number, end: number): boolean {
     if (!this.#wide || words[at] === RecordType.LOST || this.#wide.ids.has(words[end - 2]!)) return false;
     return this.#merge.timeOf(words, at) > this.#wide.sinceNs;
+  }
+
+  /** A record of a thread that is told twice, by what it has inherited beside its own origin's events. */
+  #isAnothers(thread: Thread, words: Int32Array, at: number, end: number): boolean {
+    const idLow = words[at] === RecordType.SAMPLE ? words[at + ID_OF_SAMPLE]! : words[end - 2]!;
+    const by = this.#options.detached?.attachedBy(idLow, thread.pid);
+    return by !== undefined && by.origin !== thread.origin && this.#merge.timeOf(words, at) > thread.attachedNs;
   }
 
   /** A sample that no ring is to have: of a trigger's event, or of an attachment that has ended. */
@@ -196,7 +205,11 @@ export class Recorder {
     if (!attached) return undefined;
     // It may be heard of before its turn has come to be attached to again.
     const adopted = this.threads.adopt({ tid, pid, ...attached, timeNs }, []);
-    return adopted ?? this.threads.enter({ tid, pid, ...attached, timeNs, isImplicit: true });
+    if (adopted) return adopted;
+    const thread = this.threads.enter({ tid, pid, ...attached, timeNs, isImplicit: true });
+    // Its FORK may not have been told since its parent had no event yet on that CPU.
+    this.#noteHalf(thread);
+    return thread;
   }
 
   /** Takes note of a side-band record: in the journal, and in the table of threads. False: it is another. */
@@ -270,12 +283,28 @@ export class Recorder {
   #inherit(tid: number, pid: number, parentTid: number, timeNs: number): void {
     const known = this.threads.get(tid);
     // A FORK that is told of late: its child was heard of, or attached to, before.
-    if (known && known.exitTimeNs === undefined && (known.isImplicit || timeNs <= known.attachedNs)) return;
     const parent = this.threads.get(parentTid);
+    if (known && known.exitTimeNs === undefined && (known.isImplicit || timeNs <= known.attachedNs)) {
+      const inherited = parent?.origin;
+      const own = known.origin;
+      // Attached to before its FORK was told, though it had inherited events.
+      if (!known.isImplicit && own && inherited && own !== inherited && own.tid !== 0)
+        this.threads.tellOnce(known, own, known.attachedNs);
+      return;
+    }
     if (known) this.threads.makeWay(known);
     if (!parent && this.#options.detached) return; // Its first record will tell by its id what it belongs to.
     const { attachment, origin, isRemoved } = parent ?? {};
-    this.threads.enter({ tid, pid, parent, attachment, origin, timeNs, isImplicit: false, isRemoved });
+    const child = this.threads.enter({ tid, pid, parent, attachment, origin, timeNs, isImplicit: false, isRemoved });
+    if (parent?.isToldTwice) this.threads.tellOnce(child, parent.origin!, timeNs);
+    else if (parent && (parent.isHalf || timeNs <= parent.attachedNs)) this.#noteHalf(child);
+  }
+
+  /** An origin for all tasks is inherited by none. */
+  #noteHalf(thread: Thread): void {
+    if (!thread.origin || thread.origin.tid === 0 || thread.isRemoved) return;
+    thread.isHalf = true;
+    this.#options.detached?.onHalfInherited(thread);
   }
 
   /** An attachment's further events: their records are known by their ids from now on. */

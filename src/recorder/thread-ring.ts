@@ -194,6 +194,10 @@ export class Thread {
   /** Of a detached recorder: what it is recorded for, and through which events. */
   attachment: Attachment | undefined;
   origin: Origin | undefined;
+  /** Forked while its parent was being attached to: it has inherited the events of some CPUs only. */
+  isHalf = false;
+  /** It has inherited events beside those of its own origin: from `attachedNs` on the others' records are the same once more. */
+  isToldTwice = false;
 
   constructor(tid: number, pid: number, comm: string, event: number, ring: RingFile | undefined, isImplicit: boolean) {
     this.tid = tid;

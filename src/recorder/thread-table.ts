@@ -249,6 +249,15 @@ export class ThreadTable {
     this.#batch.hot.cool(thread.tid);
   }
 
+  /** The thread's records are those of its own origin from now on; what it has inherited of another's tells the same again. */
+  tellOnce(thread: Thread, origin: Origin, nowNs: number): void {
+    thread.origin = origin;
+    thread.attachedNs = nowNs;
+    thread.isHalf = false;
+    thread.isToldTwice = true;
+    this.#batch.hot.cool(thread.tid);
+  }
+
   /** Every ring is unpinned and unmapped; the files stay. */
   retireAll(): void {
     for (const thread of [...this.#threads.values()]) this.#retire(thread);

@@ -105,6 +105,7 @@ export function scriptedAttachments(options: Partial<RecorderOptions> = {}): Scr
     onSwitch: tell('onSwitch'),
     onFatalSignal: tell('onFatalSignal'),
     onForeignSample: tell('onForeignSample'),
+    onHalfInherited: (thread) => attacher.noteHalf(thread),
     onLoss: tell('onLoss'),
   };
   const recorder = new Recorder(source, { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, detached }, deaths);
