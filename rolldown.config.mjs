@@ -3,7 +3,11 @@
 import { defineConfig } from 'rolldown';
 
 export default defineConfig({
-  input: { main: 'dist/cli/main.js', 'snapshot-worker': 'dist/cli/snapshot-worker.js' },
+  input: {
+    main: 'dist/cli/main.js',
+    'snapshot-worker': 'dist/cli/snapshot-worker.js',
+    'names-process': 'dist/cli/names-process.js',
+  },
   platform: 'node',
   external: ['koffi', 'fastify', 'pprof-format', /^gecko-profiler-demangle/],
   output: {

@@ -7,7 +7,7 @@ import { decodeAttr, type EventAttr } from '../abi/event-attr.ts';
 import { cString } from '../abi/layout.ts';
 import { Feature } from '../abi/perf-data.ts';
 import { HEADER_BYTES } from '../abi/record.ts';
-import { RINGKEEP_FEATURE, type RingkeepSection } from '../abi/ringkeep-section.ts';
+import { NAMES_FEATURE, RINGKEEP_FEATURE, type RingkeepSection } from '../abi/ringkeep-section.ts';
 import { decodeTracingData, type TracingData } from '../abi/tracing-data.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { DamageList } from './damage.ts';
@@ -59,6 +59,8 @@ export interface CaptureFeatures {
   tracingData?: TracingData;
   /** What a ringkeep snapshot adds. */
   section?: RingkeepSection;
+  /** The names that travel with it, as they are in the file: who names frames decodes them. Absent while there are none. */
+  names?: Uint8Array;
 }
 
 type Decoder = (cursor: ByteCursor, features: CaptureFeatures) => void;
@@ -80,11 +82,13 @@ const DECODERS: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   [Feature.buildId, decodeBuildIds],
   [Feature.tracingData, decodeTracing],
   [RINGKEEP_FEATURE, decodeSection],
+  [NAMES_FEATURE, keepNames],
 ]);
 
 /** The name of a feature bit, for messages. */
 export function featureName(feature: number): string {
   if (feature === RINGKEEP_FEATURE) return 'ringkeep';
+  if (feature === NAMES_FEATURE) return 'names';
   return Object.entries(Feature).find(([, bit]) => bit === feature)?.[0] ?? `feature ${feature}`;
 }
 
@@ -218,4 +222,8 @@ function decodeSection(cursor: ByteCursor, features: CaptureFeatures): void {
   const section = checkedRingkeepSection(cursor.take(cursor.left));
   if (section) features.section = section;
   else cursor.overrun = true;
+}
+
+function keepNames(cursor: ByteCursor, features: CaptureFeatures): void {
+  if (cursor.left > 0) features.names = cursor.take(cursor.left);
 }

@@ -13,6 +13,8 @@ export interface FramePlace {
   /** Whether it is where a call returns to: what called is the instruction before. */
   readonly isReturnAddress: boolean;
   readonly pid: number;
+  /** When the thread was there, nanoseconds on the capture's clock; 0 when that is not known. */
+  readonly timeNs: bigint;
   readonly mapping: Mapping | undefined;
 }
 
@@ -35,6 +37,8 @@ export interface FrameName {
 
 export interface FrameNamer {
   nameOf(place: FramePlace): FrameName | undefined;
+  /** In how many moments until `timeNs` code of the process was replaced: between two of them a name holds. Without it, it always does. */
+  epochAt?(pid: number, timeNs: bigint): number;
   /** What could not be named so far, and why: a sentence each, without its full stop. */
   readonly problems: readonly string[];
 }
@@ -64,7 +68,7 @@ export function symbolResolver(capture: Capture, namer: FrameNamer): SymbolResol
     nameOf(pid, timeNs, address, isKernel, isReturnAddress = false) {
       const process = aliveAt(byPid.get(pid) ?? [], timeNs);
       const space = isKernel ? kernelSpace : process && spaceAt(process, timeNs);
-      return namer.nameOf({ address, isKernel, isReturnAddress, pid, mapping: space?.find(address, timeNs) });
+      return namer.nameOf({ address, isKernel, isReturnAddress, pid, timeNs, mapping: space?.find(address, timeNs) });
     },
   };
 }

@@ -61,7 +61,7 @@ export function resolveStack(
   const space = spaceAt(process, timeNs);
   return addresses.map((place) => {
     const mapping = (place.isKernel ? tasks.kernelSpace : space).find(place.address, timeNs);
-    const name = namer?.nameOf({ ...place, pid: process.pid, mapping });
+    const name = namer?.nameOf({ ...place, pid: process.pid, timeNs, mapping });
     return {
       ...placeOf(place.address, place.isKernel, mapping),
       name: name?.name ?? null,

@@ -52,7 +52,8 @@ function unreadable(path: string, cause: unknown): RingkeepError {
   return new RingkeepError('capture-unreadable', `cannot read ${path}`, { path, errno }, { cause });
 }
 
-function filePort(descriptor: number, size: number, path: string): CapturePort {
+/** The bytes of an open file, by range. */
+export function filePort(descriptor: number, size: number, path: string): CapturePort {
   return {
     size,
     read(offset, length) {

@@ -24,6 +24,7 @@ type SnapshotPolicy = 'on-crash' | 'always' | 'never';
 interface RecordOptions extends RecorderOptions {
   output?: string;
   snapshot: SnapshotPolicy;
+  names: boolean;
   json: boolean;
 }
 
@@ -39,6 +40,7 @@ export function addRecordCommand(program: Command, version: string): void {
     .addOption(
       new Option('--snapshot <when>', 'when to save').choices(['on-crash', 'always', 'never']).default('on-crash'),
     )
+    .option('--no-names', 'do not add the names of frames to snapshots: who shows them looks for names then')
     .option('--json', 'print a summary as JSON on the last line of standard output', false)
     .addHelpText(
       'after',
@@ -53,7 +55,12 @@ Example: ringkeep record -o crash.perf.data -- node server.js`,
 
 async function recordCommand(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
   const { events, degraded } = parseEvents(options.event);
-  const series = new SnapshotSeries(options.output, options.snapshot !== 'never', command, version);
+  const series = new SnapshotSeries(options.output, {
+    isUsed: options.snapshot !== 'never',
+    names: options.names,
+    command,
+    version,
+  });
   const startedNs = process.hrtime.bigint();
   let recording: Recording | undefined;
   const signals = new SignalForwarder(() => recording?.requestCut());

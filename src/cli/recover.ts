@@ -10,6 +10,7 @@ import { printable } from './terminal.ts';
 
 interface RecoverOptions {
   output: string;
+  names: boolean;
   json?: boolean;
 }
 
@@ -52,14 +53,15 @@ export function addRecoverCommand(program: Command): void {
     )
     .argument('<directory>', 'the directory of the rings')
     .requiredOption('-o, --output <file>', 'where the snapshot goes')
+    .option('--no-names', 'do not add the names of frames: who shows the snapshot looks for them then')
     .option('--json', 'print a summary as JSON')
     .action(async (directory: string, options: RecoverOptions) => {
-      const summary = await recover(directory, options.output);
+      const summary = await recover(directory, options);
       process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : summaryText(summary));
     });
 }
 
-async function recover(directory: string, output: string): Promise<RecoverSummary> {
+async function recover(directory: string, { output, names }: RecoverOptions): Promise<RecoverSummary> {
   const { readRingDirectory } = await import('../snapshot/ring-directory.ts');
   const { snapshotsOfRings } = await import('../snapshot/recovered-snapshot.ts');
   const { writeSnapshot } = await import('../snapshot/snapshot.ts');
@@ -71,6 +73,7 @@ async function recover(directory: string, output: string): Promise<RecoverSummar
   if (inputs.length === 0) throw noRings(directory, problems);
   const base = resolve(output);
   const reports = inputs.map((input, index) => writeSnapshot(numberedPath(base, index + 1), input));
+  if (names) await addNames(reports.map(({ path }) => path));
   const summaries = reports.flatMap(({ rings }) => rings);
   const span = spanOf(summaries);
   return {
@@ -84,6 +87,18 @@ async function recover(directory: string, output: string): Promise<RecoverSummar
     unfinished: found.unfinished,
     livingRecorder: moment.livingRecorder ?? null,
   };
+}
+
+/** How long the frames of a snapshot are looked up. */
+const NAMES_MS = 30_000;
+
+/** A snapshot without them is as good as it was: that is said, and no failure. */
+async function addNames(paths: readonly string[]): Promise<void> {
+  const { addNamesElsewhere } = await import('./names-job.ts');
+  for (const path of paths) {
+    const { failure } = await addNamesElsewhere(path, { timeMs: NAMES_MS, isInBackground: false });
+    if (failure !== null) process.stderr.write(`ringkeep: ${path} has no names: ${failure}\n`);
+  }
 }
 
 function noRings(directory: string, problems: readonly ProblemFile[]): RingkeepError {

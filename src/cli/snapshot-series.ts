@@ -9,26 +9,40 @@ import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { TakenCut } from '../recorder/recording.ts';
 import type { SnapshotEvent } from '../snapshot/snapshot.ts';
+import type { NamesWish } from './names-job.ts';
 import { type SnapshotJob, type SnapshotOutcome, writeElsewhere, writeHere } from './snapshot-job.ts';
 
 const ENDING = /(\.perf\.data|\.[^./]+)?$/;
 
+export interface SeriesOptions {
+  /** Whether snapshots will be taken even if nobody asks. */
+  readonly isUsed: boolean;
+  /** Whether the names of frames are added to them. */
+  readonly names: boolean;
+  readonly command: readonly string[];
+  readonly version: string;
+}
+
+/** How long frames are looked up while recording goes on, and when the command has ended and somebody waits. */
+const NAMES_MS = 30_000;
+const LAST_NAMES_MS = 10_000;
+
 export class SnapshotSeries {
   readonly paths: string[] = [];
   readonly failures: string[] = [];
+  /** Whether every frame of every snapshot so far has been looked up. */
+  hasAllNames = true;
   readonly #base: string;
-  readonly #command: readonly string[];
-  readonly #version: string;
+  readonly #options: SeriesOptions;
   #events: readonly SnapshotEvent[] = [];
   #serial = 0;
   #saved: Promise<string | null> = Promise.resolve(null);
 
   /** Throws `output-unwritable` for an asked-for file that could not be written, before anything runs. */
-  constructor(output: string | undefined, isUsed: boolean, command: readonly string[], version: string) {
-    this.#command = command;
-    this.#version = version;
+  constructor(output: string | undefined, options: SeriesOptions) {
+    this.#options = options;
     this.#base = output === undefined ? defaultPath() : resolve(output);
-    if (isUsed && output !== undefined) requireWritable(this.#base);
+    if (options.isUsed && output !== undefined) requireWritable(this.#base);
   }
 
   /** What the recorder records, known once it has started. */
@@ -46,12 +60,12 @@ export class SnapshotSeries {
    * written, which is then among `failures`.
    */
   save(taken: TakenCut): Promise<string | null> {
-    return this.#inTurn(() => this.#write(taken, writeElsewhere));
+    return this.#inTurn(() => this.#write(taken, writeElsewhere, { timeMs: NAMES_MS, isInBackground: true }));
   }
 
   /** As `save`, on this thread: nothing is recorded any more. */
   saveLast(taken: TakenCut): Promise<string | null> {
-    return this.#inTurn(() => this.#write(taken, writeHere));
+    return this.#inTurn(() => this.#write(taken, writeHere, { timeMs: LAST_NAMES_MS, isInBackground: false }));
   }
 
   #inTurn(write: () => Promise<string | null>): Promise<string | null> {
@@ -64,12 +78,16 @@ export class SnapshotSeries {
     await this.#saved;
   }
 
-  async #write(taken: TakenCut, write: (job: SnapshotJob) => Promise<SnapshotOutcome>): Promise<string | null> {
+  async #write(
+    taken: TakenCut,
+    write: (job: SnapshotJob) => Promise<SnapshotOutcome>,
+    names: NamesWish,
+  ): Promise<string | null> {
     const outcome = await write({
       path: this.#nextPath(),
       events: this.#events,
-      commandLine: ['ringkeep', 'record', '--', ...this.#command],
-      version: this.#version,
+      commandLine: ['ringkeep', 'record', '--', ...this.#options.command],
+      version: this.#options.version,
       clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
       taken,
     });
@@ -78,7 +96,17 @@ export class SnapshotSeries {
       return null;
     }
     this.paths.push(outcome.path);
+    if (this.#options.names) await this.#addNames(outcome.path, names);
     return outcome.path;
+  }
+
+  async #addNames(path: string, wish: NamesWish): Promise<void> {
+    const { addNamesElsewhere } = await import('./names-job.ts');
+    const outcome = await addNamesElsewhere(path, wish);
+    if (outcome.failure !== null) this.failures.push(`${path} has no names: ${outcome.failure}`);
+    else if (!outcome.isComplete)
+      this.failures.push(`${path} has names for its newest frames only: there was no time for all`);
+    this.hasAllNames &&= outcome.failure === null && outcome.isComplete;
   }
 
   #nextPath(): string {

@@ -16,6 +16,7 @@ interface SnapshotOptions {
   all?: boolean;
   last?: number;
   output: string;
+  names: boolean;
   json: boolean;
 }
 
@@ -29,10 +30,11 @@ export function addSnapshotCommand(program: Command): void {
     .option('--all', 'all rings, which is the default')
     .option('--last <duration>', 'only the last part: 5s, 200ms', parseDurationArgument)
     .requiredOption('-o, --output <file>', 'where it goes')
+    .option('--no-names', 'do not add the names of frames: this machine looks for them when the snapshot is shown')
     .option('--json', 'what was saved, as JSON', false)
     .addHelpText('after', '\nExample: ringkeep snapshot --comm "node*" --last 5s -o now.perf.data')
     .action(async (options: SnapshotOptions) => {
-      const result = await ownDaemon().snapshot(selectionOf(options), resolve(options.output));
+      const result = await ownDaemon().snapshot(selectionOf(options), resolve(options.output), options.names);
       if (options.json) printJson(result);
       else process.stdout.write(snapshotText(result));
     });

@@ -52,8 +52,8 @@ export class DaemonClient {
   }
 
   /** `output` is absolute: the daemon writes it, from its own directory. */
-  snapshot(selection: Selection, output: string): Promise<SnapshotResult> {
-    const body: SnapshotBody = { selection, output };
+  snapshot(selection: Selection, output: string, names = true): Promise<SnapshotResult> {
+    const body: SnapshotBody = { selection, output, names };
     return this.#ask('POST', '/v1/snapshots', body, LONG_ANSWER_MS);
   }
 

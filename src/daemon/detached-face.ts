@@ -25,8 +25,8 @@ export interface DetachedFace {
   detach(name: string): void;
   /** `<attachment>/<pmu>/<tid>`, or the absolute path of the file. Throws `no-such-event`. */
   removeEvent(path: string): void;
-  /** `output` is absolute. */
-  snapshot(selection: Selection, output: string): Promise<SnapshotResult>;
+  /** `output` is absolute; `names`, which is the default: once it is on disk, the names of its frames are added. */
+  snapshot(selection: Selection, output: string, names?: boolean): Promise<SnapshotResult>;
   triggers(): readonly TriggerStatus[];
   /** Throws `bad-argument` for what is no trigger. */
   addTrigger(on: string, options: GivenTrigger): TriggerStatus;

@@ -10,6 +10,8 @@ export interface AttachBody {
 export interface SnapshotBody {
   readonly selection?: Selection;
   readonly output: string;
+  /** Whether the names of frames are added; true when it is not said. */
+  readonly names?: boolean;
 }
 
 export interface TriggerBody {
@@ -55,6 +57,7 @@ export const SNAPSHOT_BODY = object(['output'], {
     lastNs: { type: 'number', exclusiveMinimum: 0, maximum: Number.MAX_SAFE_INTEGER },
   }),
   output: absolutePath,
+  names: { type: 'boolean' },
 });
 
 export const TRIGGER_BODY = object(['on'], {

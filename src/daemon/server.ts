@@ -145,7 +145,7 @@ function addRecorderRoutes(app: FastifyInstance, { face, onDown }: ServedRecorde
     return reply.code(204).send();
   });
   app.post<{ Body: SnapshotBody }>('/v1/snapshots', { schema: { body: SNAPSHOT_BODY } }, async ({ body }, reply) =>
-    reply.code(201).send(await (await face).snapshot(body.selection ?? {}, body.output)),
+    reply.code(201).send(await (await face).snapshot(body.selection ?? {}, body.output, body.names)),
   );
   app.post('/v1/down', async (_request, reply) => {
     // `close` comes once the answer is out, and also when there is nobody to take it.

@@ -64,7 +64,8 @@ export class SampleReader {
   #stack({ body, misc }: SampleRecord, thread: ThreadEntry | undefined, timeNs: bigint): number {
     const addresses = stackAddresses(body, misc);
     const kernel = this.#places(this.#capture.tasks.kernelSpace, timeNs);
-    const user = thread && this.#places(spaceAt(thread.process, timeNs), timeNs);
+    const epoch = thread && this.#names.namer?.epochAt?.(thread.process.pid, timeNs);
+    const user = thread && this.#places(spaceAt(thread.process, timeNs), timeNs, epoch);
     let stack = NO_STACK;
     for (let depth = addresses.length - 1; depth >= 0; depth--) {
       const at = addresses[depth]!;
@@ -79,13 +80,13 @@ export class SampleReader {
     return stack;
   }
 
-  #places(space: AddressSpace, timeNs: bigint): Map<bigint, number> {
+  #places(space: AddressSpace, timeNs: bigint, epoch = 0): Map<bigint, number> {
     let places = this.#placesBySpace.get(space);
     if (places === undefined) {
       places = new SpacePlaces(space);
       this.#placesBySpace.set(space, places);
     }
-    return places.at(timeNs);
+    return places.at(timeNs, epoch);
   }
 
   #frame(at: StackAddress, thread: ThreadEntry | undefined, timeNs: bigint): number {
@@ -127,17 +128,21 @@ export class SampleReader {
   }
 }
 
-/** Frames by address, of one address space, as long as nothing new is mapped in it. Asked in time order. */
+/** Frames by address, of one address space, as long as nothing new is mapped in it and no code is replaced. Asked in time order. */
 class SpacePlaces {
   readonly #space: AddressSpace;
   readonly #frames = new Map<bigint, number>();
   #mappings = 0;
+  #epoch = 0;
 
   constructor(space: AddressSpace) {
     this.#space = space;
   }
 
-  at(timeNs: bigint): Map<bigint, number> {
+  /** `epoch` is another once code has been replaced. */
+  at(timeNs: bigint, epoch: number): Map<bigint, number> {
+    if (epoch !== this.#epoch) this.#frames.clear();
+    this.#epoch = epoch;
     const { mappings } = this.#space;
     if (this.#mappings < mappings.length && mappings[this.#mappings]!.timeNs <= timeNs) {
       while (this.#mappings < mappings.length && mappings[this.#mappings]!.timeNs <= timeNs) this.#mappings++;

@@ -166,4 +166,6 @@ export interface SnapshotResult {
   readonly cutMs: number;
   readonly stallMs: number;
   readonly writeMs: number;
+  /** How long the names of frames were looked for after that; null where they were not wanted, or could not be added. */
+  readonly namesMs: number | null;
 }

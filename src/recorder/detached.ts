@@ -81,6 +81,8 @@ export interface DetachedOptions {
 
 export interface WantedSnapshot {
   readonly path: string;
+  /** Whether the names of its frames are added: before `save` resolves, some time after it, or not at all. */
+  readonly names: 'first' | 'later' | 'none';
   readonly events: readonly SourceEvent[];
   readonly taken: TakenCut;
 }
@@ -88,6 +90,8 @@ export interface WantedSnapshot {
 export interface SavedSnapshot {
   readonly records: number;
   readonly bytes: number;
+  /** How long adding names took; null where that was not waited for. */
+  readonly namesMs: number | null;
 }
 
 /** The part of the descriptors that watching processes may take. */
@@ -259,17 +263,19 @@ export class DetachedRecorder {
   }
 
   /** Saves what is selected as it is now. Throws `no-such-thread` where that is nothing, `output-unwritable`. */
-  async snapshot(selection: Selection, output: string): Promise<SnapshotResult> {
+  async snapshot(selection: Selection, output: string, withNames = true): Promise<SnapshotResult> {
     const isComm = selection.comm === undefined ? () => true : compileGlob(selection.comm);
     const isWanted = ({ pid, tid, comm }: Thread) =>
       (selection.pid ?? pid) === pid && (selection.tid ?? tid) === tid && isComm(comm);
     const cut = this.#recorder.cut(isWanted);
     const fromNs = selection.lastNs === undefined ? null : Number(cut.cutNs) - selection.lastNs;
-    return this.#save(output, cut, fromNs, { reason: 'request', death: null });
+    const names = withNames ? 'first' : 'none';
+    return this.#save(output, cut, fromNs, { reason: 'request', death: null, names });
   }
 
   async #takeForTrigger(path: string, fromNs: number | null, { why }: DueCut, death: Death | null): Promise<void> {
-    await this.#save(path, this.#recorder.cut(), fromNs, { reason: death ? 'death' : 'trigger', death, why });
+    const reason = death ? 'death' : 'trigger';
+    await this.#save(path, this.#recorder.cut(), fromNs, { reason, death, why, names: 'later' });
   }
 
   /** Saves a cut, of it what is no older than `fromNs`. */
@@ -277,7 +283,7 @@ export class DetachedRecorder {
     path: string,
     whole: Cut,
     fromNs: number | null,
-    { reason, death, why }: Pick<RingkeepSection, 'reason' | 'death' | 'why'>,
+    { reason, death, why, names }: Pick<RingkeepSection, 'reason' | 'death' | 'why'> & Pick<WantedSnapshot, 'names'>,
   ): Promise<SnapshotResult> {
     if (whole.threads.length === 0) throw new RingkeepError('no-such-thread', 'no recorded thread is selected', {});
     const cut = fromNs === null ? whole : this.#recorder.windowOf(whole, fromNs);
@@ -286,8 +292,8 @@ export class DetachedRecorder {
     const startedMs = nowMs();
     const events = this.#recorder.keptEvents;
     const taken = { cut, section: why === undefined ? section : { ...section, why } };
-    const saved = await this.#options.save({ path, events, taken });
-    const writeMs = nowMs() - startedMs;
+    const saved = await this.#options.save({ path, names, events, taken });
+    const writeMs = nowMs() - startedMs - (saved.namesMs ?? 0);
     return { ...saved, path, threads: threads.length, cutNs: String(cutNs), cutMs, stallMs, writeMs };
   }
 

@@ -14,6 +14,7 @@ import { Feature } from '../abi/perf-data.ts';
 import { encodeRecord, RecordType } from '../abi/record.ts';
 import {
   encodeRingkeepSection,
+  NAMES_FEATURE,
   RINGKEEP_FEATURE,
   type RingkeepSection,
   type RingSummary,
@@ -390,7 +391,8 @@ function featuresOf(
     degraded,
     rings: [...rings],
   });
-  return features.set(RINGKEEP_FEATURE, section);
+  // A place for the names of frames, which are looked for when the snapshot is safely on disk (late-section.ts).
+  return features.set(RINGKEEP_FEATURE, section).set(NAMES_FEATURE, new Uint8Array(0));
 }
 
 /** The events that perf wants a format for; one whose tracepoint is not told is named after its event. */

@@ -4,7 +4,7 @@ import { perfMapTable } from './perf-map.ts';
 describe('the map of a JIT compiler', () => {
   test('is a line a piece of code, in hexadecimal with or without 0x', () => {
     const table = perfMapTable('7f00 10 JS:*spin /a b/app.js:3:18\n0x8000 0x20 py::main:/srv/main.py\n');
-    expect(table.find(0x7f0f)).toEqual({ start: 0x7f00, name: 'JS:*spin /a b/app.js:3:18' });
+    expect(table.find(0x7f0f)).toMatchObject({ start: 0x7f00, end: 0x7f10, name: 'JS:*spin /a b/app.js:3:18' });
     expect(table.find(0x7f10)).toBeUndefined();
     expect(table.find(0x801f)?.name).toBe('py::main:/srv/main.py');
   });

@@ -34,7 +34,7 @@ describe('a symbol table', () => {
       'second',
       undefined,
     ]);
-    expect(table.find(20)).toEqual({ start: 16, name: 'first' });
+    expect(table.find(20)).toEqual({ start: 16, end: 32, name: 'first', index: 0, since: 0n });
   });
 
   test('lets a symbol without a size reach to the next one, and the last one to the end of its page', () => {

@@ -18,7 +18,24 @@ export interface SymbolEntry {
 /** A symbol that was found. */
 export interface FoundSymbol {
   readonly start: number;
+  /** First address behind it. */
+  readonly end: number;
   readonly name: string;
+  /** Its position in the table. */
+  readonly index: number;
+  /** Since when it is there, in a table of times; else by what the newest of several is told, 0 where that is not told. */
+  readonly since: bigint;
+}
+
+/** A symbol as a table takes it. */
+export interface PlacedSymbol {
+  readonly start: number;
+  readonly end: number;
+  readonly nameAt: number;
+  /** Which was added when, for overlaps by age. */
+  readonly order: number;
+  /** Since when it is there, nanoseconds; in a table of times all have it. */
+  readonly sinceNs?: bigint;
 }
 
 /** Which of several symbols that cover an address is meant: the one that starts last, or the one that was added last. */
@@ -42,43 +59,76 @@ export class SymbolTable {
   readonly #highestEnds: Float64Array;
   readonly #nameAt: Uint32Array;
   readonly #order: Uint32Array | undefined;
+  readonly #sinceNs: BigUint64Array | undefined;
   readonly #names: Uint8Array;
+  #changes: BigUint64Array | undefined;
 
-  /** `entries` in order of their starts, with ends; `order` says which was added when, for overlaps by age. */
-  constructor(
-    entries: readonly { start: number; end: number; nameAt: number; order: number }[],
-    names: Uint8Array,
-    overlap: Overlap = 'innermost',
-  ) {
+  /** `entries` in order of their starts. */
+  constructor(entries: readonly PlacedSymbol[], names: Uint8Array, overlap: Overlap = 'innermost') {
     this.size = entries.length;
     this.#names = names;
     this.#starts = Float64Array.from(entries, ({ start }) => start);
     this.#ends = Float64Array.from(entries, ({ end }) => end);
     this.#nameAt = Uint32Array.from(entries, ({ nameAt }) => nameAt);
     this.#order = overlap === 'newest' ? Uint32Array.from(entries, ({ order }) => order) : undefined;
+    const hasTimes = entries[0]?.sinceNs !== undefined;
+    this.#sinceNs = hasTimes ? BigUint64Array.from(entries, ({ sinceNs }) => sinceNs!) : undefined;
     this.#highestEnds = new Float64Array(this.size);
     let highest = 0;
     for (let index = 0; index < this.size; index++) {
       highest = Math.max(highest, this.#ends[index]!);
       this.#highestEnds[index] = highest;
     }
-    const columns = [this.#starts, this.#ends, this.#highestEnds, this.#nameAt, this.#order];
+    const columns = [this.#starts, this.#ends, this.#highestEnds, this.#nameAt, this.#order, this.#sinceNs];
     this.bytes = names.byteLength + columns.reduce((sum, column) => sum + (column?.byteLength ?? 0), 0);
   }
 
-  /** The symbol that covers `address`; undefined where there is none. */
-  find(address: number): FoundSymbol | undefined {
+  /**
+   * The symbol that covers `address`; undefined where there is none. In a table of times, the one that did at `timeNs`: what came
+   * later is passed over. Without a time (or with 0), all count.
+   */
+  find(address: number, timeNs = 0n): FoundSymbol | undefined {
+    const sinceNs = timeNs === 0n ? undefined : this.#sinceNs;
     let found = -1;
     for (let index = this.#lastAtOrBelow(address); index >= 0 && this.#highestEnds[index]! > address; index--) {
-      if (this.#ends[index]! <= address) continue;
+      if (this.#ends[index]! <= address || (sinceNs !== undefined && sinceNs[index]! > timeNs)) continue;
       if (this.#order === undefined) return this.#symbol(index);
       if (found < 0 || this.#order[index]! > this.#order[found]!) found = index;
     }
     return found < 0 ? undefined : this.#symbol(found);
   }
 
+  /**
+   * At how many moments until `timeNs` a symbol came to where another one was: between two of them every answer stays the same, but
+   * for addresses that had none. 0 in a table without times.
+   */
+  changesUntil(timeNs: bigint): number {
+    this.#changes ??= this.#replacements();
+    let low = 0;
+    let high = this.#changes.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#changes[middle]! <= timeNs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Times of symbols that overlap another one, in order. */
+  #replacements(): BigUint64Array {
+    const times: bigint[] = [];
+    for (let index = 0; this.#sinceNs !== undefined && index < this.size; index++) {
+      const overlapsEarlier = index > 0 && this.#highestEnds[index - 1]! > this.#starts[index]!;
+      const overlapsLater = index + 1 < this.size && this.#starts[index + 1]! < this.#ends[index]!;
+      if (overlapsEarlier || overlapsLater) times.push(this.#sinceNs[index]!);
+    }
+    return BigUint64Array.from(times).sort();
+  }
+
   #symbol(index: number): FoundSymbol {
-    return { start: this.#starts[index]!, name: nameAt(this.#names, this.#nameAt[index]!) };
+    const name = nameAt(this.#names, this.#nameAt[index]!);
+    const since = this.#sinceNs?.[index] ?? BigInt(this.#order?.[index] ?? 0);
+    return { start: this.#starts[index]!, end: this.#ends[index]!, name, index, since };
   }
 
   #lastAtOrBelow(address: number): number {

@@ -4,7 +4,8 @@ import { release } from 'node:os';
 import { afterEach, describe, expect, test } from 'vitest';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { parseMaps } from '../linux/proc.ts';
-import { type CodeName, type CodePlace, SystemSymbols } from './system-symbols.ts';
+import type { CodeName, CodePlace } from './code-place.ts';
+import { SystemSymbols } from './system-symbols.ts';
 
 /** A pid that no process has: above the highest of Linux. */
 const PID = 2 ** 22 + 7;
@@ -26,7 +27,7 @@ describe('code of a JIT compiler', () => {
 
   test('has the name that the compiler left in /tmp', () => {
     writeFileSync(MAP, '7000 20 JS:*spin /nowhere/app.js:3:18\n8000 10 Builtin:ArrayMap\n');
-    expect(nameOf(0x7004n)[0]).toEqual({
+    expect(nameOf(0x7004n)[0]).toMatchObject({
       name: 'spin',
       offset: 4,
       symbol: 'JS:*spin /nowhere/app.js:3:18',

@@ -9,15 +9,17 @@ import { homedir, release } from 'node:os';
 import { buildIdInNotes } from '../abi/elf-note.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { parseMaps } from '../linux/proc.ts';
+import { type CodePlace, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
 import type { SymbolPlaces } from './debug-files.ts';
-import { demangled } from './demangler.ts';
 import { ElfImage } from './elf-image.ts';
 import { elfSymbolTable } from './elf-symbols.ts';
-import { withoutParameters } from './function-name.ts';
 import { JavaScriptNames } from './javascript-names.ts';
-import { jitMapText } from './jit-map.ts';
+import { type JitCode, jitDumpCode } from './jit-dump.ts';
+import { isJitDump, jitMapText, withJitDump } from './jit-files.ts';
 import { type KernelSymbols, kernelSymbols } from './kallsyms.ts';
 import { attempt, ownMemory, textPieces } from './local-file.ts';
+import type { LocatedName } from './name-harvest.ts';
+import { NativeNames } from './native-names.ts';
 import { perfMapTable } from './perf-map.ts';
 import { type FileSearch, findNamedFile } from './symbol-files.ts';
 import { type FoundSymbol, kernelNumber, type SymbolTable } from './symbol-table.ts';
@@ -32,29 +34,20 @@ export interface RecordedSystem {
   readonly kernelReference: { readonly symbol: string; readonly address: bigint } | null;
 }
 
-/** An address of a process or of the kernel, and what was mapped there. */
-export interface CodePlace {
-  readonly address: bigint;
-  readonly isKernel: boolean;
-  /** The instruction behind a call: what called is the instruction before. */
-  readonly isReturnAddress: boolean;
-  readonly pid: number;
-  readonly mapping:
-    | { readonly start: bigint; readonly fileOffset: bigint; readonly file: string; readonly buildId: string | null }
-    | undefined;
+/** What the capture says of the system that it was recorded on. */
+export interface RecordedSystem {
+  readonly osrelease: string | null;
+  /** Build ids by file, lower-case hexadecimal. */
+  readonly buildIds: ReadonlyMap<string, string>;
+  /** By which symbol, at which address, the kernel's place was recorded; null when it was not. */
+  readonly kernelReference: { readonly symbol: string; readonly address: bigint } | null;
+  /** The dumps of JIT compilers that processes mapped, by pid, oldest first. */
+  readonly jitDumps?: ReadonlyMap<number, readonly string[]>;
+  /** Whether its times are those of CLOCK_MONOTONIC, as the dumps' are. */
+  readonly isMonotonic?: boolean;
 }
 
-/** What stands at an address. */
-export interface CodeName {
-  /** Demangled, without parameters; of JavaScript the function alone. */
-  readonly name: string;
-  /** Bytes from where it begins. */
-  readonly offset: number;
-  /** As the symbol table or the JIT compiler spells it. */
-  readonly symbol: string;
-  /** Where it is written, for code of a JIT compiler that says so. */
-  readonly source: { readonly file: string; readonly line: number } | null;
-}
+export { isJitDump };
 
 export interface SystemSymbolsOptions {
   readonly memoryBytes?: number;
@@ -70,9 +63,9 @@ export class SystemSymbols {
   readonly #places: SymbolPlaces;
   readonly #files: TableCache<FileSearch>;
   readonly #jitMaps: TableCache<SymbolTable | undefined>;
+  readonly #jitDumps: TableCache<JitCode | undefined>;
   readonly #javaScript = new JavaScriptNames();
-  /** Names by symbol: the same few are met again and again. */
-  readonly #shortNames = new Map<string, string>();
+  readonly #nativeNames = new NativeNames();
   #kernel: { symbols: KernelSymbols; movedBy: bigint } | null | undefined;
 
   constructor(recorded: RecordedSystem, options: SystemSymbolsOptions = {}) {
@@ -80,16 +73,29 @@ export class SystemSymbols {
     this.#places = options.places ?? placesOfUser(process.env);
     const { memoryBytes = MEMORY_BYTES } = options;
     this.#files = new TableCache(memoryBytes / 2);
-    this.#jitMaps = new TableCache(memoryBytes / 2);
+    this.#jitMaps = new TableCache(memoryBytes / 4);
+    this.#jitDumps = new TableCache(memoryBytes / 4);
   }
 
-  /** The name of what stands at `place`; undefined when it is not known. */
-  nameOf(place: CodePlace): CodeName | undefined {
+  /** The name of what stands at `place`, and of which piece of code it is; undefined when it is not known. */
+  nameOf(place: CodePlace): LocatedName | undefined {
     if (place.isKernel) return this.#kernelName(place);
-    return isMappedFile(place.mapping) ? this.#fileName(place, place.mapping) : this.#jitName(place);
+    return isMappedFile(place.mapping)
+      ? this.#fileName(place, place.mapping)
+      : (this.#dumpedName(place) ?? this.#mapName(place));
   }
 
-  #kernelName(place: CodePlace): CodeName | undefined {
+  /** The build id that was recorded of what is mapped there. */
+  buildIdOf({ mapping }: CodePlace): string | null {
+    return mapping?.buildId ?? this.#recorded.buildIds.get(mapping?.file ?? '') ?? null;
+  }
+
+  /** In how many moments until `timeNs` code of the process was replaced: between two of them a name holds. */
+  epochAt(pid: number, timeNs: bigint): number {
+    return this.#recorded.jitDumps?.has(pid) ? (this.#dump(pid)?.table.changesUntil(timeNs) ?? 0) : 0;
+  }
+
+  #kernelName(place: CodePlace): LocatedName | undefined {
     if (this.#kernel === undefined) this.#kernel = this.#openKernel();
     if (this.#kernel === null) return undefined;
     const { symbols, movedBy } = this.#kernel;
@@ -97,7 +103,8 @@ export class SystemSymbols {
     const isModule = place.mapping !== undefined && !place.mapping.file.startsWith(KERNEL_DSO_NAME);
     if (movedBy !== 0n && isModule) return undefined;
     const address = kernelNumber(place.address + movedBy);
-    return address === undefined ? undefined : this.#nativeName(symbols.table, address, place);
+    if (address === undefined) return undefined;
+    return this.#nativeName(symbols.table, address, place, { kind: 'kernel' }, address - Number(movedBy));
   }
 
   #openKernel(): { symbols: KernelSymbols; movedBy: bigint } | null {
@@ -119,15 +126,14 @@ export class SystemSymbols {
     return null;
   }
 
-  #fileName(place: CodePlace, mapping: NonNullable<CodePlace['mapping']>): CodeName | undefined {
-    const file = this.#file(
-      mapping.file,
-      mapping.buildId ?? this.#recorded.buildIds.get(mapping.file) ?? null,
-      place.pid,
-    );
+  #fileName(place: CodePlace, mapping: NonNullable<CodePlace['mapping']>): LocatedName | undefined {
+    const buildId = this.buildIdOf(place);
+    const file = this.#file(mapping.file, buildId, place.pid);
     if (typeof file === 'string') return undefined;
-    const address = file.image.addressOf(Number(place.address - mapping.start + mapping.fileOffset));
-    return address === undefined ? undefined : this.#nativeName(file.table, address, place);
+    const fileOffset = fileOffsetOf(place.address, mapping);
+    const address = file.image.addressOf(fileOffset);
+    if (address === undefined) return undefined;
+    return this.#nativeName(file.table, address, place, { kind: 'file', file: mapping.file, buildId }, fileOffset);
   }
 
   #file(path: string, buildId: string | null, pid: number): FileSearch {
@@ -150,34 +156,75 @@ export class SystemSymbols {
     return { image, table: elfSymbolTable(image) };
   }
 
-  #nativeName(table: SymbolTable, address: number, { isReturnAddress }: CodePlace): CodeName | undefined {
-    const found = findAt(table, address, isReturnAddress);
+  /** `address` is counted as the table does, `counted` as the space does. */
+  #nativeName(
+    table: SymbolTable,
+    address: number,
+    place: CodePlace,
+    space: LocatedName['space'],
+    counted: number,
+  ): LocatedName | undefined {
+    const found = findAt(table, address, place);
     if (found === undefined) return undefined;
-    const { start, name: symbol } = found;
-    const name = this.#shortNames.get(symbol) ?? withoutParameters(demangled(symbol));
-    this.#shortNames.set(symbol, name);
-    return { name, offset: address - start, symbol, source: null };
+    const { start, end, name: symbol } = found;
+    const offset = address - start;
+    const name = this.#nativeNames.nameOf(symbol);
+    return { name, offset, symbol, source: null, space, start: counted - offset, bytes: end - start, since: 0n };
   }
 
-  #jitName(place: CodePlace): CodeName | undefined {
-    const address = Number(place.address);
+  #dumpedName(place: CodePlace): LocatedName | undefined {
+    const code = this.#dump(place.pid);
+    const found = code && findAt(code.table, Number(place.address), place);
+    if (found === undefined) return undefined;
+    const { index, start } = found;
+    const script = this.#javaScript.nameOf(found.name) ?? { name: found.name, source: code?.sourceOf(index) ?? null };
+    const space = { kind: 'jitdump', pid: place.pid } as const;
+    return { ...script, ...pieceOf(found), offset: Number(place.address) - start, space };
+  }
+
+  #mapName(place: CodePlace): LocatedName | undefined {
     const table = this.#jitMaps.get(
       `${place.pid}`,
       () => this.#jitMap(place.pid),
       (found) => found?.bytes ?? 0,
     );
-    const found = table && findAt(table, address, place.isReturnAddress);
+    const found = table && findAt(table, Number(place.address), place);
     if (found === undefined) return undefined;
     const script = this.#javaScript.nameOf(found.name) ?? { name: found.name, source: null };
-    return { ...script, offset: address - found.start, symbol: found.name };
+    const space = { kind: 'jit', pid: place.pid } as const;
+    return { ...script, ...pieceOf(found), offset: Number(place.address) - found.start, space };
   }
 
   #jitMap(pid: number): SymbolTable | undefined {
     const text = jitMapText(pid);
     if (text !== 'not-trusted') return text === undefined ? undefined : perfMapTable(text);
-    this.problems.push(`the names that a JIT compiler left for process ${pid} belong to another user`);
+    this.#distrust(pid);
     return undefined;
   }
+
+  #dump(pid: number): JitCode | undefined {
+    return this.#jitDumps.get(
+      `${pid}`,
+      () => {
+        const { jitDumps, isMonotonic = false } = this.#recorded;
+        const mapped = jitDumps?.get(pid) ?? [];
+        const code = withJitDump(pid, mapped, this.#places.home, (read) => jitDumpCode(read, isMonotonic));
+        if (code !== 'not-trusted') return code;
+        this.#distrust(pid);
+        return undefined;
+      },
+      (code) => code?.table.bytes ?? 0,
+    );
+  }
+
+  #distrust(pid: number): void {
+    const problem = `the names that a JIT compiler left for process ${pid} belong to another user`;
+    if (!this.problems.includes(problem)) this.problems.push(problem);
+  }
+}
+
+function pieceOf({ start, end, since, name }: FoundSymbol): Pick<LocatedName, 'start' | 'bytes' | 'since' | 'symbol'> {
+  return { start, bytes: end - start, since, symbol: name };
 }
 
 const WHY_NONE: Readonly<Record<Exclude<FileSearch, object>, string>> = {
@@ -185,30 +232,6 @@ const WHY_NONE: Readonly<Record<Exclude<FileSearch, object>, string>> = {
   'another-file': 'it is not the file that was recorded',
   'no-symbols': 'it has no symbols',
 };
-
-/** Code with a file behind it; the rest (anonymous memory, memory files, maps of JIT compilers) was made at run time. */
-function isMappedFile(mapping: CodePlace['mapping']): mapping is NonNullable<CodePlace['mapping']> {
-  if (mapping === undefined) return false;
-  const { file } = mapping;
-  if (file === VDSO_NAME) return true;
-  return file.startsWith('/') && !/^(?:\/\/|\/memfd:|\/dev\/|\/tmp\/perf-\d+\.map$)/.test(file);
-}
-
-/** What a handler returns to when its signal is over: nothing called it from the byte before. */
-const SIGNAL_RETURN: ReadonlySet<string> = new Set(['__restore_rt', '__kernel_rt_sigreturn']);
-/** The padding before a function of the kernel: a function that was interrupted at its first byte, not called from there. */
-const PADDING = '__pfx_';
-
-/**
- * A call may be the last instruction of a function that expects no return: what is behind it belongs to the next function.
- * So the caller is what stands before the return address.
- */
-function findAt(table: SymbolTable, address: number, isReturnAddress: boolean): FoundSymbol | undefined {
-  const here = table.find(address);
-  if (!isReturnAddress || (here !== undefined && (here.start < address || SIGNAL_RETURN.has(here.name)))) return here;
-  const before = table.find(address - 1);
-  return before === undefined || before.name.startsWith(PADDING) ? here : before;
-}
 
 function kernelBuildId(): string | undefined {
   const id = attempt(() => buildIdInNotes(readFileSync('/sys/kernel/notes')));

@@ -99,6 +99,7 @@ export class FakeRecorder implements DetachedFace {
       cutMs: 1.25,
       stallMs: 0.5,
       writeMs: 3,
+      namesMs: null,
       bytes: 4096,
     };
   }

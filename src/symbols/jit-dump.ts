@@ -1,0 +1,162 @@
+/**
+ * What a JIT compiler dumps of its code: jit-PID.dump. Pure: the file is asked for by `read(offset, length)`; the code itself,
+ * most of the file, is passed over. Source: tools/perf/Documentation/jitdump-specification.txt, version 2 (Linux 4.9 and later).
+ *
+ * Every piece of code has a time: memory that was used again belongs to whom it belonged to at the moment asked for. Code that is
+ * moved keeps the name under which it was loaded. Invariant: a file that is cut or damaged is read up to there.
+ */
+import type { ReadAt } from '../abi/elf-note.ts';
+import {
+  JITDUMP_ARCH_TIMESTAMP,
+  JITDUMP_DEBUG_ENTRY_FIELDS,
+  JITDUMP_DEBUG_FIELDS,
+  JITDUMP_HEADER_FIELDS,
+  JITDUMP_LOAD_FIELDS,
+  JITDUMP_MAGIC,
+  JITDUMP_MOVE_FIELDS,
+  JITDUMP_RECORD_FIELDS,
+  JITDUMP_SAME_FILE,
+  JitdumpRecord,
+} from '../abi/jitdump.ts';
+import { cString, decodeStruct, type StructOf, structBytes } from '../abi/layout.ts';
+import type { CodeSource } from './code-place.ts';
+import { viewOf } from './elf-image.ts';
+import { NameStore } from './kallsyms.ts';
+import { type PlacedSymbol, SymbolTable } from './symbol-table.ts';
+
+/** The code of a process. */
+export interface JitCode {
+  readonly table: SymbolTable;
+  /** Where the code at a position of the table is written; undefined when the dump does not say. */
+  sourceOf(index: number): CodeSource | undefined;
+}
+
+interface Load {
+  readonly start: number;
+  readonly bytes: number;
+  readonly nameAt: number;
+  readonly timeNs: bigint;
+  readonly source: CodeSource | undefined;
+}
+
+/** No name of a function and no list of lines that is read is longer. */
+const MOST_NAME_BYTES = 1 << 16;
+const MOST_DEBUG_BYTES = 1 << 20;
+const RECORD_BYTES = structBytes(JITDUMP_RECORD_FIELDS);
+
+/**
+ * The code that the dump tells of; undefined when it is none, or of a machine of another byte order. `hasTimes`: its clock is that of
+ * the times that will be asked for; without it, or where the clock is a CPU's own, the newest code at an address holds.
+ */
+export function jitDumpCode(read: ReadAt, hasTimes: boolean): JitCode | undefined {
+  const header = structAt(read, JITDUMP_HEADER_FIELDS, 0);
+  if (header === undefined || header.magic !== JITDUMP_MAGIC) return undefined;
+  const isTimed = hasTimes && (header.flags & JITDUMP_ARCH_TIMESTAMP) === 0n;
+  const names = new NameStore();
+  const loads = readLoads(read, header.totalSize, names);
+  const byTime = loads.map((_, index) => index);
+  byTime.sort((a, b) => (loads[a]!.timeNs < loads[b]!.timeNs ? -1 : loads[a]!.timeNs > loads[b]!.timeNs ? 1 : a - b));
+  const placed: (PlacedSymbol & { source: CodeSource | undefined })[] = [];
+  let lastNs = 0n;
+  for (const [order, index] of byTime.entries()) {
+    const { start, bytes, nameAt, timeNs, source } = loads[index]!;
+    // Of two at one moment the later in the file is the newer: no two have the same time here.
+    lastNs = timeNs > lastNs ? timeNs : lastNs + 1n;
+    placed.push({ start, end: start + bytes, nameAt, order, source, ...(isTimed ? { sinceNs: lastNs } : {}) });
+  }
+  placed.sort((a, b) => a.start - b.start || a.order - b.order);
+  return { table: new SymbolTable(placed, names.bytes(), 'newest'), sourceOf: (index) => placed[index]?.source };
+}
+
+/** Every place where code was put, in the order of the file. */
+function readLoads(read: ReadAt, firstAt: number, names: NameStore): Load[] {
+  const loads: Load[] = [];
+  const byIndex = new Map<bigint, Load>();
+  /** The lines of the code that is loaded next, by its address. */
+  let lines: { address: bigint; source: CodeSource | undefined } | undefined;
+  for (let at = firstAt; ; ) {
+    const record = structAt(read, JITDUMP_RECORD_FIELDS, at);
+    if (record === undefined || record.totalSize < RECORD_BYTES) return loads;
+    const { id, totalSize, timestamp } = record;
+    const bodyAt = at + RECORD_BYTES;
+    const bodyBytes = totalSize - RECORD_BYTES;
+    if (id === JitdumpRecord.load) {
+      const load = loadAt(read, bodyAt, bodyBytes, timestamp, lines, names);
+      if (load === undefined) return loads;
+      loads.push(load.code);
+      byIndex.set(load.index, load.code);
+    } else if (id === JitdumpRecord.move) {
+      const move = structAt(read, JITDUMP_MOVE_FIELDS, bodyAt);
+      if (move === undefined) return loads;
+      const known = byIndex.get(move.codeIndex);
+      const moved = known && codeAt(move.newCodeAddress, move.codeSize, { ...known, timeNs: timestamp });
+      if (moved) loads.push(moved);
+    } else if (id === JitdumpRecord.debugInfo) lines = linesAt(read, bodyAt, bodyBytes);
+    at += totalSize;
+  }
+}
+
+function loadAt(
+  read: ReadAt,
+  at: number,
+  bytes: number,
+  timeNs: bigint,
+  lines: { address: bigint; source: CodeSource | undefined } | undefined,
+  names: NameStore,
+): { code: Load; index: bigint } | undefined {
+  const fields = structAt(read, JITDUMP_LOAD_FIELDS, at);
+  const nameBytes = bytes - structBytes(JITDUMP_LOAD_FIELDS);
+  if (fields === undefined || nameBytes < 1) return undefined;
+  const text = read(at + structBytes(JITDUMP_LOAD_FIELDS), Math.min(nameBytes, MOST_NAME_BYTES));
+  // Without its end the name is cut, and so is the file.
+  if (!text.includes(0)) return undefined;
+  const source = lines?.address === fields.codeAddress ? lines.source : undefined;
+  const named = { nameAt: names.add(cString(text)), timeNs, source };
+  return { code: codeAt(fields.codeAddress, fields.codeSize, named), index: fields.codeIndex };
+}
+
+/** Code at an address that no process has is kept at a place where nobody looks: what follows is still read. */
+function codeAt(address: bigint, size: bigint, named: Pick<Load, 'nameAt' | 'timeNs' | 'source'>): Load {
+  const isPossible = address + size <= BigInt(Number.MAX_SAFE_INTEGER);
+  return { ...named, start: isPossible ? Number(address) : 0, bytes: isPossible ? Number(size) : 0 };
+}
+
+/** The line at which the code begins: that of its lowest address. */
+function linesAt(
+  read: ReadAt,
+  at: number,
+  bytes: number,
+): { address: bigint; source: CodeSource | undefined } | undefined {
+  const fields = structAt(read, JITDUMP_DEBUG_FIELDS, at);
+  const entriesAt = at + structBytes(JITDUMP_DEBUG_FIELDS);
+  const left = Math.min(bytes - structBytes(JITDUMP_DEBUG_FIELDS), MOST_DEBUG_BYTES);
+  if (fields === undefined || left < 0) return undefined;
+  const entries = read(entriesAt, left);
+  const within: ReadAt = (offset, length) => entries.subarray(offset, offset + length);
+  let lowest: { address: bigint; source: CodeSource } | undefined;
+  let file = '';
+  let next = 0;
+  for (let count = 0n; count < fields.entryCount; count++) {
+    const entry = structAt(within, JITDUMP_DEBUG_ENTRY_FIELDS, next);
+    if (entry === undefined) break;
+    const name = entries.subarray(next + structBytes(JITDUMP_DEBUG_ENTRY_FIELDS));
+    const nameBytes = name.indexOf(0);
+    if (nameBytes < 0) break;
+    const isSameFile = nameBytes === 1 && name[0] === JITDUMP_SAME_FILE;
+    if (!isSameFile) file = cString(name);
+    const isLower = lowest === undefined || entry.codeAddress < lowest.address;
+    if (isLower && entry.line > 0) lowest = { address: entry.codeAddress, source: { file, line: entry.line } };
+    next += structBytes(JITDUMP_DEBUG_ENTRY_FIELDS) + nameBytes + 1;
+  }
+  return { address: fields.codeAddress, source: lowest?.source };
+}
+
+/** The fields at `at`; undefined when the file ends before they do. */
+function structAt<const F extends Parameters<typeof structBytes>[0]>(
+  read: ReadAt,
+  fields: F,
+  at: number,
+): StructOf<F> | undefined {
+  const bytes = read(at, structBytes(fields));
+  return bytes.length < structBytes(fields) ? undefined : decodeStruct(fields, viewOf(bytes), 0);
+}

@@ -1,0 +1,159 @@
+/**
+ * The names that travel with a snapshot: for each file, for the kernel and for the memory of each process the functions that
+ * frames lie in, as bytes of one feature section. Pure.
+ *
+ *   u32 "RKNM" | u32 version | zlib stream of: flags | texts | scripts | spaces, each: its key | its functions
+ *
+ * All numbers in the stream are LEB128; a list is its count and its rows, a row the fields of its table below, one after the
+ * other. zlib's checksum tells damage. Invariant: what is damaged gives no names at all, never wrong ones and never an exception.
+ */
+import { deflateSync, inflateSync } from 'node:zlib';
+import { type RowOf, type RowTable, VarintReader, VarintWriter } from './varint-rows.ts';
+
+/** A function, or another piece of code with a name, in one space. */
+export interface NamedRange {
+  /** Offset in the file, address counted from KERNEL_BASE, or address in the process. */
+  readonly start: number;
+  readonly bytes: number;
+  /** As the symbol table or the JIT compiler spells it. */
+  readonly symbol: string;
+  readonly script: NamedScript | null;
+  /** Since when it is there, nanoseconds; in a space without times the number by which later ones count before earlier ones. */
+  readonly since: bigint;
+}
+
+/** What a JIT compiler's code was written as. */
+export interface NamedScript {
+  readonly name: string;
+  readonly source: { readonly file: string; readonly line: number } | null;
+}
+
+/** What addresses are counted in. `jitdump` is code of a process with times, `jit` without. */
+export type NamedSpaceKey =
+  | { readonly kind: 'kernel' }
+  | { readonly kind: 'file'; readonly file: string; readonly buildId: string | null }
+  | { readonly kind: 'jit' | 'jitdump'; readonly pid: number };
+
+export interface NamedSpace {
+  readonly key: NamedSpaceKey;
+  /** By start; of equal start, by `since`. */
+  readonly ranges: readonly NamedRange[];
+}
+
+export interface SnapshotNames {
+  /** Whether every frame was looked up; false when there was no time for all. */
+  readonly isComplete: boolean;
+  readonly spaces: readonly NamedSpace[];
+}
+
+/** "RKNM", read as a little-endian u32. */
+const MAGIC = 0x4d4e4b52;
+const VERSION = 1;
+const HEAD_BYTES = 8;
+/** No section of ours unpacks to more: what claims to is damaged or not meant well. */
+const MOST_BYTES = 256 * 1024 ** 2;
+
+const COMPLETE_FLAG = 1;
+const KINDS = ['kernel', 'file', 'jit', 'jitdump'] as const;
+
+const SCRIPT_ROW = [
+  ['name', 'text'],
+  ['file', 'text'],
+  /** 0: its source is not known. */
+  ['line', 'count'],
+] as const satisfies RowTable;
+
+const SPACE_ROW = [
+  /** Position in KINDS. */
+  ['kind', 'count'],
+  /** Of a file; empty for others. */
+  ['file', 'text'],
+  ['buildId', 'text'],
+  /** Of a process; 0 for others. */
+  ['pid', 'count'],
+] as const satisfies RowTable;
+
+const RANGE_ROW = [
+  ['start', 'ascending'],
+  ['bytes', 'count'],
+  ['symbol', 'text'],
+  /** Position among the scripts, from 1; 0: none. */
+  ['script', 'count'],
+  ['since', 'u64'],
+] as const satisfies RowTable;
+
+/** The section's bytes. */
+export function encodeNames({ isComplete, spaces }: SnapshotNames): Uint8Array {
+  const writer = new VarintWriter();
+  const scripts = new Map<string, number>();
+  const scriptRows: RowOf<typeof SCRIPT_ROW>[] = [];
+  const numberOf = (script: NamedScript | null): number => {
+    if (script === null) return 0;
+    const row = { name: script.name, file: script.source?.file ?? '', line: script.source?.line ?? 0 };
+    const key = JSON.stringify(row);
+    const known = scripts.get(key);
+    if (known !== undefined) return known;
+    scripts.set(key, scriptRows.push(row));
+    return scriptRows.length;
+  };
+  const lists = spaces.map(({ ranges }) =>
+    ranges.map(({ script, ...range }) => ({ ...range, script: numberOf(script) })),
+  );
+  writer.count(isComplete ? COMPLETE_FLAG : 0);
+  writer.rows(SCRIPT_ROW, scriptRows);
+  writer.rows(
+    SPACE_ROW,
+    spaces.map(({ key }) => rowOfKey(key)),
+  );
+  for (const list of lists) writer.rows(RANGE_ROW, list);
+  const head = new DataView(new ArrayBuffer(HEAD_BYTES));
+  head.setUint32(0, MAGIC, true);
+  head.setUint32(4, VERSION, true);
+  return Buffer.concat([new Uint8Array(head.buffer), deflateSync(writer.bytes())]);
+}
+
+/** Undefined when the bytes are no such section, or a damaged one. */
+export function decodeNames(bytes: Uint8Array): SnapshotNames | undefined {
+  const body = unpacked(bytes);
+  const reader = body && VarintReader.open(body);
+  if (reader === undefined) return undefined;
+  const flags = reader.count();
+  const scripts = reader.rows(SCRIPT_ROW).map(scriptOfRow);
+  const spaces = reader.rows(SPACE_ROW).map((row) => ({ key: keyOfRow(row), ranges: rangesOf(reader, scripts) }));
+  const isWhole = !reader.isDamaged && reader.isAtEnd && spaces.every(({ key }) => key !== undefined);
+  return isWhole ? { isComplete: (flags & COMPLETE_FLAG) !== 0, spaces: spaces as NamedSpace[] } : undefined;
+}
+
+function unpacked(bytes: Uint8Array): Uint8Array | undefined {
+  if (bytes.length < HEAD_BYTES) return undefined;
+  const head = new DataView(bytes.buffer, bytes.byteOffset, HEAD_BYTES);
+  if (head.getUint32(0, true) !== MAGIC || head.getUint32(4, true) !== VERSION) return undefined;
+  try {
+    return inflateSync(bytes.subarray(HEAD_BYTES), { maxOutputLength: MOST_BYTES });
+  } catch {
+    return undefined; // zlib throws for whatever it stumbles over, its own checksum included.
+  }
+}
+
+function rangesOf(reader: VarintReader, scripts: readonly NamedScript[]): NamedRange[] {
+  return reader.rows(RANGE_ROW).map(({ script, ...range }) => {
+    if (script > scripts.length) reader.isDamaged = true;
+    return { ...range, script: scripts[script - 1] ?? null };
+  });
+}
+
+function scriptOfRow({ name, file, line }: RowOf<typeof SCRIPT_ROW>): NamedScript {
+  return { name, source: line === 0 ? null : { file, line } };
+}
+
+function rowOfKey(key: NamedSpaceKey): RowOf<typeof SPACE_ROW> {
+  const row = { kind: KINDS.indexOf(key.kind), file: '', buildId: '', pid: 0 };
+  if (key.kind === 'file') return { ...row, file: key.file, buildId: key.buildId ?? '' };
+  return key.kind === 'kernel' ? row : { ...row, pid: key.pid };
+}
+
+function keyOfRow({ kind, file, buildId, pid }: RowOf<typeof SPACE_ROW>): NamedSpaceKey | undefined {
+  const name = KINDS[kind];
+  if (name === undefined || name === 'kernel') return name && { kind: name };
+  return name === 'file' ? { kind: name, file, buildId: buildId || null } : { kind: name, pid };
+}

@@ -1,0 +1,16 @@
+/** Symbols of native code as short names; the same few are met again and again, so each is demangled once. */
+import { demangled } from './demangler.ts';
+import { withoutParameters } from './function-name.ts';
+
+export class NativeNames {
+  readonly #shortNames = new Map<string, string>();
+
+  /** The symbol as its source spells it, without parameters. */
+  nameOf(symbol: string): string {
+    const known = this.#shortNames.get(symbol);
+    if (known !== undefined) return known;
+    const name = withoutParameters(demangled(symbol));
+    this.#shortNames.set(symbol, name);
+    return name;
+  }
+}
