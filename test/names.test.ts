@@ -118,13 +118,13 @@ test('frames of Node have the names that V8 gave them, and the lines of the Type
   );
 });
 
-test('a program that was built anew since gives no names, and that is said', async (context) => {
+test('where no names travel, a program that was built anew since gives none, and that is said', async (context) => {
   needs(context, 'gcc', 'perf events', 'objcopy');
   const place = new Workplace();
   const program = place.file('program');
   copyFileSync(testProgram('named-work'), program);
   const output = place.file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [program, '150']);
+  await record([...OFTEN, '--no-names', '-o', output], [program, '150']);
   expect(namesIn(output, program)).toContain('work');
 
   withoutCopies(place);
@@ -147,7 +147,7 @@ test('a stripped program has the names of its debug file, by link and by build i
   objcopy('--only-keep-debug', testProgram('named-work'), debug);
   objcopy('--strip-all', `--add-gnu-debuglink=${debug}`, testProgram('named-work'), program);
   const output = place.file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [program, '150']);
+  await record([...OFTEN, '--no-names', '-o', output], [program, '150']);
   expect(namesIn(output, program)).toContain('work');
 
   const bytes = readFileSync(program);

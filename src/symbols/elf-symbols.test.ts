@@ -48,7 +48,7 @@ describe.skipIf(!hasCompiler)('an ELF file (skipped without gcc)', () => {
   test('names static and global functions where nm has them', () => {
     const table = elfSymbolTable(image);
     for (const name of ['hidden', 'main'])
-      expect(table.find(addressOf('plain', name) + 1)).toEqual({ start: addressOf('plain', name), name });
+      expect(table.find(addressOf('plain', name) + 1)).toMatchObject({ start: addressOf('plain', name), name });
     expect(table.find(addressOf('plain', 'shown'))?.name).toBe('also_shown');
   });
 

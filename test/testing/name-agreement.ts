@@ -4,6 +4,8 @@
  */
 
 import { RecordType } from '../../src/abi/record.ts';
+import type { Capture } from '../../src/capture/capture.ts';
+import type { FrameNamer } from '../../src/capture/frame-names.ts';
 import { type Frame, resolveStack, stackAddresses } from '../../src/capture/stack.ts';
 import { withCapture } from '../../src/cli/capture-file.ts';
 import { symbolsOf } from '../../src/cli/capture-symbols.ts';
@@ -57,15 +59,27 @@ export function nameAgreement(path: string): NameAgreement {
 
 /** Every frame of every sample in `path`, and what could not be named. */
 export function allFrames(path: string): { frames: Frame[]; problems: string[] } {
+  return framesBy(path, symbolsOf);
+}
+
+/** As `allFrames`, with names from elsewhere. */
+export function framesBy(
+  path: string,
+  namerOf: (capture: Capture) => FrameNamer,
+): { frames: Frame[]; problems: string[] } {
   const all: Frame[] = [];
-  const problems = eachStack(path, (frames) => all.push(...frames));
+  const problems = eachStack(path, (frames) => all.push(...frames), namerOf);
   return { frames: all, problems };
 }
 
 /** Names every sample's stack in time order; what could not be named, in the end. */
-function eachStack(path: string, visit: (frames: Frame[], tid: number, timeNs: bigint) => void): string[] {
+function eachStack(
+  path: string,
+  visit: (frames: Frame[], tid: number, timeNs: bigint) => void,
+  namerOf: (capture: Capture) => FrameNamer = symbolsOf,
+): string[] {
   return withCapture(path, (capture) => {
-    const namer = symbolsOf(capture);
+    const namer = namerOf(capture);
     for (let index = 0; index < capture.recordCount; index++) {
       const thread = capture.threadAt(index);
       if (capture.typeAt(index) !== RecordType.SAMPLE || thread === undefined) continue;
