@@ -15,6 +15,8 @@ import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
 import { Recording, type RecordingEvents } from '../recorder/recording.ts';
 import type { EventSpec } from '../source/event-spec.ts';
 import { explain } from './diagnostics.ts';
+import { JitLeftovers } from './jit-leftovers.ts';
+import { namingEnvironment } from './node-command.ts';
 import { NOTHING_RECORDED, printRecordReport } from './record-report.ts';
 import { addRecorderOptions, parseEvents, type RecorderOptions } from './recorder-options.ts';
 import { SnapshotSeries } from './snapshot-series.ts';
@@ -25,6 +27,7 @@ interface RecordOptions extends RecorderOptions {
   output?: string;
   snapshot: SnapshotPolicy;
   names: boolean;
+  js: boolean;
   json: boolean;
 }
 
@@ -41,11 +44,14 @@ export function addRecordCommand(program: Command, version: string): void {
       new Option('--snapshot <when>', 'when to save').choices(['on-crash', 'always', 'never']).default('on-crash'),
     )
     .option('--no-names', 'do not add the names of frames to snapshots: who shows them looks for names then')
+    .option('--no-js', 'leave Node as it is; else, when the command is Node, V8 writes down the names of its code')
     .option('--json', 'print a summary as JSON on the last line of standard output', false)
     .addHelpText(
       'after',
       `
-SIGUSR2 saves a snapshot now. The exit status is the command's; 128 + the signal when a signal ended it.
+SIGUSR2 saves a snapshot now. When the command is Node (also by npx, or as a script's interpreter), NODE_OPTIONS tells
+V8 to write the names of its code to /tmp/perf-PID.map; the names go into the snapshot and the maps are removed.
+The exit status is the command's; 128 + the signal when a signal ended it.
 Example: ringkeep record -o crash.perf.data -- node server.js`,
     )
     .action(async (command: [string, ...string[]], options: RecordOptions) => {
@@ -64,12 +70,16 @@ async function recordCommand(command: [string, ...string[]], options: RecordOpti
   const startedNs = process.hrtime.bigint();
   let recording: Recording | undefined;
   const signals = new SignalForwarder(() => recording?.requestCut());
-  const gated = await spawnGated(command);
+  const naming = options.js ? namingEnvironment(command, process.env) : undefined;
+  const leftovers = new JitLeftovers();
+  const gated = await spawnGated(command, naming);
+  leftovers.add(gated.pid);
   signals.forwardTo(gated);
   const deaths: { death: Death; saved: Promise<string | null> }[] = [];
   recording = await startRecording(gated, options, events, {
     onDeath: (death, taken) => deaths.push({ death, saved: taken ? series.save(taken) : Promise.resolve(null) }),
     onCut: (taken) => series.save(taken),
+    ...(naming ? { onProcess: (pid: number) => leftovers.add(pid) } : {}),
     onFailure: (error) => degraded.push(tellOfFailure('recording has stopped', error)),
     onRefusal: (error) => degraded.push(tellOfFailure('the command runs unrecorded', error)),
   });
@@ -83,6 +93,8 @@ async function recordCommand(command: [string, ...string[]], options: RecordOpti
   const end = await recording?.finish(signalNumber, wantsCut);
   if (end?.taken) series.saveLast(end.taken);
   await series.settled();
+  // Names that have not travelled are still to be read from there.
+  if (naming && series.hasAllNames) leftovers.clear();
   // The command's own death is what was waited for; else the first of those it started.
   const firstDeath = deaths[0];
   const { user, system } = process.cpuUsage();

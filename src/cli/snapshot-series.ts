@@ -97,6 +97,7 @@ export class SnapshotSeries {
     }
     this.paths.push(outcome.path);
     if (this.#options.names) await this.#addNames(outcome.path, names);
+    else this.hasAllNames = false;
     return outcome.path;
   }
 

@@ -24,11 +24,15 @@ export interface GatedCommand {
   readonly kill: (signal: NodeJS.Signals) => void;
 }
 
-/** Starts `command` up to its gate, with this process's own stdin, stdout and stderr. Throws `command-not-found`. */
-export async function spawnGated(command: readonly [string, ...string[]]): Promise<GatedCommand> {
+/** Starts `command` up to its gate, with this process's own stdin, stdout and stderr, in `env`. Throws `command-not-found`. */
+export async function spawnGated(
+  command: readonly [string, ...string[]],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<GatedCommand> {
   requireExecutable(command[0]);
   const child: ChildProcess = spawn('/bin/sh', ['-c', GATE, 'sh', ...command], {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env,
   });
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));

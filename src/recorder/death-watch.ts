@@ -43,6 +43,7 @@ export function signalName(signal: number): string {
 export class DeathWatch {
   readonly #poller: Poller;
   readonly #maxFds: number;
+  readonly #onWatch: ((pid: number) => void) | undefined;
   readonly #watched = new Set<number>();
   readonly #pidOfFd = new Map<number, number>();
   /** Ended but not yet reaped, on a kernel that tells the status only then. */
@@ -56,8 +57,9 @@ export class DeathWatch {
   /** Processes whose end could not be learned: gone before they could be watched, or too many at once. */
   unknownEnds = 0;
 
-  /** Uses at most `maxFds` descriptors. */
-  constructor(poller: Poller, maxFds: number) {
+  /** Uses at most `maxFds` descriptors. `onWatch` is told of each process that is followed. */
+  constructor(poller: Poller, maxFds: number, onWatch?: (pid: number) => void) {
+    this.#onWatch = onWatch;
     this.#poller = poller;
     this.#maxFds = maxFds;
   }
@@ -66,6 +68,7 @@ export class DeathWatch {
   watch(pid: number): void {
     if (this.#watched.has(pid)) return;
     this.#watched.add(pid);
+    this.#onWatch?.(pid);
     const fd = this.#pidOfFd.size + this.#unreaped.size < this.#maxFds ? openPidfd(pid) : -1;
     if (fd >= 0 && this.#poller.add(fd) === 0) {
       this.#pidOfFd.set(fd, pid);

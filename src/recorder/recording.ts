@@ -39,6 +39,8 @@ export interface RecordingOptions extends WantedSource {
 export interface RecordingEvents {
   /** A process of the command, not the command itself, died of a signal. */
   readonly onDeath: (death: Death, taken: TakenCut | null) => void;
+  /** A process that the command started. */
+  readonly onProcess?: (pid: number) => void;
   /** A cut that was asked for. */
   readonly onCut: (taken: TakenCut) => void;
   /** The recorder broke down; the command goes on unrecorded. */
@@ -120,7 +122,8 @@ export class Recording {
     ];
     this.#pace = new Pace(source);
     begun.unshift(this.#pace);
-    this.#deaths = new DeathWatch(this.#pace.poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
+    const mostWatched = Math.floor(resourceLimit('nofile') * WATCH_SHARE);
+    this.#deaths = new DeathWatch(this.#pace.poller, mostWatched, events.onProcess);
     begun.unshift(this.#deaths);
     this.#recorder = new Recorder(
       source,

@@ -1,0 +1,81 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isNode, namingEnvironment } from './node-command.ts';
+
+let folder: string;
+let env: NodeJS.ProcessEnv;
+
+/** A PATH with programs that are never run: what matters is what they look like. */
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ringkeep-node-'));
+  const program = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text);
+    chmodSync(join(folder, name), 0o755);
+  };
+  program('node', '\x7fELF');
+  program('python', '\x7fELF');
+  program('env', '\x7fELF');
+  program('npx-cli.js', '#!/usr/bin/env node\n');
+  symlinkSync('npx-cli.js', join(folder, 'npx'));
+  symlinkSync('node', join(folder, 'js'));
+  mkdirSync(join(folder, 'shims'));
+  program('shims/node', '#!/bin/sh\nexec the-real-one "$@"\n');
+  program('direct', `#!${folder}/node --no-warnings\n`);
+  program('split', `#!${folder}/env -S NODE_ENV=test node --enable-source-maps\n`);
+  program('through', `#!${folder}/direct\n`);
+  program('shell', '#!/bin/sh\nnode server.js\n');
+  program('circle', `#!${folder}/circle\n`);
+  program('empty', '');
+  env = { PATH: `${join(folder, 'nowhere')}:${folder}` };
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a command is Node', () => {
+  test.each([
+    ['by its name', ['node', 'server.js']],
+    ['by what its name leads to', ['js', 'server.js']],
+    ['by the interpreter of its script', ['direct']],
+    ['by the interpreter that env looks for', ['npx', 'some-tool']],
+    ['by the interpreter that env looks for among other words', ['split']],
+    ['by the interpreter of its interpreter', ['through']],
+    ['behind env', ['env', '-u', 'HOME', 'NODE_ENV=production', 'node', 'server.js']],
+  ])('%s', (_, command) => {
+    expect(isNode(command, env)).toBe(true);
+  });
+
+  test('by the name that a version manager gives its own program', () => {
+    expect(isNode([join(folder, 'shims/node')], env)).toBe(true);
+  });
+
+  test.each([
+    ['another program', ['python', 'node.py']],
+    ['a shell, whatever its script does', ['shell']],
+    ['what is not there', ['nothing-of-that-name']],
+    ['a file of nothing', ['empty']],
+    ['a script that is its own interpreter', ['circle']],
+    ['env alone', ['env']],
+  ])('but not %s', (_, command) => {
+    expect(isNode(command, env)).toBe(false);
+  });
+});
+
+describe('the environment in which names are written down', () => {
+  const options = (...command: [string, ...string[]]) => namingEnvironment(command, env)?.NODE_OPTIONS;
+
+  test('adds two options of V8, behind those that are there', () => {
+    expect(options('node', 'server.js')).toBe('--perf-basic-prof-only-functions --interpreted-frames-native-stack');
+    expect(namingEnvironment(['node'], { ...env, NODE_OPTIONS: '--interpreted-frames-native-stack -r x' })).toEqual({
+      ...env,
+      NODE_OPTIONS: '--interpreted-frames-native-stack -r x --perf-basic-prof-only-functions',
+    });
+  });
+
+  test('is left alone for other commands, and where V8 was told already', () => {
+    expect(namingEnvironment(['python', 'x.py'], env)).toBeUndefined();
+    expect(namingEnvironment(['node', '--perf-basic-prof', 'x.js'], env)).toBeUndefined();
+    expect(namingEnvironment(['node', 'x.js'], { ...env, NODE_OPTIONS: '--perf_prof' })).toBeUndefined();
+  });
+});

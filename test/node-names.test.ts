@@ -1,0 +1,108 @@
+/** Names of JavaScript out of the box: what `record` has Node do, what it leaves alone, and what is left behind. */
+import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { allFrames } from './testing/name-agreement.ts';
+import { record, show, Workplace } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+
+const OFTEN = ['--freq', '1999', '--ring', '1MiB'];
+const WORK = `
+function price(n) { let p = 1; for (let i = 0; i < n; i++) p = (p * 31 + i) % 65521; return p; }
+for (let i = 0; i < 60; i++) price(2e6);
+`;
+
+/** The processes in a snapshot. */
+function pidsIn(path: string): number[] {
+  return [...new Set(show(path, '--all').threads.map(({ pid }) => pid))];
+}
+
+function mapsOf(pids: readonly number[]): string[] {
+  const maps = pids.map((pid) => `/tmp/perf-${pid}.map`).filter((path) => existsSync(path));
+  onTestFinished(() => {
+    for (const path of maps) rmSync(path, { force: true });
+  });
+  return maps;
+}
+
+function sourcesIn(path: string): Map<string, string> {
+  const named = allFrames(path).frames.flatMap(({ name, source }) =>
+    name !== null && source !== null ? ([[name, `${source.file}:${source.line}`]] as const) : [],
+  );
+  return new Map(named);
+}
+
+function script(place: Workplace, name: string, text: string): string {
+  writeFileSync(place.file(name), text);
+  chmodSync(place.file(name), 0o755);
+  return place.file(name);
+}
+
+test('the first command of the README names functions and lines, and leaves no map', async (context) => {
+  needs(context, 'perf events');
+  const example = join(import.meta.dirname, '..', 'examples', 'checkout-crash.mjs');
+  const output = new Workplace().file('crash.perf.data');
+  const { stderr, status } = await record([...OFTEN, '-o', output], ['node', example]);
+  expect(status).toBe(128 + 11);
+  expect(stderr).toMatch(/priceOf checkout-crash\.mjs:10/);
+  expect(mapsOf(pidsIn(output))).toEqual([]);
+  expect(sourcesIn(output).get('priceOf')).toBe(`${example}:10`);
+  const { frames } = allFrames(output);
+  const madeAtRunTime = frames.filter(
+    ({ file, isKernel }) => !isKernel && (file === null || file.startsWith('//anon')),
+  );
+  const unnamed = madeAtRunTime.filter(({ name }) => name === null).length;
+  expect(madeAtRunTime.length).toBeGreaterThan(100);
+  expect(unnamed / madeAtRunTime.length).toBeLessThan(0.05);
+});
+
+test('a script that names Node as its interpreter is named, and so are the Node programs that it starts', async (context) => {
+  needs(context, 'perf events');
+  const place = new Workplace();
+  const child = script(place, 'child.mjs', WORK.replaceAll('price', 'childPrice'));
+  const parent = script(
+    place,
+    'parent.mjs',
+    `#!/usr/bin/env node\nimport { execFileSync } from 'node:child_process';\n${WORK}execFileSync(process.execPath, [${JSON.stringify(child)}]);\n`,
+  );
+  const output = place.file('out.perf.data');
+  expect((await record([...OFTEN, '--snapshot', 'always', '-o', output], [parent])).status).toBe(0);
+  const sources = sourcesIn(output);
+  expect(sources.get('price')).toBe(`${parent}:4`);
+  expect(sources.get('childPrice')).toBe(`${child}:2`);
+  expect(pidsIn(output).length).toBeGreaterThan(1);
+  expect(mapsOf(pidsIn(output))).toEqual([]);
+});
+
+test('--no-js leaves Node as it is', async (context) => {
+  needs(context, 'perf events');
+  const place = new Workplace();
+  const text = `console.log('options:' + (process.env.NODE_OPTIONS ?? ''));\n${WORK}`;
+  const main = script(place, 'main.mjs', text);
+  const output = place.file('out.perf.data');
+  const options = [...OFTEN, '--snapshot', 'always', '-o', output];
+  const { stdout } = await record([...options, '--no-js'], ['node', main]);
+  expect(stdout).toContain('options:\n');
+  expect(sourcesIn(output).size).toBe(0);
+  expect(mapsOf(pidsIn(output))).toEqual([]);
+});
+
+test('a map that the user had V8 make himself stays', async (context) => {
+  needs(context, 'perf events');
+  const place = new Workplace();
+  const main = script(place, 'main.mjs', WORK);
+  const output = place.file('out.perf.data');
+  await record([...OFTEN, '--snapshot', 'always', '-o', output], ['node', '--perf-basic-prof', main]);
+  expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
+  expect(mapsOf(pidsIn(output))).toHaveLength(1);
+});
+
+test('where names do not travel, the map stays for whoever shows the snapshot', async (context) => {
+  needs(context, 'perf events');
+  const place = new Workplace();
+  const main = script(place, 'main.mjs', WORK);
+  const output = place.file('out.perf.data');
+  await record([...OFTEN, '--snapshot', 'always', '--no-names', '-o', output], ['node', main]);
+  expect(mapsOf(pidsIn(output))).toHaveLength(1);
+  expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
+});
