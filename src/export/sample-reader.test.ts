@@ -3,7 +3,7 @@ import { attrFlags, type eventAttr, SampleType } from '../abi/event-attr.ts';
 import { Context, Misc, RecordType } from '../abi/record.ts';
 import { openCapture } from '../capture/capture.ts';
 import { type BuiltEvent, CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
-import { PLACES_AS_NAMES } from './frame-names.ts';
+import { functionNames, PLACES_AS_NAMES } from './frame-names.ts';
 import { type Sample, SampleReader, weightUnit } from './sample-reader.ts';
 import { MAIN, procfsStates, userStack } from './testing/fixtures.ts';
 
@@ -47,6 +47,18 @@ describe('stacks', () => {
       .mmap(MAIN, 3n, 0x1000n, 0x1000n, 0n, '/lib/new.so')
       .sample(MAIN, 4n, userStack(0x1010n));
     expect(read(builder).stacks).toEqual(['old.so+0x10', 'new.so+0x10']);
+  });
+
+  it('follow what a compiler put at an address by then', () => {
+    const [old, young] = ['old', 'young'].map((symbol) => ({ name: symbol, symbol, offset: 0, source: null }));
+    const namer = {
+      problems: [],
+      nameOf: ({ timeNs }: { timeNs: bigint }) => (timeNs < 5n ? old : young),
+      epochAt: (_pid: number, timeNs: bigint) => (timeNs < 5n ? 0 : 1),
+    };
+    const builder = new CaptureBuilder();
+    for (const timeNs of [1n, 4n, 5n, 6n]) builder.sample(MAIN, timeNs, userStack(0x9000n));
+    expect(read(builder, functionNames(namer)).stacks).toEqual(['old', 'old', 'young', 'young']);
   });
 
   it('in one file are one place for all processes; in memory of their own, one for each', () => {

@@ -1,7 +1,9 @@
 /**
  * What a JIT compiler says of its code in /tmp/perf-PID.map: a line `START BYTES NAME` for each piece, in hexadecimal, as
  * it is made (tools/perf/Documentation/jit-interface.txt, Linux 6.1). Pure. Memory of code that is gone is used again and
- * nobody says so: of all lines that cover an address the last one holds.
+ * nobody says so: of all lines that cover an address the last one holds. (perf takes whichever its tree comes upon first, which depends
+ * on the order of all lines: symbols__find and dso__load_perf_map, tools/perf/util/symbol.c.) When a line was written is not told, so
+ * a name does not depend on the time; the dump (jit-dump.ts) tells it.
  */
 import { NameStore } from './kallsyms.ts';
 import { SymbolTable } from './symbol-table.ts';
