@@ -1,7 +1,18 @@
-import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { release } from 'node:os';
-import { afterEach, describe, expect, test } from 'vitest';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { JITDUMP_MAGIC } from '../abi/jitdump.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { parseMaps } from '../linux/proc.ts';
 import type { CodeName, CodePlace } from './code-place.ts';
@@ -57,6 +68,81 @@ describe('code of a JIT compiler', () => {
     expect(nameOf(0x7004n)).toEqual([undefined, []]);
   });
 });
+
+/** The smallest dump: one function. */
+function dumpOf(name: string, address: bigint): Buffer {
+  const bytes = Buffer.alloc(40 + 16 + 40);
+  bytes.writeUInt32LE(JITDUMP_MAGIC, 0);
+  bytes.writeUInt32LE(1, 4);
+  bytes.writeUInt32LE(40, 8);
+  bytes.writeUInt32LE(16 + 40 + name.length + 1, 44);
+  bytes.writeBigUInt64LE(address, 72);
+  bytes.writeBigUInt64LE(32n, 80);
+  return Buffer.concat([bytes, Buffer.from(`${name}\0`)]);
+}
+
+describe('what a JIT compiler dumped', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'ringkeep-dump-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  const places = () => ({ home: folder, debuginfodCache: null, cacheHome: null });
+  const nameOf = (address: bigint, dumps: readonly string[]) => {
+    const recorded = { ...NOTHING_RECORDED, jitDumps: new Map([[PID, dumps]]) };
+    return new SystemSymbols(recorded, { places: places() }).nameOf(place(address))?.name;
+  };
+
+  test('is found where the process mapped it, the last first, and before the map', () => {
+    const [first, last] = [join(folder, `jit-${PID}.dump`), join(folder, 'sub', `jit-${PID}.dump`)];
+    mkdirSync(join(folder, 'sub'));
+    writeFileSync(first, dumpOf('first', 0x7000n));
+    writeFileSync(last, dumpOf('last', 0x7000n));
+    writeFileSync(MAP, '7000 20 of_the_map\n9000 20 only_there\n');
+    expect(nameOf(0x7004n, [first, last])).toBe('last');
+    expect(nameOf(0x7004n, [first, join(folder, 'gone')])).toBe('first');
+    expect(nameOf(0x9004n, [first])).toBe('only_there');
+  });
+
+  test('is found where perf’s agents put it', () => {
+    for (const [date, name] of [
+      ['20250101.aaa', 'older'],
+      ['20250202.bbb', 'newer'],
+    ] as const) {
+      mkdirSync(join(folder, '.debug', 'jit', `java-jit-${date}`), { recursive: true });
+      writeFileSync(join(folder, '.debug', 'jit', `java-jit-${date}`, `jit-${PID}.dump`), dumpOf(name, 0x7000n));
+    }
+    expect(nameOf(0x7004n, [])).toBe('newer');
+  });
+
+  test.skipIf(!isRoot)('gives no name when another user may have made it (skipped unless root)', () => {
+    const dump = join(folder, `jit-${PID}.dump`);
+    writeFileSync(dump, dumpOf('a_lie', 0x7000n));
+    chownSync(dump, 65534, 65534);
+    expect(nameOf(0x7004n, [dump])).toBeUndefined();
+  });
+});
+
+const ownNamespaces = ['-m', '-p', '-f', '--mount-proc'];
+const hasNamespaces = spawnSync('unshare', [...ownNamespaces, 'true']).status === 0;
+
+test.skipIf(!hasNamespaces)(
+  'the map of a process in a container is found there (skipped without namespaces)',
+  async () => {
+    const inside = 'mount -t tmpfs tmpfs /tmp && echo "7000 20 inside" > /tmp/perf-1.map && echo ready && read line';
+    const child = spawn('unshare', [...ownNamespaces, 'sh', '-c', inside], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const ended = new Promise((done) => child.once('exit', done));
+    try {
+      await new Promise((done) => child.stdout.once('data', done));
+      const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim());
+      const symbols = new SystemSymbols(NOTHING_RECORDED);
+      expect(symbols.nameOf(place(0x7004n, { pid }))?.name).toBe('inside');
+    } finally {
+      child.stdin.end();
+      await ended;
+    }
+  },
+);
 
 describe('files', () => {
   const mapping = (file: string) => ({ start: 0x1000n, fileOffset: 0n, file, buildId: null });
