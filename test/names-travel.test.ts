@@ -203,6 +203,26 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
   for (const path of [asked, lastSnapshot]) expect(namesElsewhere(path)).toContain('work');
 });
 
+test('a program that only a process in a container sees has names', async (context) => {
+  needs(context, 'gcc', 'perf events', 'mount namespaces');
+  const daemon = await Daemon.up(['--freq', '1999', '--ring', '1MiB']);
+  const inside = `mount -t tmpfs tmpfs /mnt && cp ${testProgram('named-work')} /mnt/program && exec /mnt/program 60000`;
+  const worker = spawn('unshare', ['-m', 'sh', '-c', inside], { stdio: 'ignore' });
+  onTestFinished(() => void worker.kill('SIGKILL'));
+  await daemon.until(
+    async () => readFileSync(`/proc/${worker.pid}/comm`, 'utf8').trim(),
+    (comm) => comm === 'program',
+  );
+  await daemon.json('attach', '-p', String(worker.pid));
+  await daemon.untilEvents((events) => events.some(({ records }) => records > 500));
+  const output = daemon.file('inside.perf.data');
+  await daemon.json('snapshot', '-o', output);
+  worker.kill('SIGKILL');
+  const { frames } = allFrames(output);
+  const names = new Set(frames.flatMap(({ file, name }) => (file === '/mnt/program' && name !== null ? [name] : [])));
+  expect(names).toContain('work');
+});
+
 test('rings that a killed recorder left are saved with names', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up(['--freq', '1999', '--ring', '1MiB']);

@@ -41,7 +41,7 @@ export function addNames(path: string, timeMs: number): AddedNames {
     if (section === undefined) return { bytes: 0, isComplete: false };
     // By range, however small: what is in memory here is what was gathered.
     const capture = openCapture(filePort(descriptor, fstatSync(descriptor).size, path));
-    const names = namesOf(capture, systemSymbolsOf(capture), () => performance.now() > endMs);
+    const names = namesOf(capture, systemSymbolsOf(capture, { isRecent: true }), () => performance.now() > endMs);
     if (names.spaces.length === 0) return { bytes: 0, isComplete: names.isComplete };
     const bytes = encodeNames(names);
     fillSection(descriptor, section, bytes);

@@ -21,9 +21,20 @@ export interface NamedFile {
 /** What came of looking for a file: it, or why there is none. */
 export type FileSearch = NamedFile | 'absent' | 'another-file' | 'no-symbols';
 
-/** Looks for the file that was mapped from `path`; `buildId` is the recorded one. */
-export function findNamedFile(path: string, buildId: string | null, pid: number, places: SymbolPlaces): FileSearch {
-  const copies = buildId === null ? [] : [`/proc/${pid}/root${path}`, ...copiesOf(buildId, places)];
+/** The file as it was recorded. */
+export interface RecordedFile {
+  readonly path: string;
+  readonly buildId: string | null;
+  /** Of a process that had it mapped: it may see another file under the path than this one does. */
+  readonly pid: number;
+  /** Whether that process, if there is one, is the one that was recorded, and not another by now. */
+  readonly isRecent: boolean;
+}
+
+/** Looks for the file that was mapped. */
+export function findNamedFile({ path, buildId, pid, isRecent }: RecordedFile, places: SymbolPlaces): FileSearch {
+  const inside = buildId === null && !isRecent ? [] : [`/proc/${pid}/root${path}`];
+  const copies = [...inside, ...(buildId === null ? [] : copiesOf(buildId, places))];
   let failure: FileSearch = 'absent';
   for (const candidate of [path, ...copies]) {
     const found = withFile(candidate, (read): FileSearch => {

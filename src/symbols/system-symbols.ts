@@ -52,6 +52,8 @@ export { isJitDump };
 export interface SystemSymbolsOptions {
   readonly memoryBytes?: number;
   readonly places?: SymbolPlaces;
+  /** Whether the capture was made here a moment ago: who has a number of one of its processes is that process. */
+  readonly isRecent?: boolean;
 }
 
 const MEMORY_BYTES = 512 * 1024 ** 2;
@@ -61,6 +63,7 @@ export class SystemSymbols {
   readonly problems: string[] = [];
   readonly #recorded: RecordedSystem;
   readonly #places: SymbolPlaces;
+  readonly #isRecent: boolean;
   readonly #files: TableCache<FileSearch>;
   readonly #jitMaps: TableCache<SymbolTable | undefined>;
   readonly #jitDumps: TableCache<JitCode | undefined>;
@@ -71,7 +74,8 @@ export class SystemSymbols {
   constructor(recorded: RecordedSystem, options: SystemSymbolsOptions = {}) {
     this.#recorded = recorded;
     this.#places = options.places ?? placesOfUser(process.env);
-    const { memoryBytes = MEMORY_BYTES } = options;
+    const { memoryBytes = MEMORY_BYTES, isRecent = false } = options;
+    this.#isRecent = isRecent;
     this.#files = new TableCache(memoryBytes / 2);
     this.#jitMaps = new TableCache(memoryBytes / 4);
     this.#jitDumps = new TableCache(memoryBytes / 4);
@@ -138,7 +142,10 @@ export class SystemSymbols {
 
   #file(path: string, buildId: string | null, pid: number): FileSearch {
     const find = (): FileSearch => {
-      const found = path === VDSO_NAME ? this.#vdso(buildId) : findNamedFile(path, buildId, pid, this.#places);
+      const found =
+        path === VDSO_NAME
+          ? this.#vdso(buildId)
+          : findNamedFile({ path, buildId, pid, isRecent: this.#isRecent }, this.#places);
       if (typeof found === 'string') this.problems.push(`no names from ${path}: ${WHY_NONE[found]}`);
       return found;
     };
