@@ -128,8 +128,8 @@ export class DetachedRecorder {
   #rates = { records: 0, cpuSeconds: 0, atMs: nowMs(), recordsPerSecond: 0, cpuShare: 0 };
 
   /** Throws RingkeepError of any code, with nothing left open and the files of an earlier recorder as they were. */
-  static async start(options: DetachedOptions): Promise<DetachedRecorder> {
-    const opened = await openAttachableSource(options.source, { freq: options.freq, events: options.events });
+  static async start(options: DetachedOptions, openSource = openAttachableSource): Promise<DetachedRecorder> {
+    const opened = await openSource(options.source, { freq: options.freq, events: options.events });
     const begun: Begun[] = [opened.source];
     try {
       return new DetachedRecorder(opened.source, opened.degraded, options, begun);
@@ -140,6 +140,7 @@ export class DetachedRecorder {
   }
 
   private constructor(source: AttachableSource, degraded: readonly string[], options: DetachedOptions, begun: Begun[]) {
+    begun.unshift(this.#removals);
     this.#options = options;
     this.#source = source;
     this.#cpus = presentCpus();
@@ -154,7 +155,6 @@ export class DetachedRecorder {
     });
     this.#slotsPerCpu = plan.slotsPerCpu;
     this.#degraded = [...options.degraded, ...degraded, ...plan.degraded];
-    begun.unshift(this.#removals);
     this.#pace = new Pace(source);
     begun.unshift(this.#pace);
     this.#pace.poller.add(this.#removals.fd);
