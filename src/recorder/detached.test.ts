@@ -69,7 +69,7 @@ async function start(changes: Partial<DetachedOptions> = {}) {
     degraded: [],
     save: async (wanted) => {
       saved.push(wanted);
-      return { records: 7, bytes: 4096 };
+      return { records: 7, bytes: 4096, namesMs: null };
     },
     log: (sentence) => log.push(sentence),
     onFailure: (error) => failures.push(error),
@@ -220,7 +220,7 @@ describe('a snapshot', () => {
       save: (wanted) => {
         saved.push(wanted);
         return new Promise((done) => {
-          finish = () => done({ records: 12, bytes: 345 });
+          finish = () => done({ records: 12, bytes: 345, namesMs: null });
         });
       },
     });
