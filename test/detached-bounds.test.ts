@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import type { AttachmentStatus, SnapshotResult } from '../src/recorder/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';
@@ -105,6 +106,22 @@ test('a CPU that goes offline pins nothing any more, and is recorded again when 
   expect(stats.pinnedBytes.peak).toBeLessThanOrEqual(stats.pinnedBytes.bound);
   expect(degraded).toEqual([]);
   const output = daemon.file('back.perf.data');
-  await daemon.json('snapshot', '-t', String(after), '-o', output);
+  await daemon.json<SnapshotResult>('snapshot', '-t', String(after), '-o', output);
   expect(show(output).threads.find(({ tid }) => tid === after)).toMatchObject({ cpu: 1 });
+});
+
+test('where descriptors run out, threads go unrecorded and are counted, and the recorder still answers, saves and ends', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const daemon = await Daemon.up([], { as: 'nobody', through: ['prlimit', '--nofile=160:160'] });
+  const puppet = await Puppet.start({ as: 'nobody' });
+  for (let index = 0; index < 100; index++) await puppet.thread(`thread-${index}`);
+  const [attached] = await daemon.json<AttachmentStatus[]>('attach', '-p', String(puppet.pid), '--name', 'web');
+  expect(attached!.unrecorded).toBeGreaterThan(0);
+  expect(attached!.degraded.join('\n')).toContain('EMFILE');
+  const { attachments } = await daemon.client.status();
+  expect(attachments[0]!.threads + attachments[0]!.unrecorded).toBe(101);
+  const path = daemon.place.file('short.data');
+  const { threads } = await daemon.json<SnapshotResult>('snapshot', '--all', '-o', path);
+  expect(threads).toBe(attachments[0]!.threads);
+  expect(show(path).threads.length).toBe(threads);
 });

@@ -24,6 +24,17 @@ export function raiseResourceLimit(name: keyof typeof RLIMITS): number {
   return resourceLimit(name);
 }
 
+const HELD_BACK = 64;
+
+/**
+ * Descriptors numbered from here on are held back from what is opened by the thousand, so that there are some for a connection, a
+ * ring or a snapshot when those have run out.
+ */
+export function heldBackFrom(): number {
+  const limit = resourceLimit('nofile');
+  return Math.max(limit / 2, limit - HELD_BACK);
+}
+
 /** Whether the effective set holds the capability. */
 export function hasCapability(name: keyof typeof CAPABILITIES): boolean {
   const match = /^CapEff:\s*([0-9a-f]+)/m.exec(readProcText('/proc/self/status') ?? '');

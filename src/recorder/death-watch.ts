@@ -11,6 +11,7 @@ import { closeSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { signalName as nameOfSignal } from '../abi/signal.ts';
+import { heldBackFrom } from '../linux/limits.ts';
 import type { Poller } from '../linux/poller.ts';
 import { type ExitStatus, exitStatusOfPidfd, exitStatusOfZombie, openPidfd } from '../linux/process-exit.ts';
 
@@ -43,6 +44,7 @@ export function signalName(signal: number): string {
 export class DeathWatch {
   readonly #poller: Poller;
   readonly #maxFds: number;
+  readonly #heldBackFrom = heldBackFrom();
   readonly #onWatch: ((pid: number) => void) | undefined;
   readonly #watched = new Set<number>();
   readonly #pidOfFd = new Map<number, number>();
@@ -70,7 +72,7 @@ export class DeathWatch {
     this.#watched.add(pid);
     this.#onWatch?.(pid);
     const fd = this.#pidOfFd.size + this.#unreaped.size < this.#maxFds ? openPidfd(pid) : -1;
-    if (fd >= 0 && this.#poller.add(fd) === 0) {
+    if (fd >= 0 && fd < this.#heldBackFrom && this.#poller.add(fd) === 0) {
       this.#pidOfFd.set(fd, pid);
       return;
     }

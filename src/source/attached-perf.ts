@@ -18,7 +18,7 @@ import { closeSync } from 'node:fs';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
 import { FATAL_DELIVERY_FILTER } from '../abi/signal-deliver.ts';
 import { assert, RingkeepError } from '../base/error.ts';
-import { raiseResourceLimit } from '../linux/limits.ts';
+import { heldBackFrom, raiseResourceLimit } from '../linux/limits.ts';
 import { PerfEventTemplate, perfEventId, perfEventLost, setPerfOutput } from '../linux/perf-event.ts';
 import { readCpus } from '../linux/proc.ts';
 import { cpuEventAttr, liveTaskEventAttr, parseEventSpec } from './event-spec.ts';
@@ -52,6 +52,7 @@ const THIS_TASK = 0;
 const ANY_CPU = -1;
 const ESRCH = 3;
 const ENODEV = 19;
+const EMFILE = 24;
 
 /** An event as it is opened for each attachment. */
 interface Template {
@@ -95,6 +96,7 @@ export class AttachedPerfSource implements AttachableSource {
   readonly latencyMs = RING_LATENCY_MS;
   readonly #templates: readonly Template[];
   readonly #countsLost: boolean;
+  readonly #heldBackFrom = heldBackFrom();
   readonly #held: HeldRings;
   /** What is open for all tasks: `#common` for the recording, the others to be watched. */
   readonly #common: MachineEvent | undefined;
@@ -231,11 +233,12 @@ export class AttachedPerfSource implements AttachableSource {
     const holder = this.#held.holderOn(cpu)!;
     for (const { wanted, ofTask, ofCpu } of this.#templates) {
       const fd = attachment.tid === 0 ? ofCpu.open(ALL_TASKS, cpu) : ofTask.open(attachment.tid, cpu);
-      if (fd < 0) {
+      if (fd >= 0) fds.push(fd);
+      const isTooMany = attachment.tid !== 0 && fd >= this.#heldBackFrom;
+      if (fd < 0 || isTooMany) {
         for (const opened of fds) closeSync(opened);
-        return { event: wanted.spec.name, errno: -fd };
+        return { event: wanted.spec.name, errno: isTooMany ? EMFILE : -fd };
       }
-      fds.push(fd);
       filterOptional(fd, wanted);
       setPerfOutput(fd, holder);
     }
