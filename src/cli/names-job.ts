@@ -13,6 +13,8 @@ export interface NamesWish {
   readonly timeMs: number;
   /** Whether others are waiting for the CPU: a command that is being recorded. */
   readonly isInBackground: boolean;
+  /** Ends it at once. */
+  readonly giveUp?: AbortSignal;
 }
 
 /** What came of it; a failure in one sentence without its full stop. */
@@ -41,7 +43,10 @@ export class NamesQueue {
 }
 
 /** Adds the names of its frames to the snapshot at `path`. */
-export async function addNamesElsewhere(path: string, { timeMs, isInBackground }: NamesWish): Promise<NamesOutcome> {
+export async function addNamesElsewhere(
+  path: string,
+  { timeMs, isInBackground, giveUp }: NamesWish,
+): Promise<NamesOutcome> {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const program = new URL('./names-process.js', import.meta.url).pathname;
   const args = [`--max-old-space-size=${HEAP_MIB}`, decodeURIComponent(program), path, String(timeMs)];
@@ -54,12 +59,14 @@ export async function addNamesElsewhere(path: string, { timeMs, isInBackground }
   if (isInBackground && child.pid !== undefined) lowerPriority(child.pid);
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
+  giveUp?.addEventListener('abort', kill);
   const timer = setTimeout(kill, timeMs + GRACE_MS);
   try {
     return await outcomeOf(child);
   } finally {
     clearTimeout(timer);
     process.off('exit', kill);
+    giveUp?.removeEventListener('abort', kill);
   }
 }
 
@@ -75,10 +82,11 @@ function outcomeOf(child: ChildProcess): Promise<NamesOutcome> {
   return new Promise((done) => {
     let said = '';
     let complaint = '';
-    child.stdout!.on('data', (text: Buffer) => {
+    // Without descriptors there are no streams, and the error comes in a moment.
+    child.stdout?.on('data', (text: Buffer) => {
       if (said.length < MOST_SAID) said += text;
     });
-    child.stderr!.on('data', (text: Buffer) => {
+    child.stderr?.on('data', (text: Buffer) => {
       if (complaint.length < MOST_SAID) complaint += text;
     });
     child.once('error', (error) =>

@@ -9,7 +9,7 @@ import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { TakenCut } from '../recorder/recording.ts';
 import type { SnapshotEvent } from '../snapshot/snapshot.ts';
-import type { NamesWish } from './names-job.ts';
+import { SeriesNames } from './series-names.ts';
 import { type SnapshotJob, type SnapshotOutcome, writeElsewhere, writeHere } from './snapshot-job.ts';
 
 const ENDING = /(\.perf\.data|\.[^./]+)?$/;
@@ -23,20 +23,15 @@ export interface SeriesOptions {
   readonly version: string;
 }
 
-/** How long frames are looked up while recording goes on, and when the command has ended and somebody waits. */
-const NAMES_MS = 30_000;
-const LAST_NAMES_MS = 10_000;
-
 export class SnapshotSeries {
   readonly paths: string[] = [];
   readonly failures: string[] = [];
-  /** Whether every frame of every snapshot so far has been looked up. */
-  hasAllNames = true;
   readonly #base: string;
   readonly #options: SeriesOptions;
   #events: readonly SnapshotEvent[] = [];
   #serial = 0;
   #saved: Promise<string | null> = Promise.resolve(null);
+  readonly #names = new SeriesNames((problem) => this.failures.push(problem));
 
   /** Throws `output-unwritable` for an asked-for file that could not be written, before anything runs. */
   constructor(output: string | undefined, options: SeriesOptions) {
@@ -50,6 +45,11 @@ export class SnapshotSeries {
     this.#events = events;
   }
 
+  /** Whether every frame of every snapshot has been looked up. */
+  get hasAllNames(): boolean {
+    return (this.#options.names || this.paths.length === 0) && this.#names.areComplete;
+  }
+
   /** The newest snapshot, or null. */
   get last(): string | null {
     return this.paths.at(-1) ?? null;
@@ -60,12 +60,12 @@ export class SnapshotSeries {
    * written, which is then among `failures`.
    */
   save(taken: TakenCut): Promise<string | null> {
-    return this.#inTurn(() => this.#write(taken, writeElsewhere, { timeMs: NAMES_MS, isInBackground: true }));
+    return this.#inTurn(() => this.#write(taken, writeElsewhere));
   }
 
   /** As `save`, on this thread: nothing is recorded any more. */
   saveLast(taken: TakenCut): Promise<string | null> {
-    return this.#inTurn(() => this.#write(taken, writeHere, { timeMs: LAST_NAMES_MS, isInBackground: false }));
+    return this.#inTurn(() => this.#write(taken, writeHere));
   }
 
   #inTurn(write: () => Promise<string | null>): Promise<string | null> {
@@ -73,16 +73,13 @@ export class SnapshotSeries {
     return this.#saved;
   }
 
-  /** When everything so far has been written. */
+  /** When everything has been written, and has its names as far as there is time for that: the command has ended. */
   async settled(): Promise<void> {
     await this.#saved;
+    await this.#names.settled();
   }
 
-  async #write(
-    taken: TakenCut,
-    write: (job: SnapshotJob) => Promise<SnapshotOutcome>,
-    names: NamesWish,
-  ): Promise<string | null> {
+  async #write(taken: TakenCut, write: (job: SnapshotJob) => Promise<SnapshotOutcome>): Promise<string | null> {
     const outcome = await write({
       path: this.#nextPath(),
       events: this.#events,
@@ -96,18 +93,8 @@ export class SnapshotSeries {
       return null;
     }
     this.paths.push(outcome.path);
-    if (this.#options.names) await this.#addNames(outcome.path, names);
-    else this.hasAllNames = false;
+    if (this.#options.names) this.#names.add(outcome.path);
     return outcome.path;
-  }
-
-  async #addNames(path: string, wish: NamesWish): Promise<void> {
-    const { addNamesElsewhere } = await import('./names-job.ts');
-    const outcome = await addNamesElsewhere(path, wish);
-    if (outcome.failure !== null) this.failures.push(`${path} has no names: ${outcome.failure}`);
-    else if (!outcome.isComplete)
-      this.failures.push(`${path} has names for its newest frames only: there was no time for all`);
-    this.hasAllNames &&= outcome.failure === null && outcome.isComplete;
   }
 
   #nextPath(): string {
