@@ -28,9 +28,9 @@ describe('the longest waits of a thread', () => {
 
   test('are told by length, sleep and want of a CPU apart, with when they ended', () => {
     expect(waitsOf(builder)).toEqual([
-      { kind: 'slept', durationNs: 500, endedBeforeNs: 320, frames: null },
-      { kind: 'slept', durationNs: 200, endedBeforeNs: 0, frames: null },
-      { kind: 'waited', durationNs: 90, endedBeforeNs: 220, frames: null },
+      { kind: 'slept', durationNs: 500, endedBeforeNs: 320, frames: null, lastSeen: null },
+      { kind: 'slept', durationNs: 200, endedBeforeNs: 0, frames: null, lastSeen: null },
+      { kind: 'waited', durationNs: 90, endedBeforeNs: 220, frames: null, lastSeen: null },
     ]);
   });
 
@@ -58,7 +58,7 @@ describe('the longest waits of a thread', () => {
 
   test('of a time in which a switch was lost are none', () => {
     expect(waitsOf(new CaptureBuilder().switchOut(MAIN, 100n).switchOut(MAIN, 900n).switchIn(MAIN, 901n))).toEqual([
-      { kind: 'slept', durationNs: 1, endedBeforeNs: 0, frames: null },
+      { kind: 'slept', durationNs: 1, endedBeforeNs: 0, frames: null, lastSeen: null },
     ]);
   });
 
@@ -86,12 +86,39 @@ describe('the longest waits of a thread', () => {
   });
 });
 
+describe('a wait that no stack was sampled for', () => {
+  const at = (address: bigint) => ({ callchain: BigUint64Array.from([Context.user, address]) });
+  const seenIn = (builder: CaptureBuilder) =>
+    waitsOf(builder).map(({ lastSeen }) => lastSeen && [lastSeen.earlierNs, lastSeen.frames[0]!.address]);
+
+  test('tells where the thread was last seen before, and how long before', () => {
+    const builder = new CaptureBuilder()
+      .switchIn(MAIN, 100n)
+      .sample(MAIN, 150n, at(0x10n))
+      .sample(MAIN, 180n, at(0x20n))
+      .switchOut(MAIN, 200n)
+      .switchIn(MAIN, 900n);
+    expect(seenIn(builder)).toEqual([[20, '0x20']]);
+  });
+
+  test('tells nothing of an earlier time on a CPU', () => {
+    const builder = new CaptureBuilder()
+      .switchIn(MAIN, 100n)
+      .sample(MAIN, 150n, at(0x10n))
+      .switchOut(MAIN, 200n, true)
+      .switchIn(MAIN, 250n)
+      .switchOut(MAIN, 300n)
+      .switchIn(MAIN, 900n);
+    expect(seenIn(builder)).toEqual([null, [50, '0x10']]);
+  });
+});
+
 test('of any sequence the longest are kept, longest first, and the earlier of two as long', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(50), { maxLength: 30 }), (lengths) => {
       const waits = new LongestWaits();
       lengths.forEach((length, index) => {
-        waits.add({ phase: 'sleeping', fromNs: 0n, toNs: BigInt(length), sampleIndex: index });
+        waits.add({ phase: 'sleeping', fromNs: 0n, toNs: BigInt(length), sampleIndex: index, seenIndex: -1 });
       });
       const expected = lengths
         .map((length, index) => [length, index] as const)

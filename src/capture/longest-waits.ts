@@ -10,6 +10,8 @@ export interface Wait {
   readonly toNs: bigint;
   /** The record whose stack was sampled as it went off; −1 without one. */
   readonly sampleIndex: number;
+  /** The record of the last sample before that, since it had come in; −1 without one. */
+  readonly seenIndex: number;
 }
 
 export const WAITS_KEPT = 3;

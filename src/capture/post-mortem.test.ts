@@ -219,7 +219,28 @@ describe('threads', () => {
       ['sleeping', 10, 2],
       ['exited', 10, 1],
     ]);
-    expect(report.totals).toMatchObject({ threads: 3, processes: 1 });
+    expect(report.totals).toMatchObject({ threads: 2, processes: 1, namedOnly: 1 });
+  });
+
+  test('that a snapshot names and has nothing of are counted, not listed', () => {
+    const builder = new CaptureBuilder()
+      .comm(MAIN, 5n, 'node')
+      .mmap(MAIN, 5n, 0x1000n, 0x1000n, 0n, '/usr/bin/node')
+      .switchIn(WORKER, 20n)
+      .section({ cutNs: '100', rings: [ring({ tid: 101 })] });
+    const report = reportOf(builder);
+    expect(report.threads.map(({ tid }) => tid)).toEqual([101]);
+    expect(report.totals).toMatchObject({ threads: 1, namedOnly: 1 });
+  });
+
+  test('that had ended when the time asked for begins are not listed', () => {
+    const builder = new CaptureBuilder()
+      .switchIn(WORKER, 10n)
+      .exit(WORKER, 30n)
+      .switchIn(MAIN, 40n)
+      .switchOut(MAIN, 90n);
+    expect(reportOf(builder, { lastNs: 50 }).threads.map(({ tid }) => tid)).toEqual([100]);
+    expect(reportOf(builder, { lastNs: 70 }).threads.map(({ tid }) => tid)).toEqual([100, 101]);
   });
 
   test('of which no record is kept are still reported, from their rings', () => {

@@ -10,21 +10,15 @@
  */
 import { hasFlag } from '../abi/event-attr.ts';
 import { Misc, RecordType } from '../abi/record.ts';
-import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
-import { deathFromSignals } from './death.ts';
 import type { FrameNamer } from './frame-names.ts';
 import { type PostMortem, timeText } from './report.ts';
+import { momentOf, type Selection, windowStartNs as startOf } from './selection.ts';
 import { buildThreadReports } from './thread-report.ts';
 import { isProcfsEvent, ThreadTally } from './thread-tally.ts';
 
-export interface PostMortemOptions {
-  /** Only the thread (each incarnation of it) with this tid. */
-  tid?: number;
-  /** Count only the last so many nanoseconds before the moment. */
-  lastNs?: number;
-  /** Only threads with a name for which this holds. */
-  comm?: (comm: string) => boolean;
+/** Threads are listed as they are selected; what is said of the whole capture is said of all of it. */
+export interface PostMortemOptions extends Selection {
   /** Distinct stacks a thread, 3 by default. */
   stacks?: number;
   /** Makes what names the frames of the capture; without it they have none. */
@@ -36,23 +30,20 @@ const DEFAULT_STACKS = 3;
 /** Reduces `capture` to its post-mortem. Never throws for what the capture holds; a tid that is not in it gives no thread. */
 export function postMortem(capture: Capture, options: PostMortemOptions = {}): PostMortem {
   const { section, features } = capture;
-  const death = section ? section.death : deathFromSignals(capture);
-  const endNs = endOf(capture, section);
-  const momentNs = death?.timeNs != null ? BigInt(death.timeNs) : endNs;
-  const windowStartNs = options.lastNs === undefined ? 0n : windowStart(momentNs, options.lastNs);
+  const moment = momentOf(capture);
+  const { death, endNs, momentNs } = moment;
+  const windowStartNs = startOf(options, moment);
   const tally = tallyRecords(capture, momentNs, windowStartNs);
   const hasSwitches = tally.switchesIn + tally.switchesOut > 0 || capturesSwitches(capture);
   const namer = options.namer?.(capture);
-  const { threads, processCount, threadCount } = buildThreadReports(capture, tally.threads, {
+  const { threads, processCount, threadCount, namedOnly } = buildThreadReports(capture, tally.threads, {
     death,
     endNs,
     momentNs,
     windowStartNs,
     hasSwitches,
     stacks: options.stacks ?? DEFAULT_STACKS,
-    isAsked: (tid, comm) =>
-      (options.tid === undefined || tid === options.tid) &&
-      (options.comm === undefined || (comm !== null && options.comm(comm))),
+    selection: options,
     namer,
   });
   return {
@@ -77,6 +68,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     totals: {
       processes: processCount,
       threads: threadCount,
+      namedOnly,
       records: tally.records,
       samples: tally.samples,
       switchesIn: tally.switchesIn,
@@ -93,17 +85,6 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     unnamed: [...(namer?.problems ?? [])],
     threads,
   };
-}
-
-function endOf(capture: Capture, section: RingkeepSection | null): bigint | null {
-  const cutNs = section ? BigInt(section.cutNs) : null;
-  if (cutNs === null || capture.lastNs === null) return cutNs ?? capture.lastNs;
-  return cutNs > capture.lastNs ? cutNs : capture.lastNs;
-}
-
-function windowStart(momentNs: bigint | null, lastNs: number): bigint {
-  const start = (momentNs ?? 0n) - BigInt(Math.ceil(lastNs));
-  return start > 0n ? start : 0n;
 }
 
 interface RecordTally {
@@ -141,7 +122,11 @@ function tallyRecords(capture: Capture, momentNs: bigint | null, windowStartNs: 
       else if (record.name === 'LOST_SAMPLES') tally.lostSamples += Number(record.body.lost);
     }
   }
-  return { ...tally, threads: tallies, hasStacks: tallies.some(({ recentSamples }) => recentSamples.length > 0) };
+  return {
+    ...tally,
+    threads: tallies,
+    hasStacks: tallies.some((each) => each.recentSamples.length + each.recentSwitchSamples.length > 0),
+  };
 }
 
 function capturesSwitches(capture: Capture): boolean {

@@ -43,6 +43,11 @@ export interface WaitReport {
   endedBeforeNs: number | null;
   /** Where the thread waits, innermost first; null when no stack was sampled as it went off. */
   frames: Frame[] | null;
+  /**
+   * Where it was sampled last, so long before it went off and without having been off in between: somewhere behind that place it
+   * went off. Null when it was not, and where `frames` says more.
+   */
+  lastSeen: { earlierNs: number; frames: Frame[] } | null;
 }
 
 /** What /proc said of a thread, where the capture holds that. Times are differences over the window. */
@@ -143,9 +148,11 @@ export interface PostMortem {
   /** The window asked for, up to the moment and on to the end; null: everything. */
   windowNs: number | null;
   totals: {
-    /** Those in the capture, asked for or not; the idle tasks are not among them. */
+    /** Those of which something is kept, asked for or not; the idle tasks are not among them. */
     processes: number;
     threads: number;
+    /** Further threads that are named in the capture, and of which nothing is kept. */
+    namedOnly: number;
     records: number;
     samples: number;
     switchesIn: number;

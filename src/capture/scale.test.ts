@@ -45,6 +45,7 @@ test('a million records are opened and reduced', () => {
   expect(report.totals).toEqual({
     processes: 1,
     threads: THREADS,
+    namedOnly: 0,
     records: RECORDS,
     samples: RECORDS / 2,
     switchesIn: RECORDS / 4,

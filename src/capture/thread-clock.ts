@@ -37,6 +37,8 @@ export class ThreadClock {
   #seenOffNs: bigint | undefined;
   /** The sample that was taken as it last went off. */
   #sampleIndex = -1;
+  /** The sample that it was last seen in before that. */
+  #seenIndex = -1;
   readonly #windowNs: bigint;
   readonly #momentNs: bigint | null;
 
@@ -75,13 +77,14 @@ export class ThreadClock {
     this.lastActiveNs = timeNs;
   }
 
-  /** `sampleIndex`: the record of the stack that it goes off with, when that was sampled. */
-  switchedOut(timeNs: bigint, isPreempted: boolean, sampleIndex = -1): void {
+  /** `sampleIndex`: the record of the stack that it goes off with, when that was sampled; `seenIndex`: of the last one before. */
+  switchedOut(timeNs: bigint, isPreempted: boolean, sampleIndex = -1, seenIndex = -1): void {
     this.#acceptLostSwitchIn();
     // Without a sign of when it came back, all the time since the last switch-out is unknown.
     if (this.sinceNs !== null) this.#count(this.phase === 'running' ? 'running' : 'unknown', this.sinceNs, timeNs);
     this.#enter(isPreempted ? 'runnable' : 'sleeping', timeNs);
     this.#sampleIndex = sampleIndex;
+    this.#seenIndex = seenIndex;
     this.lastActiveNs = timeNs;
   }
 
@@ -109,6 +112,7 @@ export class ThreadClock {
     this.sinceNs = timeNs;
     this.#seenOffNs = undefined;
     this.#sampleIndex = -1;
+    this.#seenIndex = -1;
   }
 
   #count(phase: Phase, fromNs: bigint, toNs: bigint): void {
@@ -120,6 +124,6 @@ export class ThreadClock {
     else if (phase === 'runnable') this.preemptedNs += ns;
     if (phase !== 'sleeping' && phase !== 'runnable') return;
     const untilNs = this.#momentNs !== null && toNs > this.#momentNs ? this.#momentNs : toNs;
-    this.waits.add({ phase, fromNs, toNs: untilNs, sampleIndex: this.#sampleIndex });
+    this.waits.add({ phase, fromNs, toNs: untilNs, sampleIndex: this.#sampleIndex, seenIndex: this.#seenIndex });
   }
 }

@@ -1,6 +1,7 @@
 /**
- * From what was gathered of each thread to what is said of it. Invariant: every thread of the capture and every ring of
- * a snapshot has exactly one report; the idle tasks (tid 0, one a CPU) have none.
+ * From what was gathered of each thread to what is said of it. Invariant: every thread of which something is kept, and every ring
+ * of a snapshot, has exactly one report if it is asked for; threads that others' records merely name are counted, and the idle tasks
+ * (tid 0, one a CPU) are none.
  */
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
@@ -14,8 +15,10 @@ import {
   timeText,
   type WaitReport,
 } from './report.ts';
+import { RingMatcher } from './ring-matcher.ts';
+import { isAskedFor, nameOf, type Selection } from './selection.ts';
 import { resolveStack, stackAddresses } from './stack.ts';
-import { commAt, type ThreadEntry } from './task-table.ts';
+import type { ThreadEntry } from './task-table.ts';
 import type { ThreadTally, TimedProcfsSample } from './thread-tally.ts';
 
 /** What the whole capture says, and what was asked. */
@@ -27,8 +30,7 @@ export interface ReportContext {
   hasSwitches: boolean;
   /** Distinct stacks a thread. */
   stacks: number;
-  /** Whether a thread of this number and name was asked for. */
-  isAsked(tid: number, comm: string | null): boolean;
+  selection: Selection;
   namer: FrameNamer | undefined;
 }
 
@@ -37,49 +39,46 @@ export function buildThreadReports(
   capture: Capture,
   tallies: readonly ThreadTally[],
   context: ReportContext,
-): { threads: ThreadReport[]; threadCount: number; processCount: number } {
+): { threads: ThreadReport[]; threadCount: number; processCount: number; namedOnly: number } {
+  const { selection, death, windowStartNs } = context;
   const rings = new RingMatcher(capture.section?.rings ?? []);
   const pids = new Set<number>();
   const threads: ThreadReport[] = [];
   let threadCount = 0;
+  let namedOnly = 0;
   // Newest incarnation first: a snapshot's rings are matched from the newest on.
   for (const tally of tallies.toReversed()) {
-    const { tid, process } = tally.thread;
+    const { thread } = tally;
+    const { tid, exitNs, process } = thread;
     if (tid === 0) continue;
     const ring = rings.take(process.pid, tid);
+    if (!isKept(capture, tally, ring, death)) {
+      namedOnly++;
+      continue;
+    }
     pids.add(process.pid);
     threadCount++;
-    if (context.isAsked(tid, nameOf(tally.thread, ring, context)))
+    const isOver = exitNs !== null && exitNs < windowStartNs;
+    if (!isOver && isAskedFor(selection, process.pid, tid, nameOf(thread, ring, death)))
       threads.push(reportOf(capture, tally, ring, context));
   }
   for (const ring of rings.left()) {
     pids.add(ring.pid);
     threadCount++;
-    if (context.isAsked(ring.tid, ring.comm || null)) threads.push(reportOfRing(ring, context));
+    if (isAskedFor(selection, ring.pid, ring.tid, ring.comm || null)) threads.push(reportOfRing(ring, context));
   }
-  return { threads: threads.sort(byInterest(context.death)), threadCount, processCount: pids.size };
+  return { threads: threads.sort(byInterest(death)), threadCount, processCount: pids.size, namedOnly };
 }
 
-/** The rings of a snapshot by thread; those of one tid are taken newest first. */
-class RingMatcher {
-  readonly #rings = new Map<string, RingSummary[]>();
-
-  constructor(rings: readonly RingSummary[]) {
-    for (const ring of rings) {
-      const key = `${ring.pid}:${ring.tid}`;
-      const same = this.#rings.get(key);
-      if (same) same.push(ring);
-      else this.#rings.set(key, [ring]);
-    }
-  }
-
-  take(pid: number, tid: number): RingSummary | undefined {
-    return this.#rings.get(`${pid}:${tid}`)?.pop();
-  }
-
-  left(): RingSummary[] {
-    return [...this.#rings.values()].flat();
-  }
+/**
+ * Whether anything is kept of what the thread did. A snapshot names, and says the mappings of, whoever shares a process with those
+ * whose rings it holds; other recorders do so in records without a time.
+ */
+function isKept(capture: Capture, tally: ThreadTally, ring: RingSummary | undefined, death: Death | null): boolean {
+  const { thread } = tally;
+  if (ring !== undefined || tally.hasRun || thread.startNs !== null || thread.exitNs !== null) return true;
+  if (death !== null && thread.process.pid === death.pid && thread.tid === death.tid) return true;
+  return capture.section === null && (tally.firstNs !== null || capture.firstNs === null);
 }
 
 function byInterest(death: Death | null): (a: ThreadReport, b: ThreadReport) => number {
@@ -113,7 +112,7 @@ function reportOf(
   return {
     pid: thread.process.pid,
     tid: thread.tid,
-    comm: nameOf(thread, ring, context),
+    comm: nameOf(thread, ring, death),
     tookSignal,
     // A thread that came after the moment is what it is at the end.
     state: stateOf(isVictim, hasExitedBefore, activity === 'unknown' ? activityAtEnd(tally, context) : activity),
@@ -138,21 +137,22 @@ function reportOf(
   };
 }
 
-/** By its records, else by its ring, else by what is known of the death. */
-function nameOf(thread: ThreadEntry, ring: RingSummary | undefined, { death }: ReportContext): string | null {
-  const isDeaths = death !== null && thread.process.pid === death.pid && thread.tid === death.tid;
-  return commAt(thread) ?? (ring?.comm || (isDeaths && death.comm) || null);
-}
-
 function waitsOf(capture: Capture, { clock, thread }: ThreadTally, { momentNs, namer }: ReportContext): WaitReport[] {
-  return clock.waits.list.map(({ phase, fromNs, toNs, sampleIndex }) => {
-    const record = sampleIndex < 0 ? undefined : capture.record(sampleIndex);
+  const stackOf = (index: number) => {
+    const record = index < 0 ? undefined : capture.record(index);
     const addresses = record?.name === 'SAMPLE' ? stackAddresses(record.body, record.misc) : [];
+    if (addresses.length === 0) return null;
+    return resolveStack(addresses, thread.process, capture.tasks, capture.timeAt(index), namer);
+  };
+  return clock.waits.list.map(({ phase, fromNs, toNs, sampleIndex, seenIndex }) => {
+    const frames = stackOf(sampleIndex);
+    const seen = frames === null ? stackOf(seenIndex) : null;
     return {
       kind: phase === 'sleeping' ? 'slept' : 'waited',
       durationNs: Number(toNs - fromNs),
       endedBeforeNs: before(momentNs, toNs),
-      frames: addresses.length === 0 ? null : resolveStack(addresses, thread.process, capture.tasks, fromNs, namer),
+      frames,
+      lastSeen: seen === null ? null : { earlierNs: Number(fromNs - capture.timeAt(seenIndex)), frames: seen },
     };
   });
 }

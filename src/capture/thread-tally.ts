@@ -2,11 +2,10 @@
  * What one pass over a capture gathers of one thread. Invariant: `activity…` and `cpu` are those at the moment, once a
  * record behind it has been seen or `finish` was called; counts are those of the window.
  */
-import { EventType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
 import { Misc, RecordType } from '../abi/record.ts';
 import type { Capture } from './capture.ts';
-import type { CaptureEvent } from './event-table.ts';
+import { isSampleOfSwitch, isSwitchEvent } from './switch-stacks.ts';
 import type { ThreadEntry } from './task-table.ts';
 import { type Phase, ThreadClock } from './thread-clock.ts';
 
@@ -37,11 +36,15 @@ export class ThreadTally {
   samples = 0;
   switchesIn = 0;
   switchesOut = 0;
+  /** Whether it was ever sampled or switched, whatever the window. */
+  hasRun = false;
   /** First and last record with a time, whatever the window. */
   firstNs: bigint | null = null;
   lastNs: bigint | null = null;
   /** Numbers of the newest samples that are candidates for stacks, oldest overwritten first. */
   readonly recentSamples: number[] = [];
+  /** As those, of the samples that its going off a CPU took: they would crowd out all others. */
+  readonly recentSwitchSamples: number[] = [];
   firstProcfs: TimedProcfsSample | undefined;
   lastProcfs: TimedProcfsSample | undefined;
   /** The newest one up to the moment, and the newest one that does not show it dead already. */
@@ -58,6 +61,8 @@ export class ThreadTally {
   #cpuIndex = -1;
   /** The newest sample that a switch-out took. */
   #switchSample = -1;
+  /** The newest other sample since it came in. */
+  #runSample = -1;
   readonly #momentNs: bigint | null;
   readonly #windowNs: bigint;
 
@@ -101,13 +106,16 @@ export class ThreadTally {
 
   #addSample(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
     if (isCounted) this.samples++;
+    this.hasRun = true;
     if (isProcfsEvent(capture.eventAt(index).name)) this.#addProcfs(capture, index, timeNs, isCounted, isLater);
     else if (timeNs > 0n) this.clock.seen(timeNs);
-    if (isSwitchEvent(capture.eventAt(index))) this.#switchSample = index;
+    const isSwitch = isSwitchEvent(capture.eventAt(index));
+    if (isSwitch) this.#switchSample = index;
+    else if (timeNs > 0n) this.#runSample = index;
     if (!isCounted || isLater) return;
-    this.recentSamples.push(index);
-    if (this.recentSamples.length >= 2 * RECENT_SAMPLES)
-      this.recentSamples.splice(0, this.recentSamples.length - RECENT_SAMPLES);
+    const recent = isSwitch ? this.recentSwitchSamples : this.recentSamples;
+    recent.push(index);
+    if (recent.length >= 2 * RECENT_SAMPLES) recent.splice(0, recent.length - RECENT_SAMPLES);
   }
 
   #addProcfs(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
@@ -130,15 +138,17 @@ export class ThreadTally {
   }
 
   #addSwitch(capture: Capture, misc: number, timeNs: bigint, isCounted: boolean): void {
+    this.hasRun = true;
     if (misc & Misc.switchOut) {
       if (isCounted) this.switchesOut++;
       const sample = this.#switchSample;
-      const isOfThis = sample >= 0 && timeNs - capture.timeAt(sample) <= SWITCH_SAMPLE_NS;
-      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0, isOfThis ? sample : -1);
+      const own = sample >= 0 && isSampleOfSwitch(capture.timeAt(sample), timeNs) ? sample : -1;
+      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0, own, this.#runSample);
     } else {
       if (isCounted) this.switchesIn++;
       if (timeNs > 0n) this.clock.switchedIn(timeNs);
     }
+    this.#runSample = -1;
   }
 
   #freeze(capture: Capture): void {
@@ -151,18 +161,6 @@ export class ThreadTally {
     this.cpu = this.#cpuIndex < 0 ? null : capture.cpuAt(this.#cpuIndex);
   }
 }
-
-/** An event is sampled this long before the record of the switch that it belongs to, at most. */
-const SWITCH_SAMPLE_NS = 100_000n;
-
-/** Whether the event is sampled as a thread goes off its CPU: its stack is where the thread waits. */
-function isSwitchEvent({ name, attr }: CaptureEvent): boolean {
-  const isSoftware = attr.type === EventType.software && attr.config === CONTEXT_SWITCHES;
-  return isSoftware || name === 'sched:sched_switch';
-}
-
-/** PERF_COUNT_SW_CONTEXT_SWITCHES. */
-const CONTEXT_SWITCHES = 3n;
 
 /** Samples looked at for distinct stacks. */
 export const RECENT_SAMPLES = 256;

@@ -61,7 +61,7 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
     momentNs: '5000000001',
     spanNs: 5_000_000_000,
     windowNs: null,
-    totals: { processes: 1, threads: 2, records: 12_345, samples: 17, switchesIn: 5, switchesOut: 5 },
+    totals: { processes: 1, threads: 2, namedOnly: 0, records: 12_345, samples: 17, switchesIn: 5, switchesOut: 5 },
     losses: { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0 },
     degraded: [],
     damage: [],
@@ -132,7 +132,7 @@ describe('the text of a post-mortem', () => {
       const stacks = [{ ...worker!.stacks[0]!, frames: shown }];
       return formatPostMortem(report({ threads: [{ ...worker!, stacks }] }), { ...plain, width: 160 });
     };
-    expect(text(frames)).toContain('[kernel] < net::read < poll a.ts:7 < server+0x1010');
+    expect(text(frames)).toContain('futex_wait < net::read < poll a.ts:7 < server+0x1010');
     expect(text(frames)).toContain('\n      futex_wait+0x20 ([kernel])\n');
     expect(text(frames)).toContain('\n      net::read+0x10 (server)\n      poll a.ts:7\n      server+0x1010\n');
     expect(text(frames.slice(0, 2))).toContain('futex_wait < do_syscall_64');
@@ -142,14 +142,44 @@ describe('the text of a post-mortem', () => {
     const [worker] = report().threads;
     const frames = worker!.stacks[0]!.frames;
     const waits = [
-      { kind: 'slept' as const, durationNs: 2_300_000_000, endedBeforeNs: 10_000_000, frames },
-      { kind: 'waited' as const, durationNs: 30_000_000, endedBeforeNs: 0, frames: null },
-      { kind: 'slept' as const, durationNs: 999, endedBeforeNs: 0, frames: null },
+      { kind: 'slept' as const, durationNs: 2_300_000_000, endedBeforeNs: 10_000_000, frames, lastSeen: null },
+      { kind: 'waited' as const, durationNs: 30_000_000, endedBeforeNs: 0, frames: null, lastSeen: null },
+      { kind: 'slept' as const, durationNs: 999, endedBeforeNs: 0, frames: null, lastSeen: null },
     ];
     const text = formatPostMortem(report({ threads: [{ ...worker!, waits }] }), plain);
     expect(text).toContain('\n  slept 2.3s until 10ms before the death in [kernel] < server+0x1010\n');
     expect(text).toContain('\n  waited for a CPU 30ms up to the death\n');
     expect(text).not.toContain('999ns');
+  });
+
+  test('says where a thread was last seen before a wait whose place is not known', () => {
+    const [worker] = report().threads;
+    const seen = { earlierNs: 3_000_000, frames: worker!.stacks[0]!.frames };
+    const wait = { kind: 'slept' as const, durationNs: 2e9, endedBeforeNs: 0, frames: null, lastSeen: seen };
+    const text = formatPostMortem(report({ threads: [{ ...worker!, waits: [wait] }] }), plain);
+    expect(text).toContain('\n  slept 2s up to the death, last seen 3ms earlier in [kernel] < server+0x1010\n');
+  });
+
+  test('tells the longest waits of all threads, those of one name in one place together', () => {
+    const wait = { kind: 'slept' as const, durationNs: 2e9, endedBeforeNs: 0, frames: null, lastSeen: null };
+    const threads = [
+      thread({ tid: 1, waits: [wait] }),
+      thread({ tid: 2, waits: [{ ...wait, durationNs: 3e9 }, wait] }),
+      thread({ tid: 3, comm: 'timer', waits: [{ ...wait, kind: 'waited', durationNs: 5e6, endedBeforeNs: 1e9 }] }),
+    ];
+    const text = formatPostMortem(report({ threads }), plain);
+    expect(text).toContain(
+      'the longest times off the CPUs:\n' +
+        '  node 2 and 1 more: slept 3s up to the death\n' +
+        '  timer 3: waited for a CPU 5ms until 1s before the death\n',
+    );
+  });
+
+  test('says how many threads are shown, and of how many nothing is kept', () => {
+    const totals = { ...report().totals, threads: 7, namedOnly: 3 };
+    expect(formatPostMortem(report({ totals }), plain)).toContain(
+      '7 threads in 1 process · 2 of them shown · nothing kept of 3 more · 12,345 records',
+    );
   });
 
   test('says why frames have no names, three reasons unless all are asked for', () => {

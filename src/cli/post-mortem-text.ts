@@ -7,6 +7,7 @@ import type { Activity, PostMortem, SampledStack, ThreadReport } from '../captur
 import { type Frame, frameText } from '../capture/stack.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle, wrapped } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
+import { endOf, longestWaits, placesOf, waitLines } from './wait-text.ts';
 
 export interface PostMortemTextOptions extends TerminalStyle {
   /** Every thread and every frame, however many. */
@@ -17,11 +18,8 @@ export interface PostMortemTextOptions extends TerminalStyle {
 const TABLE_THREADS = 20;
 const CARD_THREADS = 3;
 const CARD_FRAMES = 12;
-/** Frames of a wait's stack, and reasons for frames without names. */
-const WAIT_FRAMES = 4;
+/** Reasons for frames without names. */
 const REASONS = 3;
-/** A wait that is shorter is nobody's question. */
-const WAIT_MIN_NS = 1_000_000;
 
 /** The whole text, lines ended by newlines. */
 export function formatPostMortem(report: PostMortem, options: PostMortemTextOptions): string {
@@ -31,6 +29,7 @@ export function formatPostMortem(report: PostMortem, options: PostMortemTextOpti
     ...facts(report, options, paint),
     '',
     ...threadTable(report, options, paint),
+    ...longestWaits(report, options.width, paint),
     ...threadCards(report, options, paint),
   ];
   return `${lines.join('\n')}\n`;
@@ -57,10 +56,15 @@ function facts(report: PostMortem, { width, showAll }: PostMortemTextOptions, pa
   const { totals, host } = report;
   const span = report.spanNs === null ? 'no times' : `${formatDurationNs(report.spanNs)} kept`;
   const window = report.windowNs === null ? [] : [`last ${formatDurationNs(report.windowNs)} shown`];
+  const { threads, namedOnly } = totals;
+  const shown = report.threads.length < threads ? [`${grouped(report.threads.length)} of them shown`] : [];
+  const unkept = namedOnly > 0 ? [`nothing kept of ${counted(namedOnly, 'more', 'more')}`] : [];
   const size = [
     span,
     ...window,
-    `${counted(totals.threads, 'thread')} in ${counted(totals.processes, 'process', 'processes')}`,
+    `${counted(threads, 'thread')} in ${counted(totals.processes, 'process', 'processes')}`,
+    ...shown,
+    ...unkept,
     counted(totals.records, 'record'),
     counted(totals.samples, 'sample'),
   ];
@@ -200,22 +204,6 @@ function lastPlace({ stacks, procfs }: ThreadReport): string {
   return places.length > 0 ? places.join(' < ') : printable(procfs?.wchan ?? '');
 }
 
-/** A stack in one line, innermost first: the kernel's part as one place, unless there is nothing else. */
-function placesOf(frames: readonly Frame[]): string[] {
-  const isKernelOnly = frames.every(({ isKernel }) => isKernel);
-  const places: string[] = [];
-  for (const frame of frames) {
-    const place = frame.isKernel && !(isKernelOnly && frame.name !== null) ? '[kernel]' : printable(shortText(frame));
-    if (place !== places.at(-1)) places.push(place);
-  }
-  return places;
-}
-
-/** The name alone, with the line of what is JavaScript. */
-function shortText(frame: Frame): string {
-  return frame.name === null || frame.source !== null ? frameText(frame) : frame.name;
-}
-
 function threadCards(report: PostMortem, options: PostMortemTextOptions, paint: Paint): string[] {
   const worthwhile = report.threads.filter(({ stacks, procfs }) => stacks.length > 0 || procfs !== null);
   const shown = options.showAll ? worthwhile : worthwhile.slice(0, CARD_THREADS);
@@ -259,29 +247,6 @@ function procfsLine({ procfs }: ThreadReport, width: number): string[] {
   const wchan = procfs.wchan === null ? '' : ` in ${printable(procfs.wchan)}`;
   const syscall = procfs.syscall === null ? '' : `, system call ${procfs.syscall}`;
   return wrapped(`  /proc: state ${printable(procfs.state)}${wchan}${syscall}`, width);
-}
-
-/** The longest times off the CPUs, with the place where one is known. */
-function waitLines({ waits }: ThreadReport, report: PostMortem, width: number): string[] {
-  return waits
-    .filter(({ durationNs }) => durationNs >= WAIT_MIN_NS)
-    .flatMap(({ kind, durationNs, endedBeforeNs, frames }) => {
-      const what = kind === 'slept' ? 'slept' : 'waited for a CPU';
-      const when =
-        endedBeforeNs === null
-          ? ''
-          : endedBeforeNs === 0
-            ? ` up to ${endOf(report)}`
-            : ` until ${formatDurationNs(endedBeforeNs)} before ${endOf(report)}`;
-      const places = placesOf(frames ?? []).slice(0, WAIT_FRAMES);
-      const where = places.length === 0 ? '' : ` in ${places.join(' < ')}`;
-      return wrapped(`  ${what} ${formatDurationNs(durationNs)}${when}${where}`, width);
-    });
-}
-
-/** What times are counted back from. */
-function endOf({ death }: PostMortem): string {
-  return death === null ? 'the end' : 'the death';
 }
 
 function stackLines(stack: SampledStack, report: PostMortem, limit: number, width: number, paint: Paint): string[] {

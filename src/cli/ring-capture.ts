@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
-import { type PostMortemOptions, postMortem } from '../capture/post-mortem.ts';
-import type { PostMortem } from '../capture/report.ts';
+import type { Capture } from '../capture/capture.ts';
+import type { Selection } from '../capture/selection.ts';
 import { withProcessJournals } from '../snapshot/process-journal.ts';
 import { type RecoveryMoment, snapshotsOfRings } from '../snapshot/recovered-snapshot.ts';
 import {
@@ -19,21 +19,23 @@ import {
   readRingFile,
 } from '../snapshot/ring-directory.ts';
 import { readHost, type SnapshotInput, writeSnapshot } from '../snapshot/snapshot.ts';
-import { openInput, readPostMortem as readCapturePostMortem, useCapture } from './capture-file.ts';
+import { openInput, useCapture, withCapture } from './capture-file.ts';
 
 /**
- * The post-mortem of a capture, of one ring file, or of all in a recorder's directory. Throws as `withCapture` does, `not-a-ring`
- * for a ring file that cannot be read, and `output-unwritable` when the temporary directory has no room.
+ * Opens a capture, one ring file, or all in a recorder's directory, for as long as `use` runs. `only`: the thread whose ring it is.
+ * Throws as `withCapture` does, `not-a-ring` for a ring file that cannot be read, and `output-unwritable` when the temporary directory
+ * has no room.
  */
-export function readPostMortem(path: string, options: PostMortemOptions = {}): PostMortem {
+export function withCaptureOrRings<T>(path: string, use: (capture: Capture, only: Selection) => T): T {
   const found = ringsAt(path);
-  if (!found) return readCapturePostMortem(path, options);
+  if (!found) return withCapture(path, (capture) => use(capture, {}));
   const isOne = found.rings.length === 1 && !isDirectory(path);
   const rings = isOne ? withProcessJournals(found) : found;
   const [input] = snapshotsOfRings(rings, momentOf(found, path, ['ringkeep', 'show', path])).inputs;
   if (!input) throw new RingkeepError('not-a-ring', `no ring of ${path} can be read`, { path });
-  const tid = isOne ? found.rings[0]!.contents.header.tid : undefined;
-  return withSnapshot(input, path, { ...(tid === undefined ? {} : { tid }), ...options });
+  return useCapture(snapshotOf(input), path, (capture) =>
+    use(capture, isOne ? { tid: found.rings[0]!.contents.header.tid } : {}),
+  );
 }
 
 /** When and where the rings at `path` are read: now and here. */
@@ -59,14 +61,13 @@ function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-function withSnapshot(input: SnapshotInput, path: string, options: PostMortemOptions): PostMortem {
+/** The snapshot, open, without a name in the file system. */
+function snapshotOf(input: SnapshotInput): number {
   // mkdtemp makes the directory with mode 0700.
   const directory = mkdtempSync(join(tmpdir(), 'ringkeep-show-'));
-  let descriptor: number;
   try {
-    descriptor = openInput(writeSnapshot(join(directory, 'perf.data'), input).path);
+    return openInput(writeSnapshot(join(directory, 'perf.data'), input).path);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-  return useCapture(descriptor, path, (capture) => postMortem(capture, options));
 }

@@ -62,6 +62,11 @@ describe('ringkeep show', () => {
     expect(report).toMatchObject({ windowNs: 10, threads: [{ tid: 101, onCpuNs: 10, switchesIn: 0 }] });
   });
 
+  test('narrows to the threads of a process', async () => {
+    const report = JSON.parse(await show(capture, '--json', '--pid', '100', '--comm', '*'));
+    expect(report.threads.map(({ tid }: { tid: number }) => tid)).toEqual([100]);
+  });
+
   test('narrows to the threads of a name', async () => {
     const report = JSON.parse(await show(capture, '--json', '--comm', 'no?e'));
     expect(report.threads.map(({ tid }: { tid: number }) => tid)).toEqual([100]);
@@ -74,6 +79,8 @@ describe('ringkeep show', () => {
     ['another file', [other], 'not-a-capture'],
     ['a thread that is not in it', [capture, '--tid', '4242'], 'no-such-thread'],
     ['a name that no thread has', [capture, '--comm', 'python*'], 'no-such-thread'],
+    ['a thread of another process', [capture, '--pid', '7', '--tid', '101'], 'no-such-thread'],
+    ['a pid that is none', [capture, '--pid', '-1'], 'bad-argument'],
     ['a tid that is none', [capture, '--tid', 'main'], 'bad-argument'],
     ['a duration that is none', [capture, '--last', 'soon'], 'bad-duration'],
   ])('refuses %s by code', async (_, args, code) => {
