@@ -60,7 +60,7 @@ Example: ringkeep record -o crash.perf.data -- node server.js`,
 }
 
 async function recordCommand(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
-  const { events, degraded } = parseEvents(options.event);
+  const { events, degraded } = parseEvents(options);
   const series = new SnapshotSeries(options.output, {
     isUsed: options.snapshot !== 'never',
     names: options.names,

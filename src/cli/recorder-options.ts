@@ -10,6 +10,7 @@ export interface RecorderOptions {
   freq: number;
   source: SourceChoice;
   event: string[];
+  sleepStacks: boolean;
   slots: number | 'auto';
   pinBudget: number;
   keepDead: number;
@@ -27,6 +28,11 @@ export function addRecorderOptions(command: Command): Command {
       "another event to record: perf's software and hardware events, tracepoints as system:name; repeatable",
       collect,
       [],
+    )
+    .option(
+      '--sleep-stacks',
+      'record the stack of each thread as it goes off its CPU: where it sleeps; one more record a switch, with privilege only',
+      false,
     )
     .addOption(
       new Option('--slots <count>', 'rings that may be pinned on account of each CPU')
@@ -55,11 +61,18 @@ function parseSlots(text: string): number | 'auto' {
   return slots;
 }
 
+/** The software event that happens as a thread goes off its CPU. */
+const SLEEP_STACKS_EVENT = 'context-switches';
+
 /** Events that exist but may not be had are left out, and said; one that does not exist is wrong usage. */
-export function parseEvents(texts: readonly string[]): { events: EventSpec[]; degraded: string[] } {
+export function parseEvents({ event, sleepStacks }: Pick<RecorderOptions, 'event' | 'sleepStacks'>): {
+  events: EventSpec[];
+  degraded: string[];
+} {
   const events: EventSpec[] = [];
   const degraded: string[] = [];
-  for (const text of texts.flatMap((list) => list.split(','))) {
+  const asked = event.flatMap((list) => list.split(','));
+  for (const text of sleepStacks ? new Set([...asked, SLEEP_STACKS_EVENT]) : asked) {
     try {
       events.push(parseEventSpec(text));
     } catch (error) {

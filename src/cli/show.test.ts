@@ -62,6 +62,12 @@ describe('ringkeep show', () => {
     expect(report).toMatchObject({ windowNs: 10, threads: [{ tid: 101, onCpuNs: 10, switchesIn: 0 }] });
   });
 
+  test('prints a tree of what was sampled with --tree, and has it in the JSON', async () => {
+    expect(await show(capture, '--tree')).toMatch(/^signal:signal_deliver: 1 samples?\n/);
+    expect(JSON.parse(await show(capture, '--tree', '--json')).trees).toMatchObject([{ unit: 'samples', total: 1 }]);
+    expect(await show(capture, '--tree', '--tid', '100')).toBe('nothing was sampled: there is no tree\n');
+  });
+
   test('narrows to the threads of a process', async () => {
     const report = JSON.parse(await show(capture, '--json', '--pid', '100', '--comm', '*'));
     expect(report.threads.map(({ tid }: { tid: number }) => tid)).toEqual([100]);

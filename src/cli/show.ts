@@ -5,6 +5,7 @@ import { terminalStyle } from './terminal.ts';
 
 interface ShowOptions extends SelectionOptions {
   all?: boolean;
+  tree?: boolean;
   json?: boolean;
 }
 
@@ -21,7 +22,8 @@ export function addShowCommand(program: Command): void {
     )
     .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory');
   addSelectionOptions(show)
-    .option('--all', 'every thread and every frame')
+    .option('--all', 'every thread, every frame, every branch')
+    .option('--tree', 'a tree of what was sampled, as a flame graph shows it, instead; with --json beside the rest')
     .option('--json', 'the post-mortem as JSON: times are decimal text, durations nanoseconds, null is unknown')
     .action(async (file: string, options: ShowOptions) => {
       process.stdout.write(await showCapture(file, options));
@@ -32,14 +34,25 @@ async function showCapture(file: string, options: ShowOptions): Promise<string> 
   const selection = parseSelection(options);
   // Loaded only now: `record` need not pay for what reads captures.
   const { withCaptureOrRings } = await import('./ring-capture.ts');
-  const { postMortem } = await import('../capture/post-mortem.ts');
-  const { formatPostMortem } = await import('./post-mortem-text.ts');
   const { symbolsOf } = await import('./capture-symbols.ts');
-  const report = withCaptureOrRings(file, (capture, only) =>
-    postMortem(capture, { ...only, ...selection, namer: symbolsOf }),
-  );
+  const { postMortem } = await import('../capture/post-mortem.ts');
+  const { callTrees } = await import('../export/call-tree.ts');
+  const { functionNames } = await import('../export/frame-names.ts');
+  const { report, trees } = withCaptureOrRings(file, (capture, only) => {
+    const symbols = symbolsOf(capture);
+    const selected = { ...only, ...selection };
+    return {
+      report: postMortem(capture, { ...selected, namer: () => symbols }),
+      trees: options.tree ? callTrees(capture, functionNames(symbols), selected) : undefined,
+    };
+  });
   if (report.threads.length === 0 && Object.keys(selection).length > 0) throw noSuchThread(file, options);
-  if (options.json) return `${JSON.stringify(report)}\n`;
+  if (options.json) return `${JSON.stringify({ ...report, ...(trees ? { trees } : {}) })}\n`;
   const style = terminalStyle(process.stdout, process.env);
+  if (trees) {
+    const { formatCallTrees } = await import('./call-tree-text.ts');
+    return formatCallTrees(trees, { ...style, showAll: options.all === true });
+  }
+  const { formatPostMortem } = await import('./post-mortem-text.ts');
   return formatPostMortem(report, { ...style, showAll: options.all === true || selection.tid !== undefined });
 }

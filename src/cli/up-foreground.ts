@@ -47,7 +47,7 @@ export async function hostRecorder(options: UpOptions, version: string, startRec
 /** Undefined: another one is there, which was told. */
 async function start(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<Daemon | undefined> {
   const runtime = ownRuntimeDirectory();
-  const { events, degraded } = parseEvents(options.event);
+  const { events, degraded } = parseEvents(options);
   const snapshotDirectory = resolve(options.snapshots ?? defaultSnapshotDirectory());
   // Nothing that is mounted where `up` was called must be kept busy.
   process.chdir('/');

@@ -29,6 +29,7 @@ export interface WantedEvent {
   readonly isOptional: boolean;
 }
 
+const CONTEXT_SWITCHES = BigInt(SOFTWARE_EVENTS['context-switches']!);
 const KERNEL_EVENTS = new Set(['context-switches', 'cpu-migrations'].map((name) => BigInt(SOFTWARE_EVENTS[name]!)));
 
 /** The leader (clock samples and side band), those asked for, and the tracepoint that names the thread which takes a signal. */
@@ -109,7 +110,10 @@ export function withoutKernel(asked: readonly EventSpec[]): string[] {
     `kernel frames and kernel time are not sampled (perf_event_paranoid is ${paranoid})`,
     ...asked
       .filter((spec) => happensInKernel(spec))
-      .map(({ name }) => `the event ${name} happens in the kernel, which is not sampled: there will be none`),
+      .map(({ name, config }) => {
+        const lost = config === CONTEXT_SWITCHES ? ', and where threads slept is not known' : '';
+        return `the event ${name} happens in the kernel, which is not sampled: there will be none${lost}`;
+      }),
   ];
 }
 

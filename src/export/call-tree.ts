@@ -1,0 +1,200 @@
+/**
+ * What a flame graph shows, as numbers: for each event a tree of functions, the outermost at its root, below the names of threads.
+ * Samples that are taken at switches say where threads slept: their tree is of time asleep. Pure. Invariants: a node's total is its
+ * own part and its children's totals; the totals of the roots are those of all samples that were selected.
+ */
+import { RecordType } from '../abi/record.ts';
+import type { Capture } from '../capture/capture.ts';
+import { momentOf, SelectedPart, type Selection } from '../capture/selection.ts';
+import { isSwitchEvent } from '../capture/switch-stacks.ts';
+import type { FrameNames } from './frame-names.ts';
+import { SampleReader } from './sample-reader.ts';
+import { ScheduleReader, type Transition } from './schedule-reader.ts';
+import { SleepStacks } from './sleep-stacks.ts';
+import { NO_STACK, type StackTable } from './stack-table.ts';
+import { threadName } from './thread-labels.ts';
+
+/** A function, called the same way. */
+export interface CallNode {
+  readonly name: string;
+  /** What is mapped where it lies; null for what is in no known file, and for the name of threads. */
+  readonly file: string | null;
+  /** In the unit of the tree: with what it calls, and its own part. */
+  total: number;
+  self: number;
+  /** The largest first. */
+  children: CallNode[];
+}
+
+export interface CallTree {
+  /** The event that was sampled. */
+  readonly event: string;
+  /** What is counted: samples, or time asleep between a switch that was sampled and the thread's return. */
+  readonly unit: 'samples' | 'nanoseconds';
+  readonly total: number;
+  /** Threads by name. */
+  readonly roots: readonly CallNode[];
+}
+
+/** The trees of what is selected, one for each event that has something in it, in the order of the events. */
+export function callTrees(capture: Capture, names: FrameNames, selection: Selection): CallTree[] {
+  const gathering = new Gathering(capture, names, selection);
+  for (let index = 0; index < capture.recordCount; index++) gathering.read(index);
+  return gathering.finish();
+}
+
+/** A sleep that has not ended. */
+interface Sleep {
+  readonly fromNs: bigint;
+  readonly stack: number;
+  readonly event: number;
+}
+
+class Gathering {
+  readonly #capture: Capture;
+  readonly #part: SelectedPart;
+  readonly #reader: SampleReader;
+  readonly #schedule: ScheduleReader;
+  readonly #stacks = new SleepStacks();
+  /** By event. */
+  readonly #trees: (TreeBuilder | undefined)[] = [];
+  /** By thread. */
+  readonly #asleep: (Sleep | undefined)[] = [];
+  readonly #untilNs: bigint;
+  #eventOfRecord = 0;
+
+  constructor(capture: Capture, names: FrameNames, selection: Selection) {
+    this.#capture = capture;
+    this.#part = new SelectedPart(capture, selection);
+    this.#reader = new SampleReader(capture, names);
+    this.#schedule = new ScheduleReader(capture, (transition) => this.#enter(transition));
+    // Of a dead process the sleep is nobody's question.
+    this.#untilNs = momentOf(capture).momentNs ?? 0n;
+  }
+
+  read(index: number): void {
+    const isSample = this.#capture.typeAt(index) === RecordType.SAMPLE;
+    if (isSample) this.#readSample(index);
+    this.#schedule.read(index);
+  }
+
+  #readSample(index: number): void {
+    const event = this.#capture.eventAt(index);
+    const isAtSwitch = isSwitchEvent(event);
+    // A sleep that reaches into the time selected may have begun before.
+    if (!isAtSwitch && !this.#part.hasRecord(index)) return;
+    const sample = this.#reader.read(index);
+    if (sample === undefined) return;
+    if (isAtSwitch) {
+      this.#stacks.note(sample);
+      this.#eventOfRecord = event.index;
+    } else this.#treeOf(event.index).add(threadName(sample.thread, sample.timeNs), sample.stack, 1);
+  }
+
+  #enter(transition: Transition): void {
+    const { thread, timeNs, state } = transition;
+    this.#wake(thread.index, timeNs);
+    const stack = this.#stacks.take(transition);
+    if (stack === undefined || (state !== 'sleeping' && state !== 'blocked') || !this.#part.hasThread(thread)) return;
+    this.#asleep[thread.index] = { fromNs: timeNs, stack, event: this.#eventOfRecord };
+  }
+
+  /** Counts the sleep that ends, as far as it lies in the time that is selected. */
+  #wake(thread: number, timeNs: bigint): void {
+    const sleep = this.#asleep[thread];
+    if (sleep === undefined) return;
+    this.#asleep[thread] = undefined;
+    const from = sleep.fromNs > this.#part.fromNs ? sleep.fromNs : this.#part.fromNs;
+    const until = timeNs < this.#untilNs ? timeNs : this.#untilNs;
+    if (until <= from) return;
+    const name = threadName(this.#capture.tasks.threads[thread], timeNs);
+    this.#treeOf(sleep.event).add(name, sleep.stack, Number(until - from));
+  }
+
+  #treeOf(event: number): TreeBuilder {
+    this.#trees[event] ??= new TreeBuilder(this.#reader.stacks);
+    return this.#trees[event];
+  }
+
+  finish(): CallTree[] {
+    this.#asleep.forEach((_, thread) => {
+      this.#wake(thread, this.#untilNs);
+    });
+    return this.#capture.events.flatMap((event) => {
+      const roots = this.#trees[event.index]?.finish();
+      if (roots === undefined) return [];
+      const total = roots.reduce((sum, root) => sum + root.total, 0);
+      return [{ event: event.name, unit: isSwitchEvent(event) ? 'nanoseconds' : 'samples', total, roots }];
+    });
+  }
+}
+
+/** Sums by thread name and stack, made a tree of functions in the end. */
+class TreeBuilder {
+  readonly #stacks: StackTable;
+  readonly #sums = new Map<string, Map<number, number>>();
+
+  constructor(stacks: StackTable) {
+    this.#stacks = stacks;
+  }
+
+  add(thread: string, stack: number, amount: number): void {
+    let sums = this.#sums.get(thread);
+    if (sums === undefined) {
+      sums = new Map();
+      this.#sums.set(thread, sums);
+    }
+    sums.set(stack, (sums.get(stack) ?? 0) + amount);
+  }
+
+  finish(): CallNode[] {
+    const roots = Array.from(this.#sums, ([name, sums]) => {
+      const root = new GrowingNode(name, null);
+      for (const [stack, amount] of sums) {
+        let node = root;
+        node.total += amount;
+        for (const frame of stack === NO_STACK ? [] : this.#stacks.framesOf(stack)) {
+          const { name: function_, file } = this.#stacks.frames[frame]!;
+          node = node.child(function_, file);
+          node.total += amount;
+        }
+        node.self += amount;
+      }
+      return root.finished();
+    });
+    return roots.sort(byTotal);
+  }
+}
+
+class GrowingNode {
+  total = 0;
+  self = 0;
+  readonly #name: string;
+  readonly #file: string | null;
+  readonly #children = new Map<string, GrowingNode>();
+
+  constructor(name: string, file: string | null) {
+    this.#name = name;
+    this.#file = file;
+  }
+
+  child(name: string, file: string | null): GrowingNode {
+    const key = `${name}\0${file}`;
+    let node = this.#children.get(key);
+    if (node === undefined) {
+      node = new GrowingNode(name, file);
+      this.#children.set(key, node);
+    }
+    return node;
+  }
+
+  /** Stacks are not deeper than the kernel records them: /proc/sys/kernel/perf_event_max_stack. */
+  finished(): CallNode {
+    const children = Array.from(this.#children.values(), (child) => child.finished()).sort(byTotal);
+    return { name: this.#name, file: this.#file, total: this.total, self: this.self, children };
+  }
+}
+
+function byTotal(a: CallNode, b: CallNode): number {
+  return b.total - a.total || (a.name < b.name ? -1 : 1);
+}
