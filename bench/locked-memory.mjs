@@ -1,7 +1,7 @@
 // What many threads cost in locked memory: ringkeep, and `perf record --per-thread`, the peer that also gives each thread a
 // ring of its own. In turn, on the same program of N threads that wake now and then.
 //
-//     npm run bench:locked-memory [-- --threads 2000]
+//     npm run bench:locked-memory [-- --threads 2000 --seconds 5]
 //
 // Needs perf and gcc. Printed: what /proc/PID/status says at most while it records, VmLck for mlock, VmPin for perf's rings.
 import { execFileSync, spawn } from 'node:child_process';
@@ -10,8 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-const { values } = parseArgs({ options: { threads: { type: 'string', default: '2000' } } });
-const SECONDS = 5;
+const { values } = parseArgs({
+  options: { threads: { type: 'string', default: '2000' }, seconds: { type: 'string', default: '5' } },
+});
+const seconds = Number(values.seconds);
 const ringkeep = new URL('../dist/bin/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
 const workload = join(directory, 'sleepers');
@@ -45,7 +47,7 @@ const mebibytes = (kibibytes) => `${(kibibytes / 1024).toFixed(1)} MiB`;
 
 try {
   execFileSync('gcc', ['-O2', '-pthread', '-o', workload, new URL('sleepers.c', import.meta.url).pathname]);
-  const load = [workload, values.threads, String(SECONDS)];
+  const load = [workload, values.threads, values.seconds];
   const ours = await peakOf(['node', ringkeep, 'record', '--snapshot', 'never', '--json', '--', ...load]);
   const { tasks, lost, pinnedBytes } = JSON.parse(
     ours.output
@@ -59,7 +61,7 @@ try {
 
   // --per-thread does not inherit: the program has all its threads before perf looks.
   const program = spawn(load[0], load.slice(1), { stdio: 'ignore' });
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await new Promise((resolve) => setTimeout(resolve, 300 * seconds));
   const peer = await peakOf([
     'perf',
     'record',
@@ -75,7 +77,7 @@ try {
     String(program.pid),
     '--',
     'sleep',
-    '2',
+    String(0.4 * seconds),
   ]);
   program.kill();
   console.log(

@@ -1,15 +1,16 @@
 // Whose history survives a noisy neighbour: two threads that switch as fast as they can, and one that wakes twice a second.
 // ringkeep, and `perf record --overwrite`, the peer that also keeps only the newest, in turn on the same program.
 //
-//     npm run bench:quiet-thread
+//     npm run bench:quiet-thread [-- --wakeups 5]
 //
 // Needs perf and gcc. Printed: how many of the quiet thread's wake-ups each has kept at the end.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 
-const WAKEUPS = '5';
+const { values } = parseArgs({ options: { wakeups: { type: 'string', default: '5' } } });
 const ringkeep = new URL('../dist/bin/main.js', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-bench-'));
 const workload = join(directory, 'quiet-among-noisy');
@@ -38,7 +39,7 @@ try {
     workload,
     new URL('../test/fixtures/quiet-among-noisy.c', import.meta.url).pathname,
   ]);
-  run('ringkeep', ['node', ringkeep, 'record', '--snapshot', 'always', '-o', capture, '--', workload, WAKEUPS]);
+  run('ringkeep', ['node', ringkeep, 'record', '--snapshot', 'always', '-o', capture, '--', workload, values.wakeups]);
   rmSync(capture);
   run('perf record --overwrite', [
     'perf',
@@ -54,7 +55,7 @@ try {
     capture,
     '--',
     workload,
-    WAKEUPS,
+    values.wakeups,
   ]);
 } finally {
   rmSync(directory, { recursive: true, force: true });

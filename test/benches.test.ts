@@ -1,4 +1,4 @@
-/** The scripts that print the published figures run, on small inputs: that they print, never what. */
+/** The scripts that print the published figures run, on small inputs: that they print, never what; so they may run beside each other. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,26 +10,28 @@ async function bench(script: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-test('the cost of recording is printed as a ratio to perf record', async (context) => {
+test.concurrent('the cost of recording is printed as a ratio to perf record', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   expect(await bench('record-cost.mjs', '--seconds', '1', '--rate', '20000')).toMatch(
     /ringkeep \/ perf record: \d+\.\d+ of its CPU time/,
   );
 });
 
-test('locked memory is printed as a ratio to a pinned ring for each thread', async (context) => {
+test.concurrent('locked memory is printed as a ratio to a pinned ring for each thread', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
-  expect(await bench('locked-memory.mjs', '--threads', '50')).toMatch(/ringkeep: 51 tasks, .*\(bound \d/);
+  expect(await bench('locked-memory.mjs', '--threads', '50', '--seconds', '2')).toMatch(
+    /ringkeep: 51 tasks, .*\(bound \d/,
+  );
 });
 
-test('what is kept of a quiet thread is printed for both sides', async (context) => {
+test.concurrent('what is kept of a quiet thread is printed for both sides', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
-  expect(await bench('quiet-thread.mjs')).toMatch(
+  expect(await bench('quiet-thread.mjs', '--wakeups', '2')).toMatch(
     /ringkeep +\d+ switches in .*\nperf record --overwrite +\d+ switches in/,
   );
 });
 
-test('the model checker’s speed, reduction and first findings are printed', async () => {
+test.concurrent('the model checker’s speed, reduction and first findings are printed', async () => {
   const printed = await bench('check.mjs', '--quick');
   expect(printed).toMatch(/^indexer\(12\) +8 +0 +408 /m);
   expect(printed).toMatch(/^last-zero\(5\) +~[\d,]+ +97 /m);
@@ -37,13 +39,13 @@ test('the model checker’s speed, reduction and first findings are printed', as
   expect(printed).toMatch(/^(slot-claim CLAIMERS=3( +\d+, \d+ ms){3}|skipped: .*not installed)$/m);
 });
 
-test('the rate of the simulated machine is printed in switches a minute', async () => {
+test.concurrent('the rate of the simulated machine is printed in switches a minute', async () => {
   expect(await bench('simulated-switches.mjs', '--cpus', '4', '--tasks', '100', '--length-s', '0.1')).toMatch(
     /corrected W=1 +\d+\.\d million switches a minute/,
   );
 });
 
-test('what an export takes is printed for each format', async () => {
+test.concurrent('what an export takes is printed for each format', async () => {
   expect(await bench('export.mjs', '--threads', '10', '--records', '4000')).toMatch(
     /^4020 records of 10 threads.*\n(\w+ +\d+\.\d s, +\d+\.\d s of CPU time, +\d+ MiB peak, .*\n){5}$/,
   );

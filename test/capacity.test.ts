@@ -1,6 +1,6 @@
 /** Capacity: what is simulated of a real capture, and what a recording with the setting recommended then locks. */
 import { readFileSync } from 'node:fs';
-import { describe, expect, type TestContext, test } from 'vitest';
+import { afterAll, describe, expect, type TestContext, test } from 'vitest';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { perf } from './testing/perf-reading.ts';
 import { record, ringkeep, start, Workplace, withSummary } from './testing/ringkeep.ts';
@@ -75,19 +75,20 @@ describe('a live recording with the setting recommended stays under the bound', 
 
     expect(plan.workload).toMatchObject({ switchesFrom: 'SWITCH', tasks: Number(THREADS) + 1 });
     expect(plan.workload.switches).toBeGreaterThan(Number(THREADS));
-    // The simulation of this very run, with the slots it had: as many pins, or more where the recorder came late to a batch.
+    // The simulation of this very run, with the slots it had: about as many pins. A recorder that comes late, on a busy machine, pins a
+    // thread once for several of its turns.
     const alike = plan.policies.find(
       ({ kind, slots }) => kind === 'write-window' && slots === plan.recommendation.mostSlots,
     )!;
     expect(alike.pinnedBytes.bound).toBe(summary.pinnedBytes.bound);
     expect(summary.pins).toBeLessThanOrEqual(1.25 * alike.pins);
-    expect(summary.pins).toBeGreaterThanOrEqual(0.4 * alike.pins);
+    expect(summary.pins).toBeGreaterThanOrEqual(0.2 * alike.pins);
     await requireBoundHolds(plan, command);
   });
 
   test('planned from perf sched record', async (context) => {
     needs(context, 'gcc', 'perf', 'perf events');
-    const { capture, command } = schedCapture(context);
+    const capture = schedCapture(context);
     const plan = await json<PlanJson>('plan', '--json', '--lock-budget', '1MiB', '--ring', '16KiB', capture);
 
     expect(plan.workload.switchesFrom).toBe('sched_switch');
@@ -96,21 +97,33 @@ describe('a live recording with the setting recommended stays under the bound', 
     for (const { kind, pinnedBytes } of plan.policies)
       if (kind === 'corrected' || kind === 'write-window')
         expect(pinnedBytes.peak).toBeLessThanOrEqual(pinnedBytes.bound!);
-    await requireBoundHolds(plan, command);
+    await requireBoundHolds(plan, SCHED_COMMAND());
   });
 });
 
-function schedCapture(context: TestContext): { capture: string; command: string[] } {
-  const capture = new Workplace().file('sched.data');
-  const command = [testProgram('many-threads'), THREADS, NAPS];
-  const { status, stderr } = run('perf', 'sched', 'record', '-q', '-m', '4096', '-o', capture, '--', ...command);
-  context.skip(status !== 0, `perf sched record is refused here: ${stderr.trim().split('\n').at(-1)}`);
-  return { capture, command };
+const SCHED_COMMAND = () => [testProgram('many-threads'), THREADS, NAPS];
+let sched: { capture: string; status: number | null; why: string } | undefined;
+let removeSched = () => {};
+afterAll(() => removeSched());
+
+/** What `perf sched record` saw of the command, and of all else: one capture for all that reads it. */
+function schedCapture(context: TestContext): string {
+  if (!sched) {
+    const place = new Workplace((remove) => {
+      removeSched = remove;
+    });
+    const capture = place.file('sched.data');
+    const args = ['sched', 'record', '-q', '-m', '4096', '-o', capture, '--', ...SCHED_COMMAND()];
+    const { status, stderr } = run('perf', ...args);
+    sched = { capture, status, why: stderr.trim().split('\n').at(-1)! };
+  }
+  context.skip(sched.status !== 0, `perf sched record is refused here: ${sched.why}`);
+  return sched.capture;
 }
 
 test('every switch that perf finds in a capture is in the schedule', async (context) => {
   needs(context, 'gcc', 'perf', 'perf events');
-  const { capture } = schedCapture(context);
+  const capture = schedCapture(context);
   const { workload } = await json<PlanJson>('simulate', '--json', '--slots', '1', '--from', capture);
   const text = perf(workload.lostRecords > 0 ? 'lossy' : 'whole', 'script', '-i', capture);
   const into = text.split('\n').filter((line) => /sched:sched_switch:.*==>.*next_pid=[1-9]/.test(line)).length;

@@ -1,11 +1,13 @@
 /**
  * Rings and journals that were damaged or cut anywhere: what is recovered of them is read by ringkeep and by perf without a word.
  */
+
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
+import { runs } from '../src/base/testing/runs.ts';
 import { openCapture } from '../src/capture/capture.ts';
 import { postMortem } from '../src/capture/post-mortem.ts';
 import { snapshotsOfRings } from '../src/snapshot/recovered-snapshot.ts';
@@ -60,7 +62,7 @@ describe('damage in the directory of a recorder', () => {
         if (!damaged.has(1)) expect(kept.get(100)).toBe(31);
         if (!damaged.has(3)) expect(kept.get(200)).toBe(20);
       }),
-      { numRuns: 40 },
+      runs(10, 150),
     );
     if (!hasPerf) context.skip('perf is not installed: only ringkeep has read the snapshots');
   });

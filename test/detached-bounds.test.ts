@@ -1,8 +1,7 @@
 /**
  * What the detached recorder may take is bounded, and at a bound it is the recording that gives way: the program it records
- * notices nothing. And CPUs that go and come back.
+ * notices nothing.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { AttachmentStatus, SnapshotResult } from '../src/recorder/control.ts';
 import { Daemon } from './testing/daemon.ts';
@@ -54,60 +53,6 @@ test('the rings of the dead are given up in the order of their deaths', async (c
   expect(stats.evictedRings).toBe(40 - dead.length);
   expect(dead.map(({ comm }) => comm)).toEqual(names.slice(-dead.length));
   expect(stats).toMatchObject({ unrecordedTasks: 0, lost: 0 });
-});
-
-test('a user who may lock next to nothing records into rings that are not pinned, and is told', async (context) => {
-  needs(context, 'gcc', 'perf events', 'root');
-  const daemon = await Daemon.up([], { as: 'nobody', through: ['prlimit', '--memlock=4096:4096'] });
-  expect(daemon.report.degraded.join('\n')).toMatch(/rings are not pinned.*RLIMIT_MEMLOCK is 4KiB/);
-  const puppet = await Puppet.start({ as: 'nobody' });
-  const napper = await puppet.thread('napper');
-  await daemon.json('attach', '-p', String(puppet.pid));
-  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === napper && records > 50));
-  const { stats } = await daemon.client.status();
-  expect(stats).toMatchObject({ lost: 0, pins: 0, pinnedBytes: { now: 0, peak: 0, bound: 0 }, unrecordedTasks: 0 });
-  expect((await daemon.client.events()).filter(({ pinned }) => pinned)).toEqual([]);
-  expect(daemon.lockedBytes()).toBe(0);
-});
-
-const CPU_1 = '/sys/devices/system/cpu/cpu1/online';
-
-test('a CPU that goes offline pins nothing any more, and is recorded again when it is back', async (context) => {
-  needs(context, 'gcc', 'perf events', 'CPU hotplug');
-  const daemon = await Daemon.up();
-  const puppet = await Puppet.start();
-  await daemon.json('attach', '-p', String(puppet.pid));
-  const runOn1 = async () => {
-    puppet.tell('pin 1');
-    return puppet.answer('thread');
-  };
-  const before = await runOn1();
-  await daemon.untilStatus(({ cpus }) => cpus[1]!.slots.some(({ tid }) => tid === before));
-  try {
-    writeFileSync(CPU_1, '0');
-    const { cpus, stats } = await daemon.untilStatus(({ cpus: [, cpu1] }) => cpu1!.online === false);
-    expect(cpus[1]).toEqual({ cpu: 1, online: false, slots: [] });
-    expect(stats.pinnedBytes.now).toBeLessThanOrEqual(stats.pinnedBytes.bound);
-    // Moved to another CPU, its thread is recorded there.
-    const { records } = (await daemon.client.events()).find(({ tid }) => tid === before)!;
-    await daemon.untilEvents((all) => all.some((event) => event.tid === before && event.records > records));
-  } finally {
-    writeFileSync(CPU_1, '1');
-  }
-  expect(readFileSync(CPU_1, 'utf8').trim()).toBe('1');
-  await daemon.untilStatus(({ cpus }) => cpus[1]!.online);
-  const after = await runOn1();
-  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === after && records > 20));
-  const { cpus, stats, degraded } = await daemon.untilStatus(({ cpus: [, cpu1] }) =>
-    cpu1!.slots.some(({ tid }) => tid === after),
-  );
-  expect(cpus.map(({ online }) => online)).toEqual(cpus.map(() => true));
-  expect(stats).toMatchObject({ lost: 0, unrecordedTasks: 0 });
-  expect(stats.pinnedBytes.peak).toBeLessThanOrEqual(stats.pinnedBytes.bound);
-  expect(degraded).toEqual([]);
-  const output = daemon.file('back.perf.data');
-  await daemon.json<SnapshotResult>('snapshot', '-t', String(after), '-o', output);
-  expect(show(output).threads.find(({ tid }) => tid === after)).toMatchObject({ cpu: 1 });
 });
 
 test('where descriptors run out, threads go unrecorded and are counted, and the recorder still answers, saves and ends', async (context) => {

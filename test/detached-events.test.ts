@@ -15,7 +15,7 @@ import { needs, PYTHON } from './testing/surroundings.ts';
 
 /** A daemon that records a program with two threads beside main, and their events once each has records. */
 async function recorded() {
-  const daemon = await Daemon.up();
+  const daemon = await Daemon.lent();
   const puppet = await Puppet.start();
   const tids = [await puppet.thread('first'), await puppet.thread('second')];
   await daemon.json('attach', '-p', String(puppet.pid), '--name', 'web');

@@ -26,7 +26,7 @@ function doingsByThread(path: string): Map<number, string[]> {
 
 test('a snapshot holds what is selected of what is recorded', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const daemon = await Daemon.up();
+  const daemon = await Daemon.lent();
   const [one, two] = [await Puppet.start(), await Puppet.start()];
   const [alpha, beta, gamma] = [await one.thread('alpha'), await one.thread('beta'), await two.thread('alphabet')];
   for (const { pid } of [one, two]) await daemon.json('attach', '-p', String(pid));
@@ -120,7 +120,7 @@ test('recording goes on while a snapshot is taken, which says what it cost', asy
 describe('a snapshot is refused in two sentences', () => {
   test('where it cannot be written, and leaves nothing there', async (context) => {
     needs(context, 'gcc', 'perf events');
-    const daemon = await Daemon.up();
+    const daemon = await Daemon.lent();
     const puppet = await Puppet.start();
     await daemon.json('attach', '-p', String(puppet.pid));
     const output = daemon.file('no/such/directory/x.perf.data');
@@ -135,7 +135,7 @@ describe('a snapshot is refused in two sentences', () => {
   });
 
   test('where nothing is selected', async () => {
-    const daemon = await Daemon.up();
+    const daemon = await Daemon.lent();
     const output = daemon.file('none.perf.data');
     for (const selection of [[], ['-t', '1'], ['--comm', 'nobody-is-called-so']]) {
       expect(await daemon.refused(['snapshot', ...selection, '-o', output])).toEqual([

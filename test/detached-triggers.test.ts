@@ -1,4 +1,4 @@
-/** Triggers, each by what it waits for: real deaths, stalls, tracepoints and pressure; and what bounds what they save. */
+/** Triggers, each by what it waits for: real deaths, stalls and tracepoints; and what bounds what they save. */
 import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
 async function attached(): Promise<{ daemon: Daemon; puppet: Puppet }> {
-  const daemon = await Daemon.up();
+  const daemon = await Daemon.lent();
   const puppet = await Puppet.start();
   await daemon.json('attach', '-p', String(puppet.pid));
   return { daemon, puppet };
@@ -79,7 +79,7 @@ describe('exit-signal', () => {
 
 test('exit-status saves when a process ends with that status, and not with another', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const daemon = await Daemon.up();
+  const daemon = await Daemon.lent();
   const trigger = await addTrigger(daemon, 'exit-status:3');
   const any = await addTrigger(daemon, 'exit-status', '--at-most', '9/1s');
   const ends = { 'exit-0': await Puppet.start(), 'exit-4': await Puppet.start(), 'exit-3': await Puppet.start() };
@@ -116,7 +116,7 @@ test('stall saves when a thread of that name is off the CPU for longer, once', a
 
 test('tracepoint saves when a recorded thread hits it and the kernel’s filter holds', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'tracefs');
-  const daemon = await Daemon.up();
+  const daemon = await Daemon.lent();
   const [wanted, unwanted] = [daemon.file('wanted'), daemon.file('other')];
   for (const path of [wanted, unwanted]) symlinkSync(testProgram('puppet'), path);
   const { id } = await addTrigger(daemon, 'tracepoint:sched:sched_process_exec/filename ~ "*wanted"/');
@@ -138,19 +138,6 @@ test('tracepoint saves when a recorded thread hits it and the kernel’s filter 
   expect(await daemon.run(['trigger', 'rm', String(id)])).toMatchObject({ status: 0, stderr: '' });
   const [cause] = await daemon.refused(['trigger', 'rm', String(id)]);
   expect(cause).toBe(`There is no trigger ${id}.`);
-});
-
-test('psi saves when the machine is under pressure', async (context) => {
-  needs(context, 'gcc', 'perf events', 'root', 'pressure');
-  const { daemon, puppet } = await attached();
-  const { id } = await addTrigger(daemon, 'psi:cpu>20ms/2s', '--at-most', '1/60s');
-  // A window that everybody may have. More that want a CPU than there are, bound to the same one.
-  for (let count = 0; count < 3; count++) {
-    puppet.tell('pin 0');
-    await puppet.answer('thread');
-  }
-  const { lastSnapshot } = await untilSaved(daemon, id);
-  expect(show(lastSnapshot).threads.filter(({ comm }) => comm === 'pinned')).toHaveLength(3);
 });
 
 describe('what a trigger saves is bounded', () => {
@@ -205,7 +192,7 @@ describe('what a trigger saves is bounded', () => {
 
   test('in what may be said wrongly: nothing is triggered by it', async (context) => {
     needs(context, 'perf events');
-    const daemon = await Daemon.up();
+    const daemon = await Daemon.lent();
     for (const on of ['exit-signal:NONE', 'stall>fast', 'psi:disk>1ms/1s', 'never']) {
       expect(await daemon.run(['trigger', 'add', '--on', on])).toMatchObject({ status: 2, stdout: '' });
     }

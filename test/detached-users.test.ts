@@ -16,8 +16,8 @@ function asNobody(command: string, ...args: readonly string[]) {
 }
 
 /** A daemon of root's that records a program of root's. */
-async function ofRoot() {
-  const daemon = await Daemon.up();
+async function ofRoot(start = Daemon.lent) {
+  const daemon = await start();
   const puppet = await Puppet.start();
   await puppet.thread('secret');
   await daemon.json('attach', '-p', String(puppet.pid), '--name', 'web');
@@ -77,7 +77,7 @@ test('another user’s recorder cannot be asked anything', async (context) => {
 
 test('not even where the modes of its socket and directories let everybody in', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'curl');
-  const { daemon, tid } = await ofRoot();
+  const { daemon, tid } = await ofRoot(Daemon.up);
   chmodSync(daemon.runtime.path, 0o711);
   chmodSync(daemon.runtime.socket, 0o666);
   for (const args of ASKS(daemon, tid)) {
@@ -105,7 +105,7 @@ test('not even where the modes of its socket and directories let everybody in', 
 
 test('another user’s event files can be neither found nor read nor removed', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
-  const { daemon, path } = await ofRoot();
+  const { daemon, path } = await ofRoot(Daemon.up);
   expect(asNobody('ls', daemon.directory).status).not.toBe(0);
   expect(asNobody('cat', path).stderr).toContain('Permission denied');
   expect(asNobody('rm', '-f', path).status).not.toBe(0);
@@ -125,7 +125,7 @@ test('another user’s event files can be neither found nor read nor removed', a
 
 test('a directory that another user has put in the way is not used', async (context) => {
   needs(context, 'root');
-  const daemon = await Daemon.up();
+  const daemon = await Daemon.lent();
   // Nobody's `up` in root's directory: neither a second recorder there, nor anything of root's changed.
   const [cause, remedy] = await daemon.refused(['up'], AS_NOBODY);
   expect(cause).toContain(daemon.runtime.path);

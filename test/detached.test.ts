@@ -32,7 +32,7 @@ describe('a detached recorder', () => {
   });
 
   test('is the only one in its directory: a second `up` finds the first, and changes nothing', async () => {
-    const daemon = await Daemon.up();
+    const daemon = await Daemon.lent();
     expect(await daemon.json('up', '--ring', '4KiB')).toEqual({
       started: false,
       pid: daemon.pid,
@@ -70,7 +70,6 @@ describe('a detached recorder', () => {
 
   test.for(['down', 'SIGTERM'] as const)('leaves nothing of itself after %s', async (how, context) => {
     needs(context, 'gcc', 'perf events');
-    const sharedBefore = readdirSync('/dev/shm');
     const daemon = await Daemon.up();
     const puppet = await Puppet.start();
     await daemon.json('attach', '-p', String(puppet.pid));
@@ -92,7 +91,8 @@ describe('a detached recorder', () => {
     expect(isRunning(daemon.pid)).toBe(false);
     expect(readdirSync(daemon.runtime.path)).toEqual([]);
     expect(existsSync(daemon.directory)).toBe(false);
-    expect(readdirSync('/dev/shm').filter((name) => !sharedBefore.includes(name))).toEqual([]);
+    expect(readdirSync('/dev/shm').filter((name) => name.includes(`${daemon.pid}`))).toEqual([]);
+    expect(existsSync(daemon.runtime.shmEvents)).toBe(false);
     // The program it was attached to has noticed nothing.
     puppet.tell('sleep 1');
     await puppet.answer('slept');
@@ -119,7 +119,7 @@ describe('its socket', () => {
 
   test('answers curl as it answers the command line', async (context) => {
     needs(context, 'gcc', 'perf events', 'curl');
-    const daemon = await Daemon.up();
+    const daemon = await Daemon.lent();
     const puppet = await Puppet.start();
     const json = (body: unknown) => ['--json', JSON.stringify(body)];
 
@@ -152,7 +152,7 @@ describe('its socket', () => {
 
   test('has the metrics as Prometheus reads them, and they say what the status says', async (context) => {
     needs(context, 'gcc', 'perf events', 'curl');
-    const daemon = await Daemon.up();
+    const daemon = await Daemon.lent();
     const puppet = await Puppet.start();
     await puppet.thread('napper');
     await daemon.json('attach', '-p', String(puppet.pid));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import { attrFlags, type EventAttr, eventAttr, ReadFormat, SampleType } from './event-attr.ts';
 import {
   decodeRecord,
@@ -80,7 +81,7 @@ describe.each(Object.keys(RECORD_TABLE) as NonSampleName[])('%s', (name) => {
         const hasTrailer = type < USER_TYPE_START && trailerBytes(attr) > 0;
         expect(record.id).toEqual(hasTrailer ? recordedId(id, attr) : {});
       }),
-      { numRuns: 60 },
+      runs(60, 300),
     );
   });
 });
@@ -137,7 +138,7 @@ describe('SAMPLE', () => {
           ...(body.rest.length > 0 ? { rest: body.rest } : {}),
         });
       }),
-      { numRuns: 500 },
+      runs(300, 5000),
     );
   });
 });
@@ -181,7 +182,7 @@ describe('damage', () => {
           expect(record.size).toBe(bytes.length);
         },
       ),
-      { numRuns: 2000 },
+      runs(1000, 20000),
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import { findUndeclared } from './declarations.ts';
 import { boundedQueue, dekker, fileSystem, indexer, lastZero, lockOrder, peterson } from './litmus/litmus.ts';
 import { gateAndWriters, slotClaim } from './litmus/shared-protocols.ts';
@@ -54,7 +55,7 @@ describe('what a step does not declare', () => {
       fc.property(randomModel(12), (model) => {
         expect(findUndeclared(programOfModel(model), { seed: 3, executions: 10 })).toEqual([]);
       }),
-      { numRuns: 100 },
+      runs(40, 1000),
     );
   });
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import { boundedQueue, dekker, lockOrder, lostUpdate, peterson } from './litmus/litmus.ts';
 import { replay } from './replay.ts';
 import { runsOf } from './schedule.ts';
@@ -43,7 +44,7 @@ describe('a shrunk schedule', () => {
         fc.pre(finding !== undefined);
         expect(shrink(program, finding.schedule, 'deadlock').broken[0]!.invariant).toBe('deadlock');
       }),
-      { numRuns: 100 },
+      runs(60, 1000),
     );
   });
 });

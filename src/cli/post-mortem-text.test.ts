@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import type { PostMortem, ThreadReport } from '../capture/report.ts';
 import type { Frame } from '../capture/stack.ts';
 import { formatPostMortem } from './post-mortem-text.ts';
@@ -259,7 +260,7 @@ describe('the text of a post-mortem', () => {
         for (const line of text.split('\n')) expect(Array.from(line).length).toBeLessThanOrEqual(width);
         expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
       }),
-      { numRuns: 300 },
+      runs(100, 2000),
     );
   });
 });

@@ -1,9 +1,11 @@
 /** Whatever was damaged in a capture that still opens, it is exported to every format. */
+
 import fc from 'fast-check';
 import { Profile } from 'pprof-format';
 import { expect, test } from 'vitest';
 import { SampleType } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
+import { runs } from '../base/testing/runs.ts';
 import { type Capture, openCapture } from '../capture/capture.ts';
 import { CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
 import { FORMAT_NAMES, type FormatName } from './formats.ts';
@@ -48,7 +50,7 @@ test.for(FORMAT_NAMES)('%s', (format) => {
       opened++;
       READS[format](exported(capture, format));
     }),
-    { numRuns: 400 },
+    runs(200, 4000),
   );
   expect(opened).toBeGreaterThan(5);
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import { Want } from './corrected/steps.ts';
 import { CpuWord, EventWord, Gate } from './state.ts';
 import { type Mutant, World, type WorldOptions } from './testing/world.ts';
@@ -30,7 +31,7 @@ describe('any interleaving of the corrected protocol', () => {
         world.run();
         for (const name of world.performed) performed.add(name);
       }),
-      { numRuns: 800 },
+      runs(250, 5000),
     );
     const table = Object.values(new World(shape(1)).pinning.protocol.steps).map((step) => step.name);
     // Creation is a plain call in this world; every other step must have been interleaved.

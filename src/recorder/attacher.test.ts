@@ -199,12 +199,13 @@ describe('an attachment by name', () => {
   });
 
   it('counts a process once that it is refused again and again, and keeps nothing of it', async () => {
-    await using sleepers = new Sleepers();
-    const pid = await sleepers.start();
+    const { pid, rename, end } = renamable();
+    onTestFinished(end);
+    await rename('rk-refused');
     using scripted = scriptedAttachments();
     const { attacher, source } = scripted;
     source.refusals.set(pid, refusedWith('ENOMEM'));
-    const attachment = attacher.attach({ kind: 'comm', glob: 'sleep' }, 'sleepers');
+    const attachment = attacher.attach({ kind: 'comm', glob: 'rk-refused' }, 'refused');
     const before = attachment.unrecorded;
     for (let i = 0; i < 5; i++) attacher.rescan();
     expect(attachment.unrecorded).toBe(before);

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, renameSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import { readRing } from '../ring/ring-reader.ts';
 import { readCut } from './testing/cut-reading.ts';
 import {
@@ -235,7 +236,7 @@ describe('whatever threads do and whoever removes their rings', () => {
         expect(ringFilesIn(directory)).toEqual([]);
         expect(recorder.stats()).toMatchObject({ ringBytes: 0, pinnedBytes: { now: 0 } });
       }),
-      { numRuns: 150 },
+      runs(50, 500),
     );
   });
 });

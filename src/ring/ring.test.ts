@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../abi/record.ts';
 import { DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
+import { runs } from '../base/testing/runs.ts';
 import { AuxWriter, readAux } from './aux-area.ts';
 import { type RingGeometry, ringGeometry } from './ring-layout.ts';
 import { copyRing, type RingContents, readRing } from './ring-reader.ts';
@@ -121,7 +122,7 @@ describe('a ring', () => {
         }
         expect(image).toEqual(words);
       }),
-      { numRuns: 30 },
+      runs(10, 100),
     );
   });
 
@@ -152,7 +153,7 @@ describe('a ring', () => {
           }
         }
       }),
-      { numRuns: 12 },
+      runs(4, 60),
     );
   });
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventAttr } from '../abi/event-attr.ts';
 import { Context, encodeSample, Misc, USER_TYPE_START } from '../abi/record.ts';
 import { decodeRingkeepSection, RINGKEEP_FEATURE } from '../abi/ringkeep-section.ts';
+import { runs } from '../base/testing/runs.ts';
 import { readKernelText } from './kernel-maps.ts';
 import { type SnapshotInput, writeSnapshot } from './snapshot.ts';
 import { isInstalled, PerfDataImage, run } from './testing/perf-tool.ts';
@@ -172,7 +173,7 @@ describe('a snapshot', () => {
         }
         for (let i = 1; i < samples.length; i++) expect(samples[i]!.id.time! >= samples[i - 1]!.id.time!).toBe(true);
       }),
-      { numRuns: 60 },
+      runs(25, 400),
     );
   });
 });

@@ -1,9 +1,10 @@
 /**
- * A detached recorder for one test: `ringkeep up` in a directory of its own, and the commands that talk to it.
- * Invariant: when the test is over its process is gone, and so are its runtime directory and event files, however it went.
+ * A detached recorder for tests: `ringkeep up` in a directory of its own, and the commands that talk to it; for one test, or lent
+ * to the tests of a file one after the other. Invariant: whoever gets one finds it recording nothing; in the end its process is
+ * gone, and so are its runtime directory and event files, however it went.
  */
-import { readFileSync, rmSync } from 'node:fs';
-import { onTestFinished } from 'vitest';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { afterAll, onTestFinished } from 'vitest';
 import type { UpReport } from '../../src/cli/up-report.ts';
 import { DaemonClient } from '../../src/daemon/client.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from '../../src/daemon/runtime-directory.ts';
@@ -13,25 +14,49 @@ import { type Ended, type Launch, NOBODY, start, Workplace } from './ringkeep.ts
 /** What is waited for happens within a second or two, but where the machine is overloaded. */
 const PATIENCE_MS = 20_000;
 
+/** The one that tests of this file are lent, if any was yet, and how it ends. */
+let lent: Daemon | undefined;
+const endings: (() => void | Promise<void>)[] = [];
+afterAll(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
+});
+
 export class Daemon {
-  readonly place = new Workplace();
+  readonly place: Workplace;
   readonly runtime: RuntimeDirectory;
   /** For what is asked again and again: the same socket, without a process each time. */
   readonly client: DaemonClient;
   readonly launch: Launch;
   #report: UpReport | undefined;
 
-  private constructor(launch: Launch) {
+  private constructor(launch: Launch, atEnd: (end: () => void | Promise<void>) => void) {
+    this.place = new Workplace(atEnd);
     const directory = this.place.file('run');
     this.launch = { ...launch, env: { ...launch.env, RINGKEEP_DIR: directory } };
     this.runtime = locateRuntimeDirectory({ RINGKEEP_DIR: directory }, launch.as ? NOBODY : process.geteuid!());
     this.client = new DaemonClient(this.runtime);
-    onTestFinished(() => this.#clear());
+    atEnd(() => this.#clear());
+  }
+
+  /** `ringkeep up`, by whichever test of the file is the first to ask; the others find it as they would a new one. */
+  static async lent(): Promise<Daemon> {
+    if (!lent || !isRunning(lent.pid)) lent = await Daemon.#start([], {}, (end) => endings.push(end));
+    const daemon = lent;
+    onTestFinished(() => daemon.#takeBack());
+    return daemon;
   }
 
   /** `ringkeep up OPTIONS`. */
-  static async up(options: readonly string[] = [], launch: Launch = {}): Promise<Daemon> {
-    const daemon = new Daemon(launch);
+  static up(options: readonly string[] = [], launch: Launch = {}): Promise<Daemon> {
+    return Daemon.#start(options, launch, (end) => onTestFinished(end));
+  }
+
+  static async #start(
+    options: readonly string[],
+    launch: Launch,
+    atEnd: (end: () => void | Promise<void>) => void,
+  ): Promise<Daemon> {
+    const daemon = new Daemon(launch, atEnd);
     const own = ['--snapshots', daemon.place.file('snapshots')];
     daemon.#report = await daemon.json<UpReport>('up', ...own, ...options);
     return daemon;
@@ -101,6 +126,20 @@ export class Daemon {
   /** Of `/proc/PID/status`, in bytes: `VmLck`. */
   lockedBytes(): number {
     return 1024 * Number(/^VmLck:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]);
+  }
+
+  /** Ends all that a test began. One that does not answer any more is lent to nobody else. */
+  async #takeBack(): Promise<void> {
+    if (!isRunning(this.pid)) return;
+    try {
+      for (const { id } of await this.client.triggers()) await this.client.removeTrigger(id);
+      for (const { name } of (await this.client.status()).attachments) await this.client.detach(name);
+    } catch {
+      await this.#clear();
+    }
+    for (const name of readdirSync(this.place.path)) {
+      if (name !== 'run') rmSync(this.file(name), { recursive: true, force: true });
+    }
   }
 
   async #clear(): Promise<void> {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../base/testing/runs.ts';
 import { observe } from '../testing/observed.ts';
 import { programOfModel, randomModel } from '../testing/random-model.ts';
 import { BoundedDpor } from './bounded-dpor.ts';
@@ -22,7 +23,7 @@ describe('within a bound on preemptions', () => {
         else expect(all.result.ended).toBe('preemptions');
         for (const trace of reduced.traces) expect(all.traces).toContain(trace);
       }),
-      { numRuns: 400 },
+      runs(120, 2000),
     );
   });
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../base/testing/runs.ts';
 import { observe } from '../testing/observed.ts';
 import { programOfModel, randomModel } from '../testing/random-model.ts';
 import { Dpor } from './dpor.ts';
@@ -19,7 +20,7 @@ describe('any small program', () => {
         expect([...reduced.finalStates].sort()).toEqual([...all.finalStates].sort());
         expect(reduced.broken).toEqual(all.broken);
       }),
-      { numRuns: 400 },
+      runs(120, 2000),
     );
   });
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../base/testing/runs.ts';
 import { observe } from '../testing/observed.ts';
 import { programOfModel, randomModel } from '../testing/random-model.ts';
 import { Dpor } from './dpor.ts';
@@ -18,7 +19,7 @@ describe('a search over states', () => {
         expect(states.finalStates).toEqual(all.finalStates);
         expect(states.broken).toEqual(all.broken);
       }),
-      { numRuns: 300 },
+      runs(100, 1500),
     );
   });
 
@@ -36,7 +37,7 @@ describe('a search over states', () => {
         expect(states.finalStates).toEqual(all.finalStates);
         expect(states.broken).toEqual(all.broken);
       }),
-      { numRuns: 300 },
+      runs(100, 1500),
     );
   });
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../base/testing/runs.ts';
 import { CostModel } from './cost-model.ts';
 import { batched, corrected, type PolicyFactory, pinAll, posted, type Schedule, ScheduleBuilder } from './index.ts';
 import { Posted } from './posted.ts';
@@ -43,7 +44,7 @@ describe('every policy', () => {
       fc.property(anySchedule, anySetting, anyPolicy, (schedule, setting, make) => {
         expect(run(schedule, make, setting)).toEqual(run(schedule, make, setting));
       }),
-      { numRuns: 30 },
+      runs(20, 300),
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../base/testing/runs.ts';
 import { batched } from './batch.ts';
 import { EventQueue } from './event-queue.ts';
 import { type Schedule, ScheduleBuilder } from './schedule.ts';
@@ -67,7 +68,7 @@ describe('a generated workload', () => {
         }),
         (options) => requireWellFormed(generateWorkload({ ...SMALL, ...options, lengthNs: 5e7 })),
       ),
-      { numRuns: 25 },
+      runs(10, 200),
     );
   }, 120_000);
 

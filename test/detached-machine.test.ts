@@ -1,0 +1,108 @@
+/**
+ * The detached recorder and what all programs of a machine or of a user share: its CPUs, which go and come back, pressure, the
+ * memory that a user may lock; and all programs at once. Nothing else may be tested meanwhile.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import type { EventStatus } from '../src/recorder/control.ts';
+import { Daemon } from './testing/daemon.ts';
+import { perf } from './testing/perf-reading.ts';
+import { Puppet } from './testing/puppet.ts';
+import { show } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
+
+test('a user who may lock next to nothing records into rings that are not pinned, and is told', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const daemon = await Daemon.up([], { as: 'nobody', through: ['prlimit', '--memlock=4096:4096'] });
+  expect(daemon.report.degraded.join('\n')).toMatch(/rings are not pinned.*RLIMIT_MEMLOCK is 4KiB/);
+  const puppet = await Puppet.start({ as: 'nobody' });
+  const napper = await puppet.thread('napper');
+  await daemon.json('attach', '-p', String(puppet.pid));
+  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === napper && records > 50));
+  const { stats } = await daemon.client.status();
+  expect(stats).toMatchObject({ lost: 0, pins: 0, pinnedBytes: { now: 0, peak: 0, bound: 0 }, unrecordedTasks: 0 });
+  expect((await daemon.client.events()).filter(({ pinned }) => pinned)).toEqual([]);
+  expect(daemon.lockedBytes()).toBe(0);
+});
+
+test('psi saves when the machine is under pressure', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root', 'pressure');
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  await daemon.json('attach', '-p', String(puppet.pid));
+  await daemon.json('trigger', 'add', '--on', 'psi:cpu>20ms/2s', '--at-most', '1/60s');
+  // A window that everybody may have. More that want a CPU than there are, bound to the same one.
+  for (let count = 0; count < 3; count++) {
+    puppet.tell('pin 0');
+    await puppet.answer('thread');
+  }
+  const [saved] = await daemon.until(
+    () => daemon.client.triggers(),
+    ([trigger]) => trigger!.lastSnapshot ?? trigger!.lastError,
+  );
+  expect(saved!.lastError).toBeNull();
+  expect(show(saved!.lastSnapshot!).threads.filter(({ comm }) => comm === 'pinned')).toHaveLength(3);
+});
+
+test('attach -a records every task of the machine, and never the recorder itself', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const daemon = await Daemon.up();
+  const before = await Puppet.start();
+  await daemon.json('attach', '-a');
+  const after = await Puppet.start();
+  const ofAfter = await after.thread('unnamed');
+  const isThere = (tid: number) => (events: readonly EventStatus[]) => events.some((event) => event.tid === tid);
+  await daemon.untilEvents((all) => [before.pid, after.pid, ofAfter].every((tid) => isThere(tid)(all)));
+  const output = daemon.file('all.perf.data');
+  await daemon.json('snapshot', '-o', output);
+  const { threads } = show(output);
+  const tids = threads.map(({ tid }) => tid);
+  expect(tids).toEqual(expect.arrayContaining([before.pid, after.pid, ofAfter]));
+  expect(threads.find(({ tid }) => tid === before.pid)!.comm).toBe('puppet');
+  expect(threads.find(({ tid }) => tid === ofAfter)!.comm).toBe('unnamed');
+  // On a busy machine it may be in its context that the kernel tells of a loss.
+  const ofDaemon = threads.filter(({ pid }) => pid === daemon.pid);
+  expect(ofDaemon.filter(({ samples, switchesOut }) => samples > 0 || switchesOut !== 0)).toEqual([]);
+  // Of a machine that is too busy the kernel may lose records, and perf then says so.
+  perf((await daemon.client.status()).stats.kernelLost > 0 ? 'lossy' : 'whole', 'script', '-i', output);
+});
+
+const CPU_1 = '/sys/devices/system/cpu/cpu1/online';
+
+test('a CPU that goes offline pins nothing any more, and is recorded again when it is back', async (context) => {
+  needs(context, 'gcc', 'perf events', 'CPU hotplug');
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  await daemon.json('attach', '-p', String(puppet.pid));
+  const runOn1 = async () => {
+    puppet.tell('pin 1');
+    return puppet.answer('thread');
+  };
+  const before = await runOn1();
+  await daemon.untilStatus(({ cpus }) => cpus[1]!.slots.some(({ tid }) => tid === before));
+  try {
+    writeFileSync(CPU_1, '0');
+    const { cpus, stats } = await daemon.untilStatus(({ cpus: [, cpu1] }) => cpu1!.online === false);
+    expect(cpus[1]).toEqual({ cpu: 1, online: false, slots: [] });
+    expect(stats.pinnedBytes.now).toBeLessThanOrEqual(stats.pinnedBytes.bound);
+    // Moved to another CPU, its thread is recorded there.
+    const { records } = (await daemon.client.events()).find(({ tid }) => tid === before)!;
+    await daemon.untilEvents((all) => all.some((event) => event.tid === before && event.records > records));
+  } finally {
+    writeFileSync(CPU_1, '1');
+  }
+  expect(readFileSync(CPU_1, 'utf8').trim()).toBe('1');
+  await daemon.untilStatus(({ cpus }) => cpus[1]!.online);
+  const after = await runOn1();
+  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === after && records > 20));
+  const { cpus, stats, degraded } = await daemon.untilStatus(({ cpus: [, cpu1] }) =>
+    cpu1!.slots.some(({ tid }) => tid === after),
+  );
+  expect(cpus.map(({ online }) => online)).toEqual(cpus.map(() => true));
+  expect(stats).toMatchObject({ lost: 0, unrecordedTasks: 0 });
+  expect(stats.pinnedBytes.peak).toBeLessThanOrEqual(stats.pinnedBytes.bound);
+  expect(degraded).toEqual([]);
+  const output = daemon.file('back.perf.data');
+  await daemon.json('snapshot', '-t', String(after), '-o', output);
+  expect(show(output).threads.find(({ tid }) => tid === after)).toMatchObject({ cpu: 1 });
+});
