@@ -48,6 +48,13 @@ const SOURCES: readonly Source[] = [
     },
   ],
   [
+    'a snapshot with stacks at switches',
+    async (path, context) => {
+      needs(context, 'perf events', 'root');
+      await record(['--sleep-stacks', '--snapshot', 'always', '-o', path], ['sh', '-c', BUSY]);
+    },
+  ],
+  [
     'a snapshot by procfs',
     async (path) => {
       await record(['--source', 'procfs', '--freq', '97', '--snapshot', 'always', '-o', path], ['sh', '-c', BUSY]);
@@ -131,6 +138,12 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
       sorted(capture.tasks.threads.map(({ process, tid }) => `${process.pid}/${tid}`)),
     );
     expect(reading.counters.get('Records lost')!.at(-1)!.value).toBe(lost);
+    const { pinned } = capture.section ?? {};
+    const last = pinned?.points.at(-1);
+    expect(reading.counters.get('Bytes pinned')?.at(-1)).toEqual(
+      last && { timeNs: BigInt(last.timeNs), value: last.bytes },
+    );
+    expect(reading.counters.get('Bytes pinned, at most')?.at(-1)?.value).toBe(pinned?.boundBytes);
     const report = postMortem(capture);
     for (const { tid, exitNs } of capture.tasks.threads) {
       const told = report.threads.filter((thread) => thread.tid === tid);

@@ -41,6 +41,14 @@ export interface RingSummary {
   leftOutBytes: number;
 }
 
+/** How much of the rings was locked when; between two points it is what it was at the first. */
+export interface PinnedBytes {
+  /** What it can be at most. */
+  boundBytes: number;
+  /** In the order of time; nanoseconds on the capture's clock as decimal text. */
+  points: { timeNs: string; bytes: number }[];
+}
+
 /** Why a snapshot was taken. */
 export const SNAPSHOT_REASONS = ['death', 'signal', 'exit', 'recover', 'request', 'trigger'] as const;
 
@@ -57,6 +65,8 @@ export interface RingkeepSection {
   rings: RingSummary[];
   /** Records that the kernel dropped because a per-CPU ring was full: no thread can be named. */
   kernelLost: number;
+  /** Absent where the recorder is gone, and in snapshots of earlier versions. */
+  pinned?: PinnedBytes;
 }
 
 export function encodeRingkeepSection(section: RingkeepSection): Uint8Array {

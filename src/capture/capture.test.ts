@@ -133,6 +133,12 @@ describe('a capture', () => {
         leftOutBytes: 0,
       },
     ]);
+    const points = [{ timeNs: '5', bytes: 4096 }, { timeNs: 'now', bytes: 1 }, { timeNs: '6', bytes: -1 }, null];
+    const pinned = { boundBytes: 9, points } as never;
+    expect(openCapture(new CaptureBuilder().section({ pinned }).build()).section!.pinned).toEqual({
+      boundBytes: 9,
+      points: [{ timeNs: '5', bytes: 4096 }],
+    });
     const broken = openCapture(new CaptureBuilder().section({ cutNs: 'now' }).build());
     expect(broken.section).toBeNull();
     expect(broken.damage).toMatchObject([{ reason: 'the ringkeep section is cut or damaged' }]);

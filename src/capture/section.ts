@@ -5,6 +5,7 @@
 import {
   type Death,
   decodeRingkeepSection,
+  type PinnedBytes,
   type RingkeepSection,
   type RingSummary,
   SNAPSHOT_REASONS,
@@ -27,7 +28,17 @@ export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | und
     degraded: arrayOf(value.degraded).filter((text) => typeof text === 'string'),
     rings: arrayOf(value.rings).flatMap(checkedRing),
     kernelLost: isCount(value.kernelLost) ? value.kernelLost : 0,
+    ...checkedPinned(value.pinned),
   };
+}
+
+function checkedPinned(value: unknown): { pinned?: PinnedBytes } {
+  if (!isObject(value) || !isCount(value.boundBytes)) return {};
+  const points = arrayOf(value.points).flatMap((point) => {
+    if (!isObject(point) || !isTimeText(point.timeNs) || !isCount(point.bytes)) return [];
+    return [{ timeNs: point.timeNs, bytes: Math.floor(point.bytes) }];
+  });
+  return { pinned: { boundBytes: Math.floor(value.boundBytes), points } };
 }
 
 function checkedDeath(value: unknown): Death | null {

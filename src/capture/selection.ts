@@ -83,6 +83,12 @@ export class SelectedPart {
     this.threads = tasks.threads.filter((thread) => this.hasThread(thread));
   }
 
+  /** Where times count from: the first record, or where the time selected begins. */
+  get originNs(): bigint {
+    const firstNs = this.#capture.firstNs ?? 0n;
+    return this.fromNs > firstNs ? this.fromNs : firstNs;
+  }
+
   hasThread(thread: ThreadEntry): boolean {
     return this.#isSelected[thread.index] === 1;
   }

@@ -79,6 +79,14 @@ describe('ringkeep export', () => {
     expect(readFileSync(output, 'utf8')).toMatch(/^main;/);
   });
 
+  it('exports only what is selected', async () => {
+    const output = join(directory, 'stacks');
+    await runExport(capture, '--to', 'collapsed', '-o', output, '--pid', '100', '--comm', 'w*', '--last', '5us');
+    expect(readFileSync(output, 'utf8')).toBe(
+      'worker;[cpu-clock];libwork.so+0x1050 1\nworker;[signal:signal_deliver] 1\n',
+    );
+  });
+
   it('compresses pprof, as its readers expect', async () => {
     const output = join(directory, 'profile');
     await runExport(capture, '--to', 'pprof', '-o', output);
@@ -104,6 +112,7 @@ describe('what cannot be done', () => {
   const output = () => join(directory, 'out');
 
   it.each([
+    ['a thread that is not there', () => [capture, '--to', 'pprof', '-o', output(), '--tid', '7'], 'no-such-thread'],
     ['an unknown format', () => [capture, '--to', 'svg', '-o', output()], 'bad-argument'],
     [
       'a file that is not there',

@@ -4,19 +4,20 @@ import { gzipSync } from 'node:zlib';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
+import { addSelectionOptions, noSuchThread, parseSelection, type SelectionOptions } from './selection-options.ts';
 import { printable } from './terminal.ts';
 
 /** As src/export/formats.ts has them: `record` need not load that for the help. */
 const FORMATS = 'perfetto, pprof, speedscope, firefox or collapsed';
 
-interface ExportCommandOptions {
+interface ExportCommandOptions extends SelectionOptions {
   to: string;
   output: string;
 }
 
 /** Adds `export`. Its action throws RingkeepError: `bad-argument`, `output-unwritable`, and what reading a capture throws. */
 export function addExportCommand(program: Command): void {
-  program
+  const command = program
     .command('export')
     .summary('write a capture as the file of another viewer')
     .description(
@@ -24,15 +25,17 @@ export function addExportCommand(program: Command): void {
         'their stacks, on-CPU, runnable and sleeping times, and losses, as far as the format has a place for them\n' +
         '(docs/EXPORT.md). Times are those of the capture.',
     )
-    .argument('<file>', 'a perf.data file')
+    .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory')
     .requiredOption('--to <format>', FORMATS)
-    .requiredOption('-o, --output <file>', 'where the export goes')
-    .action(async (file: string, options: ExportCommandOptions) => {
-      await exportCapture(file, options);
-    });
+    .requiredOption('-o, --output <file>', 'where the export goes');
+  addSelectionOptions(command).action(async (file: string, options: ExportCommandOptions) => {
+    await exportCapture(file, options);
+  });
 }
 
-async function exportCapture(file: string, { to, output }: ExportCommandOptions): Promise<void> {
+async function exportCapture(file: string, given: ExportCommandOptions): Promise<void> {
+  const { to, output } = given;
+  const asked = parseSelection(given);
   const { FORMATS: formats, FORMAT_NAMES } = await import('../export/formats.ts');
   const name = FORMAT_NAMES.find((each) => each === to);
   if (name === undefined)
@@ -40,16 +43,21 @@ async function exportCapture(file: string, { to, output }: ExportCommandOptions)
       argument: '--to',
       text: to,
     });
-  const { withCapture } = await import('./capture-file.ts');
+  const { withCaptureOrRings } = await import('./ring-capture.ts');
+  const { SelectedPart } = await import('../capture/selection.ts');
   const { functionNames } = await import('../export/frame-names.ts');
   const { symbolsOf } = await import('./capture-symbols.ts');
   const { OutputFile } = await import('./output-file.ts');
   const { write, isGzipped, viewer } = formats[name];
-  withCapture(file, (capture) => {
+  withCaptureOrRings(file, (capture, only) => {
+    const selection = { ...only, ...asked };
+    const isNarrowed = Object.keys(asked).length > 0;
+    if (isNarrowed && new SelectedPart(capture, selection).threads.length === 0) throw noSuchThread(file, given);
     const out = new OutputFile(output);
     const progress = new Progress(capture.recordCount);
     try {
       const options = {
+        selection,
         names: functionNames(symbolsOf(capture)),
         progress: (records: number) => progress.show(records),
       };

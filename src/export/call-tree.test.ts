@@ -1,22 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { attrFlags, EventType, eventAttr } from '../abi/event-attr.ts';
 import { openCapture } from '../capture/capture.ts';
 import type { Selection } from '../capture/selection.ts';
-import { type BuiltEvent, CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../capture/testing/capture-builder.ts';
+import type { CaptureBuilder } from '../capture/testing/capture-builder.ts';
 import { type CallNode, type CallTree, callTrees } from './call-tree.ts';
 import { PLACES_AS_NAMES } from './frame-names.ts';
-import { FIXTURES, MAIN, twoThreads, userStack, WORKER } from './testing/fixtures.ts';
-
-const SWITCHES: BuiltEvent = {
-  name: 'context-switches',
-  attr: eventAttr({
-    type: EventType.software,
-    config: 3n,
-    sampleType: SAMPLE_TYPE,
-    flags: attrFlags('sampleIdAll'),
-  }),
-  ids: [13n],
-};
+import { FIXTURES, sleepStacks, twoThreads } from './testing/fixtures.ts';
 
 function treesOf(builder: CaptureBuilder, selection: Selection = {}): CallTree[] {
   return callTrees(openCapture(builder.build()), PLACES_AS_NAMES, selection);
@@ -66,24 +54,8 @@ describe('the tree of an event', () => {
 });
 
 describe('the tree of stacks at switches', () => {
-  const builder = () =>
-    new CaptureBuilder([CPU_CLOCK, SWITCHES])
-      .comm(MAIN, 0n, 'main')
-      .comm(WORKER, 0n, 'worker')
-      .switchIn(MAIN, 1_000n)
-      .sample(MAIN, 1_990n, userStack(0x20n), SWITCHES)
-      .switchOut(MAIN, 2_000n)
-      .switchIn(MAIN, 902_000n)
-      .sample(MAIN, 902_500n, userStack(0x30n))
-      .sample(MAIN, 903_000n, userStack(0x30n), SWITCHES)
-      .switchOut(MAIN, 903_010n, true)
-      .switchIn(WORKER, 904_000n)
-      .sample(WORKER, 904_990n, userStack(0x40n), SWITCHES)
-      .switchOut(WORKER, 905_000n)
-      .switchIn(MAIN, 1_905_000n);
-
   test('is of time asleep, up to the end of the capture, without what only wanted a CPU', () => {
-    const [clock, switches] = treesOf(builder());
+    const [clock, switches] = treesOf(sleepStacks());
     expect(clock!.total).toBe(1);
     expect(switches).toMatchObject({ event: 'context-switches', unit: 'nanoseconds', total: 1_900_000 });
     expect(outline(switches!.roots)).toEqual([
@@ -95,7 +67,7 @@ describe('the tree of stacks at switches', () => {
   });
 
   test('counts of a sleep what lies in the time selected', () => {
-    const [switches] = treesOf(builder(), { lastNs: 400_000, tid: 101 });
+    const [switches] = treesOf(sleepStacks(), { lastNs: 400_000, tid: 101 });
     expect(outline(switches!.roots)).toEqual(['worker 400000/0', ' [unknown]+0x40 400000/400000']);
   });
 });

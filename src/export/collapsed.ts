@@ -1,22 +1,22 @@
 /**
  * Collapsed stacks, as flamegraph.pl and all its relatives read them: one line a stack, `comm;outer;inner COUNT`. Counts are
  * samples. A capture that sampled several events has the event's name, in brackets, as the frame behind comm.
- * Source: the header of stackcollapse-perf.pl. Invariant: the counts sum up to the samples of the capture.
+ * Source: the header of stackcollapse-perf.pl. Invariant: the counts sum up to the samples that are exported.
  */
-import { RecordType } from '../abi/record.ts';
 import type { Capture } from '../capture/capture.ts';
-import { type ExportOptions, recordIndices, TextChunks } from './exporter.ts';
-import { SampleReader } from './sample-reader.ts';
+import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
+import { isSample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
 import { threadName } from './thread-labels.ts';
 
 export function* exportCollapsed(capture: Capture, options: ExportOptions): Generator<Uint8Array> {
   const reader = new SampleReader(capture, options.names);
-  const isPlain = sampledEvents(capture).length <= 1;
+  const part = exportedPart(capture, options);
+  const isPlain = sampledEvents(capture, part).length <= 1;
   /** By what a line begins with, by stack. */
   const counts = new Map<string, Map<number, number>>();
   for (const index of recordIndices(capture, options)) {
-    const sample = capture.typeAt(index) === RecordType.SAMPLE ? reader.read(index) : undefined;
+    const sample = isSample(capture, part, index) ? reader.read(index) : undefined;
     if (sample === undefined) continue;
     const comm = word(threadName(sample.thread, sample.timeNs));
     const root = isPlain ? comm : `${comm};[${word(sample.event.name)}]`;

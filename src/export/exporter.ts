@@ -1,15 +1,23 @@
 /** What every exporter is: a pure function from a capture to the bytes of a file, in chunks, in one pass over the records. */
 import type { Capture } from '../capture/capture.ts';
+import { SelectedPart, type Selection } from '../capture/selection.ts';
 import type { FrameNames } from './frame-names.ts';
 
 export interface ExportOptions {
   readonly names: FrameNames;
+  /** What to export of the capture: all of it, unless told otherwise. */
+  readonly selection?: Selection;
   /** Called now and then with the number of records done. */
   readonly progress?: (records: number) => void;
 }
 
 /** The file, chunk by chunk. Damage and losses in the capture never throw: they are in the file or left out of it. */
 export type Exporter = (capture: Capture, options: ExportOptions) => Iterable<Uint8Array>;
+
+/** The part of the capture that is exported. */
+export function exportedPart(capture: Capture, { selection = {} }: ExportOptions): SelectedPart {
+  return new SelectedPart(capture, selection);
+}
 
 const PROGRESS_RECORDS = 1 << 14;
 

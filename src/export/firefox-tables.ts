@@ -37,6 +37,8 @@ export class ThreadTrack {
   /** What it is in, as far as that is known, and since when. */
   state: ThreadState | undefined;
   sinceNs = 0n;
+  /** The stack that it went off its CPU with; undefined when it is on one, or none was sampled. */
+  sleepStack: number | undefined;
   readonly #stack: (number | null)[] = [];
   readonly #time: number[] = [];
   readonly #cpuDelta: number[] = [];
@@ -60,10 +62,11 @@ export class ThreadTrack {
     this.#sampledOnCpuNs = Math.max(onCpuNs, this.#sampledOnCpuNs);
   }
 
-  enter(state: ThreadState, timeNs: bigint): void {
+  enter(state: ThreadState, timeNs: bigint, sleepStack?: number): void {
     if (this.state === 'running') this.#onCpuNs += Number(timeNs - this.sinceNs);
     this.state = state;
     this.sinceNs = timeNs;
+    this.sleepStack = sleepStack;
   }
 
   /** An instant when `endMs` is null. */

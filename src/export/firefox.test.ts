@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest';
 import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
 import { breakpadId } from './firefox-tables.ts';
 import { exportedText } from './testing/exported.ts';
-import { FIXTURES, MAIN, NO_SWITCHES, recycledTid, twoThreads, userStack } from './testing/fixtures.ts';
+import { FIXTURES, MAIN, NO_SWITCHES, recycledTid, sleepStacks, twoThreads, userStack } from './testing/fixtures.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: JSON.
 type Json = any;
@@ -75,6 +75,20 @@ describe('a thread', () => {
       ['200.1', '200.1'],
     ]);
   });
+});
+
+test('a time off a CPU has the stack that it began with as its cause', () => {
+  const { threads, shared } = read(sleepStacks());
+  const [main, worker] = threads;
+  const nameOf = (stack: number) =>
+    shared.stringArray[shared.funcTable.name[shared.frameTable.func[shared.stackTable.frame[stack]]]];
+  const causes = ({ markers: { data } }: Json) =>
+    data.flatMap(({ state, cause }: Json) => (cause ? [[state, cause.time, nameOf(cause.stack)]] : []));
+  expect(causes(main)).toEqual([
+    ['sleeping', 0.001, '[unknown]+0x20'],
+    ['runnable', 0.90201, '[unknown]+0x30'],
+  ]);
+  expect(causes(worker)).toEqual([['sleeping', 0.904, '[unknown]+0x40']]);
 });
 
 test('a build id is written as breakpad writes it', () => {

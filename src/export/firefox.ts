@@ -9,14 +9,16 @@
 import { RecordType } from '../abi/record.ts';
 import type { Capture } from '../capture/capture.ts';
 import { deathFromSignals } from '../capture/death.ts';
+import type { SelectedPart } from '../capture/selection.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';
-import { type ExportOptions, recordIndices, TextChunks } from './exporter.ts';
+import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
 import { CATEGORIES, Category, MARKER_SCHEMA, OFF_CPU_NAMES } from './firefox-schema.ts';
 import { baseName, breakpadId, codeTables, filesOf, StringIndex, ThreadTrack, UniqueIds } from './firefox-tables.ts';
 import { lossText, lostAt } from './losses.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
-import { ScheduleReader, type Transition } from './schedule-reader.ts';
+import type { Transition } from './schedule-reader.ts';
+import { SelectedSchedule } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';
 
@@ -33,8 +35,9 @@ export function* exportFirefox(capture: Capture, options: ExportOptions): Genera
 
 class ProfileBuilder {
   readonly #capture: Capture;
+  readonly #part: SelectedPart;
   readonly #samples: SampleReader;
-  readonly #schedule: ScheduleReader;
+  readonly #schedule: SelectedSchedule;
   readonly #strings = new StringIndex();
   readonly #tracks: (ThreadTrack | undefined)[] = [];
   /** Samples and losses that name no task. */
@@ -42,23 +45,24 @@ class ProfileBuilder {
   readonly #originNs: bigint;
   readonly #isPlain: boolean;
 
-  constructor(capture: Capture, { names }: ExportOptions) {
+  constructor(capture: Capture, options: ExportOptions) {
     this.#capture = capture;
-    this.#originNs = capture.firstNs ?? 0n;
-    this.#samples = new SampleReader(capture, names);
-    this.#schedule = new ScheduleReader(capture, (transition) => this.#enter(transition));
-    this.#isPlain = sampledEvents(capture).length <= 1;
+    this.#part = exportedPart(capture, options);
+    this.#originNs = this.#part.originNs;
+    this.#samples = new SampleReader(capture, options.names);
+    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (transition, sleepStack) =>
+      this.#enter(transition, sleepStack),
+    );
+    this.#isPlain = sampledEvents(capture, this.#part).length <= 1;
     this.#unknown = new ThreadTrack(undefined);
-    for (const thread of capture.tasks.threads) this.#tracks[thread.index] = new ThreadTrack(thread);
+    for (const thread of this.#part.threads) this.#tracks[thread.index] = new ThreadTrack(thread);
   }
 
   read(index: number): void {
     const type = this.#capture.typeAt(index);
-    this.#schedule.read(index);
-    if (type === RecordType.SAMPLE) {
-      const sample = this.#samples.read(index);
-      if (sample) this.#addSample(sample);
-    } else if (type === RecordType.LOST || type === RecordType.LOST_SAMPLES) {
+    const sample = this.#schedule.read(index);
+    if (sample) this.#addSample(sample);
+    else if ((type === RecordType.LOST || type === RecordType.LOST_SAMPLES) && this.#part.hasRecord(index, true)) {
       const track = this.#trackOf(this.#capture.threadAt(index));
       const lost = lostAt(this.#capture, index);
       track.mark(this.#strings.index(lossText(lost)), this.#ms(this.#capture.timeAt(index)), null, Category.loss, {
@@ -75,18 +79,20 @@ class ProfileBuilder {
     if (!this.#isPlain) track.mark(this.#strings.index(event.name), atMs, null, Category.other, { type: 'Event' });
   }
 
-  #enter({ thread, timeNs, state, cpu }: Transition): void {
+  #enter({ thread, timeNs, state, cpu }: Transition, sleepStack: number | undefined): void {
     const track = this.#trackOf(thread);
     this.#markOffCpu(track, timeNs, cpu);
-    track.enter(state, timeNs);
+    track.enter(state, timeNs, sleepStack);
   }
 
   /** Marks the time that the thread was off its CPU and that ends now. */
   #markOffCpu(track: ThreadTrack, endNs: bigint, cpu: number | null): void {
-    const { state, sinceNs } = track;
+    const { state, sinceNs, sleepStack } = track;
     const what = state === undefined ? undefined : OFF_CPU_NAMES[state];
     if (state === undefined || what === undefined || sinceNs >= endNs) return;
-    const data = { type: 'OffCpu', state, ...(cpu === null ? {} : { cpu }) };
+    // The profiler shows a marker's cause as the stack that it began with.
+    const cause = sleepStack === undefined ? {} : { cause: { time: this.#ms(sinceNs), stack: sleepStack } };
+    const data = { type: 'OffCpu', state, ...(cpu === null ? {} : { cpu }), ...cause };
     track.mark(this.#strings.index(what), this.#ms(sinceNs), this.#ms(endNs), Category.offCpu, data);
   }
 
@@ -100,9 +106,10 @@ class ProfileBuilder {
   }
 
   *finish(): Generator<Uint8Array> {
+    this.#schedule.finish();
     this.#markDeath();
-    for (const track of this.#tracks as ThreadTrack[]) this.#markOffCpu(track, this.#capture.lastNs ?? 0n, null);
-    const known = this.#tracks as ThreadTrack[];
+    const known = this.#part.threads.map((thread) => this.#trackOf(thread));
+    for (const track of known) this.#markOffCpu(track, this.#capture.lastNs ?? 0n, null);
     // The profiler refuses a profile without a thread.
     const tracks = this.#unknown.isEmpty && known.length > 0 ? known : [...known, this.#unknown];
     const chunks = new TextChunks();
@@ -119,9 +126,7 @@ class ProfileBuilder {
 
   #markDeath(): void {
     const death = this.#capture.section ? this.#capture.section.death : deathFromSignals(this.#capture);
-    const thread = this.#capture.tasks.threads.findLast(
-      ({ tid, process }) => tid === death?.tid && process.pid === death.pid,
-    );
+    const thread = this.#part.threads.findLast(({ tid, process }) => tid === death?.tid && process.pid === death.pid);
     if (!death || !thread) return;
     const atMs = this.#ms(death.timeNs === null ? (thread.exitNs ?? this.#capture.lastNs ?? 0n) : BigInt(death.timeNs));
     this.#trackOf(thread).mark(this.#strings.index(death.signal), atMs, null, Category.loss, {
@@ -133,7 +138,7 @@ class ProfileBuilder {
   #meta(): object {
     const { features, firstNs, events } = this.#capture;
     const { clockData } = features;
-    const wallNs = clockData && firstNs !== null ? clockData.wallClockNs + firstNs - clockData.clockNs : 0n;
+    const wallNs = clockData && firstNs !== null ? clockData.wallClockNs + this.#originNs - clockData.clockNs : 0n;
     const frequency = events.find(({ attr }) => attr.samplePeriodOrFreq > 0n)?.attr.samplePeriodOrFreq ?? 1000n;
     return {
       version: GECKO_VERSION,

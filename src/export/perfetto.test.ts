@@ -79,6 +79,35 @@ describe('losses', () => {
   });
 });
 
+describe('what was pinned', () => {
+  const pinned = {
+    boundBytes: 65_536,
+    points: [
+      { timeNs: '50', bytes: 4096 },
+      { timeNs: '70', bytes: 8192 },
+      { timeNs: '90', bytes: 8192 },
+    ],
+  };
+  const snapshot = () => new CaptureBuilder().switchIn(MAIN, 60n).section({ cutNs: '90', pinned });
+
+  it('is a counter from the first record on, beside the most that it can be', () => {
+    const { counters } = read(snapshot());
+    expect(counters.get('Bytes pinned')).toEqual([
+      { timeNs: 60n, value: 4096 },
+      { timeNs: 70n, value: 8192 },
+      { timeNs: 90n, value: 8192 },
+    ]);
+    expect(counters.get('Bytes pinned, at most')).toEqual([
+      { timeNs: 60n, value: 65_536 },
+      { timeNs: 90n, value: 65_536 },
+    ]);
+  });
+
+  it('is not there where the capture does not tell', () => {
+    expect([...read(twoThreads()).counters.keys()]).toEqual(['Records lost']);
+  });
+});
+
 test('the death and the exit are marks on the thread', () => {
   expect(read(twoThreads()).marks.filter(({ category }) => category !== 'loss')).toEqual([
     { timeNs: 9_500n, tid: 101, name: 'exit', category: 'task' },

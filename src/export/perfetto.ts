@@ -6,7 +6,8 @@
  *  3. Changes of state, as events of a generic kernel: Perfetto's stable way to tell of a scheduler that is not ftrace. It makes
  *     slices on CPUs and the states of threads of them.
  *  4. Samples, one packet sequence an event, with its stacks interned on the sequence when they are first needed.
- *  5. Losses: a mark on the thread's track, and a counter of all so far. The death and exits are marks as well.
+ *  5. What the recorder had locked, and the most that it may, as counters, where a snapshot tells.
+ *  6. Losses: a mark on the thread's track, and a counter of all so far. The death and exits are marks as well.
  *
  * Invariant: a packet refers only to what came before it on its sequence, and no sample is left out.
  */
@@ -15,8 +16,9 @@ import { Misc, RecordType } from '../abi/record.ts';
 import type { Capture } from '../capture/capture.ts';
 import { deathFromSignals } from '../capture/death.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
+import type { SelectedPart } from '../capture/selection.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';
-import { type ExportOptions, recordIndices } from './exporter.ts';
+import { type ExportOptions, exportedPart, recordIndices } from './exporter.ts';
 import { lossText, lostAt } from './losses.ts';
 import {
   BuiltinClock,
@@ -43,7 +45,8 @@ import {
 import { StackInterning } from './perfetto-stacks.ts';
 import { ProtoWriter } from './proto-writer.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
-import { ScheduleReader, type ThreadState, type Transition } from './schedule-reader.ts';
+import type { ThreadState, Transition } from './schedule-reader.ts';
+import { SelectedSchedule } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';
 
@@ -68,6 +71,8 @@ const FIRST_SAMPLE_SEQUENCE = 2;
 /** Tracks: one for all the losses, the counter of losses, then two numbers for each process and thread. */
 const LOSS_TRACK = 1;
 const LOST_COUNTER = 2;
+const PINNED_COUNTER = 3;
+const BOUND_COUNTER = 4;
 const FIRST_TASK_TRACK = 16;
 
 const STATES: Readonly<Record<ThreadState, number>> = {
@@ -83,8 +88,9 @@ const STATES: Readonly<Record<ThreadState, number>> = {
 class TraceBuilder {
   readonly #capture: Capture;
   readonly #out: ProtoWriter;
+  readonly #part: SelectedPart;
   readonly #samples: SampleReader;
-  readonly #schedule: ScheduleReader;
+  readonly #schedule: SelectedSchedule;
   readonly #clock: number;
   /** By thread, by process: whether it has been described. */
   readonly #hasTrack = new Set<ThreadEntry>();
@@ -95,12 +101,13 @@ class TraceBuilder {
   readonly #interning: (StackInterning | undefined)[] = [];
   #lost = 0;
 
-  constructor(capture: Capture, { names }: ExportOptions, out: ProtoWriter) {
+  constructor(capture: Capture, options: ExportOptions, out: ProtoWriter) {
     this.#capture = capture;
+    this.#part = exportedPart(capture, options);
     this.#out = out;
     this.#clock = clockOf(capture);
-    this.#samples = new SampleReader(capture, names);
-    this.#schedule = new ScheduleReader(capture, (transition) => this.#enter(transition));
+    this.#samples = new SampleReader(capture, options.names);
+    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (transition) => this.#enter(transition));
   }
 
   begin(): void {
@@ -116,36 +123,56 @@ class TraceBuilder {
     out.end();
     this.#endPacket();
     this.#describeTrack(LOSS_TRACK, () => out.string(TrackDescriptor.name, 'Losses without a thread'));
-    this.#describeTrack(LOST_COUNTER, () => {
-      out.string(TrackDescriptor.name, 'Records lost');
-      out.begin(TrackDescriptor.counter);
-      out.uint(CounterDescriptor.unit, CounterUnit.count);
-      out.end();
+    this.#describeCounter(LOST_COUNTER, 'Records lost', CounterUnit.count);
+    this.#count(LOST_COUNTER, this.#part.originNs, 0);
+    this.#addPinned();
+  }
+
+  #describeCounter(track: number, name: string, unit: number): void {
+    this.#describeTrack(track, () => {
+      this.#out.string(TrackDescriptor.name, name);
+      this.#out.begin(TrackDescriptor.counter);
+      this.#out.uint(CounterDescriptor.unit, unit);
+      this.#out.end();
     });
-    this.#count(this.#capture.firstNs ?? 0n);
+  }
+
+  /** What was locked when the time exported begins, and each change since. */
+  #addPinned(): void {
+    const pinned = this.#capture.section?.pinned;
+    if (!pinned) return;
+    const { originNs } = this.#part;
+    this.#describeCounter(PINNED_COUNTER, 'Bytes pinned', CounterUnit.sizeBytes);
+    this.#describeCounter(BOUND_COUNTER, 'Bytes pinned, at most', CounterUnit.sizeBytes);
+    const points = pinned.points.map(({ timeNs, bytes }) => ({ timeNs: BigInt(timeNs), bytes }));
+    const before = points.findLast(({ timeNs }) => timeNs <= originNs);
+    if (before) this.#count(PINNED_COUNTER, originNs, before.bytes);
+    for (const { timeNs, bytes } of points) if (timeNs > originNs) this.#count(PINNED_COUNTER, timeNs, bytes);
+    const last = points.at(-1);
+    this.#count(BOUND_COUNTER, originNs, pinned.boundBytes);
+    if (last && last.timeNs > originNs) this.#count(BOUND_COUNTER, last.timeNs, pinned.boundBytes);
   }
 
   read(index: number): void {
     const type = this.#capture.typeAt(index);
     const timeNs = this.#capture.timeAt(index);
     const thread = this.#capture.threadAt(index);
-    if (thread && timeNs > 0n) this.#describe(thread);
-    this.#schedule.read(index);
-    if (type === RecordType.SAMPLE) {
-      const sample = this.#samples.read(index);
-      if (sample) this.#addSample(sample, this.#capture.cpuAt(index));
-    } else if (type === RecordType.LOST || type === RecordType.LOST_SAMPLES)
-      this.#addLoss(lostAt(this.#capture, index), thread, timeNs);
+    const isLoss = type === RecordType.LOST || type === RecordType.LOST_SAMPLES;
+    const isSelected = this.#part.hasRecord(index, isLoss);
+    if (thread && timeNs > 0n && isSelected) this.#describe(thread);
+    const sample = this.#schedule.read(index);
+    if (!isSelected) return;
+    if (sample) this.#addSample(sample, this.#capture.cpuAt(index));
+    else if (isLoss) this.#addLoss(lostAt(this.#capture, index), thread, timeNs);
     else if (type === RecordType.EXIT && thread && timeNs > 0n) this.#mark(thread, timeNs, 'exit', 'task');
   }
 
   finish(): void {
-    for (const thread of this.#capture.tasks.threads) this.#describe(thread);
+    this.#schedule.finish();
+    for (const thread of this.#part.threads) this.#describe(thread);
     const { section, lastNs } = this.#capture;
     const death = section ? section.death : deathFromSignals(this.#capture);
-    const victim = this.#capture.tasks.threads.findLast(
-      ({ tid, process }) => tid === death?.tid && process.pid === death.pid,
-    );
+    const victim = this.#part.threads.findLast(({ tid, process }) => tid === death?.tid && process.pid === death.pid);
     const deathNs = death?.timeNs == null ? (victim?.exitNs ?? lastNs) : BigInt(death.timeNs);
     if (death && victim && deathNs !== null) this.#mark(victim, deathNs, death.signal, 'death');
     if (section && section.kernelLost > 0) this.#addLoss(section.kernelLost, undefined, BigInt(section.cutNs));
@@ -154,7 +181,7 @@ class TraceBuilder {
   #addLoss(lost: number, thread: ThreadEntry | undefined, timeNs: bigint): void {
     this.#lost += lost;
     this.#mark(thread, timeNs, lossText(lost), 'loss', lost);
-    this.#count(timeNs);
+    this.#count(LOST_COUNTER, timeNs, this.#lost);
   }
 
   /** A change of state; the name only where it is another than was last told. */
@@ -261,13 +288,13 @@ class TraceBuilder {
     this.#endPacket();
   }
 
-  #count(timeNs: bigint): void {
+  #count(track: number, timeNs: bigint, value: number): void {
     const out = this.#out;
     this.#beginPacket(MAIN_SEQUENCE, SequenceFlag.needsIncrementalState, timeNs);
     out.begin(TracePacket.trackEvent);
     out.uint(TrackEvent.type, TrackEventType.counter);
-    out.uint(TrackEvent.trackUuid, LOST_COUNTER);
-    out.uint(TrackEvent.counterValue, this.#lost);
+    out.uint(TrackEvent.trackUuid, track);
+    out.uint(TrackEvent.counterValue, value);
     out.end();
     this.#endPacket();
   }

@@ -2,27 +2,28 @@
  * pprof's profile.proto (github.com/google/pprof/proto/profile.proto), encoded by `pprof-format`; not yet compressed. Samples of
  * one thread, event and stack are one: pprof knows no times. Values: the number of samples, then what the samples of each event
  * stand for. Labels tell threads apart: `thread` (its name), `pid`, `tid` and, where several were sampled, `event`.
- * Invariant: the first values sum up to the samples of the capture.
+ * Invariant: the first values sum up to the samples that are exported.
  */
 import { Location, Mapping, Profile, Function as ProfileFunction, Sample, StringTable, ValueType } from 'pprof-format';
-import { RecordType } from '../abi/record.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
+import type { SelectedPart } from '../capture/selection.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';
-import { type ExportOptions, recordIndices } from './exporter.ts';
-import { type Sample as CaptureSample, SampleReader, weightUnit } from './sample-reader.ts';
+import { type ExportOptions, exportedPart, recordIndices } from './exporter.ts';
+import { type Sample as CaptureSample, isSample, SampleReader, weightUnit } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
 import { NO_STACK, type StackTable } from './stack-table.ts';
 import { threadName } from './thread-labels.ts';
 
 export function* exportPprof(capture: Capture, options: ExportOptions): Generator<Uint8Array> {
   const reader = new SampleReader(capture, options.names);
+  const part = exportedPart(capture, options);
   const sums = new SampleSums();
   for (const index of recordIndices(capture, options)) {
-    const sample = capture.typeAt(index) === RecordType.SAMPLE ? reader.read(index) : undefined;
+    const sample = isSample(capture, part, index) ? reader.read(index) : undefined;
     if (sample) sums.add(sample);
   }
-  yield profileOf(capture, reader.stacks, sums).encode();
+  yield profileOf(capture, part, reader.stacks, sums).encode();
 }
 
 /** Count and weight of the samples that differ in nothing but time. */
@@ -57,9 +58,9 @@ class SampleSums {
   }
 }
 
-function profileOf(capture: Capture, stacks: StackTable, sums: SampleSums): Profile {
+function profileOf(capture: Capture, part: SelectedPart, stacks: StackTable, sums: SampleSums): Profile {
   const strings = new StringTable();
-  const events = sampledEvents(capture);
+  const events = sampledEvents(capture, part);
   const valueType = (type: string, unit: string) =>
     new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
   const { mapping, location, functions } = placesOf(capture, stacks, strings);
@@ -73,8 +74,8 @@ function profileOf(capture: Capture, stacks: StackTable, sums: SampleSums): Prof
     mapping,
     location,
     function: functions,
-    timeNanos: clockData && capture.firstNs !== null ? clockData.wallClockNs + capture.firstNs - clockData.clockNs : 0n,
-    durationNanos: capture.firstNs === null ? 0n : capture.lastNs! - capture.firstNs,
+    timeNanos: clockData && capture.firstNs !== null ? clockData.wallClockNs + part.originNs - clockData.clockNs : 0n,
+    durationNanos: capture.firstNs === null ? 0n : capture.lastNs! - part.originNs,
   });
 }
 

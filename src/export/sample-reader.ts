@@ -5,10 +5,11 @@
  */
 import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import type { SampleRecord } from '../abi/record.ts';
+import { RecordType, type SampleRecord } from '../abi/record.ts';
 import type { AddressSpace } from '../capture/address-space.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
+import type { SelectedPart } from '../capture/selection.ts';
 import { type Frame, resolveStack, type StackAddress, stackAddresses } from '../capture/stack.ts';
 import { spaceAt, type ThreadEntry } from '../capture/task-table.ts';
 import type { FrameNames } from './frame-names.ts';
@@ -26,6 +27,11 @@ export interface Sample {
   readonly weight: number;
   /** The header's `misc` word. */
   readonly misc: number;
+}
+
+/** Whether the record is a sample that is in the part. */
+export function isSample(capture: Capture, part: SelectedPart, index: number): boolean {
+  return capture.typeAt(index) === RecordType.SAMPLE && part.hasRecord(index);
 }
 
 /** What the weights of an event's samples count. */

@@ -1,12 +1,14 @@
-/** Which of a capture's events have samples: those of a capture with one need not be told apart. */
+/** Which events have samples in what is exported: where one has, samples need not be told apart. */
 import { RecordType } from '../abi/record.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
+import type { SelectedPart } from '../capture/selection.ts';
 
 /** In the order of `Capture.events`. */
-export function sampledEvents(capture: Capture): CaptureEvent[] {
+export function sampledEvents(capture: Capture, part: SelectedPart): CaptureEvent[] {
   const isSampled = new Uint8Array(capture.events.length);
   for (let index = 0; index < capture.recordCount; index++)
-    if (capture.typeAt(index) === RecordType.SAMPLE) isSampled[capture.eventIndexAt(index)] = 1;
+    if (capture.typeAt(index) === RecordType.SAMPLE && part.hasRecord(index))
+      isSampled[capture.eventIndexAt(index)] = 1;
   return capture.events.filter(({ index }) => isSampled[index] === 1);
 }

@@ -5,14 +5,14 @@
  *
  *     |— gap —|— weight —x|— gap —|— weight —x      x: the sample is taken at the end of what it stands for
  *
- * Times begin with the capture. Other events have no time to fill: a weight is a number of occurrences. Invariant: a sample
+ * Times begin with what is exported. Other events have no time to fill: a weight is a number of occurrences. Invariant: a sample
  * without a stack of its own has the frame `[no stack]`; an empty one is a gap.
  */
-import { RecordType } from '../abi/record.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
-import { type ExportOptions, recordIndices, TextChunks } from './exporter.ts';
-import { type Sample, SampleReader, weightUnit } from './sample-reader.ts';
+import type { SelectedPart } from '../capture/selection.ts';
+import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
+import { isSample, type Sample, SampleReader, weightUnit } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';
@@ -22,19 +22,20 @@ const GAP = -2;
 
 export function* exportSpeedscope(capture: Capture, options: ExportOptions): Generator<Uint8Array> {
   const reader = new SampleReader(capture, options.names);
+  const part = exportedPart(capture, options);
   const profiles = new Map<string, ThreadProfile>();
   for (const index of recordIndices(capture, options)) {
-    const sample = capture.typeAt(index) === RecordType.SAMPLE ? reader.read(index) : undefined;
-    if (sample) profileOf(profiles, sample, capture).add(sample);
+    const sample = isSample(capture, part, index) ? reader.read(index) : undefined;
+    if (sample) profileOf(profiles, sample, part).add(sample);
   }
-  yield* document(capture, reader, [...profiles.values()]);
+  yield* document(capture, part, reader, [...profiles.values()]);
 }
 
-function profileOf(profiles: Map<string, ThreadProfile>, sample: Sample, capture: Capture): ThreadProfile {
+function profileOf(profiles: Map<string, ThreadProfile>, sample: Sample, part: SelectedPart): ThreadProfile {
   const key = `${sample.thread?.index ?? -1}:${sample.event.index}`;
   let profile = profiles.get(key);
   if (profile === undefined) {
-    profile = new ThreadProfile(sample, capture.firstNs ?? 0n);
+    profile = new ThreadProfile(sample, part.originNs);
     profiles.set(key, profile);
   }
   return profile;
@@ -76,12 +77,17 @@ class ThreadProfile {
   }
 }
 
-function* document(capture: Capture, reader: SampleReader, profiles: readonly ThreadProfile[]): Generator<Uint8Array> {
+function* document(
+  capture: Capture,
+  part: SelectedPart,
+  reader: SampleReader,
+  profiles: readonly ThreadProfile[],
+): Generator<Uint8Array> {
   const { stacks } = reader;
   const noStack = stacks.frames.length;
   const frames = stacks.frames.map(({ name, file }) => (file ? { name, file } : { name }));
   const frameLists = stacks.callers.map((_, stack) => JSON.stringify(stacks.framesOf(stack)));
-  const isPlain = sampledEvents(capture).length <= 1;
+  const isPlain = sampledEvents(capture, part).length <= 1;
   const chunks = new TextChunks();
   const head = { $schema: SCHEMA, exporter: 'ringkeep', name: captureName(capture), activeProfileIndex: 0 };
   chunks.add(

@@ -30,6 +30,7 @@ import { EventIds } from './event-ids.ts';
 import { SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
 import { Interleaving } from './interleaving.ts';
 import { Journal, type JournalSink } from './journal.ts';
+import { PinHistory } from './pin-history.ts';
 import { type RingOptions, RingStore } from './ring-store.ts';
 import { RunMerge, type Visitor } from './run-merge.ts';
 import type { Thread } from './thread-ring.ts';
@@ -83,6 +84,7 @@ export class Recorder {
   readonly #tidFromEnd: number;
   /** The origin that tells of all tasks, by the low words of its ids, and since when. */
   #wide: { readonly ids: ReadonlySet<number>; readonly sinceNs: number } | undefined;
+  readonly #pinHistory = new PinHistory();
   #kernelLost = 0;
 
   constructor(source: Source, options: RecorderOptions, deaths: DeathWatch) {
@@ -116,7 +118,16 @@ export class Recorder {
     this.#source.release();
     this.threads.retireExited();
     this.#journal.flush();
+    const drainedMs = nowMs();
+    if (this.#pinHistory.isDue(drainedMs)) this.#pinHistory.note(drainedMs, this.#pinnedNow().now);
     return runs.length > 0;
+  }
+
+  /** Bytes of all rings that are locked, the most there ever were, and the most there can be. */
+  #pinnedNow() {
+    const { pinnedPages } = this.#rings.pinning.stats();
+    const bytes = (pages: number) => (this.#options.pins ? pages * PAGE_BYTES : 0);
+    return { now: bytes(pinnedPages.now), peak: bytes(pinnedPages.peak), bound: bytes(pinnedPages.bound) };
   }
 
   readonly #visitor: Visitor = {
@@ -454,6 +465,7 @@ export class Recorder {
 
   /** Names and fills the part of a snapshot's own section that the recorder knows. */
   section(reason: RingkeepSection['reason'], death: Death | null, degraded: readonly string[]) {
+    const { now, bound } = this.#pinnedNow();
     return {
       version: 1 as const,
       source: this.#source.kind,
@@ -461,13 +473,13 @@ export class Recorder {
       death,
       degraded: [...degraded],
       kernelLost: this.#kernelLost,
+      pinned: this.#pinHistory.upTo(nowMs(), now, bound),
     };
   }
 
   stats(): RecorderStats {
-    const { pins, unpins, startFailures, pinnedPages } = this.#rings.pinning.stats();
-    const bytes = (pages: number) => (this.#options.pins ? pages * PAGE_BYTES : 0);
-    const pinnedBytes = { now: bytes(pinnedPages.now), peak: bytes(pinnedPages.peak), bound: bytes(pinnedPages.bound) };
+    const { pins, unpins, startFailures } = this.#rings.pinning.stats();
+    const pinnedBytes = this.#pinnedNow();
     assert(pinnedBytes.peak <= pinnedBytes.bound, 'pinned bytes stay under the bound');
     return {
       tasks: this.threads.entered,

@@ -1,13 +1,19 @@
 /** A capture that a builder holds, as the bytes of an export. */
 import { type Capture, openCapture } from '../../capture/capture.ts';
+import type { Selection } from '../../capture/selection.ts';
 import type { CaptureBuilder } from '../../capture/testing/capture-builder.ts';
 import type { FormatName } from '../formats.ts';
 import { FORMATS } from '../formats.ts';
 import { type FrameNames, PLACES_AS_NAMES } from '../frame-names.ts';
 
-export function exported(source: CaptureBuilder | Capture, format: FormatName, names?: FrameNames): Uint8Array {
+export function exported(
+  source: CaptureBuilder | Capture,
+  format: FormatName,
+  names?: FrameNames,
+  selection: Selection = {},
+): Uint8Array {
   const capture = 'build' in source ? openCapture(source.build()) : source;
-  const chunks = [...FORMATS[format].write(capture, { names: names ?? PLACES_AS_NAMES })];
+  const chunks = [...FORMATS[format].write(capture, { names: names ?? PLACES_AS_NAMES, selection })];
   const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let at = 0;
   for (const chunk of chunks) {

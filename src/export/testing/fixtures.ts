@@ -149,6 +149,35 @@ export function recycledTid(): CaptureBuilder {
     .exit(child, 4_000n);
 }
 
+export const SWITCHES: BuiltEvent = {
+  name: 'context-switches',
+  attr: eventAttr({
+    type: EventType.software,
+    config: 3n,
+    sampleType: SAMPLE_TYPE,
+    flags: attrFlags('sampleIdAll'),
+  }),
+  ids: [13n],
+};
+
+/** Stacks at switches: the main thread sleeps, then wants a CPU, the worker sleeps to the end. */
+export function sleepStacks(): CaptureBuilder {
+  return new CaptureBuilder([CPU_CLOCK, SWITCHES])
+    .comm(MAIN, 0n, 'main')
+    .comm(WORKER, 0n, 'worker')
+    .switchIn(MAIN, 1_000n)
+    .sample(MAIN, 1_990n, userStack(0x20n), SWITCHES)
+    .switchOut(MAIN, 2_000n)
+    .switchIn(MAIN, 902_000n)
+    .sample(MAIN, 902_500n, userStack(0x30n))
+    .sample(MAIN, 903_000n, userStack(0x30n), SWITCHES)
+    .switchOut(MAIN, 903_010n, true)
+    .switchIn(WORKER, 904_000n)
+    .sample(WORKER, 904_990n, userStack(0x40n), SWITCHES)
+    .switchOut(WORKER, 905_000n)
+    .switchIn(MAIN, 1_905_000n);
+}
+
 /** All of them, by name. */
 export const FIXTURES: Readonly<Record<string, () => CaptureBuilder>> = {
   'two threads': twoThreads,
@@ -160,6 +189,7 @@ export const FIXTURES: Readonly<Record<string, () => CaptureBuilder>> = {
       .waking(250n, 101, 100)
       .switched(300n, 0, 101, 0, 100),
   'a number that comes round': recycledTid,
+  'stacks at switches': sleepStacks,
   'no samples': () => new CaptureBuilder().switchIn(MAIN, 1n).switchOut(MAIN, 5n),
   'no records': () => new CaptureBuilder(),
   'samples without a stack': () => new CaptureBuilder().sample(MAIN, 5n).sample(MAIN, 9n),
