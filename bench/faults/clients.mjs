@@ -24,8 +24,7 @@ export async function vanishingClients({ program, kills, random, findings, progr
       const text = random.pick(texts);
       // As often whole as cut, at any byte.
       const sent = text.slice(0, random.below(text.length * 2));
-      const socket = recorder.rawConnection();
-      await new Promise((resolve) => socket.once('connect', resolve));
+      const socket = await recorder.madeConnection();
       socket.write(sent);
       if (random.below(2) === 0) await sleep(random.next() * 20);
       socket.destroy();

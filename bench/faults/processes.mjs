@@ -140,10 +140,23 @@ export class Recorder {
     return this.ask('GET', '/v1/events');
   }
 
-  /** A connection on which anything may be written. */
+  /** A connection on which anything may be written, made or not. */
   rawConnection() {
     const socket = connect(this.socket);
     socket.on('error', () => undefined);
+    return socket;
+  }
+
+  /** One that is made. Refused, as where very many wait to be accepted, it is tried again. */
+  async madeConnection() {
+    let socket;
+    await until('a connection was accepted', async () => {
+      socket = this.rawConnection();
+      return new Promise((resolve) => {
+        socket.once('connect', () => resolve(true));
+        socket.once('error', () => resolve(false));
+      });
+    });
     return socket;
   }
 
