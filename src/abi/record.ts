@@ -276,7 +276,7 @@ export interface SampleBody {
   period?: bigint;
   /** The raw READ block. */
   read?: Uint8Array;
-  /** Innermost first, with PERF_CONTEXT_* markers left in. */
+  /** Innermost first, with PERF_CONTEXT_* markers left in. A view of the bytes decoded, where they are aligned. */
   callchain?: BigUint64Array;
   raw?: Uint8Array;
   /** Fields from BRANCH_STACK on, undecoded, in the kernel's order. */
@@ -399,7 +399,7 @@ export function decodeRecord(view: DataView, offset: number, attr: EventAttr): P
   if (name === 'UNKNOWN') return unknown();
   if (name === 'SAMPLE') {
     const sample = decodeSample(view, offset + HEADER_BYTES, offset + size, attr);
-    return sample ? { ...base, name, ...sample } : unknown();
+    return sample ? { type, misc, size, name, id: sample.id, body: sample.body } : unknown();
   }
   const trailer = type < USER_TYPE_START ? trailerBytes(attr) : 0;
   const end = offset + size - trailer;
@@ -447,6 +447,19 @@ function decodeTrailer(view: DataView, start: number, attr: EventAttr): SampleId
   return id;
 }
 
+/** Bits of SampleType as numbers: a sample is decoded often, and bigints are made anew for each look at them. */
+const SAMPLE_BITS = Object.fromEntries(Object.entries(SampleType).map(([name, bit]) => [name, Number(bit)])) as Record<
+  keyof typeof SampleType,
+  number
+>;
+
+/** So many u64: a view where they are aligned, as in every file, else a copy. Hosts are little-endian (x86-64, arm64). */
+function words64(view: DataView, at: number, count: number): BigUint64Array {
+  const offset = view.byteOffset + at;
+  if (offset % 8 === 0) return new BigUint64Array(view.buffer, offset, count);
+  return new BigUint64Array(view.buffer.slice(offset, offset + count * 8));
+}
+
 /** Bytes of a READ block at `offset` (struct read_format), or −1 when it does not fit before `end`. */
 function readBlockBytes(view: DataView, offset: number, end: number, format: bigint): number {
   const times = (format & ReadFormat.totalTimeEnabled ? 8 : 0) + (format & ReadFormat.totalTimeRunning ? 8 : 0);
@@ -463,7 +476,8 @@ function decodeSample(
   end: number,
   attr: EventAttr,
 ): { id: SampleId; body: SampleBody } | undefined {
-  const has = (bit: bigint) => (attr.sampleType & bit) !== 0n;
+  const fields = Number(attr.sampleType);
+  const has = (bit: number) => (fields & bit) !== 0;
   const id: SampleId = {};
   const body: SampleBody = {};
   let at = start;
@@ -472,34 +486,36 @@ function decodeSample(
     at += 8;
     return value;
   };
-  if (has(SampleType.identifier)) id.id = u64();
-  if (has(SampleType.ip)) body.ip = u64();
-  if (has(SampleType.tid)) {
-    const both = u64();
-    id.pid = Number(both & 0xffffffffn);
-    id.tid = Number(both >> 32n);
+  const u32 = (place: number): number => (place + 4 <= end ? view.getUint32(place, true) : 0);
+  if (has(SAMPLE_BITS.identifier)) id.id = u64();
+  if (has(SAMPLE_BITS.ip)) body.ip = u64();
+  if (has(SAMPLE_BITS.tid)) {
+    id.pid = u32(at);
+    id.tid = u32(at + 4);
+    at += 8;
   }
-  if (has(SampleType.time)) id.time = u64();
-  if (has(SampleType.addr)) body.addr = u64();
-  if (has(SampleType.id)) id.id = u64();
-  if (has(SampleType.streamId)) id.streamId = u64();
-  if (has(SampleType.cpu)) id.cpu = Number(u64() & 0xffffffffn);
-  if (has(SampleType.period)) body.period = u64();
-  if (has(SampleType.read)) {
+  if (has(SAMPLE_BITS.time)) id.time = u64();
+  if (has(SAMPLE_BITS.addr)) body.addr = u64();
+  if (has(SAMPLE_BITS.id)) id.id = u64();
+  if (has(SAMPLE_BITS.streamId)) id.streamId = u64();
+  if (has(SAMPLE_BITS.cpu)) {
+    id.cpu = u32(at);
+    at += 8;
+  }
+  if (has(SAMPLE_BITS.period)) body.period = u64();
+  if (has(SAMPLE_BITS.read)) {
     const bytes = readBlockBytes(view, at, end, attr.readFormat);
     if (bytes < 0 || at + bytes > end) return undefined;
     body.read = bytesAt(view, at, bytes);
     at += bytes;
   }
-  if (has(SampleType.callchain)) {
+  if (has(SAMPLE_BITS.callchain)) {
     const count = Number(u64());
     if (at + count * 8 > end) return undefined;
-    const chain = new BigUint64Array(count);
-    for (let i = 0; i < count; i++) chain[i] = view.getBigUint64(at + i * 8, true);
-    body.callchain = chain;
+    body.callchain = words64(view, at, count);
     at += count * 8;
   }
-  if (has(SampleType.raw)) {
+  if (has(SAMPLE_BITS.raw)) {
     if (at + 4 > end) return undefined;
     const bytes = view.getUint32(at, true);
     if (at + 4 + bytes > end) return undefined;
