@@ -52,7 +52,7 @@ test('frames of C++ have the names that perf gives them, and are shown as they w
 
 test('frames of Python have the names that perf gives them', async (context) => {
   needs(context, 'python', 'perf events', 'perf');
-  const program = 'import json\nfor i in range(60): json.loads(json.dumps({str(k): [k] for k in range(4000)}))';
+  const program = 'import json\nfor i in range(160): json.loads(json.dumps({str(k): [k] for k in range(4000)}))';
   expectAgreement(await recorded(new Workplace(), [], PYTHON, '-c', program));
 });
 
