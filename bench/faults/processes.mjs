@@ -30,6 +30,8 @@ export async function endAll() {
   }
 }
 
+/** A recorder lets so many snapshots wait for their names, and gives each so long. */
+const NAMES_PATIENCE_MS = 16 * 35_000;
 const places = new Set();
 
 /** Until the function that is returned is called, `clear` is called if this process is ended meanwhile. */
@@ -250,8 +252,17 @@ export class Load {
   }
 }
 
-/** What a recorder holds once what it had to do is done: pidfds of those that ended go a moment later. */
+/**
+ * What a recorder holds once what it had to do is done: pidfds of those that ended go a moment later, names are added to one
+ * snapshot after the other.
+ */
 export async function settled(recorder) {
+  const children = () => readFileSync(`/proc/${recorder.pid}/task/${recorder.pid}/children`, 'latin1').trim();
+  await until(
+    () => `the recorder had no process at work, and not ${children()}`,
+    () => children() === '',
+    NAMES_PATIENCE_MS,
+  );
   let last = recorder.census();
   await until('the recorder was at rest', async () => {
     await sleep(300);
