@@ -7,8 +7,9 @@ export function collected(source: Source): PerfRecord[] {
   const records: PerfRecord[] = [];
   for (const { words, from, to } of source.collect()) {
     for (let at = from; at < to; at += words[at + 1]! >>> 18) {
-      const view = new DataView(words.buffer, words.byteOffset + at * 4, words[at + 1]! >>> 16);
-      records.push(structuredClone(decodeRecord(view, 0, source.events[0]!.attr)));
+      // A copy of the record alone: what is decoded looks into it, and the ring is given back.
+      const { buffer } = words.slice(at, at + (words[at + 1]! >>> 18));
+      records.push(decodeRecord(new DataView(buffer), 0, source.events[0]!.attr));
     }
   }
   source.release();
