@@ -243,6 +243,18 @@ describe('the recorder', () => {
     expect(cut.journal.length).toBe(5);
   });
 
+  it('keeps the rings of the dead where giving all of them up would not make room for one that wants to grow', () => {
+    using scripted = scriptedRecorder({ ringBytes: 65_536, memoryBytes: 4 * 8192 });
+    const { source, recorder } = scripted;
+    for (const tid of [1, 2, 3])
+      source.put(0, records.switchIn({ tid, time: tid }), records.exit({ tid, time: tid + 10 }));
+    recorder.drain();
+    for (let time = 100; time < 400; time++) source.put(0, records.switchIn({ tid: 4, time }));
+    recorder.drain();
+    expect(recorder.threads.dead().map(({ tid }) => tid)).toEqual([1, 2, 3]);
+    expect(recorder.stats().lost).toBeGreaterThan(0);
+  });
+
   it('counts what it cannot keep, tells of it in a LOST record, and goes on when it can again', () => {
     using scripted = scriptedRecorder();
     // A record larger than the whole ring can never be kept.

@@ -4,7 +4,7 @@
  *
  * Invariant: a living thread's ring is mapped and has an event in the protocol; `bytes` is the memory of all ring files.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -196,9 +196,11 @@ export class RingStore {
 
   /**
    * Runs `act`, which takes `bytes` more, and where there is no memory for it, again after each removal of a dead ring; undefined
-   * when none is left, or where it is not memory that is wanting.
+   * when all of them would not be enough, or where it is not memory that is wanting.
    */
   #withRoom<T>(bytes: number, act: () => T): T | undefined {
+    // The dead are not given up for what they cannot make room for.
+    if (this.bytes - this.dead.bytes + bytes > this.#memoryBytes) return undefined;
     for (;;) {
       if (this.bytes + bytes <= this.#memoryBytes) {
         try {
@@ -207,6 +209,7 @@ export class RingStore {
           if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
           // A mapping that is refused is one too many for this process: the dead have none.
           if (!NO_MEMORY.has(String(error.details.errno)) || error.details.call === 'mmap') return undefined;
+          if (freeBytes(this.#directory) + this.dead.bytes < bytes) return undefined;
         }
       }
       if (!this.dead.evictOldest()) return undefined;
@@ -274,5 +277,15 @@ export class RingStore {
       this.machine.detach(thread.event);
       this.pinning.free(thread.event);
     }
+  }
+}
+
+/** Of the file system; infinite where it does not say. */
+function freeBytes(directory: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
   }
 }
