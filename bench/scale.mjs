@@ -1,8 +1,8 @@
 // A recorder and very many tasks: are all recorded, is the bound kept, does any fork fail, how long does attaching take?
 //
-//     npm run scale [-- --threads 10000 --wakes 5 --seconds 60 --forks 2000 --attach 2000]
+//     npm run scale [-- --threads 10000 --wakes 2 --seconds 60 --forks 2000 --attach 2000]
 //
-//  - a process of 10,000 threads, each of which wakes 5 times a second, is attached to and recorded for a while
+//  - a process of 10,000 threads, each of which wakes twice a second, is attached to and recorded for a while
 //  - 2,000 children a second, each a millisecond old, for a minute; the same forks with nobody attached, and with perf record
 //  - attaching to a process of 2,000 threads; how long `perf record -p` takes to begin and end on the same process
 //
@@ -20,7 +20,7 @@ import { clearedAtExit, keep, Recorder } from './faults/processes.mjs';
 const { values } = parseArgs({
   options: {
     threads: { type: 'string', default: '10000' },
-    wakes: { type: 'string', default: '5' },
+    wakes: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '60' },
     forks: { type: 'string', default: '2000' },
     attach: { type: 'string', default: '2000' },
