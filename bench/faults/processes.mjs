@@ -32,6 +32,8 @@ export async function endAll() {
 
 /** A recorder lets so many snapshots wait for their names, and gives each so long. */
 const NAMES_PATIENCE_MS = 16 * 35_000;
+/** One every 10 ms (`until`). */
+const IDLE_LOOKS = 50;
 const places = new Set();
 
 /** Until the function that is returned is called, `clear` is called if this process is ended meanwhile. */
@@ -258,11 +260,13 @@ export class Load {
  */
 export async function settled(recorder) {
   const children = () => readFileSync(`/proc/${recorder.pid}/task/${recorder.pid}/children`, 'latin1').trim();
-  await until(
-    () => `the recorder had no process at work, and not ${children()}`,
-    () => children() === '',
-    NAMES_PATIENCE_MS,
-  );
+  // The next one begins when one has ended: none is at work when none was for a while.
+  let idleLooks = 0;
+  const isIdle = () => {
+    idleLooks = children() === '' ? idleLooks + 1 : 0;
+    return idleLooks >= IDLE_LOOKS;
+  };
+  await until(() => `the recorder had no process at work, and not ${children()}`, isIdle, NAMES_PATIENCE_MS);
   let last = recorder.census();
   await until('the recorder was at rest', async () => {
     await sleep(300);
