@@ -162,8 +162,7 @@ export class Attacher {
   /** The thread came into being meanwhile: it may have inherited events of one that was attached to before it. */
   #tellOnce(tid: number): void {
     const thread = this.#recorder.threads.get(tid);
-    if (thread?.origin && thread.origin.tid !== 0)
-      this.#recorder.threads.tellOnce(thread, thread.origin, thread.attachedNs);
+    if (thread) this.#recorder.threads.tellOnce(thread, thread.origin, thread.attachedNs);
   }
 
   /** Later than a moment after something was attached to it is no half, but its FORK was lost. */
@@ -179,7 +178,7 @@ export class Attacher {
       if (!attachment || !thread.isHalf || thread.exitTimeNs !== undefined || thread.isRemoved) continue;
       try {
         const origin = this.#origins.open(attachment, pid, tid);
-        if (origin.tid !== 0) this.#recorder.threads.tellOnce(thread, origin, Number(process.hrtime.bigint()));
+        this.#recorder.threads.tellOnce(thread, origin, Number(process.hrtime.bigint()));
       } catch (error) {
         // It has ended, or no descriptors are left: it is recorded on the CPUs that it has events on.
         if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;

@@ -296,18 +296,16 @@ export class Recorder {
     // A FORK that is told of late: its child was heard of, or attached to, before.
     const parent = this.threads.get(parentTid);
     if (known && known.exitTimeNs === undefined && (known.isImplicit || timeNs <= known.attachedNs)) {
-      const inherited = parent?.origin;
-      const own = known.origin;
       // Attached to before its FORK was told, though it had inherited events.
-      if (!known.isImplicit && own && inherited && own !== inherited && own.tid !== 0)
-        this.threads.tellOnce(known, own, known.attachedNs);
+      const hasInherited = parent?.origin !== undefined && parent.origin !== known.origin;
+      if (hasInherited && !known.isImplicit) this.threads.tellOnce(known, known.origin, known.attachedNs);
       return;
     }
     if (known) this.threads.makeWay(known);
     if (!parent && this.#options.detached) return; // Its first record will tell by its id what it belongs to.
     const { attachment, origin, isRemoved } = parent ?? {};
     const child = this.threads.enter({ tid, pid, parent, attachment, origin, timeNs, isImplicit: false, isRemoved });
-    if (parent?.isToldTwice) this.threads.tellOnce(child, parent.origin!, timeNs);
+    if (parent?.isToldTwice) this.threads.tellOnce(child, parent.origin, timeNs);
     else if (parent && (parent.isHalf || timeNs <= parent.attachedNs)) this.#noteHalf(child);
   }
 

@@ -249,8 +249,12 @@ export class ThreadTable {
     this.#batch.hot.cool(thread.tid);
   }
 
-  /** The thread's records are those of its own origin from now on; what it has inherited of another's tells the same again. */
-  tellOnce(thread: Thread, origin: Origin, nowNs: number): void {
+  /**
+   * The thread's records are those of its own origin from `nowNs` on; what it has inherited of another's tells the same again. An
+   * origin for all tasks is inherited by none.
+   */
+  tellOnce(thread: Thread, origin: Origin | undefined, nowNs: number): void {
+    if (!origin || origin.tid === 0) return;
     thread.origin = origin;
     thread.attachedNs = nowNs;
     thread.isHalf = false;
