@@ -128,6 +128,11 @@ export function cStringBytes(text: string, align: number): Uint8Array {
   return out;
 }
 
+/** The low half of a 64-bit value, as an Int32Array over it has it. */
+export function lowWord(value: bigint): number {
+  return Number(BigInt.asIntN(32, value));
+}
+
 /** The next multiple of `align` (a power of two) at or above `value`. */
 export function alignUp(value: number, align: number): number {
   assert((align & (align - 1)) === 0, `alignment ${align} is a power of two`);

@@ -48,6 +48,30 @@ export function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | u
   return undefined;
 }
 
+/** What a ring holds, and the times of its oldest and newest record. */
+export interface RingSpan {
+  readonly records: number;
+  readonly firstNs: string | null;
+  readonly lastNs: string | null;
+}
+
+/** Of the thread's ring; undefined where that is not there, or cannot be read any more. */
+export function spanOf({ ring }: Thread, merge: RunMerge): RingSpan | undefined {
+  let contents: RingContents | undefined;
+  try {
+    contents = ring && contentsOf(ring);
+  } catch {
+    return undefined; // Damaged.
+  }
+  if (!contents) return undefined;
+  const { records, recordCount } = contents;
+  const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
+  if (words.length === 0) return { records: 0, firstNs: null, lastNs: null };
+  let oldest = 0;
+  for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) oldest = at;
+  return { records: recordCount, firstNs: String(merge.timeOf(words, oldest)), lastNs: String(merge.timeOf(words, 0)) };
+}
+
 /** What a ring holds now; undefined: its file was removed a moment ago. Throws what reading a damaged file does. */
 export function contentsOf(ring: RingFile): RingContents | undefined {
   try {

@@ -7,6 +7,7 @@
  *
  * Invariant: every id of an origin leads to its event from `add` to `remove`.
  */
+import { lowWord } from '../abi/layout.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record.ts';
 import type { SourceEvent } from '../source/source.ts';
 
@@ -31,12 +32,12 @@ export class EventIds {
   /** `events` as the source lists them, with further ids. */
   add(events: readonly SourceEvent[]): void {
     for (const [index, { ids }] of events.entries()) {
-      for (const id of ids) this.#indexOfLow.set(Number(BigInt.asIntN(32, id)), index);
+      for (const id of ids) this.#indexOfLow.set(lowWord(id), index);
     }
   }
 
   remove(events: readonly SourceEvent[]): void {
-    for (const { ids } of events) for (const id of ids) this.#indexOfLow.delete(Number(BigInt.asIntN(32, id)));
+    for (const { ids } of events) for (const id of ids) this.#indexOfLow.delete(lowWord(id));
   }
 
   /** Which of the events the sample at word `at` is of; −1: none that is known. */

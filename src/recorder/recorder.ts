@@ -12,6 +12,7 @@
  * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is written to a
  * ring, or counted as lost of its thread, or kept in the journal; nothing here can block or fail the recorded command.
  */
+import { lowWord } from '../abi/layout.ts';
 import { decodeRecord, encodeRecord, HEADER_BYTES, Misc, RecordType } from '../abi/record.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
@@ -19,12 +20,11 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { nowMs } from '../linux/clock.ts';
 import { runToEnd } from '../protocol/index.ts';
-import { type RingContents, readRing } from '../ring/ring-reader.ts';
 import type { Origin, Source, SourceEvent } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
 import { BatchWriter } from './batch-writer.ts';
 import type { RecorderStats } from './control.ts';
-import { type Cut, cutOf, lastSwitchInNs, type ThreadCut } from './cut.ts';
+import { type Cut, cutOf, lastSwitchInNs, type RingSpan, spanOf, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
 import { SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
@@ -330,7 +330,7 @@ export class Recorder {
   /** One origin tells of all tasks from now on; those there were are about to be closed. Again when it has further ids. */
   goWide(origin: Origin): void {
     this.addOrigin(origin);
-    const ids = new Set(origin.events.flatMap((event) => event.ids.map((id) => Number(BigInt.asIntN(32, id)))));
+    const ids = new Set(origin.events.flatMap((event) => event.ids.map(lowWord)));
     this.#wide = { ids, sinceNs: this.#wide?.sinceNs ?? Number(process.hrtime.bigint()) };
     for (const thread of this.threads.all()) thread.origin = origin;
   }
@@ -381,22 +381,9 @@ export class Recorder {
     return this.#rings.pinning.state.list(cpuIndex);
   }
 
-  /** Records in the thread's ring, and the times of the oldest and the newest; undefined where that cannot be read any more. */
-  spanOf({ ring }: Thread): { records: number; firstNs: string | null; lastNs: string | null } | undefined {
-    let contents: RingContents | undefined;
-    try {
-      contents = ring && readRing(ring.image());
-    } catch {
-      return undefined; // Its file was removed a moment ago.
-    }
-    if (!contents) return undefined;
-    const { records, recordCount } = contents;
-    const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
-    if (words.length === 0) return { records: 0, firstNs: null, lastNs: null };
-    let oldest = 0;
-    for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) oldest = at;
-    const timeOf = (at: number) => String(this.#merge.timeOf(words, at));
-    return { records: recordCount, firstNs: timeOf(oldest), lastNs: timeOf(0) };
+  /** As `spanOf` of cut.ts. */
+  spanOf(thread: Thread): RingSpan | undefined {
+    return spanOf(thread, this.#merge);
   }
 
   /** The cut without what is older. */

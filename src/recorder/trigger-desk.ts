@@ -5,6 +5,7 @@
  * Invariant: what a trigger had opened is closed when it is removed; a trigger that fails, or whose snapshot does, says so in its
  * status and disturbs no other.
  */
+import { lowWord } from '../abi/layout.ts';
 import { Misc } from '../abi/record.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -90,7 +91,7 @@ export class TriggerDesk {
   learnIds(): void {
     this.#triggerOfSample.clear();
     for (const [id, { tracepoint }] of this.#opened) {
-      for (const sampleId of tracepoint?.ids ?? []) this.#triggerOfSample.set(Number(BigInt.asIntN(32, sampleId)), id);
+      for (const sampleId of tracepoint?.ids ?? []) this.#triggerOfSample.set(lowWord(sampleId), id);
     }
   }
 

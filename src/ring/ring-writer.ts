@@ -5,6 +5,7 @@
  * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
 
+import { lowWord } from '../abi/layout.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
@@ -134,15 +135,15 @@ export class RingWriter {
   setComm(comm: string): void {
     const parts = commWords(comm);
     for (const [index, part] of parts.entries()) {
-      this.#words[COMM + 2 * index] = Number(BigInt.asIntN(32, part));
-      this.#words[COMM + 2 * index + 1] = Number(BigInt.asIntN(32, part >> 32n));
+      this.#words[COMM + 2 * index] = lowWord(part);
+      this.#words[COMM + 2 * index + 1] = lowWord(part >> 32n);
     }
   }
 
   /** Marks the thread as ended at `timeNs`. */
   setExit(timeNs: bigint): void {
-    this.#words[EXIT_TIME] = Number(BigInt.asIntN(32, timeNs));
-    this.#words[EXIT_TIME + 1] = Number(BigInt.asIntN(32, timeNs >> 32n));
+    this.#words[EXIT_TIME] = lowWord(timeNs);
+    this.#words[EXIT_TIME + 1] = lowWord(timeNs >> 32n);
   }
 }
 

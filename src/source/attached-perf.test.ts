@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, type TestContext } from 'vitest';
+import { lowWord } from '../abi/layout.ts';
 import { type PerfRecord, RecordType } from '../abi/record.ts';
 import { RingkeepError } from '../base/error.ts';
 import { Poller } from '../linux/poller.ts';
@@ -60,7 +61,7 @@ function needsRoot(context: TestContext): void {
 }
 
 function originOf(source: AttachedPerfSource, record: PerfRecord): Origin | undefined {
-  return source.originOf(Number(BigInt.asIntN(32, record.id.id!)));
+  return source.originOf(lowWord(record.id.id!));
 }
 
 /** Without those of the event that tells of all tasks: any of them may die meanwhile. */

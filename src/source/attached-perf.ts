@@ -15,6 +15,7 @@
  * `#attachments`.
  */
 import { closeSync } from 'node:fs';
+import { lowWord } from '../abi/layout.ts';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
 import { FATAL_DELIVERY_FILTER } from '../abi/signal-deliver.ts';
 import { assert, RingkeepError } from '../base/error.ts';
@@ -363,9 +364,4 @@ function isGranted({ wanted, ofTask }: Template, degraded: string[]): boolean {
 
 function lostOf(fds: readonly number[]): number {
   return fds.reduce((sum, fd) => sum + perfEventLost(fd), 0);
-}
-
-/** As it stands in a record's words. */
-function lowWord(id: bigint): number {
-  return Number(BigInt.asIntN(32, id));
 }
