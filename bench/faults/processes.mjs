@@ -132,8 +132,8 @@ export class Recorder {
     return this.ask('DELETE', `/v1/attachments/${name}`);
   }
 
-  snapshot(output) {
-    return this.ask('POST', '/v1/snapshots', { output });
+  snapshot(output, { names = true } = {}) {
+    return this.ask('POST', '/v1/snapshots', { output, names });
   }
 
   status() {
