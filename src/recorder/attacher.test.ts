@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
@@ -64,6 +64,29 @@ describe('attaching to a process', () => {
     expect(recorder.stats()).toMatchObject({ ringBytes: 0, pinnedBytes: { now: 0 } });
     expect(existsSync(`${directory}/web`)).toBe(false);
     expect([...recorder.cut().journal]).toEqual([]);
+  });
+
+  it('leaves its directory to whoever is about to remove it, and takes it away when nobody does', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using scripted = scriptedAttachments();
+    const { attacher, directory } = scripted;
+    // As rm(1) does it: files, then the directory that they were in, then the one above it.
+    const vanish = () => {
+      rmSync(attacher.attach({ kind: 'pid', pid }, 'web').directory, { recursive: true });
+      attacher.detach('web');
+      attacher.removeVanished();
+    };
+    vanish();
+    rmdirSync(`${directory}/web`);
+    vanish();
+    expect(existsSync(`${directory}/web`)).toBe(true);
+    attacher.removeVanished();
+    expect(existsSync(`${directory}/web`)).toBe(false);
+    vanish();
+    const again = attacher.attach({ kind: 'pid', pid }, 'web');
+    attacher.removeVanished();
+    expect(readdirSync(again.directory)).toEqual([`${pid}`]);
   });
 
   it('that is refused, or not there, leaves nothing', async () => {

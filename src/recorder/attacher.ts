@@ -10,7 +10,7 @@
  * Invariant: every thread that an attachment's target covers is recorded on its account, or was refused and is counted.
  */
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { nowMs } from '../linux/clock.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
@@ -48,6 +48,8 @@ export class Attacher {
   #notOurs = new Set<number>();
   /** Threads that were forked while their parent was being attached to, and have inherited the events of some CPUs only. */
   readonly #half: Thread[] = [];
+  /** Directories of attachments that ended as somebody removed what is in them, and how many looks ago. */
+  readonly #vanished = new Map<string, number>();
   /** How many of the living threads, in their order, were looked for last. */
   #lookedAt = 0;
 
@@ -210,8 +212,22 @@ export class Attacher {
     this.#unwatch(new Set(own.map(({ pid }) => pid)));
     this.attachments.delete(name);
     this.#origins.disown(attachment);
-    removeEmpty(attachment.directory);
-    removeEmpty(dirname(attachment.directory));
+    const parent = dirname(attachment.directory);
+    if (existsSync(attachment.directory)) {
+      removeEmpty(attachment.directory);
+      removeEmpty(parent);
+    } else this.#vanished.set(parent, 0);
+  }
+
+  /** Takes away what stands empty since somebody removed what was in it; not at once, who does it by rm(1) goes on to remove it. */
+  removeVanished(): void {
+    for (const [directory, looks] of this.#vanished) {
+      if (looks === 0) this.#vanished.set(directory, 1);
+      else {
+        this.#vanished.delete(directory);
+        if (!this.attachments.has(basename(directory))) removeEmpty(directory);
+      }
+    }
   }
 
   /** Whose end is of interest no longer: processes of which no thread is recorded for something else. */

@@ -433,6 +433,7 @@ export class DetachedRecorder {
   #keepHouse(): void {
     this.#keptMs = nowMs();
     this.#updateRates();
+    this.#attacher.removeVanished();
     this.#endVanished();
     this.#updateCpus();
     this.#attacher.rescan();
