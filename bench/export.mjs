@@ -11,7 +11,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { attrFlags, ClockId, EventType, eventAttr, SampleType } from '../dist/abi/event-attr.js';
-import { Context, encodeRecord, encodeSample, Misc } from '../dist/abi/record.js';
+import { encodeRecord } from '../dist/abi/record.js';
+import { Misc } from '../dist/abi/record-table.js';
+import { Context, encodeSample } from '../dist/abi/sample.js';
 import { readHost, writeSnapshot } from '../dist/snapshot/snapshot.js';
 
 const { values } = parseArgs({

@@ -9,7 +9,7 @@ import { Ajv } from 'ajv';
 import { Profile } from 'pprof-format';
 import speedscopeSchema from 'speedscope/dist/release/file-format-schema.json' with { type: 'json' };
 import { describe, expect, type TestContext, test } from 'vitest';
-import { RecordType } from '../src/abi/record.ts';
+import { RecordType } from '../src/abi/record-table.ts';
 import { type Capture, openCapture } from '../src/capture/capture.ts';
 import { postMortem } from '../src/capture/post-mortem.ts';
 import type { FormatName } from '../src/export/formats.ts';

@@ -1,7 +1,8 @@
 /** The recorder itself is killed: its command does not notice, and what is in the rings can be read. */
 import { readFileSync, rmSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import { decodeRecord, type PerfRecord, RecordType } from '../src/abi/record.ts';
+import { decodeRecord, type PerfRecord } from '../src/abi/record.ts';
+import { RecordType } from '../src/abi/record-table.ts';
 import { RingkeepError } from '../src/base/error.ts';
 import { type RingContents, readRing } from '../src/ring/ring-reader.ts';
 import { type Running, start } from './testing/ringkeep.ts';

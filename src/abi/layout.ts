@@ -139,5 +139,10 @@ export function alignUp(value: number, align: number): number {
   return Math.ceil(value / align) * align;
 }
 
+/** So many bytes of the view from `offset` on: a view too. */
+export function bytesAt(view: DataView, offset: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, length);
+}
+
 const textDecoder = new TextDecoder();
 const textEncoder = new TextEncoder();

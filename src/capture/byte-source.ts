@@ -2,7 +2,7 @@
  * The bytes of a capture, held whole or fetched by range. Invariant: after `locate(offset, length)` returns `at`,
  * `view` holds those bytes from `at` on, until the next call. A range outside the source is a bug of the caller.
  */
-import { MAX_RECORD_BYTES } from '../abi/record.ts';
+import { MAX_RECORD_BYTES } from '../abi/record-table.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 
 /** Where a capture comes from when it is not in memory. `read` returns exactly `length` bytes or throws. */

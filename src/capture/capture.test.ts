@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { attrFlags, eventAttr, SampleType } from '../abi/event-attr.ts';
 import { Feature } from '../abi/perf-data.ts';
-import { Misc, type PerfRecord } from '../abi/record.ts';
+import type { PerfRecord } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 import { RingkeepError } from '../base/error.ts';
 import { openCapture } from './capture.ts';
 import { commAt, spaceAt } from './task-table.ts';

@@ -4,7 +4,8 @@
  * be read at all, is a RingkeepError.
  */
 import { Feature } from '../abi/perf-data.ts';
-import { decodeRecord, HEADER_BYTES, type PerfRecord, RecordType } from '../abi/record.ts';
+import { decodeRecord, type PerfRecord } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import { ByteSource, type CapturePort } from './byte-source.ts';

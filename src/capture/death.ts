@@ -8,7 +8,7 @@
  *    exit_group() and exec end threads in the same way, but the thread that calls them takes no signal.
  * 4. Of several dead processes: the first that dumped core, else the first.
  */
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { dumpsCore, signalName } from '../abi/signal.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';

@@ -6,7 +6,7 @@
 import { decodeAttr, type EventAttr } from '../abi/event-attr.ts';
 import { cString } from '../abi/layout.ts';
 import { Feature } from '../abi/perf-data.ts';
-import { HEADER_BYTES } from '../abi/record.ts';
+import { HEADER_BYTES } from '../abi/record-table.ts';
 import { NAMES_FEATURE, RINGKEEP_FEATURE, type RingkeepSection } from '../abi/ringkeep-section.ts';
 import { decodeTracingData, type TracingData } from '../abi/tracing-data.ts';
 import { ByteCursor } from './byte-cursor.ts';

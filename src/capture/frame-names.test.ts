@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Context, Misc } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
+import { Context } from '../abi/sample.ts';
 import { openCapture } from './capture.ts';
 import { type FrameNamer, type FramePlace, symbolResolver } from './frame-names.ts';
 import { postMortem } from './post-mortem.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { attrFlags, EventType, eventAttr } from '../abi/event-attr.ts';
-import { Context } from '../abi/record.ts';
+import { Context } from '../abi/sample.ts';
 import { openCapture } from './capture.ts';
 import { LongestWaits, WAITS_KEPT } from './longest-waits.ts';
 import { type PostMortemOptions, postMortem } from './post-mortem.ts';

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { attrFlags, EventType, eventAttr, SampleType } from '../abi/event-attr.ts';
 import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import { Context, Misc } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 import type { RingSummary } from '../abi/ringkeep-section.ts';
+import { Context } from '../abi/sample.ts';
 import { openCapture } from './capture.ts';
 import { type PostMortemOptions, postMortem } from './post-mortem.ts';
 import type { PostMortem, ThreadReport } from './report.ts';

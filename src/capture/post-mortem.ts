@@ -9,7 +9,7 @@
  * Invariant: what the capture cannot tell is null, never 0, and `degraded` says why.
  */
 import { hasFlag } from '../abi/event-attr.ts';
-import { Misc, RecordType } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from './capture.ts';
 import type { FrameNamer } from './frame-names.ts';
 import { type PostMortem, timeText } from './report.ts';

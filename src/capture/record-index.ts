@@ -10,7 +10,7 @@
  * Invariant: every record in the index lies whole inside the file.
  */
 import { fieldOffset } from '../abi/layout.ts';
-import { HEADER_BYTES, RECORD_TABLE, RecordType, recordName, USER_TYPE_START } from '../abi/record.ts';
+import { HEADER_BYTES, RECORD_TABLE, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { DamageList } from './damage.ts';
 import type { EventTable } from './event-table.ts';

@@ -11,7 +11,7 @@
  * Invariant: the stream is in time order, and a task is in on one CPU at a time.
  */
 import { EventType } from '../abi/event-attr.ts';
-import { Misc, RecordType, USER_TYPE_START } from '../abi/record.ts';
+import { Misc, RecordType, USER_TYPE_START } from '../abi/record-table.ts';
 import {
   parseTracepointFormat,
   readTracepointField,

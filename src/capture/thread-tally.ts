@@ -3,7 +3,7 @@
  * record behind it has been seen or `finish` was called; counts are those of the window.
  */
 import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
-import { Misc, RecordType } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from './capture.ts';
 import { isSampleOfSwitch, isSwitchEvent } from './switch-stacks.ts';
 import type { ThreadEntry } from './task-table.ts';

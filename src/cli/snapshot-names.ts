@@ -8,7 +8,7 @@
  * Invariant: whatever happens meanwhile, the snapshot stays as it was until the names are whole.
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import { NAMES_FEATURE } from '../abi/ringkeep-section.ts';
 import type { AddressSpace } from '../capture/address-space.ts';
 import { type Capture, openCapture } from '../capture/capture.ts';

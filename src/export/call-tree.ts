@@ -3,7 +3,7 @@
  * Samples that are taken at switches say where threads slept: their tree is of time asleep. Pure. Invariants: a node's total is its
  * own part and its children's totals; the totals of the roots are those of all samples that were selected.
  */
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
 import { momentOf, SelectedPart, type Selection } from '../capture/selection.ts';
 import { isSwitchEvent } from '../capture/switch-stacks.ts';

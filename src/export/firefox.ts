@@ -6,7 +6,7 @@
  * Each thread of the capture is a thread: its samples, the CPU time between them where the capture has switches, and markers:
  * off-CPU intervals, losses, the death. Invariant: no sample is left out or made up.
  */
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
 import { deathFromSignals } from '../capture/death.ts';
 import type { SelectedPart } from '../capture/selection.ts';

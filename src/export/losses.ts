@@ -1,5 +1,5 @@
 /** What was lost, as the records tell it. */
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
 
 /** Records that a record says were lost before it: 0 for any that is no LOST. */

@@ -12,7 +12,7 @@
  * Invariant: a packet refers only to what came before it on its sequence, and no sample is left out.
  */
 import { ClockId, hasFlag } from '../abi/event-attr.ts';
-import { Misc, RecordType } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
 import { deathFromSignals } from '../capture/death.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { attrFlags, type eventAttr, SampleType } from '../abi/event-attr.ts';
-import { Context, Misc, RecordType } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import { Context } from '../abi/sample.ts';
 import { openCapture } from '../capture/capture.ts';
 import { type BuiltEvent, CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
 import { functionNames, PLACES_AS_NAMES } from './frame-names.ts';

@@ -5,7 +5,8 @@
  */
 import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import { RecordType, type SampleRecord } from '../abi/record.ts';
+import type { SampleRecord } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { AddressSpace } from '../capture/address-space.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';

@@ -1,5 +1,5 @@
 /** Which events have samples in what is exported: where one has, samples need not be told apart. */
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
 import type { SelectedPart } from '../capture/selection.ts';

@@ -12,7 +12,7 @@
  */
 import { EventType, hasFlag } from '../abi/event-attr.ts';
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import { Misc, RecordType } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
 import { parseTracepointFormat, readTracepointField, type TracepointFormat } from '../abi/tracepoint-format.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';

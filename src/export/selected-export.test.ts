@@ -1,7 +1,7 @@
 /** Of what is selected, and of nothing else, every format has every sample; read by the readers that are not ours. */
 import { Profile } from 'pprof-format';
 import { describe, expect, test } from 'vitest';
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import { openCapture } from '../capture/capture.ts';
 import { SelectedPart, type Selection } from '../capture/selection.ts';
 import type { FormatName } from './formats.ts';

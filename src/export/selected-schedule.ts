@@ -3,7 +3,7 @@
  * with where one was sampled. All records are read: what happened before tells in which state a thread begins. Invariant: nothing
  * is told of a time before the selected one, nor of other threads.
  */
-import { RecordType } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { SelectedPart } from '../capture/selection.ts';
 import { isSwitchEvent } from '../capture/switch-stacks.ts';

@@ -9,7 +9,8 @@
  * Invariant: a record is written only into an open ring whose pages it goes to are pinned, or is counted as lost of its
  * thread; between two batches no ring is open and no record put off.
  */
-import { encodeRecord, HEADER_BYTES, type RecordGeometry } from '../abi/record.ts';
+import { encodeRecord, type RecordGeometry } from '../abi/record.ts';
+import { HEADER_BYTES } from '../abi/record-table.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
 import type { EventIds } from './event-ids.ts';

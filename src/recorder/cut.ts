@@ -2,7 +2,7 @@
  * A cut: every ring as it was at one moment, copied, with the journal that decodes it. What a snapshot is made of.
  * Invariant: nothing in a cut is shared with the recorder, which goes on writing.
  */
-import { Misc, RecordType } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
 import type { RunMerge } from './run-merge.ts';

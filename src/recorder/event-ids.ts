@@ -8,7 +8,7 @@
  * Invariant: every id of an origin leads to its event from `add` to `remove`.
  */
 import { lowWord } from '../abi/layout.ts';
-import { HEADER_BYTES, RecordType } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import type { SourceEvent } from '../source/source.ts';
 
 export class EventIds {

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { EventAttr } from '../abi/event-attr.ts';
-import { HEADER_BYTES, RecordType } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import { RingkeepError } from '../base/error.ts';
 import { encodeJournalHeader, journalFileName, readJournalFile } from '../ring/journal-file.ts';
 import type { JournalSink } from './journal.ts';

@@ -10,7 +10,8 @@
  */
 
 import type { EventAttr } from '../abi/event-attr.ts';
-import { decodeRecord, HEADER_BYTES, Misc, type PerfRecord, RecordType } from '../abi/record.ts';
+import { decodeRecord, type PerfRecord } from '../abi/record.ts';
+import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
 
 /** Entries of one process before it is looked through for replaced ones. */
 const COMPACT_AT = 2048;

@@ -5,7 +5,8 @@
  *
  * Invariant: everything here may be asked of a process that ends meanwhile; it then tells less, and never throws.
  */
-import { encodeRecord, Misc } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 import { type ProcStat, parseMaps, readProcStat, readProcText } from '../linux/proc.ts';
 import { mmap2Body } from '../source/procfs-scan.ts';
 import type { SourceEvent } from '../source/source.ts';

@@ -13,7 +13,8 @@
  * ring, or counted as lost of its thread, or kept in the journal; nothing here can block or fail the recorded command.
  */
 import { lowWord } from '../abi/layout.ts';
-import { decodeRecord, encodeRecord, HEADER_BYTES, Misc, RecordType } from '../abi/record.ts';
+import { decodeRecord, encodeRecord } from '../abi/record.ts';
+import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';

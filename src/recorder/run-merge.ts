@@ -13,7 +13,8 @@
  * Invariant: every record is visited exactly once.
  */
 
-import { HEADER_BYTES, type RecordGeometry, RecordType } from '../abi/record.ts';
+import type { RecordGeometry } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import { assert } from '../base/error.ts';
 import type { RecordRun } from '../source/source.ts';
 

@@ -6,7 +6,7 @@
  * status and disturbs no other.
  */
 import { lowWord } from '../abi/layout.ts';
-import { Misc } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { Poller } from '../linux/poller.ts';

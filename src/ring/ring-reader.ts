@@ -6,7 +6,7 @@
  * 3. Stop at the first header of size 0 (never written), at the end of what tail still vouches for, or at a header that
  *    cannot be one; say how many bytes were left out there.
  */
-import { HEADER_BYTES } from '../abi/record.ts';
+import { HEADER_BYTES } from '../abi/record-table.ts';
 import { AUX_HEAD_OFFSET, AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET } from '../abi/user-page.ts';
 import { acquireAuxHead, acquireAuxTail, acquireHead, acquireTail } from './publication.ts';
 import { type RingHeader, readRingHeader } from './ring-layout.ts';

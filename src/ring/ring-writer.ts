@@ -6,7 +6,7 @@
  */
 
 import { lowWord } from '../abi/layout.ts';
-import { HEADER_BYTES, RecordType } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { acquireHead, acquireTail, announceData, publishData } from './publication.ts';

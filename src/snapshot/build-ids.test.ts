@@ -2,7 +2,8 @@ import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeRecord, Misc, type RecordBody } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
+import { Misc, type RecordBody } from '../abi/record-table.ts';
 import { BuildIdCollector } from './build-ids.ts';
 import { CPU_CLOCK } from './testing/synthetic.ts';
 

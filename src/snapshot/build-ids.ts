@@ -8,7 +8,8 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } fro
 import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { BUILD_ID_MAX_BYTES, KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
-import { decodeRecord, Misc } from '../abi/record.ts';
+import { decodeRecord } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 import type { BuildId, ClockReading } from './feature-sections.ts';
 import type { KernelModule } from './kernel-maps.ts';
 

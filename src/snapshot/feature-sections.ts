@@ -15,7 +15,7 @@ import {
   HOST_KERNEL_PID,
   MISC_BUILD_ID_SIZE,
 } from '../abi/perf-data.ts';
-import { Misc } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 
 /** One simultaneous reading of the wall clock and of the events' clock, both in nanoseconds. */
 export interface ClockReading {

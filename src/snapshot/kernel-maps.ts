@@ -7,7 +7,8 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { HOST_KERNEL_PID, KERNEL_DSO_NAME } from '../abi/perf-data.ts';
-import { encodeRecord, Misc } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 
 /** The kernel's text, from `start` to before `end`; `referenceSymbol` is what perf relocates by. */
 export interface KernelText {

@@ -10,7 +10,8 @@
  * Invariant: every record that is kept decodes whole.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
-import { decodeRecord, HEADER_BYTES, Misc, type RecordGeometry, RecordType } from '../abi/record.ts';
+import { decodeRecord, type RecordGeometry } from '../abi/record.ts';
+import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
 
 /** What the records are checked against. */
 export interface RecordLimits {

@@ -2,7 +2,7 @@
  * The part of journals that one ring needs: who its thread and its process are, and what the process has mapped. With the
  * records of everybody else the ring's own capture would be full of threads of which it knows nothing more.
  */
-import { HEADER_BYTES, RecordType } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import type { RingsFound } from './ring-directory.ts';
 
 // Words of a body (include/uapi/linux/perf_event.h): COMM {pid, tid}, MMAP {pid, tid}, FORK and EXIT {pid, ppid, tid, ptid}.

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventAttr, SampleType } from '../abi/event-attr.ts';
-import { encodeSample } from '../abi/record.ts';
+import { encodeSample } from '../abi/sample.ts';
 import { asWords, RecordWalk } from './record-walk.ts';
 import { CPU_CLOCK, concat, START_NS, ThreadRecords } from './testing/synthetic.ts';
 

@@ -6,7 +6,8 @@
  * forgets a thread, name included, when it sees the thread forked, and gives a forked process new mappings.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
-import { encodeRecord, HEADER_BYTES, Misc, RecordType, trailerBytes } from '../abi/record.ts';
+import { encodeRecord, trailerBytes } from '../abi/record.ts';
+import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
 import { recordWordsAt } from './record-walk.ts';
 
 /** What a journal and a ring may both hold: who the threads are, what is mapped where, and LOST. */

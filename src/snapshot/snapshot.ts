@@ -11,7 +11,8 @@
  */
 import { type EventAttr, EventType, hasFlag } from '../abi/event-attr.ts';
 import { Feature } from '../abi/perf-data.ts';
-import { encodeRecord, RecordType } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
+import { RecordType } from '../abi/record-table.ts';
 import {
   encodeRingkeepSection,
   NAMES_FEATURE,

@@ -3,7 +3,7 @@
  * symbol is spelt alike, mangled as it is; frames that both leave unnamed are told apart from those.
  */
 
-import { RecordType } from '../../src/abi/record.ts';
+import { RecordType } from '../../src/abi/record-table.ts';
 import type { Capture } from '../../src/capture/capture.ts';
 import type { FrameNamer } from '../../src/capture/frame-names.ts';
 import { type Frame, resolveStack, stackAddresses } from '../../src/capture/stack.ts';

@@ -12,16 +12,10 @@ import {
   SECTION_BYTES,
   SECTION_FIELDS,
 } from '../../abi/perf-data.ts';
-import {
-  encodeRecord,
-  encodeSample,
-  Misc,
-  type NonSampleName,
-  type RecordBody,
-  type SampleBody,
-  type SampleId,
-} from '../../abi/record.ts';
+import { encodeRecord } from '../../abi/record.ts';
+import { Misc, type NonSampleName, type RecordBody } from '../../abi/record-table.ts';
 import { encodeRingkeepSection, RINGKEEP_FEATURE, type RingkeepSection } from '../../abi/ringkeep-section.ts';
+import { encodeSample, type SampleBody, type SampleId } from '../../abi/sample.ts';
 
 /** An event of the capture to be built. */
 export interface BuiltEvent {

@@ -2,7 +2,8 @@
 import { attrFlags, EventType, eventAttr, SampleType } from '../../abi/event-attr.ts';
 import { Feature } from '../../abi/perf-data.ts';
 import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../../abi/procfs-sample.ts';
-import { Context, Misc } from '../../abi/record.ts';
+import { Misc } from '../../abi/record-table.ts';
+import { Context } from '../../abi/sample.ts';
 import { encodeTracingData } from '../../abi/tracing-data.ts';
 import { type BuiltEvent, CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../../capture/testing/capture-builder.ts';
 

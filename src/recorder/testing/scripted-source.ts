@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeRecord, encodeSample, Misc, recordGeometry } from '../../abi/record.ts';
+import { encodeRecord, recordGeometry } from '../../abi/record.ts';
+import { Misc } from '../../abi/record-table.ts';
+import { encodeSample } from '../../abi/sample.ts';
 import { Poller } from '../../linux/poller.ts';
 import { commandEventAttr, parseEventSpec } from '../../source/event-spec.ts';
 import type { RecordRun, Source, SourceEvent } from '../../source/source.ts';

@@ -2,7 +2,7 @@
  * The window of a snapshot: what of a cut is no older than a moment.
  * Invariant: records stay whole, in their order, and byte for byte as they were.
  */
-import { HEADER_BYTES } from '../../abi/record.ts';
+import { HEADER_BYTES } from '../../abi/record-table.ts';
 import type { ThreadCut } from '../cut.ts';
 
 /** Nanoseconds of the record that begins at word `at`, as `RunMerge.timeOf`. */

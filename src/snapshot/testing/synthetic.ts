@@ -6,7 +6,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { attrFlags, ClockId, EventType, eventAttr, SampleType } from '../../abi/event-attr.ts';
-import { Context, encodeRecord, encodeSample, Misc, type SampleId } from '../../abi/record.ts';
+import { encodeRecord } from '../../abi/record.ts';
+import { Misc } from '../../abi/record-table.ts';
+import { Context, encodeSample, type SampleId } from '../../abi/sample.ts';
 import { readHost, type SnapshotEvent, type SnapshotInput, type SnapshotTask } from '../snapshot.ts';
 
 export const START_NS = 1_430_000_000_000n;
