@@ -203,6 +203,16 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
   for (const path of [asked, lastSnapshot]) expect(namesElsewhere(path)).toContain('work');
 });
 
+test('a recorder that is to add no names adds none, whoever asks', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up(['--no-names']);
+  await daemon.json('attach', '-p', String(process.pid));
+  await daemon.untilEvents((events) => events.some(({ records }) => records > 10));
+  const output = daemon.file('now.perf.data');
+  expect(await daemon.json('snapshot', '-o', output)).toMatchObject({ namesMs: null });
+  expect(openCapture(new Uint8Array(readFileSync(output))).features.names).toBeUndefined();
+});
+
 test('a program that only a process in a container sees has names', async (context) => {
   needs(context, 'gcc', 'perf events', 'mount namespaces');
   const daemon = await Daemon.up(['--freq', '1999', '--ring', '1MiB']);

@@ -64,6 +64,7 @@ async function start(options: UpOptions, version: string, startRecorder: StartRe
       keepDeadBytes: options.keepDead,
       memoryBytes: options.memory,
       snapshotDirectory,
+      addsNames: options.names,
       degraded,
       log,
       onBug: (error) => log(explain(error)),

@@ -10,6 +10,7 @@ export interface UpOptions extends RecorderOptions {
   foreground: boolean;
   memory: number;
   snapshots?: string;
+  names: boolean;
   json: boolean;
 }
 

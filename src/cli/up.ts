@@ -25,6 +25,7 @@ export function addUpCommand(program: Command, version: string, loadRecorder: ()
   addRecorderOptions(up)
     .addOption(sizeOption('--memory <size>', 'most memory that all rings together take', 1024 ** 3, parseSizeArgument))
     .option('--snapshots <dir>', "where triggers' snapshots go (default: /var/lib/ringkeep, ~/.local/state/ringkeep)")
+    .option('--no-names', 'add the names of frames to no snapshot: who shows one looks for them then')
     .option('--json', 'print what was started as JSON', false)
     .addHelpText('after', '\nExample: ringkeep up && ringkeep attach -p $(pidof node)')
     .action(async (options: UpOptions) => {

@@ -22,6 +22,7 @@ const OPTIONS: DaemonOptions = {
   keepDeadBytes: 1 << 20,
   memoryBytes: 1 << 20,
   snapshotDirectory: '/var/lib/ringkeep',
+  addsNames: true,
   degraded: ['said before'],
   log: () => undefined,
   onBug: () => undefined,

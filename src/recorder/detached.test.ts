@@ -66,6 +66,7 @@ async function start(changes: Partial<DetachedOptions> = {}) {
     keepDeadBytes: 1 << 20,
     memoryBytes: 1 << 24,
     snapshotDirectory: place(),
+    addsNames: true,
     degraded: [],
     save: async (wanted) => {
       saved.push(wanted);
@@ -284,6 +285,16 @@ describe('a snapshot', () => {
     expect(recorder.triggers()).toMatchObject([{ id, fired: 1, suppressed: 0, lastError: null }]);
     recorder.removeTrigger(id);
     expect(recorder.triggers()).toEqual([]);
+  });
+
+  it.each([true, false])('has names added, or none, as the recorder was told: %s', async (addsNames) => {
+    const { recorder, saved, pids, sleepers } = await attachedTo(1, { addsNames });
+    await recorder.snapshot({}, '/tmp/out');
+    await recorder.snapshot({}, '/tmp/out', false);
+    recorder.addTrigger('exit-signal:KILL', { postMs: 0 });
+    await sleepers.end(pids[0]!);
+    await until(() => saved.length === 3);
+    expect(saved.map(({ names }) => names)).toEqual(addsNames ? ['first', 'none', 'later'] : ['none', 'none', 'none']);
   });
 });
 

@@ -69,6 +69,8 @@ export interface DetachedOptions {
   readonly memoryBytes: number;
   /** Absolute: where the snapshots of triggers go that name no directory; it need not exist yet. */
   readonly snapshotDirectory: string;
+  /** False: no snapshot has the names of its frames added, whoever asks for it. */
+  readonly addsNames: boolean;
   /** What was found missing before the start, a sentence each: part of the status. */
   readonly degraded: readonly string[];
   /** Writes a cut as a snapshot, in another thread; throws RingkeepError. */
@@ -292,7 +294,7 @@ export class DetachedRecorder {
     const startedMs = nowMs();
     const events = this.#recorder.keptEvents;
     const taken = { cut, section: why === undefined ? section : { ...section, why } };
-    const saved = await this.#options.save({ path, names, events, taken });
+    const saved = await this.#options.save({ path, names: this.#options.addsNames ? names : 'none', events, taken });
     const writeMs = nowMs() - startedMs - (saved.namesMs ?? 0);
     return { ...saved, path, threads: threads.length, cutNs: String(cutNs), cutMs, stallMs, writeMs };
   }
