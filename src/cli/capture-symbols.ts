@@ -31,9 +31,17 @@ export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions 
         : null,
       jitDumps: jitDumpsOf(capture),
       isMonotonic: features.clockData?.clockid === ClockId.monotonic,
+      hostname: features.hostname ?? null,
+      endWallMs: endWallMsOf(capture),
     },
     options,
   );
+}
+
+/** When the last record was written, milliseconds since the epoch; null where the capture does not tell. */
+function endWallMsOf({ features: { clockData }, lastNs }: Capture): number | null {
+  if (clockData === undefined || lastNs === null) return null;
+  return Number((clockData.wallClockNs + lastNs - clockData.clockNs) / 1_000_000n);
 }
 
 /** The dumps that processes mapped the first page of, oldest first. */

@@ -7,9 +7,10 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { release, tmpdir } from 'node:os';
+import { hostname, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { JITDUMP_MAGIC } from '../abi/jitdump.ts';
@@ -55,6 +56,31 @@ describe('code of a JIT compiler', () => {
       undefined,
       [`the names that a JIT compiler left for process ${PID} belong to another user`],
     ]);
+  });
+
+  test('has no name from the map of another process, which has the number by now', async () => {
+    const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+    const map = `/tmp/perf-${child.pid}.map`;
+    try {
+      writeFileSync(map, '7000 20 work\n');
+      const ofAnother = [
+        `the names that a JIT compiler left for process ${child.pid} belong to another process, which has its number by now`,
+      ];
+      const named = (where: { hostname?: string; endWallMs?: number }) => {
+        const symbols = new SystemSymbols({ ...NOTHING_RECORDED, ...where });
+        return symbols.nameOf(place(0x7004n, { pid: child.pid! }))?.name ?? symbols.problems;
+      };
+      expect(named({})).toBe('work');
+      expect(named({ hostname: hostname(), endWallMs: Date.now() })).toBe('work');
+      expect(named({ endWallMs: Date.now() - 60_000 })).toEqual(ofAnother);
+      expect(named({ hostname: 'another-machine' })).toEqual(ofAnother);
+      // It was left before that process began, and by a process that had the number before.
+      utimesSync(map, 1e9, 1e9);
+      expect(named({ endWallMs: Date.now() - 60_000 })).toBe('work');
+    } finally {
+      child.kill();
+      rmSync(map, { force: true });
+    }
   });
 
   test('has no name, and nobody waits, where the map is a FIFO', () => {

@@ -15,7 +15,7 @@ import { ElfImage } from './elf-image.ts';
 import { elfSymbolTable } from './elf-symbols.ts';
 import { JavaScriptNames } from './javascript-names.ts';
 import { type JitCode, jitDumpCode } from './jit-dump.ts';
-import { isJitDump, jitMapText, withJitDump } from './jit-files.ts';
+import { type Distrust, isJitDump, jitMapText, withJitDump } from './jit-files.ts';
 import { type KernelSymbols, kernelSymbols } from './kallsyms.ts';
 import { attempt, ownMemory, textPieces } from './local-file.ts';
 import type { LocatedName } from './name-harvest.ts';
@@ -45,6 +45,9 @@ export interface RecordedSystem {
   readonly jitDumps?: ReadonlyMap<number, readonly string[]>;
   /** Whether its times are those of CLOCK_MONOTONIC, as the dumps' are. */
   readonly isMonotonic?: boolean;
+  readonly hostname?: string | null;
+  /** When the last record was written, milliseconds since the epoch; null: not known. */
+  readonly endWallMs?: number | null;
 }
 
 export { isJitDump };
@@ -203,10 +206,10 @@ export class SystemSymbols {
   }
 
   #jitMap(pid: number): SymbolTable | undefined {
-    const text = jitMapText(pid);
-    if (text !== 'not-trusted') return text === undefined ? undefined : perfMapTable(text);
-    this.#distrust(pid);
-    return undefined;
+    const { hostname = null, endWallMs = null } = this.#recorded;
+    const map = jitMapText(pid, { hostname, endWallMs });
+    if (typeof map === 'string') this.#distrust(pid, map);
+    return typeof map === 'object' ? perfMapTable(map.text) : undefined;
   }
 
   #dump(pid: number): JitCode | undefined {
@@ -216,16 +219,16 @@ export class SystemSymbols {
         const { jitDumps, isMonotonic = false } = this.#recorded;
         const mapped = jitDumps?.get(pid) ?? [];
         const code = withJitDump(pid, mapped, this.#places.home, (read) => jitDumpCode(read, isMonotonic));
-        if (code !== 'not-trusted') return code;
-        this.#distrust(pid);
+        if (typeof code !== 'string') return code;
+        this.#distrust(pid, code);
         return undefined;
       },
       (code) => code?.table.bytes ?? 0,
     );
   }
 
-  #distrust(pid: number): void {
-    const problem = `the names that a JIT compiler left for process ${pid} belong to another user`;
+  #distrust(pid: number, why: Distrust): void {
+    const problem = `the names that a JIT compiler left for process ${pid} belong to ${WHOSE[why]}`;
     if (!this.problems.includes(problem)) this.problems.push(problem);
   }
 }
@@ -233,6 +236,11 @@ export class SystemSymbols {
 function pieceOf({ start, end, since, name }: FoundSymbol): Pick<LocatedName, 'start' | 'bytes' | 'since' | 'symbol'> {
   return { start, bytes: end - start, since, symbol: name };
 }
+
+const WHOSE: Readonly<Record<Distrust, string>> = {
+  'another-user': 'another user',
+  'another-process': 'another process, which has its number by now',
+};
 
 const WHY_NONE: Readonly<Record<Exclude<FileSearch, object>, string>> = {
   absent: 'it cannot be read here',
