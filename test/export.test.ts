@@ -184,12 +184,14 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
   pprof(path, expected) {
     const profile = Profile.decode(gunzipSync(readFileSync(path)));
     const text = (index: number | bigint) => profile.stringTable.strings[Number(index)]!;
+    // The last value may be the time asleep, which is none of the samples' weights.
+    const weightTypes = profile.sampleType.slice(1).filter(({ type }) => text(type) !== 'asleep');
     const byTid = new Map<number, { count: number; weight: number }>();
     for (const { value, label } of profile.sample) {
       const tid = Number(label.find(({ key }) => text(key) === 'tid')?.num ?? -1);
       const sums = byTid.get(tid) ?? { count: 0, weight: 0 };
       sums.count += Number(value[0]);
-      sums.weight += sum(value.slice(1).map(Number));
+      sums.weight += sum(value.slice(1, 1 + weightTypes.length).map(Number));
       byTid.set(tid, sums);
     }
     const weights = expected.byTid(({ weight }) => weight);

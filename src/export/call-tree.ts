@@ -3,14 +3,12 @@
  * Samples that are taken at switches say where threads slept: their tree is of time asleep. Pure. Invariants: a node's total is its
  * own part and its children's totals; the totals of the roots are those of all samples that were selected.
  */
-import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../capture/capture.ts';
-import { momentOf, SelectedPart, type Selection } from '../capture/selection.ts';
+import { SelectedPart, type Selection } from '../capture/selection.ts';
 import { isSwitchEvent } from '../capture/switch-stacks.ts';
 import type { FrameNames } from './frame-names.ts';
-import { SampleReader } from './sample-reader.ts';
-import { ScheduleReader, type Transition } from './schedule-reader.ts';
-import { SleepStacks } from './sleep-stacks.ts';
+import { type Sample, SampleReader } from './sample-reader.ts';
+import { SleepReader } from './sleep-reader.ts';
 import { NO_STACK, type StackTable } from './stack-table.ts';
 import { threadName } from './thread-labels.ts';
 
@@ -43,83 +41,32 @@ export function callTrees(capture: Capture, names: FrameNames, selection: Select
   return gathering.finish();
 }
 
-/** A sleep that has not ended. */
-interface Sleep {
-  readonly fromNs: bigint;
-  readonly stack: number;
-  readonly event: number;
-}
-
 class Gathering {
   readonly #capture: Capture;
-  readonly #part: SelectedPart;
   readonly #reader: SampleReader;
-  readonly #schedule: ScheduleReader;
-  readonly #stacks = new SleepStacks();
+  readonly #sleeps: SleepReader;
   /** By event. */
   readonly #trees: (TreeBuilder | undefined)[] = [];
-  /** By thread. */
-  readonly #asleep: (Sleep | undefined)[] = [];
-  readonly #untilNs: bigint;
-  #eventOfRecord = 0;
 
   constructor(capture: Capture, names: FrameNames, selection: Selection) {
     this.#capture = capture;
-    this.#part = new SelectedPart(capture, selection);
     this.#reader = new SampleReader(capture, names);
-    this.#schedule = new ScheduleReader(capture, (transition) => this.#enter(transition));
-    // Of a dead process the sleep is nobody's question.
-    this.#untilNs = momentOf(capture).momentNs ?? 0n;
+    const part = new SelectedPart(capture, selection);
+    this.#sleeps = new SleepReader(capture, part, this.#reader, (sample, sleptNs) => this.#add(sample, sleptNs));
   }
 
   read(index: number): void {
-    const isSample = this.#capture.typeAt(index) === RecordType.SAMPLE;
-    if (isSample) this.#readSample(index);
-    this.#schedule.read(index);
+    const sample = this.#sleeps.read(index);
+    if (sample && !isSwitchEvent(sample.event)) this.#add(sample, 1);
   }
 
-  #readSample(index: number): void {
-    const event = this.#capture.eventAt(index);
-    const isAtSwitch = isSwitchEvent(event);
-    // A sleep that reaches into the time selected may have begun before.
-    if (!isAtSwitch && !this.#part.hasRecord(index)) return;
-    const sample = this.#reader.read(index);
-    if (sample === undefined) return;
-    if (isAtSwitch) {
-      this.#stacks.note(sample);
-      this.#eventOfRecord = event.index;
-    } else this.#treeOf(event.index).add(threadName(sample.thread, sample.timeNs), sample.stack, 1);
-  }
-
-  #enter(transition: Transition): void {
-    const { thread, timeNs, state } = transition;
-    this.#wake(thread.index, timeNs);
-    const stack = this.#stacks.take(transition);
-    if (stack === undefined || (state !== 'sleeping' && state !== 'blocked') || !this.#part.hasThread(thread)) return;
-    this.#asleep[thread.index] = { fromNs: timeNs, stack, event: this.#eventOfRecord };
-  }
-
-  /** Counts the sleep that ends, as far as it lies in the time that is selected. */
-  #wake(thread: number, timeNs: bigint): void {
-    const sleep = this.#asleep[thread];
-    if (sleep === undefined) return;
-    this.#asleep[thread] = undefined;
-    const from = sleep.fromNs > this.#part.fromNs ? sleep.fromNs : this.#part.fromNs;
-    const until = timeNs < this.#untilNs ? timeNs : this.#untilNs;
-    if (until <= from) return;
-    const name = threadName(this.#capture.tasks.threads[thread], timeNs);
-    this.#treeOf(sleep.event).add(name, sleep.stack, Number(until - from));
-  }
-
-  #treeOf(event: number): TreeBuilder {
-    this.#trees[event] ??= new TreeBuilder(this.#reader.stacks);
-    return this.#trees[event];
+  #add({ event, thread, timeNs, stack }: Sample, amount: number): void {
+    this.#trees[event.index] ??= new TreeBuilder(this.#reader.stacks);
+    this.#trees[event.index]!.add(threadName(thread, timeNs), stack, amount);
   }
 
   finish(): CallTree[] {
-    this.#asleep.forEach((_, thread) => {
-      this.#wake(thread, this.#untilNs);
-    });
+    this.#sleeps.finish();
     return this.#capture.events.flatMap((event) => {
       const roots = this.#trees[event.index]?.finish();
       if (roots === undefined) return [];
@@ -129,7 +76,6 @@ class Gathering {
   }
 }
 
-/** Sums by thread name and stack, made a tree of functions in the end. */
 class TreeBuilder {
   readonly #stacks: StackTable;
   readonly #sums = new Map<string, Map<number, number>>();

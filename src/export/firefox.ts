@@ -50,8 +50,8 @@ class ProfileBuilder {
     this.#part = exportedPart(capture, options);
     this.#originNs = this.#part.originNs;
     this.#samples = new SampleReader(capture, options.names);
-    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (transition, sleepStack) =>
-      this.#enter(transition, sleepStack),
+    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (transition, sleepSample) =>
+      this.#enter(transition, sleepSample?.stack),
     );
     this.#isPlain = sampledEvents(capture, this.#part).length <= 1;
     this.#unknown = new ThreadTrack(undefined);

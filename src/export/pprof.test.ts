@@ -1,8 +1,9 @@
 import { Profile } from 'pprof-format';
 import { expect, test } from 'vitest';
+import type { Selection } from '../capture/selection.ts';
 import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
 import { exported } from './testing/exported.ts';
-import { MAIN, twoThreads, userStack } from './testing/fixtures.ts';
+import { MAIN, sleepStacks, twoThreads, userStack } from './testing/fixtures.ts';
 
 interface ReadSample {
   stack: string[];
@@ -10,8 +11,11 @@ interface ReadSample {
   labels: Record<string, string | number>;
 }
 
-function read(builder: CaptureBuilder): { types: string[]; samples: ReadSample[]; profile: Profile } {
-  const profile = Profile.decode(exported(builder, 'pprof'));
+function read(
+  builder: CaptureBuilder,
+  selection: Selection = {},
+): { types: string[]; samples: ReadSample[]; profile: Profile } {
+  const profile = Profile.decode(exported(builder, 'pprof', undefined, selection));
   const text = (index: number | bigint) => profile.stringTable.strings[Number(index)]!;
   const functions = new Map(profile.function.map((each) => [Number(each.id), text(each.name)]));
   const locations = new Map(
@@ -46,6 +50,21 @@ test('samples that differ in nothing but time are one; values are the count and 
     },
     { stack: [], values: [1, 0, 1], labels: { thread: 'worker', pid: 100, tid: 101, event: 'signal:signal_deliver' } },
   ]);
+});
+
+test('of stacks at switches it has the time asleep too, also of a sleep that began before what is selected', () => {
+  const { types, samples, profile } = read(sleepStacks());
+  expect(types).toEqual(['samples/count', 'cpu-clock/nanoseconds', 'context-switches/count', 'asleep/nanoseconds']);
+  expect(profile.stringTable.strings[Number(profile.defaultSampleType)]).toBe('cpu-clock');
+  const asleep = (all: readonly ReadSample[]) =>
+    all.flatMap(({ labels, values }) => (values.at(-1)! > 0 ? [[labels.tid, labels.event, ...values]] : []));
+  expect(asleep(samples)).toEqual([
+    [100, 'context-switches', 1, 0, 1, 900_000],
+    [101, 'context-switches', 1, 0, 1, 1_000_000],
+  ]);
+  const { types: fewer, samples: late } = read(sleepStacks(), { lastNs: 400_000, tid: 101 });
+  expect(fewer.slice(-2)).toEqual(['context-switches/count', 'asleep/nanoseconds']);
+  expect(asleep(late)).toEqual([[101, undefined, 0, 0, 400_000]]);
 });
 
 test('a place is an offset in a whole file; what lies in none has no mapping', () => {

@@ -1,17 +1,18 @@
 /**
  * pprof's profile.proto (github.com/google/pprof/proto/profile.proto), encoded by `pprof-format`; not yet compressed. Samples of
  * one thread, event and stack are one: pprof knows no times. Values: the number of samples, then what the samples of each event
- * stand for. Labels tell threads apart: `thread` (its name), `pid`, `tid` and, where several were sampled, `event`.
+ * stand for and, where stacks were sampled as threads went off their CPU, how long they slept there. Labels tell threads apart: `thread` (its name), `pid`, `tid` and, where several were sampled, `event`.
  * Invariant: the first values sum up to the samples that are exported.
  */
 import { Location, Mapping, Profile, Function as ProfileFunction, Sample, StringTable, ValueType } from 'pprof-format';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureEvent } from '../capture/event-table.ts';
 import type { SelectedPart } from '../capture/selection.ts';
+import { isSwitchEvent } from '../capture/switch-stacks.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';
 import { type ExportOptions, exportedPart, recordIndices } from './exporter.ts';
-import { type Sample as CaptureSample, isSample, SampleReader, weightUnit } from './sample-reader.ts';
-import { sampledEvents } from './sampled-events.ts';
+import { type Sample as CaptureSample, SampleReader, weightUnit } from './sample-reader.ts';
+import { SleepReader } from './sleep-reader.ts';
 import { NO_STACK, type StackTable } from './stack-table.ts';
 import { threadName } from './thread-labels.ts';
 
@@ -19,20 +20,25 @@ export function* exportPprof(capture: Capture, options: ExportOptions): Generato
   const reader = new SampleReader(capture, options.names);
   const part = exportedPart(capture, options);
   const sums = new SampleSums();
+  const sleeps = new SleepReader(capture, part, reader, (sample, sleptNs) => {
+    sums.of(sample).sleptNs += sleptNs;
+  });
   for (const index of recordIndices(capture, options)) {
-    const sample = isSample(capture, part, index) ? reader.read(index) : undefined;
+    const sample = sleeps.read(index);
     if (sample) sums.add(sample);
   }
+  sleeps.finish();
   yield profileOf(capture, part, reader.stacks, sums).encode();
 }
 
-/** Count and weight of the samples that differ in nothing but time. */
+/** Count, weight and sleep of the samples that differ in nothing but time. The sample of a sleep may be older than what is exported. */
 interface Sum {
   readonly thread: ThreadEntry | undefined;
   readonly event: CaptureEvent;
   readonly stack: number;
   count: number;
   weight: number;
+  sleptNs: number;
 }
 
 class SampleSums {
@@ -40,7 +46,13 @@ class SampleSums {
   /** By thread and event, by stack. */
   readonly #groups = new Map<string, Map<number, Sum>>();
 
-  add({ thread, event, stack, weight }: CaptureSample): void {
+  add(sample: CaptureSample): void {
+    const sum = this.of(sample);
+    sum.count++;
+    sum.weight += sample.weight;
+  }
+
+  of({ thread, event, stack }: CaptureSample): Sum {
     const key = `${thread?.index ?? -1}:${event.index}`;
     let group = this.#groups.get(key);
     if (group === undefined) {
@@ -49,18 +61,19 @@ class SampleSums {
     }
     let sum = group.get(stack);
     if (sum === undefined) {
-      sum = { thread, event, stack, count: 0, weight: 0 };
+      sum = { thread, event, stack, count: 0, weight: 0, sleptNs: 0 };
       group.set(stack, sum);
       this.all.push(sum);
     }
-    sum.count++;
-    sum.weight += weight;
+    return sum;
   }
 }
 
 function profileOf(capture: Capture, part: SelectedPart, stacks: StackTable, sums: SampleSums): Profile {
   const strings = new StringTable();
-  const events = sampledEvents(capture, part);
+  const sampled = new Set(sums.all.map(({ event }) => event));
+  const events = capture.events.filter((event) => sampled.has(event));
+  const hasSleeps = events.some(isSwitchEvent);
   const valueType = (type: string, unit: string) =>
     new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
   const { mapping, location, functions } = placesOf(capture, stacks, strings);
@@ -68,9 +81,15 @@ function profileOf(capture: Capture, part: SelectedPart, stacks: StackTable, sum
   const { clockData } = capture.features;
   return new Profile({
     stringTable: strings,
-    sampleType: [valueType('samples', 'count'), ...events.map((event) => valueType(event.name, weightUnit(event)))],
+    sampleType: [
+      valueType('samples', 'count'),
+      ...events.map((event) => valueType(event.name, weightUnit(event))),
+      ...(hasSleeps ? [valueType('asleep', 'nanoseconds')] : []),
+    ],
+    // Else it is the last that is shown unasked.
+    defaultSampleType: strings.dedup(first?.name ?? 'samples'),
     ...(first ? { periodType: valueType(first.name, weightUnit(first)), period: periodOf(sums, first) } : {}),
-    sample: samplesOf(sums, stacks, events, strings),
+    sample: samplesOf(sums, stacks, events, hasSleeps, strings),
     mapping,
     location,
     function: functions,
@@ -86,7 +105,13 @@ function periodOf({ all }: SampleSums, event: CaptureEvent): number {
   return Math.round(own.reduce((total, sum) => total + sum.weight, 0) / Math.max(1, count));
 }
 
-function samplesOf(sums: SampleSums, stacks: StackTable, events: CaptureEvent[], strings: StringTable): Sample[] {
+function samplesOf(
+  sums: SampleSums,
+  stacks: StackTable,
+  events: readonly CaptureEvent[],
+  hasSleeps: boolean,
+  strings: StringTable,
+): Sample[] {
   const key = (name: string) => strings.dedup(name);
   const [threadKey, pidKey, tidKey, eventKey] = ['thread', 'pid', 'tid', 'event'].map(key) as [
     number,
@@ -96,8 +121,8 @@ function samplesOf(sums: SampleSums, stacks: StackTable, events: CaptureEvent[],
   ];
   const column = new Map(events.map((event, index) => [event, 1 + index]));
   const locationIds: (number[] | undefined)[] = [];
-  return sums.all.map(({ thread, event, stack, count, weight }) => {
-    const value = [count, ...events.map(() => 0)];
+  return sums.all.map(({ thread, event, stack, count, weight, sleptNs }) => {
+    const value = [count, ...events.map(() => 0), ...(hasSleeps ? [sleptNs] : [])];
     value[column.get(event)!] = weight;
     if (stack !== NO_STACK)
       locationIds[stack] ??= stacks

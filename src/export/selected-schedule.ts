@@ -1,6 +1,6 @@
 /**
- * The changes of state of the threads that are selected, in the time that is selected, each with the stack that a thread goes off its CPU
- * with where one was sampled. All records are read: what happened before tells in which state a thread begins. Invariant: nothing
+ * The changes of state of the threads that are selected, in the time that is selected, each with the sample that a thread goes off its CPU
+ * with where one was taken. All records are read: what happened before tells in which state a thread begins. Invariant: nothing
  * is told of a time before the selected one, nor of other threads.
  */
 import { RecordType } from '../abi/record-table.ts';
@@ -12,8 +12,8 @@ import type { Sample, SampleReader } from './sample-reader.ts';
 import { ScheduleReader, type Transition } from './schedule-reader.ts';
 import { SleepStacks } from './sleep-stacks.ts';
 
-/** `sleepStack`: undefined when the thread goes on a CPU, or no stack was sampled as it went off. */
-type Tell = (transition: Transition, sleepStack: number | undefined) => void;
+/** `sleepSample`: undefined when the thread goes on a CPU, or no stack was sampled as it went off. */
+type Tell = (transition: Transition, sleepSample: Sample | undefined) => void;
 
 export class SelectedSchedule {
   readonly #capture: Capture;
@@ -23,7 +23,7 @@ export class SelectedSchedule {
   readonly #reader: ScheduleReader;
   readonly #stacks = new SleepStacks();
   /** What each thread was in before the selected time. */
-  readonly #before = new Map<ThreadEntry, { transition: Transition; sleepStack: number | undefined }>();
+  readonly #before = new Map<ThreadEntry, { transition: Transition; sleepSample: Sample | undefined }>();
 
   constructor(capture: Capture, part: SelectedPart, samples: SampleReader, tell: Tell) {
     this.#capture = capture;
@@ -58,15 +58,15 @@ export class SelectedSchedule {
   #enter(transition: Transition): void {
     const { thread, timeNs } = transition;
     if (!this.#part.hasThread(thread)) return;
-    const sleepStack = this.#stacks.take(transition);
-    if (timeNs < this.#part.fromNs) this.#before.set(thread, { transition, sleepStack });
-    else this.#tell(transition, sleepStack);
+    const sleepSample = this.#stacks.take(transition);
+    if (timeNs < this.#part.fromNs) this.#before.set(thread, { transition, sleepSample });
+    else this.#tell(transition, sleepSample);
   }
 
   /** The selected time begins: each thread is in what it was in. */
   #begin(): void {
-    for (const { transition, sleepStack } of this.#before.values())
-      this.#tell({ ...transition, timeNs: this.#part.fromNs }, sleepStack);
+    for (const { transition, sleepSample } of this.#before.values())
+      this.#tell({ ...transition, timeNs: this.#part.fromNs }, sleepSample);
     this.#before.clear();
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Which stack a thread went off its CPU with: the sample of an event that happens at a switch, taken a moment before the thread's state
- * changes. Invariant: a stack is that of one switch.
+ * Which sample a thread went off its CPU with: that of an event that happens at a switch, taken a moment before the thread's state
+ * changes. Invariant: a sample is that of one switch.
  */
 import { isSampleOfSwitch, isSwitchEvent } from '../capture/switch-stacks.ts';
 import type { Sample } from './sample-reader.ts';
@@ -17,11 +17,11 @@ export class SleepStacks {
       this.#latest[sample.thread.index] = sample;
   }
 
-  /** The stack with which the thread enters a state off its CPU; undefined when it was not sampled. */
-  take({ thread, timeNs, state }: Transition): number | undefined {
+  /** The sample with which the thread enters a state off its CPU; it has a stack. Undefined when none was taken. */
+  take({ thread, timeNs, state }: Transition): Sample | undefined {
     const sample = this.#latest[thread.index];
     if (sample === undefined || state === 'running') return undefined;
     this.#latest[thread.index] = undefined;
-    return isSampleOfSwitch(sample.timeNs, timeNs) ? sample.stack : undefined;
+    return isSampleOfSwitch(sample.timeNs, timeNs) ? sample : undefined;
   }
 }
