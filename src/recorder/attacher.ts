@@ -33,6 +33,8 @@ const MOST_ROUNDS = 20;
 /** More than are forked in the moment that attaching to a thread takes. */
 const MOST_HALF = 256;
 const HALF_MS = 2000;
+/** Looks at a directory that somebody has emptied before it is taken away: a few seconds. */
+const LOOKS_AT_VANISHED = 4;
 /** What perf and /proc refuse because of whose task it is. */
 const NOT_OURS = new Set(['EACCES', 'EPERM']);
 
@@ -222,7 +224,7 @@ export class Attacher {
   /** Takes away what stands empty since somebody removed what was in it; not at once, who does it by rm(1) goes on to remove it. */
   removeVanished(): void {
     for (const [directory, looks] of this.#vanished) {
-      if (looks === 0) this.#vanished.set(directory, 1);
+      if (looks < LOOKS_AT_VANISHED) this.#vanished.set(directory, looks + 1);
       else {
         this.#vanished.delete(directory);
         if (!this.attachments.has(basename(directory))) removeEmpty(directory);

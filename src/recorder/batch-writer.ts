@@ -7,8 +7,9 @@
  * threads take their turns, one after the other.
  *
  * Invariant: a record is written only into an open ring whose pages it goes to are pinned, or is counted as lost of its
- * thread; between two batches no ring is open and no record put off.
+ * thread, unless that one's event has ended; between two batches no ring is open and no record put off.
  */
+import { existsSync } from 'node:fs';
 import { encodeRecord, type RecordGeometry } from '../abi/record.ts';
 import { HEADER_BYTES } from '../abi/record-table.ts';
 import { runToEnd } from '../protocol/index.ts';
@@ -35,6 +36,8 @@ export class BatchWriter {
   readonly #open: Thread[] = [];
   readonly #openOn: Int32Array;
   readonly #deferred: Thread[] = [];
+  /** Attached threads whose ring turned out in this batch to be no file any more. */
+  readonly #vanished = new Set<Thread>();
   #batchNumber = 0;
   #records = 0;
   /** Records lost of all threads. */
@@ -73,6 +76,13 @@ export class BatchWriter {
     for (const thread of this.#deferred) this.#writeDeferred(thread);
     this.#deferred.length = 0;
     this.#batchNumber++;
+  }
+
+  /** Since the last call: threads whose ring's file somebody has removed, which ends their event. What did not fit in is no loss. */
+  takeVanished(): Thread[] {
+    const vanished = [...this.#vanished];
+    this.#vanished.clear();
+    return vanished;
   }
 
   /** Brings a thread's part in the batch to its end, before the others'; they open again with their next record. */
@@ -173,8 +183,11 @@ export class BatchWriter {
     if (ring.isReservedFor(needed) && writer.staysInPage(needed) && !(isWhole && writer.beginsPage)) return true;
     if (this.#batchNumber < thread.retryGrowAt) return false;
     thread.isPinnedWhole = this.#rings.grow(thread, ring);
-    if (!thread.isPinnedWhole) thread.retryGrowAt = this.#batchNumber + GROW_RETRY_BATCHES;
-    return thread.isPinnedWhole;
+    if (thread.isPinnedWhole) return true;
+    thread.retryGrowAt = this.#batchNumber + GROW_RETRY_BATCHES;
+    // It can be made larger by its name only.
+    if (thread.attachment && !existsSync(ring.path)) this.#vanished.add(thread);
+    return false;
   }
 
   /** What the kernel does after a loss: a LOST record of how many, before the next one that gets through. */
@@ -189,6 +202,7 @@ export class BatchWriter {
 
   #loseOne(thread: Thread): void {
     this.hot.cool(thread.tid);
+    if (this.#vanished.has(thread)) return;
     thread.countLost(1);
     this.lost++;
   }

@@ -30,7 +30,7 @@ it('serves a client that comes while it waits: not one wait has to run out for i
     });
   }).listen(socketPath);
   await once(server, 'listening');
-  const source = Object.assign(new ScriptedSource(), { latencyMs: 2000 });
+  const source = Object.assign(new ScriptedSource(), { latencyMs: 30_000 });
   const pace = new Pace(source);
   // The short waits of the beginning are not what is asked about.
   for (let waits = 0; waits < 20; waits++) pace.wait(1);

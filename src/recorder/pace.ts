@@ -31,7 +31,7 @@ export class Pace {
   #waits = 0;
   #pauseMs = 0;
   #turnsDue = TURNS_FOR_AN_EVENT;
-  #turnedMs = 0;
+  #turnedMs = Number.NEGATIVE_INFINITY;
 
   constructor(source: Source) {
     this.#source = source;
@@ -48,6 +48,8 @@ export class Pace {
   async turn(): Promise<void> {
     if (this.poller.isEventLoopDue) this.callEventLoop();
     if (this.#turnsDue <= 0 && nowMs() - this.#turnedMs < LONGEST_WITHOUT_TURN_MS) return;
+    // From within a poll of libuv, as the first call may be, there is none before the next setImmediate.
+    if (this.#turnedMs === Number.NEGATIVE_INFINITY) await new Promise((resume) => setImmediate(resume));
     // What a turn begins to listen to, as to a connection that it accepted, is watched from the next turn on (uv__io_poll of
     // libuv): the last one before a wait must be one in which nothing came in.
     for (let turns = 0, before = -1; turns < TURNS_FOR_AN_EVENT && before !== eventsSoFar(); turns++) {

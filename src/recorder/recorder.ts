@@ -116,6 +116,8 @@ export class Recorder {
     const runs = this.#source.collect();
     this.#merge.visitAll(runs, this.#visitor);
     this.#batch.endBatch();
+    for (const thread of this.#batch.takeVanished())
+      if (this.threads.get(thread.tid) === thread) this.threads.remove(thread);
     this.#source.release();
     this.threads.retireExited();
     this.#journal.flush();

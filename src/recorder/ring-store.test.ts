@@ -79,7 +79,7 @@ describe('a ring whose file is removed by somebody else', () => {
     expect(readFileSync(attachment.pathOf(tid(1)), 'utf8')).toBe('no ring');
   });
 
-  it('is written on as before where the thread lives, until its removal is known; growing it is refused and counted', () => {
+  it('is written on as before where the thread lives, until its removal is known: at the latest when it is to grow; nothing of it is lost', () => {
     using scripted = scriptedAttachments();
     const { source, recorder } = scripted;
     const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -88,11 +88,11 @@ describe('a ring whose file is removed by somebody else', () => {
     unlinkSync(attachment.pathOf(tid(1)));
     for (let i = 0; i < 200; i++) source.put(0, records.switchIn({ tid: tid(1), pid: 1, time: next(), id }));
     recorder.drain();
-    const { records: kept, lost } = recorder.stats();
-    expect(lost).toBeGreaterThan(0);
-    expect(kept + lost).toBe(201);
-    recorder.threads.remove(recorder.threads.get(tid(1))!);
-    expect(recorder.stats().ringBytes).toBe(0);
+    const { records: kept, lost, ringBytes } = recorder.stats();
+    expect(kept).toBeGreaterThan(1);
+    expect(kept).toBeLessThan(201);
+    expect({ lost, ringBytes }).toEqual({ lost: 0, ringBytes: 0 });
+    expect([...recorder.threads.living()]).toEqual([]);
   });
 });
 
@@ -218,10 +218,16 @@ describe('whatever threads do and whoever removes their rings', () => {
               told += isHeard ? 1 : 0;
             }
           }
+          const isGone = !thread.isRemoved && thread.ring !== undefined && !existsSync(thread.ring.path);
           recorder.drain();
+          // Of a ring that was to grow and is no file any more.
+          const hasEnded = isGone && thread.isRemoved;
           if (each.act !== 'unlink') takeRemovals(scripted);
           const { ringBytes, pinnedBytes, records: kept, lost } = recorder.stats();
-          expect(kept + lost).toBe(told);
+          if (hasEnded) {
+            expect(kept + lost).toBeLessThanOrEqual(told);
+            told = kept + lost;
+          } else expect(kept + lost).toBe(told);
           expect(ringBytes).toBeLessThanOrEqual(memoryBytes);
           expect(pinnedBytes.now).toBeLessThanOrEqual(pinnedBytes.bound);
         }

@@ -12,7 +12,7 @@ import type { ReadAt } from '../abi/elf-note.ts';
 import { readProcStat, TICK_NS } from '../linux/proc.ts';
 import { attempt, readText, withFile } from './local-file.ts';
 
-/** The wall clock may have been set meanwhile, by a little. */
+/** The wall clock may have been set meanwhile, by a little; starts of processes and times of files are coarse. */
 const CLOCK_STEP_MS = 1000;
 /** A map that is longer is cut short by nobody, so it is not read. */
 const MAX_BYTES = 512 * 1024 ** 2;
@@ -34,7 +34,7 @@ export function jitMapText(pid: number, recorded: RecordedWhere): { text: string
   for (const path of mapPaths(pid)) {
     const text = readText(path, MAX_BYTES, (status) => {
       if (!isTrusted(status, pid)) distrust ??= 'another-user';
-      else if (strangerMs !== undefined && status.mtimeMs >= strangerMs) distrust ??= 'another-process';
+      else if (strangerMs !== undefined && status.mtimeMs >= strangerMs - CLOCK_STEP_MS) distrust ??= 'another-process';
       else return true;
       return false;
     });
