@@ -12,14 +12,12 @@ import { AttachedPerfSource } from './attached-perf.ts';
 import { parseEventSpec } from './event-spec.ts';
 import type { Origin, TracepointWatch } from './source.ts';
 import { collected } from './testing/collected.ts';
-import { asUser, LiveProgram, pause } from './testing/live-program.ts';
+import { asUser, LiveProgram } from './testing/live-program.ts';
 
 const NOBODY = 65534;
 const SOMEBODY = 65533;
 const RLIMIT_NOFILE = 7;
 const CPU1 = '/sys/devices/system/cpu/cpu1/online';
-/** More than the records in which a program that takes naps every few milliseconds shows. */
-const A_WHILE_MS = 150;
 
 const open: { close(): void }[] = [];
 const programs: LiveProgram[] = [];
@@ -88,7 +86,7 @@ describe('a perf source attached to live threads', () => {
       expect(origin.events.map(({ name }) => name)).toEqual(source.events.map(({ name }) => name));
       expect(origin.events[0]!.ids.length).toBe(readCpus().online.length);
     }
-    await pause(A_WHILE_MS);
+    await program.worked();
     const records = collected(source);
     expect(tidsOf(records, 'SWITCH').size).toBeGreaterThanOrEqual(2);
     expect(tidsOf(records, 'SWITCH')).toContain(program.pid);
@@ -101,12 +99,12 @@ describe('a perf source attached to live threads', () => {
   it('tells of the threads and children that they start later, and of nothing that was there before', async (context) => {
     const source = perfSource(context);
     const program = await liveProgram();
-    await program.tell('lasting-child sleep 0.2');
+    await program.tell('lasting-child');
     const earlier = program.tids;
     const origins = earlier.map((tid) => source.attachThread(program.pid, tid));
     await program.tell('thread');
     await program.tell('child sleep 0.02');
-    await pause(A_WHILE_MS);
+    await program.worked();
     const records = collected(source);
     const forks = records.flatMap((record) => (record.name === 'FORK' ? [record.body] : []));
     const [later] = program.tids.filter((tid) => !earlier.includes(tid));
@@ -129,7 +127,7 @@ describe('a perf source attached to live threads', () => {
     const origins = first.tids.map((tid) => source.attachThread(first.pid, tid));
     for (const tid of second.tids) source.attachThread(second.pid, tid);
     await first.tell('thread');
-    await pause(A_WHILE_MS);
+    for (const program of [first, second]) await program.worked();
     for (const origin of origins) source.detach(origin);
     const records = collected(source);
     expect(tidsOf(records, 'SWITCH').size).toBeGreaterThan(3);
@@ -138,7 +136,7 @@ describe('a perf source attached to live threads', () => {
       if (first.tids.includes(record.id.tid!)) expect(origin).toBeUndefined();
       else expect(origin?.tid).toBe(record.id.tid);
     }
-    await pause(A_WHILE_MS);
+    await second.worked();
     const after = tidsOf(collected(source), 'SWITCH');
     expect(after).toContain(second.pid);
     expect(first.tids.filter((tid) => after.has(tid))).toEqual([]);
@@ -169,7 +167,6 @@ describe('a perf source attached to live threads', () => {
     expect(own.ids).toEqual([]);
     expect(death!.ids.length).toBe(readCpus().online.length);
     await program.tell('child timeout -s SEGV 0.05 sleep 5');
-    await pause(A_WHILE_MS);
     const told = collected(source).filter(({ name, id }) => name === 'SAMPLE' && death!.ids.includes(id.id!));
     expect(told.length).toBeGreaterThan(0);
   });
@@ -246,7 +243,7 @@ describe('a thread that cannot be attached to', () => {
       for (const fd of fillers) closeSync(fd);
     }
     expect(openFds()).toBe(before);
-    await pause(A_WHILE_MS);
+    await program.worked();
     const tids = tidsOf(collected(source), 'SWITCH');
     expect(tids).toContain(program.pid);
     expect(tids).not.toContain(other);
@@ -258,7 +255,7 @@ describe('a perf source attached to everything', () => {
     const source = perfSource(context);
     const all = attachAll(context, source);
     const program = await liveProgram();
-    await pause(A_WHILE_MS);
+    await program.worked();
     const records = collected(source);
     expect(tidsOf(records, 'SWITCH_CPU_WIDE')).toContain(program.pid);
     expect(tidsOf(records, 'SAMPLE')).toContain(program.pid);
@@ -270,7 +267,7 @@ describe('a perf source attached to everything', () => {
     expect(all.tid).toBe(0);
     source.detach(all);
     collected(source);
-    await pause(A_WHILE_MS);
+    await program.worked();
     expect(ofOrigins(source, collected(source))).toEqual([]);
   });
 });

@@ -47,12 +47,12 @@ describe('a procfs source attached to processes', () => {
   it('follows the threads and children that are started later, not those from before', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     const program = await liveProgram();
-    await program.tell('lasting-child sleep 0.7');
+    await program.tell('lasting-child');
     const earlier = program.tids;
     const origin = source.attachThread(program.pid, program.pid);
     scanned(source);
     await program.tell('thread');
-    await program.tell('lasting-child sleep 0.5');
+    await program.tell('lasting-child');
     const forks = forksOf(scanned(source));
     const later = program.tids.filter((tid) => !earlier.includes(tid));
     expect(forks.filter(({ pid }) => pid === program.pid).map(({ tid }) => tid)).toEqual(later);
@@ -69,7 +69,7 @@ describe('a procfs source attached to processes', () => {
     const [first, second] = [await liveProgram(), await liveProgram()];
     const origin = source.attachThread(first.pid, first.pid);
     source.attachThread(second.pid, second.pid);
-    await first.tell('lasting-child sleep 0.5');
+    await first.tell('lasting-child');
     const [child] = forksOf(scanned(source));
     expect(child!.ppid).toBe(first.pid);
     source.detach(origin);
@@ -93,8 +93,8 @@ describe('a procfs source attached to processes', () => {
     expect(all.tid).toBe(0);
     const mine = [named.pid, unnamed.pid];
     expect(forksOf(scanned(source)).filter(({ ppid }) => mine.includes(ppid))).toEqual([]);
-    await named.tell('lasting-child sleep 0.5');
-    await unnamed.tell('lasting-child sleep 0.5');
+    await named.tell('lasting-child');
+    await unnamed.tell('lasting-child');
     const records = scanned(source);
     const ownerOf = (pid: number) =>
       new Set(records.filter(({ id }) => id.pid === pid).map(({ id }) => source.originOf(Number(id.id!))));

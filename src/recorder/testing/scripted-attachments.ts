@@ -4,12 +4,13 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RingkeepError } from '../../base/error.ts';
 import { RemovalWatch } from '../../linux/file-watch.ts';
 import { Poller } from '../../linux/poller.ts';
+import { readProcStat } from '../../linux/proc.ts';
 import type { AttachableSource, Origin, SourceEvent, TracepointWatch } from '../../source/source.ts';
 import { Attacher } from '../attacher.ts';
 import { DeathWatch } from '../death-watch.ts';
@@ -156,12 +157,14 @@ export function allocatedBytes(paths: readonly string[]): number {
 export class Sleepers implements AsyncDisposable {
   readonly #children: ChildProcess[] = [];
 
-  /** The pid of one more; it has the name `sleep` by then. */
+  /** The pid of one more; it has the name `sleep` and is asleep by then. */
   async start(): Promise<number> {
     const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
     await once(child, 'spawn');
     this.#children.push(child);
-    while (readFileSync(`/proc/${child.pid}/comm`, 'utf8').trim() !== 'sleep') {
+    for (;;) {
+      const stat = readProcStat(`/proc/${child.pid}/stat`);
+      if (stat?.comm === 'sleep' && stat.state === 'S') break;
       await new Promise((done) => setTimeout(done, 1));
     }
     return child.pid!;

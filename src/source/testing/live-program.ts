@@ -4,13 +4,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline/promises';
-import { listIds } from '../../linux/proc.ts';
+import { listIds, readProcStat } from '../../linux/proc.ts';
 
 const PROGRAM = `
 const { Worker } = require('node:worker_threads');
 const { spawn } = require('node:child_process');
 const NAPS = 'setInterval(() => { const end = performance.now() + 1; while (performance.now() < end); }, 4);';
 const done = () => console.log('done');
+const lasting = [];
 const pong = \`
   const cell = new Int32Array(require('node:worker_threads').workerData);
   for (;;) { Atomics.wait(cell, 0, 0); if (cell[0] < 0) break; cell[0] = 0; Atomics.notify(cell, 0); }
@@ -18,7 +19,7 @@ const pong = \`
 const commands = {
   thread: () => new Worker(NAPS, { eval: true }).on('online', done),
   child: (...command) => spawn(command[0], command.slice(1), { stdio: 'ignore' }).on('exit', done),
-  'lasting-child': (...command) => spawn(command[0], command.slice(1), { stdio: 'ignore' }).on('spawn', done),
+  'lasting-child': () => lasting.push(spawn('sleep', ['1000'], { stdio: 'ignore' }).on('spawn', done)),
   // Every round is two switches of each of the two threads, or nearly.
   'ping-pong': (rounds) => {
     const memory = new SharedArrayBuffer(4);
@@ -35,7 +36,7 @@ new Worker(NAPS, { eval: true }).on('online', done);
 eval(NAPS);
 require('node:readline').createInterface(process.stdin)
   .on('line', (line) => { const [name, ...words] = line.split(' '); commands[name](...words); })
-  .on('close', () => process.exit());
+  .on('close', () => { for (const child of lasting) child.kill('SIGKILL'); process.exit(); });
 `;
 
 export class LiveProgram {
@@ -65,10 +66,19 @@ export class LiveProgram {
     return listIds(`/proc/${this.pid}/task`);
   }
 
-  /** `thread`, `child COMMAND…` (until its end), `lasting-child COMMAND…` or `ping-pong ROUNDS`; resolves when it is done. */
+  /** `thread`, `child COMMAND…` (until its end), `lasting-child` (asleep to the program's end) or `ping-pong ROUNDS`; resolves when it is done. */
   async tell(command: string): Promise<void> {
     this.#child.stdin!.write(`${command}\n`);
     await this.#lines.next();
+  }
+
+  /** Until its main thread has been on a CPU for some 30 ms more, and taken as many naps: the other threads take as many. */
+  async worked(): Promise<void> {
+    const ticks = () => {
+      const { userTicks, systemTicks } = readProcStat(`/proc/${this.pid}/task/${this.pid}/stat`)!;
+      return userTicks + systemTicks;
+    };
+    for (const until = ticks() + 3; ticks() < until; ) await new Promise((done) => setTimeout(done, 10));
   }
 
   async end(): Promise<void> {
@@ -76,10 +86,6 @@ export class LiveProgram {
     this.#child.stdin!.end();
     await ended;
   }
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Does what `act` does with the rights of another user: this process keeps only its real user. For root. */
