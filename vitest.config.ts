@@ -12,6 +12,7 @@ const FILES = 'src/{snapshot,symbols,cli}/**/*.test.ts';
  * a user may lock, or compares how much two recorders see, cost or miss.
  */
 const ALONE = [
+  'src/linux/pressure.test.ts',
   'src/source/attached-perf.test.ts',
   'test/benches.test.ts',
   'test/capacity.test.ts',

@@ -66,7 +66,8 @@ async function requireBoundHolds({ recommendation }: PlanJson, command: readonly
 }
 
 describe('a live recording with the setting recommended stays under the bound', () => {
-  test('planned from a recording of its own', async (context) => {
+  // On a busy machine a recorder comes late, pins a thread once for several of its turns, or loses some.
+  test('planned from a recording of its own', { retry: 2 }, async (context) => {
     needs(context, 'gcc', 'perf events');
     const capture = new Workplace().file('threads.perf.data');
     const command = [testProgram('many-threads'), THREADS, NAPS];
@@ -75,8 +76,7 @@ describe('a live recording with the setting recommended stays under the bound', 
 
     expect(plan.workload).toMatchObject({ switchesFrom: 'SWITCH', tasks: Number(THREADS) + 1 });
     expect(plan.workload.switches).toBeGreaterThan(Number(THREADS));
-    // The simulation of this very run, with the slots it had: about as many pins. A recorder that comes late, on a busy machine, pins a
-    // thread once for several of its turns.
+    // The simulation of this very run, with the slots it had: about as many pins.
     const alike = plan.policies.find(
       ({ kind, slots }) => kind === 'write-window' && slots === plan.recommendation.mostSlots,
     )!;

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, rmdirSync, statSync, symlinkSync, writeFileSyn
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { AttachmentStatus, EventStatus } from '../src/recorder/control.ts';
-import { Daemon } from './testing/daemon.ts';
+import { Daemon, isRunning } from './testing/daemon.ts';
 import { perf, perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';
@@ -14,13 +14,6 @@ import { cgroupHierarchy, needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
 const tidsOf = (events: readonly EventStatus[]) => events.map(({ tid }) => tid).sort((a, b) => a - b);
-
-/** A puppet that runs under a name of its own, `NAME`. */
-function namedPuppet(daemon: Daemon, name: string): Promise<Puppet> {
-  const path = daemon.file(name);
-  symlinkSync(testProgram('puppet'), path);
-  return Puppet.start({ path });
-}
 
 async function snapshot(daemon: Daemon, ...selection: readonly string[]): Promise<string> {
   const output = daemon.file('attached.perf.data');
@@ -70,7 +63,7 @@ describe('attach -p', () => {
   test('keeps the event and its file over an exec', async (context) => {
     needs(context, 'gcc', 'perf events');
     const daemon = await Daemon.lent();
-    const puppet = await namedPuppet(daemon, 'larva');
+    const puppet = await Puppet.named(daemon.place, 'larva');
     const path = daemon.file('moth');
     symlinkSync(testProgram('puppet'), path);
     await puppet.thread('left-behind');
@@ -99,7 +92,7 @@ test('a child that runs its parent’s program is decoded when nothing of the pa
   await daemon.json('attach', '-p', String(parent.pid));
   parent.tell('orphan 60000');
   const child = await parent.answer('child');
-  onTestFinished(() => void process.kill(child, 'SIGKILL'));
+  onTestFinished(() => void (isRunning(child) && process.kill(child, 'SIGKILL')));
   parent.tell('end exit-0');
   await parent.ended();
   // Threads that die later push the parent's ring out.
@@ -134,11 +127,11 @@ test('attach -t records that thread and what it starts, not its neighbours', asy
 test('attach --comm records the processes of that name, those to come included', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
-  const first = await namedPuppet(daemon, 'marionette-1');
+  const first = await Puppet.named(daemon.place, 'marionette-1');
   const other = await Puppet.start();
   const [attached] = await daemon.json<AttachmentStatus[]>('attach', '--comm', 'marionette*');
   expect(attached).toMatchObject({ threads: 1, target: { kind: 'comm', glob: 'marionette*' } });
-  const second = await namedPuppet(daemon, 'marionette-2');
+  const second = await Puppet.named(daemon.place, 'marionette-2');
   const ofSecond = await second.thread('string');
   const events = await daemon.untilEvents((all) => all.length === 3);
   expect(tidsOf(events)).toEqual([first.pid, second.pid, ofSecond].sort((a, b) => a - b));
@@ -148,12 +141,12 @@ test('attach --comm records the processes of that name, those to come included',
 test('an event that was removed is not begun again by the name that it matched', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
-  const puppet = await namedPuppet(daemon, 'marionette');
+  const puppet = await Puppet.named(daemon.place, 'marionette');
   const thread = await puppet.thread('string');
   await daemon.json('attach', '--comm', 'marionette', '--name', 'dolls');
   await daemon.run(['rm', `dolls/software/${puppet.pid}`]);
   // The name is looked for once a second, and events without a thread are closed at the second look.
-  const later = await namedPuppet(daemon, 'marionette-b');
+  const later = await Puppet.named(daemon.place, 'marionette-b');
   await daemon.json('attach', '--comm', 'marionette-?', '--name', 'others');
   for (let looks = 0; looks < 3; looks++) {
     const next = daemon.file(`marionette-${looks}`);

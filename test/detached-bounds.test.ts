@@ -2,6 +2,7 @@
  * What the detached recorder may take is bounded, and at a bound it is the recording that gives way: the program it records
  * notices nothing.
  */
+import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { AttachmentStatus, SnapshotResult } from '../src/recorder/control.ts';
 import { Daemon } from './testing/daemon.ts';
@@ -42,8 +43,9 @@ test('the rings of the dead are given up in the order of their deaths', async (c
   await daemon.json('attach', '-p', String(puppet.pid));
   const names = Array.from({ length: 40 }, (_, index) => `thread-${index}`);
   for (const name of names) {
-    puppet.tell(`hush ${await puppet.thread(name)}`);
-    await puppet.answer('hushed');
+    const tid = await puppet.thread(name);
+    puppet.tell(`hush ${tid}`);
+    while (existsSync(`/proc/${puppet.pid}/task/${tid}`)) await new Promise((done) => setTimeout(done, 1));
   }
   await daemon.untilStatus(({ threads, stats }) => threads === 1 && stats.tasks === 41);
   const { stats } = await daemon.client.status();

@@ -15,10 +15,13 @@ function asNobody(command: string, ...args: readonly string[]) {
   return spawnSync(command, args, { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8' });
 }
 
+/** No other test's program has it: a glob takes all of a user's. */
+const PUPPETS_NAME = 'users-puppet';
+
 /** A daemon of root's that records a program of root's. */
 async function ofRoot(start = Daemon.lent) {
   const daemon = await start();
-  const puppet = await Puppet.start();
+  const puppet = await Puppet.named(daemon.place, PUPPETS_NAME);
   await puppet.thread('secret');
   await daemon.json('attach', '-p', String(puppet.pid), '--name', 'web');
   const events = await daemon.untilEvents((all) => all.some(({ records }) => records > 20));
@@ -41,7 +44,7 @@ test('two users record their own at the same time', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
   const { daemon: roots, puppet: rootsPuppet } = await ofRoot();
   const nobodys = await Daemon.up([], AS_NOBODY);
-  const puppet = await Puppet.start(AS_NOBODY);
+  const puppet = await Puppet.named(nobodys.place, PUPPETS_NAME, AS_NOBODY);
   const thread = await puppet.thread('mine');
   await nobodys.json('attach', '-p', String(puppet.pid));
   const events = await nobodys.untilEvents((all) => all.some(({ records }) => records > 50));
@@ -54,7 +57,7 @@ test('two users record their own at the same time', async (context) => {
 
   // A glob that fits both takes what is one's own, and all tasks are not nobody's to record.
   const before = await nobodys.client.status();
-  await nobodys.json('attach', '--comm', 'puppet', '--name', 'puppets');
+  await nobodys.json('attach', '--comm', PUPPETS_NAME, '--name', 'puppets');
   expect((await nobodys.client.events()).map(({ pid }) => pid)).not.toContain(rootsPuppet.pid);
   expect((await nobodys.client.status()).threads).toBe(before.threads);
   expect(await nobodys.refused(['attach', '-a', '--name', 'all'])).toHaveLength(2);

@@ -93,7 +93,7 @@ describe('a detached recorder', () => {
     expect(isRunning(daemon.pid)).toBe(false);
     expect(readdirSync(daemon.runtime.path)).toEqual([]);
     expect(existsSync(daemon.directory)).toBe(false);
-    expect(readdirSync('/dev/shm').filter((name) => name.includes(`${daemon.pid}`))).toEqual([]);
+    expect(readdirSync('/dev/shm').filter((name) => name.startsWith(`ringkeep-${daemon.pid}-`))).toEqual([]);
     expect(existsSync(daemon.runtime.shmEvents)).toBe(false);
     // The program it was attached to has noticed nothing.
     puppet.tell('sleep 1');

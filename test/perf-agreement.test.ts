@@ -52,7 +52,7 @@ test('what is lost while the recorder stands still is counted, and perf shows it
   const place = new Workplace();
   const output = place.file('lossy.perf.data');
   const running = start(
-    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '4'],
+    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '8'],
     { input: '' },
   );
   await running.until('its rings were there', () => running.ringFiles().length === 4);
@@ -75,7 +75,7 @@ test('what is lost at the very end, with no record behind it to tell, is counted
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('end.perf.data');
   const running = start(
-    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '2'],
+    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '6'],
     { input: '' },
   );
   await running.until('its rings were there', () => running.ringFiles().length === 4);

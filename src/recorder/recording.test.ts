@@ -4,6 +4,9 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
 import { Recording, type RecordingEvents, type TakenCut } from './recording.ts';
 
+/** What is waited for happens at once, but where the machine is overloaded. */
+const PATIENCE_MS = 20_000;
+
 /** What a descriptor stands for; the one that lists the directory is gone by now. */
 function targetOf(fd: string): string {
   try {
@@ -60,7 +63,7 @@ describe('a recording', () => {
     command.open();
     started.requestCut();
     started.requestCut();
-    await vi.waitFor(() => expect(cuts).toHaveLength(2));
+    await vi.waitFor(() => expect(cuts).toHaveLength(2), PATIENCE_MS);
     const end = await started.finish(null, true);
 
     expect(end!.taken!.section).toMatchObject({ reason: 'exit', source: 'procfs' });
@@ -79,7 +82,7 @@ describe('a recording', () => {
     const started = await recording;
     command.open();
     started.requestCut();
-    await vi.waitFor(() => expect(onFailure).toHaveBeenCalledWith(broken));
+    await vi.waitFor(() => expect(onFailure).toHaveBeenCalledWith(broken), PATIENCE_MS);
     expect(holdings()).toEqual(before);
     started.requestCut();
 

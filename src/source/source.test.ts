@@ -3,6 +3,7 @@ import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample } from '../abi/procfs-sample.ts';
 import type { PerfRecord } from '../abi/record.ts';
 import { spawnGated } from '../linux/gated-command.ts';
+import { type ProcStat, readProcStat } from '../linux/proc.ts';
 import { commandEventAttr, parseEventSpec } from './event-spec.ts';
 import { PerfSource } from './perf.ts';
 import { ProcfsSource } from './procfs.ts';
@@ -144,12 +145,11 @@ describe('the procfs source', () => {
   });
 
   it('writes nothing for a thread that did nothing', async () => {
-    const command = await spawnGated(['sleep', '5']);
+    const command = await spawnGated(['sleep', '1000']);
     command.open();
     const source = ProcfsSource.open({ pid: command.pid, freq: 1000 });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    collected(source);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const isAsleep = ({ comm, state }: ProcStat) => comm === 'sleep' && state === 'S';
+    while (!isAsleep(readProcStat(`/proc/${command.pid}/stat`)!)) await new Promise((done) => setTimeout(done, 1));
     source.expedite();
     collected(source);
     for (let scan = 0; scan < 5; scan++) {

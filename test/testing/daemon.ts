@@ -138,7 +138,8 @@ export class Daemon {
       await this.#clear();
     }
     for (const name of readdirSync(this.place.path)) {
-      if (name !== 'run') rmSync(this.file(name), { recursive: true, force: true });
+      // A snapshot that was due may still be written.
+      if (name !== 'run') rmSync(this.file(name), { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
     }
   }
 

@@ -3,8 +3,9 @@
  * the test is over.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { symlinkSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
-import { NOBODY } from './ringkeep.ts';
+import { NOBODY, type Workplace } from './ringkeep.ts';
 import { testProgram } from './test-program.ts';
 
 /** What answers take at most; none takes long but where the machine is overloaded. */
@@ -38,6 +39,13 @@ export class Puppet {
     const puppet = new Puppet(launch);
     await puppet.answer('ready');
     return puppet;
+  }
+
+  /** One whose process has this name, by a link in `place`. */
+  static named(place: Workplace, name: string, launch: Pick<PuppetLaunch, 'as'> = {}): Promise<Puppet> {
+    const path = place.file(name);
+    symlinkSync(testProgram('puppet'), path);
+    return Puppet.start({ ...launch, path });
   }
 
   get pid(): number {

@@ -198,7 +198,7 @@ export class Workplace {
 
   constructor(atEnd: (remove: () => void) => void = onTestFinished) {
     chmodSync(this.path, 0o777);
-    atEnd(() => rmSync(this.path, { recursive: true, force: true }));
+    atEnd(() => rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
   }
 
   file(name: string): string {
