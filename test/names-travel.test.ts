@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
+import { isLong } from '../src/base/testing/runs.ts';
 import { openCapture } from '../src/capture/capture.ts';
 import type { FrameNamer } from '../src/capture/frame-names.ts';
 import { systemSymbolsOf } from '../src/cli/capture-symbols.ts';
@@ -131,7 +132,7 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
   const expected = namesHere(plain);
   const program = join(import.meta.dirname, '..', 'dist', 'bin', 'names-process.js');
   const ends = new Set<string>();
-  for (let delayMs = 20; delayMs < 600; delayMs += 40) {
+  for (let delayMs = 20; delayMs < 600; delayMs += isLong ? 20 : 120) {
     copyFileSync(plain, output);
     const child = spawn(process.execPath, [program, output, '60000'], { stdio: 'ignore' });
     const ended = new Promise<string>((done) => child.once('exit', (code, signal) => done(signal ?? String(code))));
