@@ -77,13 +77,43 @@ describe('exit-signal', () => {
   });
 });
 
-test('exit-status saves when a process ends with that status, and not with another', async (context) => {
+test('a process with threads ends as it does, though each of them takes SIGKILL: also by an exec, and of signals without a core', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
+  const [terminated, becoming] = [await Puppet.start(), await Puppet.start()];
+  for (const puppet of [terminated, becoming]) {
+    await puppet.thread('beside');
+    await daemon.json('attach', '-p', String(puppet.pid));
+  }
+  const all = await addTrigger(daemon, 'exit-signal', '--at-most', '9/1s');
+  const ofTerm = await addTrigger(daemon, 'exit-signal:TERM');
+  const ofCrash = await addTrigger(daemon, 'exit-signal:SEGV');
+  const next = daemon.file('next');
+  symlinkSync(testProgram('puppet'), next);
+  becoming.tell(`exec ${next}`);
+  await becoming.answer('ready');
+  terminated.kill('SIGTERM');
+  const { lastSnapshot } = await untilSaved(daemon, ofTerm.id);
+  expect(show(lastSnapshot).death).toMatchObject({ pid: terminated.pid, signal: 'SIGTERM' });
+  becoming.tell('end SIGSEGV');
+  expect(show((await untilSaved(daemon, ofCrash.id)).lastSnapshot).death).toMatchObject({
+    pid: becoming.pid,
+    signal: 'SIGSEGV',
+  });
+  expect((await untilTrigger(daemon, all.id, () => true)).fired).toBe(2);
+});
+
+test('exit-status saves when a process ends with that status, and not with another; no signal killed it', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.lent();
+  const ofSignals = await addTrigger(daemon, 'exit-signal');
   const trigger = await addTrigger(daemon, 'exit-status:3');
   const any = await addTrigger(daemon, 'exit-status', '--at-most', '9/1s');
   const ends = { 'exit-0': await Puppet.start(), 'exit-4': await Puppet.start(), 'exit-3': await Puppet.start() };
-  for (const puppet of Object.values(ends)) await daemon.json('attach', '-p', String(puppet.pid));
+  for (const puppet of Object.values(ends)) {
+    await puppet.thread('beside');
+    await daemon.json('attach', '-p', String(puppet.pid));
+  }
   for (const [how, puppet] of Object.entries(ends)) {
     puppet.tell(`end ${how}`);
     await puppet.ended();
@@ -94,6 +124,7 @@ test('exit-status saves when a process ends with that status, and not with anoth
   const tids = show(lastSnapshot).threads.map(({ tid }) => tid);
   expect(tids).toContain(ends['exit-3'].pid);
   await untilTrigger(daemon, any.id, (status) => status.fired === 2);
+  expect((await untilTrigger(daemon, ofSignals.id, () => true)).fired).toBe(0);
 });
 
 test('stall saves when a thread of that name is off the CPU for longer, once', async (context) => {

@@ -154,11 +154,15 @@ export class DeathWatch {
     if (exit.tid === pid && this.#unwatched.has(pid)) this.#unwatched.set(pid, true);
   }
 
-  /** A signal:signal_deliver record: `exit.tid` took `signal`. */
+  /**
+   * A signal:signal_deliver record: `exit.tid` took `signal`. SIGKILL tells nothing of an end: threads take it when another of them ends
+   * the process, becomes another program, or died, and for every signal that dumps no core (get_signal and complete_signal,
+   * kernel/signal.c, Linux 6.1).
+   */
   signalDelivered(pid: number, signal: number, exit: ThreadExit): void {
+    if (signal === constants.signals.SIGKILL) return;
     this.#delivered.set(`${pid} ${signal}`, exit);
-    // The others of the process are sent SIGKILL after it.
-    if (signal !== constants.signals.SIGKILL || !this.#lastSignal.has(pid)) this.#lastSignal.set(pid, signal);
+    this.#lastSignal.set(pid, signal);
   }
 
   /**
@@ -173,7 +177,7 @@ export class DeathWatch {
   ): Death {
     const burst = lastBurst(this.#exits.get(pid) ?? []);
     const isKill = signal === constants.signals.SIGKILL;
-    const delivered = isKill ? undefined : this.#delivered.get(`${pid} ${signal}`);
+    const delivered = this.#delivered.get(`${pid} ${signal}`);
     const isAnyones = isKill || switchedInNs === undefined;
     const main = burst.find(({ tid }) => tid === pid);
     const thread = delivered ?? (switchedInNs && !isKill ? firstOfRunning(burst, switchedInNs) : main);

@@ -32,15 +32,30 @@ describe('the death of a process', () => {
     const { triggers, directory, taken } = desk();
     triggers.add('exit-signal', often, directory);
     const now = Number(process.hrtime.bigint());
-    for (const tid of [7, 8, 9]) triggers.signalDelivered(7, tid, 'web', 9, now + tid);
+    triggers.signalDelivered(7, 7, 'web', 11, now);
+    for (const tid of [8, 9]) triggers.signalDelivered(7, tid, 'web', 9, now + tid);
     triggers.tick(now + SECOND_NS);
-    triggers.processEnded({ pid: 7, status: { code: null, signal: 9 } }, now + SECOND_NS);
+    triggers.processEnded({ pid: 7, status: { code: null, signal: 11 } }, now + SECOND_NS);
     triggers.tick(now + 2 * SECOND_NS);
     triggers.processEnded({ pid: 8, status: { code: null, signal: 11 } }, now + 3 * SECOND_NS);
     triggers.tick(now + 4 * SECOND_NS);
     await new Promise((done) => setImmediate(done));
     expect(taken).toHaveLength(2);
     expect(triggers.list()[0]).toMatchObject({ fired: 2 });
+  });
+
+  it('is what its end says where threads took SIGKILL: they do so at an exit and an exec too, and for many a signal', () => {
+    const { triggers, directory } = desk();
+    const fired = () => triggers.list().map((trigger) => trigger.fired);
+    for (const on of ['exit-signal', 'exit-signal:TERM', 'exit-status']) triggers.add(on, often, directory);
+    for (const tid of [7, 8]) triggers.signalDelivered(7, tid, 'web', 9, SECOND_NS);
+    expect(fired()).toEqual([0, 0, 0]);
+    triggers.processEnded({ pid: 7, status: { code: 0, signal: null } }, 2 * SECOND_NS);
+    expect(fired()).toEqual([0, 0, 0]);
+    triggers.processEnded({ pid: 7, status: { code: 3, signal: null } }, 3 * SECOND_NS);
+    expect(fired()).toEqual([0, 0, 1]);
+    triggers.processEnded({ pid: 7, status: { code: null, signal: 15 } }, 4 * SECOND_NS);
+    expect(fired()).toEqual([1, 1, 1]);
   });
 
   it('is told of that of another process under the number of one whose end was never learned', async () => {
@@ -56,7 +71,7 @@ describe('the death of a process', () => {
     triggers.add('exit-signal', often, directory);
     for (let pid = 1; pid <= 5000; pid++) triggers.signalDelivered(pid, pid, 'web', 11, SECOND_NS + pid);
     // The first was forgotten for the others: it is told of again; the last was not.
-    triggers.signalDelivered(5000, 5001, 'web', 9, SECOND_NS + 6000);
+    triggers.signalDelivered(5000, 5001, 'web', 11, SECOND_NS + 6000);
     expect(triggers.list()[0]).toMatchObject({ fired: 5000 });
     triggers.signalDelivered(1, 1, 'web', 11, SECOND_NS + 6001);
     expect(triggers.list()[0]).toMatchObject({ fired: 5001 });

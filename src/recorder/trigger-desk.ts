@@ -5,6 +5,7 @@
  * Invariant: what a trigger had opened is closed when it is removed; a trigger that fails, or whose snapshot does, says so in its
  * status and disturbs no other.
  */
+import { constants } from 'node:os';
 import { lowWord } from '../abi/layout.ts';
 import { Misc } from '../abi/record-table.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
@@ -172,10 +173,11 @@ export class TriggerDesk {
     if (!thread.isRemoved) this.#set.sampled(id, tid, pid, thread.comm, timeNs);
   }
 
-  /** A thread took a signal that ends its process: known before anybody reaps it. */
+  /** A thread took a signal that ends its process: known before anybody reaps it, but of SIGKILL (DeathWatch.signalDelivered). */
   signalDelivered(pid: number, tid: number, comm: string, signal: number, timeNs: number): void {
+    if (signal === constants.signals.SIGKILL) return;
     const toldNs = this.#toldDead.get(pid);
-    // Every thread of a process that is killed takes SIGKILL. Much later its number is another's, whose end nobody told of before.
+    // Much later its number is another's, whose end nobody told of before.
     if (toldNs !== undefined && timeNs - toldNs < DYING_NS) return;
     this.#toldDead.delete(pid);
     this.#toldDead.set(pid, timeNs);
