@@ -61,7 +61,8 @@ test('where descriptors run out, threads go unrecorded and are counted, and the 
   needs(context, 'gcc', 'perf events', 'root');
   const daemon = await Daemon.up([], { as: 'nobody', through: ['prlimit', '--nofile=160:160'] });
   const puppet = await Puppet.start({ as: 'nobody' });
-  for (let index = 0; index < 100; index++) await puppet.thread(`thread-${index}`);
+  puppet.tell('idle 100');
+  await puppet.answer('idle');
   const [attached] = await daemon.json<AttachmentStatus[]>('attach', '-p', String(puppet.pid), '--name', 'web');
   expect(attached!.unrecorded).toBeGreaterThan(0);
   expect(attached!.degraded.join('\n')).toContain('EMFILE');
