@@ -145,6 +145,19 @@ test('stall saves when a thread of that name is off the CPU for longer, once', a
   expect((await untilTrigger(daemon, id, () => true)).fired).toBe(1);
 });
 
+test('stall saves for a thread that slept before anybody looked', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const { daemon, puppet } = await attached();
+  const earlier = await addTrigger(daemon, 'stall>200ms', '--tid', String(puppet.pid));
+  await untilSaved(daemon, earlier.id);
+  // Of one that is attached to later, too.
+  const other = await Puppet.start();
+  const { id } = await addTrigger(daemon, 'stall>200ms', '--pid', String(other.pid));
+  await daemon.json('attach', '-p', String(other.pid));
+  expect((await untilSaved(daemon, id)).fired).toBe(1);
+  expect((await untilTrigger(daemon, earlier.id, () => true)).fired).toBe(1);
+});
+
 test('tracepoint saves when a recorded thread hits it and the kernel’s filter holds', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'tracefs');
   const daemon = await Daemon.lent();

@@ -146,8 +146,14 @@ export class TriggerDesk {
 
   /** A thread is new, or has another name. */
   threadNamed(thread: Thread): void {
-    if (!this.#set.needsSwitches) return;
-    this.#recorder.threads.watchSwitches(thread, this.#set.watches(thread.pid, thread.tid, thread.comm));
+    if (this.#set.needsSwitches) this.#watchSwitches(thread);
+  }
+
+  #watchSwitches(thread: Thread): void {
+    const { pid, tid, comm } = thread;
+    const isWatched = this.#set.watches(pid, tid, comm);
+    this.#recorder.threads.watchSwitches(thread, isWatched);
+    if (isWatched) this.#set.switchesBegin(tid, pid, comm, Number(process.hrtime.bigint()));
   }
 
   threadEnded(tid: number): void {
@@ -247,9 +253,6 @@ export class TriggerDesk {
   #updateWatched(): void {
     if (this.#epoch === this.#set.switchEpoch) return;
     this.#epoch = this.#set.switchEpoch;
-    for (const thread of this.#recorder.threads.living()) {
-      const { pid, tid, comm } = thread;
-      this.#recorder.threads.watchSwitches(thread, this.#set.needsSwitches && this.#set.watches(pid, tid, comm));
-    }
+    for (const thread of this.#recorder.threads.living()) this.#watchSwitches(thread);
   }
 }

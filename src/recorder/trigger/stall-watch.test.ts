@@ -131,6 +131,23 @@ describe('a watch for stalls', () => {
     expect(watch.overdue(1000, () => 'S').map(({ tid }) => tid)).toEqual([3, 4, 2]);
   });
 
+  it('tells of a thread that nobody saw leave when it is found off the CPU, not when it may be on it', () => {
+    const watch = new StallWatch(ANY);
+    for (const tid of [1, 2, 3, 4]) watch.assumeOut(off(tid, 100));
+    expect(watch.switchedIn(3, 105)).toBeUndefined();
+    // What was seen counts, older than the look or not, and is not overruled by another look.
+    watch.switchedOut(off(4, 98, true));
+    watch.assumeOut(off(4, 105));
+    const states = ['', 'S', 'R', 'S', 'R'];
+    expect(watch.overdue(112, (_, tid) => states[tid])).toEqual([
+      { ...off(4, 98, true), untilNs: 112, isOver: false },
+      { ...off(1, 100), untilNs: 112, isOver: false },
+    ]);
+    // It was on the CPU; when it goes that is seen.
+    watch.switchedOut(off(2, 120));
+    expect(watch.overdue(131, () => 'S')).toMatchObject([{ tid: 2, sinceNs: 120 }]);
+  });
+
   it('counts no idle sleep where only blocked threads are meant', () => {
     const watch = new StallWatch({ ...ANY, isBlockedOnly: true });
     for (const [index, isPreempted] of [false, false, true].entries()) watch.switchedOut(off(index, 100, isPreempted));

@@ -47,6 +47,8 @@ interface Entry {
   sinceNs: number;
   isPreempted: boolean;
   isLinked: boolean;
+  /** Nobody saw it go off the CPU: it is there since some time before, or is on it. */
+  isAssumed: boolean;
   older: Entry | undefined;
   newer: Entry | undefined;
   /** When it was switched in while it was not linked in: its switch-out may still come, from another CPU's ring. */
@@ -70,11 +72,19 @@ export class StallWatch {
     this.#options = options;
   }
 
+  /** A thread of which no switch was told yet is off the CPU, if it turns out so: since before `sinceNs`, when one began to look. */
+  assumeOut(thread: Omit<OffCpu, 'isPreempted'>): void {
+    if (this.#entries.has(thread.tid)) return;
+    this.switchedOut({ ...thread, isPreempted: false });
+    this.#entryOf(thread.tid).isAssumed = true;
+  }
+
   switchedOut({ pid, tid, comm, sinceNs, isPreempted }: OffCpu): void {
     const entry = this.#entryOf(tid);
     // Late: it has been back, or back and gone again, since.
-    if (entry.backNs >= sinceNs || (entry.isLinked && entry.sinceNs >= sinceNs)) return;
+    if (entry.backNs >= sinceNs || (entry.isLinked && !entry.isAssumed && entry.sinceNs >= sinceNs)) return;
     if (entry.isLinked) this.#unlink(entry);
+    entry.isAssumed = false;
     if (this.#options.isPreemptedOnly && !isPreempted) return;
     entry.pid = pid;
     entry.comm = comm;
@@ -136,15 +146,24 @@ export class StallWatch {
     // The last switch of a thread's life may come behind its EXIT.
     if (state === undefined || state === 'Z' || state === 'X') return false;
     if (this.#options.isBlockedOnly && !entry.isPreempted) return state === 'D';
-    // R may be on the CPU by now: where no switch was lost, it is not.
-    return state !== 'R' || entry.sinceNs > this.#lossNs;
+    // R may be on the CPU by now: where its going off was seen and no switch was lost, it is not.
+    return state !== 'R' || (!entry.isAssumed && entry.sinceNs > this.#lossNs);
   }
 
   #entryOf(tid: number): Entry {
     const known = this.#entries.get(tid);
     if (known) return known;
     const links = { isLinked: false, older: undefined, newer: undefined };
-    const entry: Entry = { pid: 0, tid, comm: '', sinceNs: 0, isPreempted: false, ...links, backNs: -1 };
+    const entry: Entry = {
+      pid: 0,
+      tid,
+      comm: '',
+      sinceNs: 0,
+      isPreempted: false,
+      isAssumed: false,
+      ...links,
+      backNs: -1,
+    };
     this.#entries.set(tid, entry);
     return entry;
   }

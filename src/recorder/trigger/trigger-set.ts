@@ -94,6 +94,12 @@ export class TriggerSet {
     }
   }
 
+  /** A thread's switches are told from here on; it may have been off the CPU before. */
+  switchesBegin(tid: number, pid: number, comm: string, nowNs: number): void {
+    for (const { armed, stalls } of this.#switchTriggers)
+      if (armed.selects(pid, tid, comm)) stalls.assumeOut({ tid, pid, comm, sinceNs: nowNs });
+  }
+
   /** Records of switches may have been lost up to `timeNs`. */
   switchesLost(timeNs: number): void {
     for (const { stalls } of this.#switchTriggers) stalls.switchesLost(timeNs);
