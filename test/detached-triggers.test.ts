@@ -1,9 +1,10 @@
 /** Triggers, each by what it waits for: real deaths, stalls and tracepoints; and what bounds what they save. */
 import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { UpReport } from '../src/cli/up-report.ts';
 import type { TriggerStatus } from '../src/recorder/control.ts';
-import { Daemon } from './testing/daemon.ts';
+import { Daemon, isRunning } from './testing/daemon.ts';
 import { perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';
@@ -182,6 +183,27 @@ test('tracepoint saves when a recorded thread hits it and the kernel’s filter 
   expect(await daemon.run(['trigger', 'rm', String(id)])).toMatchObject({ status: 0, stderr: '' });
   const [cause] = await daemon.refused(['trigger', 'rm', String(id)]);
   expect(cause).toBe(`There is no trigger ${id}.`);
+});
+
+test('triggers outlive a recorder that is killed; what is still to be saved is saved as it ends', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.up();
+  const puppet = await Puppet.start();
+  await daemon.json('attach', '-p', String(puppet.pid));
+  const directory = daemon.file('kept');
+  const { on, options } = await addTrigger(daemon, 'exit-status:3', '--comm', 'p*', '--post', '1h', '--dir', directory);
+  process.kill(daemon.pid, 'SIGKILL');
+  while (isRunning(daemon.pid)) await new Promise((done) => setTimeout(done, 1));
+  onTestFinished(() => void daemon.run(['down']));
+  expect((await daemon.json<UpReport>('up')).adoption).toMatchObject({ alive: 1 });
+  const [trigger] = await daemon.client.triggers();
+  expect(trigger).toMatchObject({ on, options, fired: 0 });
+  puppet.tell('end exit-3');
+  await untilTrigger(daemon, trigger!.id, ({ fired }) => fired === 1);
+  expect(readdirSync(directory)).toEqual([]);
+  expect(await daemon.run(['down'])).toMatchObject({ status: 0, stderr: '' });
+  const [saved] = readdirSync(directory);
+  expect(show(join(directory, saved!)).threads.map(({ tid }) => tid)).toEqual([puppet.pid]);
 });
 
 describe('what a trigger saves is bounded', () => {

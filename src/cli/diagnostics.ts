@@ -10,6 +10,8 @@ export const EXIT_USAGE = 2;
 
 type Details = RingkeepError['details'];
 
+const PERF_NEEDS = '`sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open';
+
 const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'bad-size': () => 'Write sizes as 64KiB or 8MiB; a ring must be a power of two from 4KiB to 1GiB.',
   'bad-duration': () => 'Write times as 200ms, 5s or 10us.',
@@ -36,12 +38,14 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'pin-refused': () => 'Raise `ulimit -l`, or give a smaller --ring or fewer --slots.',
   'pin-budget': ({ neededBytes, option = '--pin-budget' }) =>
     `Give ${option} ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
-  'perf-refused': ({ errno, tid }) =>
-    errno === 'EMFILE'
-      ? 'Raise `ulimit -n` (its hard limit, and start the recorder anew), or start it as root.'
-      : tid !== undefined
-        ? 'Attach to processes of your own user, or have root run `ringkeep up`.'
-        : 'Use --source procfs or auto, or let perf in: `sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open.',
+  'perf-refused': ({ errno, tid, source }) =>
+    source === 'procfs'
+      ? `Let perf in: ${PERF_NEEDS}; then start the recorder anew.`
+      : errno === 'EMFILE'
+        ? 'Raise `ulimit -n` (its hard limit, and start the recorder anew), or start it as root.'
+        : tid !== undefined
+          ? 'Attach to processes of your own user, or have root run `ringkeep up`.'
+          : `Use --source procfs or auto, or let perf in: ${PERF_NEEDS}.`,
   'procfs-refused': () => 'Mount /proc without hidepid, or run as the same user.',
   'unknown-event': () =>
     'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and the right to read it.',

@@ -127,7 +127,13 @@ export function parseCpuList(text: string): number[] {
 }
 
 /** CPUs that are online now, and all that could be. */
-export function readCpus(): { online: number[]; possible: number[] } {
-  const online = parseCpuList(readProcText('/sys/devices/system/cpu/online') ?? '0');
-  return { online, possible: parseCpuList(readProcText('/sys/devices/system/cpu/possible') ?? '0') };
+export function readCpus(): { online: number[]; present: number[]; possible: number[] } {
+  const read = (which: string) => readProcText(`/sys/devices/system/cpu/${which}`);
+  const online = parseCpuList(read('online') ?? '0');
+  const present = read('present');
+  return {
+    online,
+    present: present === undefined ? online : parseCpuList(present),
+    possible: parseCpuList(read('possible') ?? '0'),
+  };
 }

@@ -29,7 +29,7 @@ export function adoptLeftRings(
   attacher: Attacher,
   log: (sentence: string) => void,
 ): Adoption | undefined {
-  const session = readSession(directory);
+  const { attachments: session } = readSession(directory);
   for (const path of left.useless) rmSync(path, { force: true });
   if (left.rings.length === 0 && session.length === 0) return undefined;
   if (left.journalPath !== undefined) loadJournal(left.journalPath, recorder);

@@ -342,13 +342,13 @@ describe('a detached recorder that ends', () => {
   });
 });
 
-it('says that the list of attachments could not be written, and goes on', async () => {
+it('says that the list of attachments and triggers could not be written, and goes on', async () => {
   const { recorder, directory, written, pids } = await attachedTo(1);
   rmSync(join(directory, 'session.json'));
   // A directory in its place is not replaced by a file.
   mkdirSync(join(directory, 'session.json', 'full'), { recursive: true });
   recorder.detach('sleeper-0');
-  expect(written.join()).toContain('the list of attachments could not be written');
+  expect(written.join()).toContain('the list of attachments and triggers could not be written');
   expect(await recorder.attach({ kind: 'pid', pid: pids[0]! })).toMatchObject({ threads: 1 });
   rmSync(join(directory, 'session.json'), { recursive: true });
 });

@@ -49,7 +49,7 @@ import { planPins } from './pin-plan.ts';
 import { Recorder } from './recorder.ts';
 import { newSessionId } from './ring-store.ts';
 import { RunMerge } from './run-merge.ts';
-import { removeSession, writeSession } from './session-file.ts';
+import { readSession, removeSession, writeSession } from './session-file.ts';
 import type { Thread } from './thread-ring.ts';
 import type { DueCut } from './trigger/armed-trigger.ts';
 import { TriggerDesk } from './trigger-desk.ts';
@@ -145,7 +145,8 @@ export class DetachedRecorder {
     begun.unshift(this.#removals);
     this.#options = options;
     this.#source = source;
-    this.#cpus = presentCpus();
+    // Those that are there, online or not.
+    this.#cpus = readCpus().present;
     this.#online = readCpus().online;
     const { kept } = new EventIds(source.events, true);
     const plan = planPins({
@@ -204,7 +205,9 @@ export class DetachedRecorder {
       options.log,
     );
     begun.unshift(this.#triggers);
+    const { triggers } = readSession(options.directory);
     this.adoption = adoptLeftRings(options.directory, left, this.#recorder, this.#attacher, options.log) ?? null;
+    this.#triggers.restore(triggers, options.snapshotDirectory);
     this.#writeSession();
     this.#ended = this.#run(begun);
   }
@@ -305,12 +308,15 @@ export class DetachedRecorder {
 
   /** Throws as TriggerDesk.add. */
   addTrigger(on: string, given: GivenTrigger): TriggerStatus {
-    return this.#triggers.add(on, given, this.#options.snapshotDirectory);
+    const status = this.#triggers.add(on, given, this.#options.snapshotDirectory);
+    this.#writeSession();
+    return status;
   }
 
   /** Throws `no-such-trigger`. */
   removeTrigger(id: number): void {
     this.#triggers.remove(id);
+    this.#writeSession();
   }
 
   status(): DetachedStatus {
@@ -384,6 +390,8 @@ export class DetachedRecorder {
   async #run(begun: readonly Begun[]): Promise<void> {
     try {
       await this.#loop();
+      this.#recorder.drain();
+      await this.#triggers.finish();
       this.#removeAll();
     } catch (error) {
       this.#options.onFailure(error);
@@ -474,8 +482,10 @@ export class DetachedRecorder {
   }
 
   #writeSession(): void {
-    if (!writeSession(this.#options.directory, this.#attacher.attachments.values())) {
-      this.#options.log('the list of attachments could not be written: after a breakdown it would have to be guessed');
+    if (!writeSession(this.#options.directory, this.#attacher.attachments.values(), this.#triggers.list())) {
+      this.#options.log(
+        'the list of attachments and triggers could not be written: after a breakdown it would have to be guessed',
+      );
     }
   }
 
@@ -485,12 +495,6 @@ export class DetachedRecorder {
     this.#journal.remove();
     removeSession(this.#options.directory);
   }
-}
-
-/** CPUs that are there, online or not; those online where the kernel does not say. */
-function presentCpus(): readonly number[] {
-  const text = readProcText('/sys/devices/system/cpu/present');
-  return text === undefined ? readCpus().online : parseCpuList(text);
 }
 
 function cpuSeconds(): number {

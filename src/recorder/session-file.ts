@@ -1,11 +1,11 @@
 /**
- * What a detached recorder was told to record, kept beside its rings: the next one goes on with it.
+ * What a detached recorder was told to record and to wait for, kept beside its rings: the next one goes on with it.
  * Invariant: the file is replaced as a whole; one that cannot be read is as good as none, and so is an entry of another form.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Attachment, isAttachmentName } from './attachment.ts';
-import type { Target } from './control.ts';
+import type { GivenTrigger, Target } from './control.ts';
 
 export interface KeptAttachment {
   readonly name: string;
@@ -13,20 +13,55 @@ export interface KeptAttachment {
   readonly attachedWallMs: number;
 }
 
-interface SessionFile {
-  readonly version: 1;
+export interface KeptTrigger {
+  readonly on: string;
+  readonly options: GivenTrigger;
+}
+
+export interface Session {
   readonly attachments: readonly KeptAttachment[];
+  readonly triggers: readonly KeptTrigger[];
+}
+
+interface SessionFile extends Session {
+  readonly version: 1;
 }
 
 const NAME = 'session.json';
 
-export function readSession(directory: string): readonly KeptAttachment[] {
+export function readSession(directory: string): Session {
   try {
-    const { version, attachments } = JSON.parse(readFileSync(join(directory, NAME), 'utf8')) as Partial<SessionFile>;
-    return version === 1 && Array.isArray(attachments) ? attachments.filter(isKeptAttachment) : [];
+    const session = JSON.parse(readFileSync(join(directory, NAME), 'utf8')) as Partial<SessionFile>;
+    const { version, attachments, triggers } = session;
+    return {
+      attachments: version === 1 && Array.isArray(attachments) ? attachments.filter(isKeptAttachment) : [],
+      triggers: version === 1 && Array.isArray(triggers) ? triggers.filter(isKeptTrigger) : [],
+    };
   } catch {
-    return []; // Absent, or cut while it was first written: the directories of the rings still tell most of it.
+    // Absent, or cut while it was first written: the directories of the rings still tell most of it.
+    return { attachments: [], triggers: [] };
   }
+}
+
+/** The form alone: what the values may be is for who sets the trigger again. */
+const OPTION_TYPES: Readonly<Record<keyof GivenTrigger, string>> = {
+  comm: 'string',
+  pid: 'number',
+  tid: 'number',
+  atMost: 'object',
+  preMs: 'number',
+  postMs: 'number',
+  directory: 'string',
+  keep: 'number',
+  keepBytes: 'number',
+};
+
+function isKeptTrigger(value: unknown): value is KeptTrigger {
+  const { on, options } = (value ?? {}) as Partial<KeptTrigger>;
+  if (typeof on !== 'string' || typeof options !== 'object' || options === null) return false;
+  const isOfForm = ([key, option]: [string, unknown]) => typeof option === OPTION_TYPES[key as keyof GivenTrigger];
+  const { count, perMs } = { count: 1, perMs: 1, ...options.atMost };
+  return Object.entries(options).every(isOfForm) && Number.isFinite(count) && Number.isFinite(perMs);
 }
 
 /** What stands in a file may be anything; a name becomes a directory. */
@@ -56,9 +91,16 @@ export function removeSession(directory: string): void {
 }
 
 /** False: it could not be written, and the next recorder will know less. */
-export function writeSession(directory: string, attachments: Iterable<Attachment>): boolean {
-  const kept = [...attachments].map(({ name, target, attachedWallMs }) => ({ name, target, attachedWallMs }));
-  const session: SessionFile = { version: 1, attachments: kept };
+export function writeSession(
+  directory: string,
+  attachments: Iterable<Attachment>,
+  triggers: Iterable<KeptTrigger>,
+): boolean {
+  const session: SessionFile = {
+    version: 1,
+    attachments: [...attachments].map(({ name, target, attachedWallMs }) => ({ name, target, attachedWallMs })),
+    triggers: [...triggers].map(({ on, options }) => ({ on, options })),
+  };
   const beside = join(directory, `${NAME}.new`);
   try {
     writeFileSync(beside, JSON.stringify(session), { mode: 0o600 });

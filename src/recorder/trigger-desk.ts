@@ -17,6 +17,7 @@ import type { AttachableSource, TracepointWatch } from '../source/source.ts';
 import type { GivenTrigger, TriggerStatus } from './control.ts';
 import type { ProcessEnd } from './death-watch.ts';
 import type { Recorder } from './recorder.ts';
+import type { KeptTrigger } from './session-file.ts';
 import type { Thread } from './thread-ring.ts';
 import type { DueCut } from './trigger/armed-trigger.ts';
 import { SnapshotDirectory } from './trigger/snapshot-directory.ts';
@@ -53,6 +54,8 @@ export class TriggerDesk {
   readonly #poller: Poller;
   readonly #take: TakeSnapshot;
   readonly #log: (sentence: string) => void;
+  /** Snapshots that are being taken. */
+  readonly #serving = new Set<Promise<void>>();
   #epoch = 0;
 
   constructor(
@@ -88,6 +91,18 @@ export class TriggerDesk {
     return this.list().find((status) => status.id === id)!;
   }
 
+  /** The triggers of a recorder that was killed, numbered anew. Of those that are refused by now it is said. */
+  restore(triggers: readonly KeptTrigger[], directory: string): void {
+    for (const { on, options } of triggers) {
+      try {
+        this.add(on, options, directory);
+      } catch (error) {
+        if (!(error instanceof RingkeepError)) throw error;
+        this.#log(`the trigger on ${on} is not set again: ${error.message}`);
+      }
+    }
+  }
+
   /** A tracepoint is watched by an id a CPU: CPUs came or went. */
   learnIds(): void {
     this.#triggerOfSample.clear();
@@ -97,6 +112,10 @@ export class TriggerDesk {
   }
 
   #open({ condition, options }: Trigger): Opened {
+    if ((condition.kind === 'stall' || condition.kind === 'runqueue') && this.#source.kind === 'procfs')
+      throw new RingkeepError('perf-refused', `without perf there are no switches to find a ${condition.kind} by`, {
+        source: 'procfs',
+      });
     const directory = new SnapshotDirectory(options.directory, options, Date.now());
     if (condition.kind === 'psi') return { directory, monitor: PressureMonitor.open(condition) };
     if (condition.kind !== 'tracepoint') return { directory };
@@ -214,7 +233,18 @@ export class TriggerDesk {
 
   /** Takes the snapshots that are due; everything until `nowNs` has been told. */
   tick(nowNs: number): void {
-    for (const due of this.#set.tick(nowNs)) void this.#serve(due);
+    for (const due of this.#set.tick(nowNs)) this.#begin(due);
+  }
+
+  /** Takes the snapshots that were to be taken later, as the recorder ends; resolves when they and those under way are on disk. */
+  async finish(): Promise<void> {
+    for (const due of this.#set.takePending()) this.#begin(due);
+    await Promise.all(this.#serving);
+  }
+
+  #begin(due: DueCut): void {
+    const serving = this.#serve(due).finally(() => this.#serving.delete(serving));
+    this.#serving.add(serving);
   }
 
   /** Milliseconds until `tick` may have something to do; infinite: not before something happens. */

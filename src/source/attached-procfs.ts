@@ -100,6 +100,7 @@ export class AttachedProcfsSource implements AttachableSource {
   watchTracepoint(system: string, name: string): TracepointWatch {
     throw new RingkeepError('perf-refused', `without perf there is no tracepoint ${system}:${name}`, {
       errno: 'ENOSYS',
+      source: 'procfs',
     });
   }
 

@@ -13,7 +13,7 @@ import { attr } from './scripted-source.ts';
 
 /** As SIGKILL leaves it: with its list of attachments, and no thread that lives marked as ended. */
 export function kill(scripted: ScriptedAttachments): void {
-  writeSession(scripted.directory, scripted.attacher.attachments.values());
+  writeSession(scripted.directory, scripted.attacher.attachments.values(), []);
   scripted.abandon();
 }
 

@@ -147,6 +147,11 @@ export class TriggerSet {
     return due.sort((a, b) => a.dueNs - b.dueNs);
   }
 
+  /** The snapshots that are still to come of what has fired, due or not. */
+  takePending(): DueCut[] {
+    return [...this.#triggers.values()].flatMap((armed) => armed.takeDue(Number.POSITIVE_INFINITY) ?? []);
+  }
+
   /** When `tick` may have something next, if nothing else happens before; infinite: never. */
   nextDueNs(): number {
     let nextNs = Number.POSITIVE_INFINITY;
