@@ -46,6 +46,7 @@ import { findLeftRings } from './left-rings.ts';
 import { openAttachableSource, type SourceChoice } from './open-source.ts';
 import { Pace } from './pace.ts';
 import { planPins } from './pin-plan.ts';
+import { cpuSeconds, Rates } from './rates.ts';
 import { Recorder } from './recorder.ts';
 import { newSessionId } from './ring-store.ts';
 import { RunMerge } from './run-merge.ts';
@@ -127,7 +128,7 @@ export class DetachedRecorder {
   #keptMs = nowMs();
   /** What the kernel had lost when threads were last looked for that had ended unnoticed. */
   #sweptAtLost = 0;
-  #rates = { records: 0, cpuSeconds: 0, atMs: nowMs(), recordsPerSecond: 0, cpuShare: 0 };
+  readonly #rates = new Rates();
 
   /** Throws RingkeepError of any code, with nothing left open and the files of an earlier recorder as they were. */
   static async start(options: DetachedOptions, openSource = openAttachableSource): Promise<DetachedRecorder> {
@@ -442,7 +443,7 @@ export class DetachedRecorder {
 
   #keepHouse(): void {
     this.#keptMs = nowMs();
-    this.#updateRates();
+    this.#rates.update(this.#recorder.stats().records);
     this.#attacher.removeVanished();
     this.#endVanished();
     this.#updateCpus();
@@ -452,18 +453,6 @@ export class DetachedRecorder {
     const { kernelLost } = this.#recorder.stats();
     this.#attacher.endGone(kernelLost > this.#sweptAtLost ? undefined : LOOKED_FOR);
     this.#sweptAtLost = kernelLost;
-  }
-
-  #updateRates(): void {
-    const [seconds, { records }] = [cpuSeconds(), this.#recorder.stats()];
-    const elapsed = (nowMs() - this.#rates.atMs) / 1000;
-    this.#rates = {
-      records,
-      cpuSeconds: seconds,
-      atMs: nowMs(),
-      recordsPerSecond: (records - this.#rates.records) / elapsed,
-      cpuShare: (seconds - this.#rates.cpuSeconds) / elapsed,
-    };
   }
 
   #updateCpus(): void {
@@ -495,9 +484,4 @@ export class DetachedRecorder {
     this.#journal.remove();
     removeSession(this.#options.directory);
   }
-}
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
 }
