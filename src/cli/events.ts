@@ -1,5 +1,5 @@
 /** `ringkeep events`: the event files there are, and what each holds. */
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import type { EventStatus } from '../recorder/control.ts';
@@ -23,8 +23,8 @@ export function addEventsCommand(program: Command): void {
 }
 
 const COLUMNS: readonly Column<EventStatus>[] = [
-  // As `ringkeep rm` takes it.
-  { title: 'EVENT', cell: ({ attachment, pmu, tid }) => join(attachment, pmu, String(tid)) },
+  // As `ringkeep rm` takes it: of its file, which is not called by the thread's number alone once another thread has that number.
+  { title: 'EVENT', cell: ({ attachment, pmu, path }) => join(attachment, pmu, basename(path)) },
   { title: 'PID', cell: ({ pid }) => String(pid), align: 'right' },
   { title: 'COMM', cell: ({ comm }) => printable(comm) },
   { title: 'STATE', cell: ({ alive }) => (alive ? 'live' : 'ended'), dropOrder: 3 },
