@@ -51,8 +51,10 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
     'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and the right to read it.',
   'command-not-found': ({ command }) => `Check the spelling, PATH and the permissions of ${command}.`,
   'command-not-started': () => 'Raise the limits on processes and descriptors (`ulimit -u`, `ulimit -n`).',
-  'output-unwritable': ({ option = '-o' }) =>
-    `Give ${option} a file in a directory that you may write to and that has room.`,
+  'output-unwritable': ({ option = '-o', input }) =>
+    input === undefined
+      ? `Give ${option} a file in a directory that you may write to and that has room.`
+      : `Give ${option} another file.`,
   'snapshot-directory': () =>
     'Give --directory a directory of your own that nobody else may write to and that has room.',
   'psi-absent': () =>

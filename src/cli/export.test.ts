@@ -1,5 +1,6 @@
 import {
   existsSync,
+  linkSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -16,6 +17,8 @@ import { Profile } from 'pprof-format';
 import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { twoThreads } from '../export/testing/fixtures.ts';
+import { directoryWith, JOURNAL_NAME, journalImage, ringImage } from '../snapshot/testing/ring-files.ts';
+import { ThreadRecords } from '../snapshot/testing/synthetic.ts';
 import { addExportCommand } from './export.ts';
 import { OutputFile } from './output-file.ts';
 
@@ -60,6 +63,13 @@ async function codeOf(...args: string[]): Promise<string> {
     throw error;
   }
   return 'nothing thrown';
+}
+
+/** Another name for `path`. */
+function linked(make: (target: string, path: string) => void, path: string): string {
+  const name = join(directory, 'other-name');
+  make(path, name);
+  return name;
 }
 
 describe('ringkeep export', () => {
@@ -129,6 +139,37 @@ describe('what cannot be done', () => {
   ])('%s is refused by code, and nothing is written', async (_, args, code) => {
     expect(await codeOf(...args())).toBe(code);
     expect(readdirSync(directory)).toEqual(['perf.data']);
+  });
+
+  it.each([
+    ['its own name', (path: string) => path],
+    ['a symbolic link', (path: string) => linked(symlinkSync, path)],
+    ['a hard link', (path: string) => linked(linkSync, path)],
+  ])('an output that is the capture itself, by %s, is refused, and the capture is as it was', async (_, nameOf) => {
+    const before = readFileSync(capture);
+    const name = nameOf(capture);
+    for (const [input, to] of [
+      [capture, name],
+      [name, capture],
+    ] as const)
+      expect(await codeOf(input, '--to', 'perfetto', '-o', to)).toBe('output-unwritable');
+    expect(readFileSync(capture).equals(before)).toBe(true);
+  });
+
+  it('an output that is one of the rings or journals of the directory is refused', async () => {
+    const files = {
+      [JOURNAL_NAME]: journalImage([]),
+      'web/software/100': ringImage([new ThreadRecords(100, 100).switched(1000n, false)]),
+    };
+    const rings = directoryWith(files);
+    try {
+      for (const name of Object.keys(files))
+        expect(await codeOf(rings, '--to', 'perfetto', '-o', join(rings, name))).toBe('output-unwritable');
+      expect(await codeOf(rings, '--to', 'perfetto', '-o', join(rings, 'web/trace'))).toBe('nothing thrown');
+      expect(readFileSync(join(rings, 'web/software/100'))).toEqual(Buffer.from(files['web/software/100']!));
+    } finally {
+      rmSync(rings, { recursive: true });
+    }
   });
 
   it('another file is no capture, and leaves what was there as it was', async () => {

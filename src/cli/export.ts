@@ -47,12 +47,13 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
   const { SelectedPart } = await import('../capture/selection.ts');
   const { functionNames } = await import('../export/frame-names.ts');
   const { symbolsOf } = await import('./capture-symbols.ts');
-  const { OutputFile } = await import('./output-file.ts');
+  const { OutputFile, refuseToReplace } = await import('./output-file.ts');
   const { write, isGzipped, viewer } = formats[name];
-  withCaptureOrRings(file, (capture, only) => {
+  withCaptureOrRings(file, (capture, only, files) => {
     const selection = { ...only, ...asked };
     const isNarrowed = Object.keys(asked).length > 0;
     if (isNarrowed && new SelectedPart(capture, selection).threads.length === 0) throw noSuchThread(file, given);
+    refuseToReplace(files, output);
     const out = new OutputFile(output);
     const progress = new Progress(capture.recordCount);
     try {

@@ -3,7 +3,17 @@
  * name shows either what was there before or the whole file; the temporary one never outlives `commit` or `dispose`.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 
@@ -49,6 +59,31 @@ export class OutputFile {
     const descriptor = this.#descriptor;
     this.#descriptor = undefined;
     if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/**
+ * Refuses an output that is one of the files read for it, by whatever name, link or hard link: writing it would destroy what is read.
+ * `option`: the one that names the output. Throws `output-unwritable`.
+ */
+export function refuseToReplace(inputs: readonly string[], output: string, option = '-o'): void {
+  const target = statOf(output);
+  // A terminal may well be both.
+  if (!target?.isFile()) return;
+  for (const input of inputs) {
+    const file = statOf(input);
+    if (file?.dev !== target.dev || file.ino !== target.ino) continue;
+    const message = `${output} is ${output === input ? 'what is read' : `${input}, which is read`}: writing it would destroy that`;
+    throw new RingkeepError('output-unwritable', message, { path: output, option, input });
+  }
+}
+
+/** Undefined: whoever reads or writes it says why that cannot be done. */
+function statOf(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined;
   }
 }
 

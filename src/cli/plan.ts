@@ -41,6 +41,8 @@ Example: perf sched record -o sched.data -- sleep 10; ringkeep plan sched.data -
 async function plan(file: string, options: PlanOptions): Promise<string> {
   // Loaded only now: `record` need not pay for what simulates.
   const { planCapture, planLines } = await import('./capacity-plan.ts');
+  const { refuseToReplace } = await import('./output-file.ts');
+  if (options.plot !== undefined) refuseToReplace([file], options.plot, '--plot');
   const { comparison, plan: made } = planCapture(file, {
     budgetBytes: options.lockBudget,
     ringBytes: options.ring,

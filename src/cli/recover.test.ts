@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -106,6 +106,19 @@ describe('ringkeep recover', () => {
     ['a directory without a readable ring', { '100': new Uint8Array(20_000).fill(7) }],
   ])('refuses %s by code', async (_, files) => {
     expect(await codeOf('recover', place(files), '-o', output)).toBe('no-rings');
+  });
+
+  test('refuses an output that is one of the files it reads, also for the second of several', async () => {
+    const attr = { ...CPU_CLOCK.attr, sampleType: CPU_CLOCK.attr.sampleType & ~SampleType.cpu };
+    const other = ringImage([], { tid: 300 }, [{ ...CPU_CLOCK, attr }]);
+    const directory = place({ ...FILES, 'web/software/300': other, 'web/software/301': new Uint8Array(10).fill(7) });
+    const [first, second] = [join(folder, 'own.data'), join(folder, 'own-2.data')];
+    for (const name of [JOURNAL_NAME, 'web/software/100', 'web/software/301'])
+      expect(await codeOf('recover', directory, '-o', join(directory, name))).toBe('output-unwritable');
+    symlinkSync(join(directory, 'web/software/101'), second);
+    expect(await codeOf('recover', directory, '-o', first)).toBe('output-unwritable');
+    expect(existsSync(first)).toBe(false);
+    expect(readFileSync(join(directory, 'web/software/100'))).toEqual(Buffer.from(FILES['web/software/100']));
   });
 
   test('refuses what is no directory, and an output that cannot be written', async () => {

@@ -66,13 +66,16 @@ async function recover(directory: string, { output, names }: RecoverOptions): Pr
   const { snapshotsOfRings } = await import('../snapshot/recovered-snapshot.ts');
   const { writeSnapshot } = await import('../snapshot/snapshot.ts');
   const { numberedPath } = await import('./snapshot-series.ts');
-  const { momentOf } = await import('./ring-capture.ts');
+  const { filesOf, momentOf } = await import('./ring-capture.ts');
   const found = readRingDirectory(directory);
   const moment = momentOf(found, directory, ['ringkeep', 'recover', directory]);
   const { inputs, problems } = snapshotsOfRings(found, moment);
   if (inputs.length === 0) throw noRings(directory, problems);
   const base = resolve(output);
-  const reports = inputs.map((input, index) => writeSnapshot(numberedPath(base, index + 1), input));
+  const { refuseToReplace } = await import('./output-file.ts');
+  const paths = inputs.map((_, index) => numberedPath(base, index + 1));
+  for (const path of paths) refuseToReplace(filesOf(found), path);
+  const reports = inputs.map((input, index) => writeSnapshot(paths[index]!, input));
   if (names) await addNames(reports.map(({ path }) => path));
   const summaries = reports.flatMap(({ rings }) => rings);
   const span = spanOf(summaries);

@@ -22,20 +22,29 @@ import { readHost, type SnapshotInput, writeSnapshot } from '../snapshot/snapsho
 import { openInput, useCapture, withCapture } from './capture-file.ts';
 
 /**
- * Opens a capture, one ring file, or all in a recorder's directory, for as long as `use` runs. `only`: the thread whose ring it is.
+ * Opens a capture, one ring file, or all in a recorder's directory, for as long as `use` runs. `only`: the thread whose ring it is;
+ * `files`: all that is read.
  * Throws as `withCapture` does, `not-a-ring` for a ring file that cannot be read, and `output-unwritable` when the temporary directory
  * has no room.
  */
-export function withCaptureOrRings<T>(path: string, use: (capture: Capture, only: Selection) => T): T {
+export function withCaptureOrRings<T>(
+  path: string,
+  use: (capture: Capture, only: Selection, files: readonly string[]) => T,
+): T {
   const found = ringsAt(path);
-  if (!found) return withCapture(path, (capture) => use(capture, {}));
+  if (!found) return withCapture(path, (capture) => use(capture, {}, [path]));
   const isOne = found.rings.length === 1 && !isDirectory(path);
   const rings = isOne ? withProcessJournals(found) : found;
   const [input] = snapshotsOfRings(rings, momentOf(found, path, ['ringkeep', 'show', path])).inputs;
   if (!input) throw new RingkeepError('not-a-ring', `no ring of ${path} can be read`, { path });
   return useCapture(snapshotOf(input), path, (capture) =>
-    use(capture, isOne ? { tid: found.rings[0]!.contents.header.tid } : {}),
+    use(capture, isOne ? { tid: found.rings[0]!.contents.header.tid } : {}, filesOf(found)),
   );
+}
+
+/** All that was found, and what could not be read of it: that may be mended. */
+export function filesOf({ rings, journals, problems }: RingsFound): string[] {
+  return [...rings, ...journals, ...problems].map(({ path }) => path);
 }
 
 /** When and where the rings at `path` are read: now and here. */

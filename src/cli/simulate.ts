@@ -119,10 +119,12 @@ async function simulateAll(options: SimulateOptions): Promise<string> {
   // Loaded only now: `record` need not pay for what simulates.
   const { compare, parseCosts, readSubject } = await import('./capacity-comparison.ts');
   const { writeChart } = await import('./capacity-chart.ts');
+  const { refuseToReplace } = await import('./output-file.ts');
+  const { from, plot } = options;
+  if (from !== undefined && plot !== undefined) refuseToReplace([from], plot, '--plot');
   const costs = parseCosts(options.cost);
   const turns = options.batch ? 'batch' : 'switch';
-  const subject =
-    options.from === undefined ? await generate(options, turns) : readSubject(options.from, options.freq, turns);
+  const subject = from === undefined ? await generate(options, turns) : readSubject(from, options.freq, turns);
   const comparison = compare(subject, {
     ringBytes: options.ring,
     eventsPerTask: options.events,
@@ -131,7 +133,7 @@ async function simulateAll(options: SimulateOptions): Promise<string> {
     costs,
     slots: options.slots,
   });
-  if (options.plot !== undefined) writeChart(options.plot, comparison);
+  if (plot !== undefined) writeChart(plot, comparison);
   const { results, ...report } = comparison;
   if (options.json) return `${JSON.stringify(report)}\n`;
   return `${comparisonLines(comparison, terminalStyle(process.stdout, process.env)).join('\n')}\n`;

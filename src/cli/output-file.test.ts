@@ -1,0 +1,70 @@
+import { linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { twoThreads } from '../export/testing/fixtures.ts';
+import { explain } from './diagnostics.ts';
+import { refuseToReplace } from './output-file.ts';
+import { addPlanCommand } from './plan.ts';
+import { addSimulateCommand } from './simulate.ts';
+
+let directory: string;
+let capture: string;
+let names: Readonly<Record<'itself' | 'symbolic' | 'hard', string>>;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ringkeep-output-'));
+  capture = join(directory, 'perf.data');
+  writeFileSync(capture, twoThreads().build());
+  names = { itself: capture, symbolic: join(directory, 'symbolic'), hard: join(directory, 'hard') };
+  symlinkSync(capture, names.symbolic);
+  linkSync(capture, names.hard);
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const kinds = ['itself', 'symbolic', 'hard'] as const;
+
+describe('an output that is what is read', () => {
+  test.each(kinds)('is refused by whatever name: %s', (kind) => {
+    for (const [input, output] of [
+      [capture, names[kind]],
+      [names[kind], capture],
+    ] as const)
+      expect(() => refuseToReplace(['/nowhere', input], output)).toThrow(
+        expect.objectContaining({ code: 'output-unwritable' }),
+      );
+  });
+
+  test('is told as that, with the option that names it', () => {
+    const told = (output: string) => {
+      try {
+        refuseToReplace([capture], output, '--plot');
+      } catch (error) {
+        return explain(error);
+      }
+      return 'nothing';
+    };
+    expect(told(capture)).toBe(`${capture} is what is read: writing it would destroy that.\nGive --plot another file.`);
+    expect(told(names.hard)).toBe(
+      `${names.hard} is ${capture}, which is read: writing it would destroy that.\nGive --plot another file.`,
+    );
+    // Of what cannot be looked at, its writer tells.
+    expect([told(join(directory, 'new')), told(join(capture, 'new')), told('/dev/null')]).toEqual(
+      Array(3).fill('nothing'),
+    );
+  });
+
+  test.each(kinds.flatMap((kind) => [['plan', kind] as const, ['simulate', kind] as const]))(
+    'leaves the capture of %s --plot as it was: %s',
+    async (command, kind) => {
+      const before = readFileSync(capture);
+      const program = new Command().exitOverride();
+      addPlanCommand(program);
+      addSimulateCommand(program);
+      const input = command === 'plan' ? [capture] : ['--from', capture];
+      const run = program.parseAsync([command, ...input, '--plot', names[kind]], { from: 'user' });
+      await expect(run).rejects.toMatchObject({ code: 'output-unwritable' });
+      expect(readFileSync(capture).equals(before)).toBe(true);
+    },
+  );
+});
