@@ -66,6 +66,17 @@ function ask(method: string, path: string, body?: string, type = 'application/js
   });
 }
 
+/** What is answered to these very bytes, on a connection that is closed then. */
+async function say(text: string): Promise<Answer> {
+  const socket = connect(runtime.socket);
+  socket.write(text);
+  let answer = '';
+  for await (const chunk of socket) answer += chunk;
+  const [head = '', body = ''] = answer.split(/\r\n\r\n(.*)/s);
+  const type = /^content-type: (.*)$/im.exec(head)?.[1] ?? '';
+  return { status: Number(head.split(' ')[1]), type, body };
+}
+
 async function codeOf(answer: Promise<Answer>): Promise<[number, string]> {
   const { status, body } = await answer;
   const { error, ...rest } = JSON.parse(body);
@@ -213,10 +224,23 @@ describe('a refusal', () => {
   it('is what a body gets that is too large, or no JSON by its own word', async () => {
     const large = JSON.stringify({ on: 'x'.repeat(70_000) });
     expect(await codeOf(ask('POST', '/v1/triggers', large))).toEqual([413, 'bad-argument']);
-    expect(await codeOf(ask('POST', '/v1/triggers', 'on=x', 'application/x-www-form-urlencoded'))).toEqual([
-      415,
-      'bad-argument',
-    ]);
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain'])
+      expect(await codeOf(ask('POST', '/v1/triggers', 'on=x', type))).toEqual([415, 'bad-argument']);
+  });
+
+  it.each([
+    ['a path that is wrongly encoded', 'DELETE /v1/events/% HTTP/1.1\r\nhost: x', 400],
+    ['a path that is too long', `DELETE /v1/attachments/${'x'.repeat(9000)} HTTP/1.1\r\nhost: x`, 414],
+    ['no Host header', 'GET /v1/status HTTP/1.1', 400],
+    ['an expectation', 'GET /v1/status HTTP/1.1\r\nhost: x\r\nexpect: foo', 417],
+    ['no HTTP at all', 'hello', 400],
+  ])('has the same shape for what no route gets to see: %s', async (_, head, status) => {
+    expect(await codeOf(say(`${head}\r\nconnection: close\r\n\r\n`))).toEqual([status, 'bad-argument']);
+    expect(bugs).toEqual([]);
+  });
+
+  it('asks no Host header of HTTP/1.0', async () => {
+    expect((await say('GET /v1/status HTTP/1.0\r\n\r\n')).status).toBe(200);
   });
 
   it('is what follows from a bug: told to the log, and the next request is served', async () => {
@@ -256,10 +280,16 @@ describe('a client of another user', () => {
           response.on('data', (chunk) => { text += chunk; });
           response.on('end', () => console.log(path, response.statusCode, JSON.parse(text).error.code));
         }).end();
+      }
+      for (const head of ['GET /v1/events/% HTTP/1.1\\r\\nhost: x', 'GET / HTTP/1.1\\r\\nhost: x\\r\\nexpect: foo', 'GET / HTTP/1.1', 'hello']) {
+        let text = '';
+        const socket = require('node:net').connect(process.argv[1]).on('data', (chunk) => { text += chunk; });
+        socket.on('end', () => console.log('raw', text.split(' ')[1], JSON.parse(text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1)).error.code));
+        socket.write(head + '\\r\\nconnection: close\\r\\n\\r\\n');
       }`;
     const { stdout } = await promisify(execFile)(process.execPath, ['-e', asks, runtime.socket], NOBODY);
     const lines = stdout.trim().split('\n');
-    expect(lines).toHaveLength(5);
+    expect(lines).toHaveLength(9);
     for (const line of lines) expect(line).toMatch(/ 403 not-yours$/);
     expect(downs).toBe(0);
   });
@@ -304,15 +334,6 @@ describe('a client that vanishes', () => {
     await vanish('POST /v1/down HTTP/1.1\r\nhost: x\r\n\r\n');
     while (downs === 0) await sleep(5);
     expect(downs).toBe(1);
-  });
-
-  it('speaks something else: it is told so in the same shape', async () => {
-    const socket = connect(runtime.socket);
-    socket.write('hello\r\n\r\n');
-    let text = '';
-    for await (const chunk of socket) text += chunk;
-    expect(text).toMatch(/^HTTP\/1\.1 400 /);
-    expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n'))).error.code).toBe('bad-argument');
   });
 });
 

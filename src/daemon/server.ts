@@ -5,6 +5,7 @@
  * shape of failure.ts; what a client does, or leaves undone, harms no other.
  */
 import { chmodSync } from 'node:fs';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
 import { RingkeepError } from '../base/error.ts';
@@ -44,16 +45,26 @@ export interface Server {
 
 /** Listens on `socketPath`, which must not be there, in a directory of our own. Throws `runtime-directory`. */
 export async function serve(socketPath: string, recorder: ServedRecorder): Promise<Server> {
+  const admission = new Admission();
   const app = fastify({
+    // Node would answer by itself, without a body.
+    http: { requireHostHeader: false },
     bodyLimit: MOST_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: LONGEST_PARAMETER },
     // What is not in the schema is refused, not dropped; a number is not a text that looks like one.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, discriminator: true } },
-    clientErrorHandler: (error, socket) => refuseUnreadable(error, socket),
+    clientErrorHandler: (error, socket) => refuseUnreadable(admission.refusalOf(socket) ?? noHttp(error), socket),
+    // Of what the router cannot read; no hook comes before it.
+    frameworkErrors: (error, request, reply) => {
+      const { failure, status } = failureOfRequest(admission.refusalOf(request.raw.socket) ?? error);
+      answerRaw(reply.raw, status, failure);
+    },
   });
-  admitOwnersOnly(app);
+  // It is no JSON, whatever it is.
+  app.removeContentTypeParser('text/plain');
+  admitOwnersOnly(app, admission);
   answerFailures(app, recorder.onBug);
   addRecorderRoutes(app, recorder);
   addTriggerRoutes(app, recorder);
@@ -73,17 +84,46 @@ export async function serve(socketPath: string, recorder: ServedRecorder): Promi
   return { close: () => app.close() };
 }
 
-function admitOwnersOnly(app: FastifyInstance): void {
-  const ownUid = process.geteuid!();
-  // Asked once a connection, as long as its descriptor is there for sure.
-  const uids = new WeakMap<Socket, number | undefined>();
-  app.server.on('connection', (socket) => uids.set(socket, peerUid(socket)));
-  app.addHook('onRequest', async (request) => {
-    const uid = uids.get(request.raw.socket);
-    if (uid !== ownUid && uid !== 0) {
-      throw new RingkeepError('not-yours', `this recorder belongs to another user (uid ${ownUid})`, { uid: ownUid });
-    }
+/** Who may ask: the daemon's own user, and root. */
+class Admission {
+  readonly #ownUid = process.geteuid!();
+  readonly #uids = new WeakMap<object, number | undefined>();
+
+  /** Asked once a connection, as long as its descriptor is there for sure. */
+  note(socket: Socket): void {
+    this.#uids.set(socket, peerUid(socket));
+  }
+
+  /** Undefined: it may ask. */
+  refusalOf(socket: object): RingkeepError | undefined {
+    const uid = this.#uids.get(socket);
+    if (uid === this.#ownUid || uid === 0) return undefined;
+    const message = `this recorder belongs to another user (uid ${this.#ownUid})`;
+    return new RingkeepError('not-yours', message, { uid: this.#ownUid });
+  }
+}
+
+function admitOwnersOnly(app: FastifyInstance, admission: Admission): void {
+  app.server.on('connection', (socket) => admission.note(socket));
+  app.addHook('onRequest', async ({ raw }) => {
+    const refusal = admission.refusalOf(raw.socket);
+    if (refusal) throw refusal;
+    // RFC 9112, 3.2.
+    if (raw.headers.host === undefined && raw.httpVersion === '1.1')
+      throw new RingkeepError('bad-argument', 'the request has no Host header');
   });
+  app.server.on('checkExpectation', ({ socket, headers }: IncomingMessage, response: ServerResponse) => {
+    const refusal = admission.refusalOf(socket);
+    const failure = refusal ?? new RingkeepError('bad-argument', `nothing here meets "Expect: ${headers.expect}"`);
+    const status = refusal ? httpStatusOf(refusal) : 417;
+    answerRaw(response, status, failure);
+  });
+}
+
+function answerRaw(response: ServerResponse, status: number, failure: unknown): void {
+  const body = JSON.stringify(wireFailureOf(failure));
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, headers).end(body);
 }
 
 function answerFailures(app: FastifyInstance, onBug: (error: unknown) => void): void {
@@ -118,14 +158,17 @@ function failureOfRequest(error: unknown): { failure: unknown; status: number } 
   return { failure: error, status: httpStatusOf(error) };
 }
 
+function noHttp(error: Error): RingkeepError {
+  return new RingkeepError('bad-argument', `this is no HTTP request: ${error.message}`);
+}
+
 /** Not HTTP, or not whole in time: there is no request to answer, but somebody may still be listening. */
-function refuseUnreadable(error: Error, socket: Socket): void {
+function refuseUnreadable(failure: RingkeepError, socket: Socket): void {
   if (socket.destroyed || !socket.writable) return;
-  const body = JSON.stringify(
-    wireFailureOf(new RingkeepError('bad-argument', `this is no HTTP request: ${error.message}`)),
-  );
+  const body = JSON.stringify(wireFailureOf(failure));
+  const status = httpStatusOf(failure);
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
 }
 
