@@ -168,6 +168,8 @@ describe('what is no capture, or none that can be read, is refused by code', () 
       new CaptureBuilder().feature(Feature.dirFormat, new Uint8Array(8)).build(),
       'unsupported-capture',
     ],
+    ['counts', new CaptureBuilder().feature(Feature.stat, new Uint8Array()).build(), 'unsupported-capture'],
+    ['counts of a pipe', new CaptureBuilder().record('STAT_CONFIG', {}, {}).build(), 'unsupported-capture'],
     ['compressed records', new CaptureBuilder().record('COMPRESSED', {}, {}).build(), 'unsupported-capture'],
   ])('%s', (_, content, code) => {
     expect(codeOf(() => openCapture(content))).toBe(code);

@@ -19,7 +19,7 @@ import {
   type EventDescription,
   isDecodedFeature,
 } from './features.ts';
-import { compressedCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
+import { compressedCapture, countsCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
 import { indexRecords, type RecordColumns } from './record-index.ts';
 import { buildTaskTable, type TaskTable, type ThreadEntry } from './task-table.ts';
 
@@ -233,6 +233,8 @@ class UserRecordReader {
     if (type === RecordType.HEADER_ATTR) this.#addEvent(this.#body(offset, size));
     else if (type === RecordType.EVENT_UPDATE) this.#update(this.#body(offset, size));
     else if (type === RecordType.HEADER_FEATURE) this.#addFeature(offset, this.#body(offset, size));
+    // In a pipe nothing else says so; neither does the header of an interrupted recording.
+    else if (type === RecordType.STAT_CONFIG) throw countsCapture();
     else if (type === RecordType.HEADER_BUILD_ID) this.#addBuildId(offset, size);
     else if (type === RecordType.HEADER_TRACING_DATA) this.#addTracingData(offset, size);
   }

@@ -49,7 +49,7 @@ const FEATURE_WORDS = ['features0', 'features1', 'features2', 'features3'] as co
 
 /**
  * Reads the header. Throws `not-a-capture` for other files, `unsupported-capture` for big-endian, compressed and
- * directory captures; whatever else is wrong goes to `damage`.
+ * directory captures and for counts; whatever else is wrong goes to `damage`.
  */
 export function readFileHeader(source: ByteSource, damage: DamageList): FileHeader {
   checkMagic(source);
@@ -68,6 +68,8 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
   // A header without a feature bitmap is that of Linux 2.6.36 and before.
   const hasFeatures = Number(fields.size) > fieldOffset(FILE_HEADER_FIELDS, 'features0');
   const bits = hasFeatures ? featureBits(FEATURE_WORDS.map((name) => fields[name])) : [];
+  // Before the others: perf stat sets their bits too, whether they apply or not; perf record clears this one.
+  if (bits.includes(Feature.stat)) throw countsCapture();
   if (bits.includes(Feature.dirFormat)) throw directoryCapture();
   if (bits.includes(Feature.compressed)) throw compressedCapture();
   const claimed = { offset: Number(fields.dataOffset), size: Number(fields.dataSize) };
@@ -88,6 +90,13 @@ export function directoryCapture(): RingkeepError {
 export function compressedCapture(): RingkeepError {
   return new RingkeepError('unsupported-capture', 'the capture is compressed with zstd (perf record -z)', {
     feature: 'compressed',
+  });
+}
+
+/** The error for a file of `perf stat record`: how often events occurred, and nothing of when and in which thread. */
+export function countsCapture(): RingkeepError {
+  return new RingkeepError('unsupported-capture', 'the file holds counts of events (perf stat record) and no records', {
+    feature: 'stat',
   });
 }
 

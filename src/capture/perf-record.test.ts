@@ -237,6 +237,17 @@ describe.skipIf(whyNot !== '')(`perf record${whyNot && ` (skipped: ${whyNot})`}`
     expect(() => open(file)).toThrow(expect.objectContaining({ code: 'unsupported-capture' }));
   });
 
+  test.each(['file', 'pipe'])('counts of perf stat are refused as that: a %s', (kind) => {
+    const file = join(directory, `stat-${kind}`);
+    const output = kind === 'file' ? file : '-';
+    const args = ['stat', 'record', '-o', output, '-e', 'task-clock', '--', 'true'];
+    const { stdout } = spawnSync('perf', args, { timeout: 30_000 });
+    const bytes = kind === 'file' ? readFileSync(file) : stdout;
+    expect(() => openCapture(bytes)).toThrow(
+      expect.objectContaining({ code: 'unsupported-capture', details: { feature: 'stat' } }),
+    );
+  });
+
   test('interrupted leaves a file that is read to its end', () => {
     const file = record([...CLOCK, '-g']);
     const bytes = readFileSync(file);

@@ -18,7 +18,10 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'bad-argument': () => 'See `ringkeep --help` for what each option takes.',
   'not-a-capture': () => 'Give a file that `ringkeep record` or `perf record` wrote.',
   'damaged-capture': () => 'Look for an undamaged copy; what could be read of this one is nothing.',
-  'unsupported-capture': () => 'Record again without that option, or convert the file with `perf inject`.',
+  'unsupported-capture': ({ feature }) =>
+    feature === 'stat'
+      ? 'Read it with `perf stat report`, or record with `ringkeep record` or `perf record`.'
+      : 'Record again without that option, or convert the file with `perf inject`.',
   'capture-unreadable': () => "Check the file's name and that you may read it.",
   'no-such-thread': ({ file }) =>
     file === undefined
