@@ -6,6 +6,7 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -228,6 +229,16 @@ describe('the clients', () => {
   });
 });
 
+describe('rm', () => {
+  it('takes the path of an event through `events` in the runtime directory, where that is a link too', async () => {
+    const { directory } = await json('up');
+    await ringkeep('attach', '-p', '42', '--name', 'web');
+    mkdirSync(join(directory, 'web/software'), { recursive: true });
+    expect(await ringkeep('rm', join(runtime, 'events/web/software/42'))).toMatchObject({ status: 0, stderr: '' });
+    expect(await json('events')).toEqual([]);
+  });
+});
+
 describe('rm without a recorder', () => {
   beforeEach(() => {
     mkdirSync(join(runtime, 'events/web/software'), { recursive: true, mode: 0o700 });
@@ -238,6 +249,13 @@ describe('rm without a recorder', () => {
   it('removes the file of an event, by its short path or its whole one', async () => {
     expect((await ringkeep('rm', 'web/software/7', join(runtime, 'events/web/software/8'))).status).toBe(0);
     expect(readdirSync(join(runtime, 'events/web/software'))).toEqual([]);
+  });
+
+  it('removes it by its whole path through a link, as `events` is where the runtime directory is on a disk', async () => {
+    renameSync(join(runtime, 'events'), join(scratch, 'memory'));
+    symlinkSync(join(scratch, 'memory'), join(runtime, 'events'));
+    expect((await ringkeep('rm', join(runtime, 'events/web/software/8'))).status).toBe(0);
+    expect(readdirSync(join(scratch, 'memory/web/software'))).toEqual(['7']);
   });
 
   it('removes nothing that is no event', async () => {

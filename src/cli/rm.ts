@@ -3,7 +3,7 @@
  * Invariant: without a daemon nothing is removed but a regular file three levels below the directory of the event files.
  */
 import { lstatSync, realpathSync, unlinkSync } from 'node:fs';
-import { join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import type { RuntimeDirectory } from '../daemon/runtime-directory.ts';
@@ -24,7 +24,7 @@ async function removeOne(name: string): Promise<void> {
   const isFile = name.includes('/');
   try {
     const daemon = ownDaemon();
-    if (isFile) await daemon.removeEvent(name);
+    if (isFile) await daemon.removeEvent(shortPath(name, ownRuntimeDirectory()) ?? name);
     else await daemon.detach(name);
   } catch (error) {
     if (!isFile || !(error instanceof RingkeepError) || error.code !== 'no-daemon') throw error;
@@ -32,22 +32,34 @@ async function removeOne(name: string): Promise<void> {
   }
 }
 
-function removeFile(name: string, { events }: RuntimeDirectory): void {
-  const missing = new RingkeepError('no-such-event', `there is no event ${name}`, { path: name });
-  let directory: string;
+/**
+ * An event's path below the directory of the event files, to which `events` in the runtime directory may be a link; undefined: it
+ * leads elsewhere, or to nothing.
+ */
+function shortPath(name: string, { events }: RuntimeDirectory): string | undefined {
+  let path: string;
   try {
-    directory = realpathSync(events);
+    const directory = realpathSync(events);
+    const whole = isAbsolute(name) ? join(realpathSync(dirname(name)), basename(name)) : join(directory, name);
+    path = relative(directory, whole);
   } catch {
-    throw missing; // Without a directory there are no events.
+    return undefined;
   }
-  const path = name.startsWith('/') ? resolve(name) : join(directory, name);
-  const parts = relative(directory, path).split(sep);
-  if (parts.length !== 3 || parts[0] === '..') throw missing;
+  const parts = path.split(sep);
+  return parts.length === 3 && parts[0] !== '..' ? path : undefined;
+}
+
+function removeFile(name: string, runtime: RuntimeDirectory): void {
+  const missing = new RingkeepError('no-such-event', `there is no event ${name}`, { path: name });
+  const short = shortPath(name, runtime);
+  if (short === undefined) throw missing;
+  const directory = realpathSync(runtime.events);
+  const parts = short.split(sep);
   // A link on the way would lead out of the directory.
   const isOurs = parts.every((_, index) => {
     const stats = lstatSync(join(directory, ...parts.slice(0, index + 1)), { throwIfNoEntry: false });
     return index === parts.length - 1 ? stats?.isFile() : stats?.isDirectory();
   });
   if (!isOurs) throw missing;
-  unlinkSync(path);
+  unlinkSync(join(directory, short));
 }
