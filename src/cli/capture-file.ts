@@ -1,5 +1,6 @@
 /** Captures from the file system: of any size, from a pipe too; what cannot be read is one RingkeepError. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import type { CapturePort } from '../capture/byte-source.ts';
 import { type Capture, openCapture } from '../capture/capture.ts';
@@ -14,7 +15,7 @@ export function readPostMortem(path: string, options: Parameters<typeof postMort
 
 /**
  * Opens the capture at `path`, of any size (larger files are read by range), for as long as `use` runs.
- * Throws `capture-unreadable`, and what `openCapture` throws.
+ * Throws `capture-unreadable`, `not-a-capture` and `unsupported-capture` for directories, and what `openCapture` throws.
  */
 export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
   return useCapture(openInput(path), path, use);
@@ -24,7 +25,7 @@ export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
 export function useCapture<T>(descriptor: number, path: string, use: (capture: Capture) => T): T {
   try {
     const stat = fstatSync(descriptor);
-    if (stat.isDirectory()) throw directoryCapture();
+    if (stat.isDirectory()) throw isPerfDirectory(path) ? directoryCapture() : noCaptureIn(path);
     const source =
       stat.isFile() && stat.size > WHOLE_MAX_BYTES
         ? filePort(descriptor, stat.size, path)
@@ -33,6 +34,15 @@ export function useCapture<T>(descriptor: number, path: string, use: (capture: C
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Whether it is what `perf record --threads` writes: a directory, in which `data` is the file with the header. */
+export function isPerfDirectory(path: string): boolean {
+  return existsSync(join(path, 'data'));
+}
+
+function noCaptureIn(path: string): RingkeepError {
+  return new RingkeepError('not-a-capture', `${path} is a directory, and no capture`, { path });
 }
 
 /** Up to here a file is held in memory; above, it is read by range as it is needed. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -106,7 +106,25 @@ describe('ringkeep recover', () => {
     ['a directory without a readable ring', { '100': new Uint8Array(20_000).fill(7) }],
   ])('refuses %s by code', async (_, files) => {
     expect(await codeOf('recover', place(files), '-o', output)).toBe('no-rings');
+    expect(await codeOf('show', place(files))).toBe('no-rings');
   });
+
+  test.each(['link', 'directory'])(
+    'finds the rings from the runtime directory, where `events` is a %s',
+    async (kind) => {
+      const runtime = mkdtempSync(join(folder, 'run-'));
+      if (kind === 'link') symlinkSync(place(FILES), join(runtime, 'events'));
+      else cpSync(place(FILES), join(runtime, 'events'), { recursive: true });
+      expect(await recovered(runtime)).toMatchObject({ directory: runtime, rings: 2, records: 4, unreadable: [] });
+      const report = JSON.parse(await printed('show', '--json', runtime));
+      expect(report.threads.map(({ tid, comm }: { tid: number; comm: string }) => [tid, comm])).toEqual(
+        expect.arrayContaining([
+          [100, 'main'],
+          [101, 'worker'],
+        ]),
+      );
+    },
+  );
 
   test('refuses an output that is one of the files it reads, also for the second of several', async () => {
     const attr = { ...CPU_CLOCK.attr, sampleType: CPU_CLOCK.attr.sampleType & ~SampleType.cpu };

@@ -2,7 +2,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { RingSummary } from '../abi/ringkeep-section.ts';
-import { RingkeepError } from '../base/error.ts';
 import { formatDurationNs } from '../base/units.ts';
 import type { ProblemFile } from '../snapshot/ring-directory.ts';
 import type { SnapshotReport } from '../snapshot/snapshot.ts';
@@ -62,13 +61,13 @@ export function addRecoverCommand(program: Command): void {
 }
 
 async function recover(directory: string, { output, names }: RecoverOptions): Promise<RecoverSummary> {
-  const { readRingDirectory } = await import('../snapshot/ring-directory.ts');
+  const { readRecorderDirectory } = await import('../snapshot/ring-directory.ts');
   const { snapshotsOfRings } = await import('../snapshot/recovered-snapshot.ts');
   const { writeSnapshot } = await import('../snapshot/snapshot.ts');
   const { numberedPath } = await import('./snapshot-series.ts');
-  const { filesOf, momentOf } = await import('./ring-capture.ts');
-  const found = readRingDirectory(directory);
-  const moment = momentOf(found, directory, ['ringkeep', 'recover', directory]);
+  const { filesOf, momentOf, noRings } = await import('./ring-capture.ts');
+  const { found, directory: at } = readRecorderDirectory(directory);
+  const moment = momentOf(found, at, ['ringkeep', 'recover', directory]);
   const { inputs, problems } = snapshotsOfRings(found, moment);
   if (inputs.length === 0) throw noRings(directory, problems);
   const base = resolve(output);
@@ -102,12 +101,6 @@ async function addNames(paths: readonly string[]): Promise<void> {
     const { failure } = await addNamesElsewhere(path, { timeMs: NAMES_MS, isInBackground: false });
     if (failure !== null) process.stderr.write(`ringkeep: ${path} has no names: ${failure}\n`);
   }
-}
-
-function noRings(directory: string, problems: readonly ProblemFile[]): RingkeepError {
-  const first = problems[0];
-  const why = first ? ` that can be read (${first.path}: ${first.why})` : '';
-  return new RingkeepError('no-rings', `there is no ring in ${directory}${why}`, { directory });
 }
 
 function snapshotSummary({ path, bytes, rings, lost }: SnapshotReport): RecoverSummary['snapshots'][number] {

@@ -14,28 +14,30 @@ import { type RecoveryMoment, snapshotsOfRings } from '../snapshot/recovered-sna
 import {
   isRingFile,
   livingRecorder,
+  type ProblemFile,
   type RingsFound,
-  readRingDirectory,
+  readRecorderDirectory,
   readRingFile,
 } from '../snapshot/ring-directory.ts';
 import { readHost, type SnapshotInput, writeSnapshot } from '../snapshot/snapshot.ts';
-import { openInput, useCapture, withCapture } from './capture-file.ts';
+import { isPerfDirectory, openInput, useCapture, withCapture } from './capture-file.ts';
 
 /**
  * Opens a capture, one ring file, or all in a recorder's directory, for as long as `use` runs. `only`: the thread whose ring it is;
  * `files`: all that is read.
- * Throws as `withCapture` does, `not-a-ring` for a ring file that cannot be read, and `output-unwritable` when the temporary directory
+ * Throws as `withCapture` does, `no-rings` and `not-a-ring` for what has none that can be read, and `output-unwritable` when the temporary directory
  * has no room.
  */
 export function withCaptureOrRings<T>(
   path: string,
   use: (capture: Capture, only: Selection, files: readonly string[]) => T,
 ): T {
-  const found = ringsAt(path);
-  if (!found) return withCapture(path, (capture) => use(capture, {}, [path]));
+  const rings = ringsAt(path);
+  if (!rings) return withCapture(path, (capture) => use(capture, {}, [path]));
+  const { found, at } = rings;
   const isOne = found.rings.length === 1 && !isDirectory(path);
-  const rings = isOne ? withProcessJournals(found) : found;
-  const [input] = snapshotsOfRings(rings, momentOf(found, path, ['ringkeep', 'show', path])).inputs;
+  const shown = isOne ? withProcessJournals(found) : found;
+  const [input] = snapshotsOfRings(shown, momentOf(found, at, ['ringkeep', 'show', path])).inputs;
   if (!input) throw new RingkeepError('not-a-ring', `no ring of ${path} can be read`, { path });
   return useCapture(snapshotOf(input), path, (capture) =>
     use(capture, isOne ? { tid: found.rings[0]!.contents.header.tid } : {}, filesOf(found)),
@@ -57,13 +59,22 @@ export function momentOf(found: RingsFound, path: string, commandLine: readonly 
   };
 }
 
-/** The rings at `path`; undefined when it is something else: a capture, or nothing. */
-function ringsAt(path: string): RingsFound | undefined {
-  if (isDirectory(path)) {
-    const found = readRingDirectory(path);
-    return found.rings.length > 0 ? found : undefined;
-  }
-  return isRingFile(path) ? readRingFile(path) : undefined;
+/**
+ * The rings at `path`, and where exactly they are; undefined when it is something else: a capture, or nothing. Throws `no-rings` for
+ * a directory that is neither a recorder's nor one of perf's.
+ */
+function ringsAt(path: string): { found: RingsFound; at: string } | undefined {
+  if (!isDirectory(path)) return isRingFile(path) ? { found: readRingFile(path), at: path } : undefined;
+  const { directory, found } = readRecorderDirectory(path);
+  if (found.rings.length > 0) return { found, at: directory };
+  if (isPerfDirectory(path)) return undefined;
+  throw noRings(path, found.problems);
+}
+
+export function noRings(directory: string, problems: readonly ProblemFile[]): RingkeepError {
+  const first = problems[0];
+  const why = first ? ` that can be read (${first.path}: ${first.why})` : '';
+  return new RingkeepError('no-rings', `there is no ring in ${directory}${why}`, { directory });
 }
 
 function isDirectory(path: string): boolean {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -10,10 +10,13 @@ import { addShowCommand } from './show.ts';
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-show-'));
 const capture = join(directory, 'perf.data');
 const other = join(directory, 'notes.txt');
+const perfDirectory = join(directory, 'threads.data');
 
 beforeAll(() => {
   const builder = new CaptureBuilder().comm({ pid: 100, tid: 100 }, 1n, 'node').switchIn({ pid: 100, tid: 101 }, 2n);
   writeFileSync(capture, builder.signal({ pid: 100, tid: 101 }, 50n, 11).build());
+  mkdirSync(perfDirectory);
+  writeFileSync(join(perfDirectory, 'data'), builder.build());
   writeFileSync(other, 'nothing to see, at some length');
 });
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -81,7 +84,8 @@ describe('ringkeep show', () => {
 
   test.each([
     ['a file that is not there', [join(directory, 'absent')], 'capture-unreadable'],
-    ['a directory', [directory], 'unsupported-capture'],
+    ['a directory without rings', [directory], 'no-rings'],
+    ['a directory of files of perf', [perfDirectory], 'unsupported-capture'],
     ['another file', [other], 'not-a-capture'],
     ['a thread that is not in it', [capture, '--tid', '4242'], 'no-such-thread'],
     ['a name that no thread has', [capture, '--comm', 'python*'], 'no-such-thread'],

@@ -5,7 +5,14 @@ import { recordGeometry } from '../abi/record.ts';
 import { createRingFile } from '../linux/shmem.ts';
 import { initialiseRing, ringGeometry } from '../ring/ring-layout.ts';
 import { RingWriter } from '../ring/ring-writer.ts';
-import { isRingFile, livingRecorder, type RingsFound, readRingDirectory, readRingFile } from './ring-directory.ts';
+import {
+  isRingFile,
+  livingRecorder,
+  type RingsFound,
+  readRecorderDirectory,
+  readRingDirectory,
+  readRingFile,
+} from './ring-directory.ts';
 import { directoryWith, JOURNAL_NAME, journalImage, ringImage, SESSION_ID } from './testing/ring-files.ts';
 import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
 
@@ -53,6 +60,30 @@ function timesOf(records: Uint8Array, size: number): number[] {
     times.push(Number(view.getBigUint64(end - fromEnd.time, true) - START_NS));
   return times;
 }
+
+describe('a runtime directory', () => {
+  function runtimeOf(rings: string): string {
+    const runtime = place({});
+    symlinkSync(rings, join(runtime, 'events'));
+    return runtime;
+  }
+
+  it('leads to the rings by its `events`', () => {
+    const rings = place({ '100': ringImage(RECORDS) });
+    const runtime = runtimeOf(rings);
+    const { directory, found } = readRecorderDirectory(runtime);
+    expect([directory, pathsOf(found, runtime)]).toEqual([join(runtime, 'events'), ['events/100']]);
+    expect(readRecorderDirectory(rings).directory).toBe(rings);
+  });
+
+  it('does not lead to those of another user, nor to nothing', (context) => {
+    expect(readRecorderDirectory(runtimeOf('/nowhere')).found.rings).toEqual([]);
+    if (process.geteuid?.() !== 0) context.skip('only root can give a directory to another user');
+    const runtime = runtimeOf(place({ '100': ringImage(RECORDS) }));
+    chownSync(runtime, 65534, 65534);
+    expect(readRecorderDirectory(runtime)).toMatchObject({ directory: runtime, found: { rings: [] } });
+  });
+});
 
 describe("a recorder's directory", () => {
   it('gives its journals and its rings, at any level, and passes over what is neither', () => {

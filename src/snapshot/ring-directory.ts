@@ -90,6 +90,27 @@ export function readRingDirectory(directory: string): RingsFound {
   return found;
 }
 
+/**
+ * As readRingDirectory, of a detached recorder's runtime directory too: `directory` is the one that was read, which is `events` in
+ * that, or where it leads.
+ */
+export function readRecorderDirectory(path: string): { directory: string; found: RingsFound } {
+  const found = readRingDirectory(path);
+  const events = join(path, 'events');
+  if (found.rings.length > 0 || !isDirectoryOf(events, ownerOf(path))) return { directory: path, found };
+  return { directory: events, found: readRingDirectory(events) };
+}
+
+/** Whether it is a directory, or leads to one, of this user. */
+function isDirectoryOf(path: string, owner: number): boolean {
+  try {
+    const stats = statSync(path);
+    return stats.isDirectory() && stats.uid === owner;
+  } catch {
+    return false; // It leads to nothing, or to where we may not look.
+  }
+}
+
 /** Reads one ring file, with the journals of the nearest directory above it that has some. Throws `not-a-ring`, `capture-unreadable`. */
 export function readRingFile(path: string): RingsFound {
   const owner = ownerOf(path);
