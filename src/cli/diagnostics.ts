@@ -59,7 +59,7 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
       ? `Give ${option} a file in a directory that you may write to and that has room.`
       : `Give ${option} another file.`,
   'snapshot-directory': () =>
-    'Give --directory a directory of your own that nobody else may write to and that has room.',
+    'Give --dir, or `ringkeep up --snapshots`, a directory of your own that nobody else may write to and that has room.',
   'psi-absent': () =>
     'Boot a kernel of 5.2 or later with psi=1 on its command line (CONFIG_PSI), or trigger on something else.',
   'psi-refused': () =>

@@ -1,0 +1,18 @@
+import { Command } from 'commander';
+import { expect, test } from 'vitest';
+import { RingkeepError } from '../base/error.ts';
+import { explain } from './diagnostics.ts';
+import { addTriggerCommand } from './trigger.ts';
+import { addUpCommand } from './up.ts';
+
+test('the remedy for a directory of snapshots names the options that there are', () => {
+  const program = new Command();
+  addTriggerCommand(program);
+  addUpCommand(program, '0.1.0', () => Promise.reject(new Error('not to be started')));
+  const [trigger, up] = program.commands;
+  const optionsOf = (command: Command | undefined) => command!.options.map(({ long }) => long);
+  const remedy = explain(new RingkeepError('snapshot-directory', 'x')).split('\n')[1];
+  expect(remedy).toMatch(/^Give --dir, or `ringkeep up --snapshots`, /);
+  expect(optionsOf(trigger!.commands.find((each) => each.name() === 'add'))).toContain('--dir');
+  expect(optionsOf(up)).toContain('--snapshots');
+});
