@@ -5,6 +5,18 @@ import { explain } from './diagnostics.ts';
 import { addTriggerCommand } from './trigger.ts';
 import { addUpCommand } from './up.ts';
 
+test.each([
+  [
+    new RingkeepError('output-unwritable', 'nodir/x cannot be written: ENOENT', { path: 'nodir/x' }),
+    /^nodir\/x cannot/,
+  ],
+  [new RingkeepError('output-unwritable', 'x cannot be written: EACCES', { path: 'x' }), /^x cannot/],
+  [new RingkeepError('not-a-ring', 'nodir/x is too large'), /^nodir\/x is too large\.\n/],
+  [new RingkeepError('no-such-thread', 'there is no process 7', { pid: 7 }), /^There is no process 7\.\n/],
+])('a sentence begins with a capital, but for a path: %s', (error, expected) => {
+  expect(explain(error)).toMatch(expected);
+});
+
 test('the remedy for a directory of snapshots names the options that there are', () => {
   const program = new Command();
   addTriggerCommand(program);

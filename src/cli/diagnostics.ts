@@ -83,7 +83,7 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
 /** Two sentences for whoever reads the terminal. A bug is no operating failure and keeps its stack. */
 export function explain(error: unknown): string {
   const failure = operatingFailureOf(error);
-  if (failure) return `${sentence(failure.message)}\n${REMEDIES[failure.code](failure.details)}`;
+  if (failure) return `${sentence(failure)}\n${REMEDIES[failure.code](failure.details)}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `ringkeep broke down, which is a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
 }
@@ -107,7 +107,9 @@ export function exitStatusOf(error: unknown): number {
   return error instanceof RingkeepError && usage.includes(error.code) ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-function sentence(text: string): string {
-  const capital = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+/** What a sentence begins with as it was given, a path or a name, keeps its letters. */
+function sentence({ message, details }: RingkeepError): string {
+  const isGiven = /^\S*\//.test(message) || Object.values(details).some((value) => message.startsWith(`${value} `));
+  const text = isGiven ? message : message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
