@@ -28,3 +28,10 @@ test('the remedy for a directory of snapshots names the options that there are',
   expect(optionsOf(trigger!.commands.find((each) => each.name() === 'add'))).toContain('--dir');
   expect(optionsOf(up)).toContain('--snapshots');
 });
+
+test('another name is advised where the name alone is taken', () => {
+  const remedy = (details: Record<string, string>) =>
+    explain(new RingkeepError('already-attached', 'x', details)).split('\n')[1];
+  expect(remedy({ name: 'web', option: '--name' })).toMatch(/first, or give another --name\.$/);
+  expect(remedy({ name: 'web' })).toMatch(/first\.$/);
+});

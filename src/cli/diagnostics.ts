@@ -27,7 +27,8 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
     file === undefined
       ? 'See `ps -eLf` for the threads there are.'
       : 'See `ringkeep show FILE` for the threads there are.',
-  'already-attached': () => 'See `ringkeep status` for what is attached, or end that with `ringkeep rm NAME` first.',
+  'already-attached': ({ option }) =>
+    `See \`ringkeep status\` for what is attached, or end that with \`ringkeep rm NAME\` first${option === undefined ? '' : `, or give another ${option}`}.`,
   'no-switches': () =>
     'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
   'not-a-ring': () =>

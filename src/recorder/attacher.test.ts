@@ -201,6 +201,33 @@ describe('a child that is forked while its parent is being attached to', () => {
   });
 });
 
+describe('the name of an attachment that is given none', () => {
+  it('is its target, with a number where another target has that name already', () => {
+    using scripted = scriptedAttachments();
+    const { attacher } = scripted;
+    const named = (glob: string) => attacher.attach({ kind: 'comm', glob }).name;
+    expect(['zzz*', 'zzz?', 'zzz??*'].map(named)).toEqual(['comm-zzz_', 'comm-zzz_-2', 'comm-zzz_-3']);
+    const long = 'z'.repeat(70);
+    const cut = `comm-${'z'.repeat(59)}`;
+    expect([`${long}1`, `${long}2`].map(named)).toEqual([cut, `${cut.slice(0, 62)}-2`]);
+  });
+
+  it('is refused to the same target again, and so is one that was given and is another’s', () => {
+    using scripted = scriptedAttachments();
+    const { attacher } = scripted;
+    const refused = (option?: string) =>
+      expect.objectContaining({
+        code: 'already-attached',
+        details: expect.toSatisfy((each) => each.option === option),
+      });
+    for (const glob of ['zzz*', 'zzz?']) attacher.attach({ kind: 'comm', glob });
+    for (const glob of ['zzz*', 'zzz?']) expect(() => attacher.attach({ kind: 'comm', glob })).toThrow(refused());
+    // Another name helps only where it is not the same again.
+    expect(() => attacher.attach({ kind: 'comm', glob: 'x*' }, 'comm-zzz_')).toThrow(refused('--name'));
+    expect(attacher.attachments.size).toBe(2);
+  });
+});
+
 describe('an attachment by name', () => {
   it('asks once for a process that is another user’s, and again when its number has been out of use', async () => {
     const { pid, rename, end } = renamable();

@@ -35,6 +35,8 @@ const MOST_HALF = 256;
 const HALF_MS = 2000;
 /** Looks at a directory that somebody has emptied before it is taken away: a few seconds. */
 const LOOKS_AT_VANISHED = 4;
+/** Of an attachment, in characters. */
+const LONGEST_NAME = 64;
 /** What perf and /proc refuse because of whose task it is. */
 const NOT_OURS = new Set(['EACCES', 'EPERM']);
 
@@ -71,7 +73,7 @@ export class Attacher {
    * Records the target from now on. Throws `bad-argument` for a name that cannot be one, `already-attached`, `no-such-thread`
    * where there is nothing to attach to, `perf-refused` (details.errno), `ring-directory`.
    */
-  attach(target: Target, name = defaultName(target), attachedWallMs = Date.now()): Attachment {
+  attach(target: Target, name = defaultName(target, this.attachments), attachedWallMs = Date.now()): Attachment {
     this.#requireFree(target, name);
     const attachment = this.enter(target, name, attachedWallMs);
     try {
@@ -287,8 +289,10 @@ export class Attacher {
         name,
       });
     }
-    if (this.attachments.has(name)) {
-      throw new RingkeepError('already-attached', `something is attached as "${name}" already`, { name });
+    const holder = this.attachments.get(name);
+    if (holder) {
+      const details = textOf(holder.target) === textOf(target) ? { name } : { name, option: '--name' };
+      throw new RingkeepError('already-attached', `something is attached as "${name}" already`, details);
     }
     const others = [...this.attachments.values()];
     const all = others.find((other) => other.target.kind === 'all');
@@ -415,18 +419,34 @@ function wasRemoved({ removed }: Attachment, pid: number): boolean {
   return false;
 }
 
-function defaultName(target: Target): string {
-  const text =
-    target.kind === 'pid'
-      ? `pid-${target.pid}`
-      : target.kind === 'tid'
-        ? `tid-${target.tid}`
-        : target.kind === 'comm'
-          ? `comm-${target.glob}`
-          : target.kind === 'cgroup'
-            ? `cgroup-${target.path}`
-            : 'all';
-  return text.replaceAll(/[^\w.@:+-]+/g, '_').slice(0, 64);
+/**
+ * The target as the name of a directory, with a number behind it where another target has that already: `zzz*` and `zzz?` are told
+ * alike. The same target again gets the name that it has, which is refused.
+ */
+function defaultName(target: Target, attachments: ReadonlyMap<string, Attachment>): string {
+  const text = textOf(target);
+  const name = text.replaceAll(/[^\w.@:+-]+/g, '_');
+  for (let number = 1; ; number++) {
+    const ending = number === 1 ? '' : `-${number}`;
+    const free = name.slice(0, LONGEST_NAME - ending.length) + ending;
+    const other = attachments.get(free);
+    if (!other || textOf(other.target) === text) return free;
+  }
+}
+
+function textOf(target: Target): string {
+  switch (target.kind) {
+    case 'pid':
+      return `pid-${target.pid}`;
+    case 'tid':
+      return `tid-${target.tid}`;
+    case 'comm':
+      return `comm-${target.glob}`;
+    case 'cgroup':
+      return `cgroup-${target.path}`;
+    case 'all':
+      return 'all';
+  }
 }
 
 function removeEmpty(directory: string): void {
