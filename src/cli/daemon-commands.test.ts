@@ -113,6 +113,16 @@ describe('up and down', () => {
     expect(readdirSync(runtime)).toEqual([]);
   });
 
+  it('tells what is in its way, and leaves nothing beside that', async () => {
+    mkdirSync(join(runtime, 'control.sock'), { recursive: true, mode: 0o700 });
+    expect(await ringkeep('up')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/control\.sock cannot be removed: EISDIR\.\nRemove what is in the way, .*\n$/),
+    });
+    expect(readdirSync(runtime)).toEqual(['control.sock']);
+    expect(existsSync(locateRuntimeDirectory(env, process.geteuid!()).shmEvents)).toBe(false);
+  });
+
   it('says where to look when the recorder ends without a word', async () => {
     env.RINGKEEP_FAKE = 'killed';
     const { status, stderr } = await ringkeep('up');

@@ -1,7 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
@@ -116,6 +125,23 @@ describe('a daemon', () => {
     const refusal = new RingkeepError('perf-refused', 'no perf here', {});
     await expect(start(() => Promise.reject(refusal))).rejects.toBe(refusal);
     expect(traces()).toEqual([]);
+  });
+
+  it.each(['socket', 'log'] as const)('leaves nothing but what is in the way of its %s', async (what) => {
+    mkdirSync(join(runtime[what], 'of somebody'), { recursive: true });
+    chmodSync(runtime.path, 0o700);
+    if (what === 'socket')
+      await expect(start()).rejects.toMatchObject({
+        code: 'runtime-directory',
+        message: `${runtime.socket} cannot be removed: EISDIR`,
+      });
+    else {
+      const daemon = await start();
+      daemon.stop();
+      await daemon.ended;
+    }
+    expect(traces()).toEqual([basename(runtime[what])]);
+    expect(existsSync(join(runtime[what], 'of somebody'))).toBe(true);
   });
 
   it('fails as its recorder does when that breaks down, and leaves its event files for the next one', async () => {

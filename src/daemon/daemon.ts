@@ -9,13 +9,14 @@
  * Invariants: there is one daemon a directory; once `ended` resolves without a failure, nothing of the daemon is left; after a failure
  * of the recorder its rings are left for the next one.
  */
-import { closeSync, constants, openSync, rmSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import { tryLock } from '../linux/file-lock.ts';
 import { DaemonLock, type Holder } from './daemon-lock.ts';
 import type { DetachedFace, StartOptions, StartRecorder } from './detached-face.ts';
 import {
   clearRuntimeDirectory,
+  clearSocket,
   type EventDirectory,
   makeEventDirectory,
   makeRuntimeDirectory,
@@ -150,7 +151,7 @@ class Held {
 
   async listen(recorder: Parameters<typeof serve>[1]): Promise<void> {
     // A daemon that was killed leaves its socket; it is ours to remove, since the lock is ours.
-    rmSync(this.#runtime.socket, { force: true });
+    clearSocket(this.#runtime);
     this.#server = await serve(this.#runtime.socket, recorder);
   }
 

@@ -6,7 +6,7 @@
  * has the same directory of event files as that one.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readlinkSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readlinkSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { checkPrivateDirectory, makePrivateDirectory, memoryRoom } from '../linux/private-directory.ts';
@@ -128,18 +128,41 @@ function newEventDirectory({ path, events, shmEvents }: RuntimeDirectory, needed
   }
 }
 
-/** What the daemon made goes, event files that it left in place excepted. The lock is the last, and its holder's to remove. */
+/** Removes what a daemon that was killed left of its socket. Throws `runtime-directory` for what is no daemon's. */
+export function clearSocket({ socket }: RuntimeDirectory): void {
+  try {
+    unlinkSync(socket);
+  } catch (cause) {
+    const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    if (errno === 'ENOENT') return;
+    const details = { path: socket, errno };
+    throw new RingkeepError('runtime-directory', `${socket} cannot be removed: ${errno}`, details, { cause });
+  }
+}
+
+/**
+ * What the daemon made goes, event files that it left in place excepted. The lock is the last, and its holder's to remove. Never
+ * throws: what is in the place of a file of ours and cannot be removed is not ours.
+ */
 export function clearRuntimeDirectory(directory: RuntimeDirectory, eventDirectory: string | undefined): void {
-  rmSync(directory.socket, { force: true });
-  rmSync(directory.log, { force: true });
+  removeFile(directory.socket);
+  removeFile(directory.log);
   if (eventDirectory === undefined || !removeEmpty(eventDirectory)) return;
   // Where it is a link, it leads nowhere now.
-  if (eventDirectory !== directory.events) rmSync(directory.events, { force: true });
+  if (eventDirectory !== directory.events) removeFile(directory.events);
 }
 
 /** Once the lock is gone too. A directory with anything in it stays, and so does one that was named. */
 export function removeRuntimeDirectory(directory: RuntimeDirectory): void {
   if (!directory.isNamed) removeEmpty(directory.path);
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It is not there, or not ours.
+  }
 }
 
 /** False: something is still in it. */
