@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PerfRecord } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
 import { AttachedProcfsSource } from './attached-procfs.ts';
 import { collected } from './testing/collected.ts';
 import { asUser, LiveProgram } from './testing/live-program.ts';
@@ -25,6 +26,9 @@ function scanned(source: AttachedProcfsSource): PerfRecord[] {
 }
 
 const tidsOf = (records: readonly PerfRecord[]) => new Set(records.map(({ id }) => id.tid!));
+/** Threads that are told to have become another program. */
+const execsOf = (records: readonly PerfRecord[]) =>
+  new Set(records.filter(({ name, misc }) => name === 'COMM' && misc & Misc.commExec).map(({ id }) => id.tid!));
 const forksOf = (records: readonly PerfRecord[]) =>
   records.flatMap((record) => (record.name === 'FORK' ? [record.body] : []));
 
@@ -40,6 +44,7 @@ describe('a procfs source attached to processes', () => {
     for (const tid of program.tids) expect(tidsOf(records)).toContain(tid);
     expect(new Set(records.map(({ name }) => name))).toEqual(new Set(['COMM', 'MMAP2', 'SAMPLE']));
     for (const record of records) expect(source.originOf(Number(record.id.id!))).toBe(origins[0]);
+    expect(execsOf(records)).toEqual(new Set());
     source.close();
     expect(source.originOf(1)).toBeUndefined();
   });
@@ -53,13 +58,17 @@ describe('a procfs source attached to processes', () => {
     scanned(source);
     await program.tell('thread');
     await program.tell('lasting-child');
-    const forks = forksOf(scanned(source));
+    const told = scanned(source);
+    const forks = forksOf(told);
     const later = program.tids.filter((tid) => !earlier.includes(tid));
     expect(forks.filter(({ pid }) => pid === program.pid).map(({ tid }) => tid)).toEqual(later);
     const children = forks.filter(({ pid }) => pid !== program.pid);
     expect(children.map(({ ppid }) => ppid)).toEqual([program.pid]);
+    // It has become another program, or will.
+    while (!execsOf(told).has(children[0]!.pid)) told.push(...scanned(source));
+    expect(execsOf(told).size).toBe(1);
     const records = scanned(source);
-    expect(tidsOf(records)).toContain(children[0]!.pid);
+    expect(tidsOf(told)).toContain(children[0]!.pid);
     for (const record of records) expect(source.originOf(Number(record.id.id!))).toBe(origin);
     source.close();
   });

@@ -215,15 +215,16 @@ export class ProcfsScan {
     else this.#pending.set(cpu, [record]);
   }
 
-  #add(pid: number, id: bigint): Process {
-    const process = { pid, id, tasks: new Map(), earlierChildren: new Set<number>(), exe: '', maps: '', mapsReadNs: 0 };
+  /** `exe`: what it runs, or ran last: another one tells of an exec. */
+  #add(pid: number, id: bigint, exe: string): Process {
+    const process = { pid, id, tasks: new Map(), earlierChildren: new Set<number>(), exe, maps: '', mapsReadNs: 0 };
     this.#processes.set(pid, process);
     return process;
   }
 
   /** With the threads that it has: they are not new. */
   #begin(pid: number, id: bigint): Process {
-    const process = this.#add(pid, id);
+    const process = this.#add(pid, id, exeOf(pid));
     for (const tid of [pid, ...listIds(`/proc/${pid}/task`)]) this.#addTask(process, tid);
     return process;
   }
@@ -238,7 +239,7 @@ export class ProcfsScan {
   /** A process that a followed one has started, under the same id. */
   #forkProcess(pid: number, parent: Process, parentTid: number, now: number): void {
     this.#emitFork(pid, pid, parent, parentTid, now);
-    this.#addTask(this.#add(pid, parent.id), pid);
+    this.#addTask(this.#add(pid, parent.id, parent.exe), pid);
   }
 
   #forkThread(process: Process, tid: number, now: number): Task {
@@ -362,8 +363,8 @@ export class ProcfsScan {
   #renamed(process: Process, task: Task, comm: string, now: number): void {
     task.comm = comm;
     const { pid } = process;
-    const exe = task.tid === pid ? exeOf(pid) : process.exe;
-    const isExec = exe !== process.exe;
+    const exe = (task.tid === pid && exeOf(pid)) || process.exe;
+    const isExec = process.exe !== '' && exe !== process.exe;
     process.exe = exe;
     const id = { pid, tid: task.tid, time: BigInt(Math.round(now)), id: process.id };
     this.#emit(0, encodeRecord('COMM', { pid, tid: task.tid, comm }, id, this.attr, isExec ? Misc.commExec : 0));
