@@ -2,6 +2,7 @@
  * The detached recorder and what all programs of a machine or of a user share: its CPUs, which go and come back, pressure, the
  * memory that a user may lock; and all programs at once. Nothing else may be tested meanwhile.
  */
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { EventStatus } from '../src/recorder/control.ts';
@@ -65,6 +66,19 @@ test('attach -a records every task of the machine, and never the recorder itself
   expect(ofDaemon.filter(({ samples, switchesOut }) => samples > 0 || switchesOut !== 0)).toEqual([]);
   // Of a machine that is too busy the kernel may lose records, and perf then says so.
   perf((await daemon.client.status()).stats.kernelLost > 0 ? 'lossy' : 'whole', 'script', '-i', output);
+});
+
+test('attach -a keeps one ring of each process that ends, with its name', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  const daemon = await Daemon.up();
+  await daemon.json('attach', '-a');
+  const ends = Array.from({ length: 100 }, () => spawnSync('/bin/true').pid);
+  const events = await daemon.untilEvents((all) =>
+    ends.every((pid) => all.some((event) => event.tid === pid && !event.alive)),
+  );
+  const own = events.filter(({ tid }) => ends.includes(tid));
+  expect(own.map(({ tid }) => tid).sort()).toEqual(ends.toSorted());
+  expect(new Set(own.map(({ comm }) => comm))).toEqual(new Set(['true']));
 });
 
 const CPU_1 = '/sys/devices/system/cpu/cpu1/online';

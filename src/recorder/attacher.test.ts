@@ -314,6 +314,58 @@ it('a child of a thread whose event was removed has no event either, and its end
   expect(deaths.collect(scripted.poller.wait(50)).map(({ pid: ended }) => ended)).not.toContain(child);
 });
 
+describe('where all tasks are recorded, the switches of a thread’s way out, behind its EXIT', () => {
+  /** A recorder of all tasks, and one of them. */
+  function withTask() {
+    const scripted = scriptedAttachments();
+    onTestFinished(() => scripted[Symbol.dispose]());
+    const { attacher, recorder, source } = scripted;
+    attacher.attach({ kind: 'all' }, 'machine');
+    const id = idOf([...source.origins].find(({ tid }) => tid === 0)!);
+    const task = 0x600001;
+    let time = nowNs();
+    const at = (tid = task) => ({ tid, pid: tid, time: ++time, id });
+    const tell = (...batch: Uint8Array[]) => {
+      source.put(0, ...batch);
+      recorder.drain();
+    };
+    const count = () =>
+      [...recorder.threads.living(), ...recorder.threads.dead()].filter(({ tid }) => tid === task).length;
+    tell(records.comm(at(), 'true'), records.wideSwitchOut(at()));
+    expect(count()).toBe(1);
+    return { recorder, task, at, tell, count };
+  }
+
+  it.each(['same', 'next'])('are nobody’s, in the %s batch', (which) => {
+    const { recorder, at, tell, count } = withTask();
+    const exit = records.exit(at());
+    const last = [records.sample(at()), records.wideSwitchOut(at())];
+    if (which === 'same') tell(exit, ...last);
+    else for (const batch of [[exit], last]) tell(...batch);
+    expect(count()).toBe(1);
+    expect(recorder.threads.dead().map(({ comm }) => comm)).toEqual(['true']);
+    expect(recorder.stats()).toMatchObject({ lost: 0, unrecordedTasks: 0 });
+  });
+
+  it('are not taken for those of a new task under its number', () => {
+    const { task, at, tell, count } = withTask();
+    tell(records.exit(at()), records.wideSwitchOut(at()));
+    tell(records.fork(at(0x600002), { tid: task, pid: task }), records.wideSwitchOut(at()));
+    expect(count()).toBe(2);
+  });
+
+  it('are not taken for those of a thread that has taken its number over by an exec', () => {
+    for (const isLater of [false, true]) {
+      const { recorder, task, at, tell, count } = withTask();
+      const exit = records.exit(at());
+      const exec = [records.comm(at(), 'next', true), records.wideSwitchOut(at())];
+      for (const batch of isLater ? [[exit], exec] : [[exit, ...exec]]) tell(...batch);
+      expect(count()).toBe(2);
+      expect(recorder.threads.get(task)).toMatchObject({ comm: 'next', exitTimeNs: undefined });
+    }
+  });
+});
+
 it('a thread that ended without a word of the kernel is found to be gone; one of which there is a word is ended by that', async () => {
   await using sleepers = new Sleepers();
   const pid = await sleepers.start();

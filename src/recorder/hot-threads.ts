@@ -27,6 +27,11 @@ export interface PlainRecord {
 export const SWITCH_OF_TASK: PlainRecord = { type: RecordType.SWITCH, bodyBytes: 0 };
 export const SWITCH_OF_CPU: PlainRecord = { type: RecordType.SWITCH_CPU_WIDE, bodyBytes: 8 };
 
+/** Whether events on all tasks tell of the record of whatever runs, with nothing that it does: also of a task behind its EXIT. */
+export function isOfRunning(type: number): boolean {
+  return type === RecordType.SWITCH_CPU_WIDE || type === RecordType.SAMPLE;
+}
+
 export class HotThreads {
   /** 0: nobody's. */
   readonly #tids = new Int32Array(ENTRIES);

@@ -28,7 +28,7 @@ import type { RecorderStats } from './control.ts';
 import { type Cut, cutOf, lastSwitchInNs, type RingSpan, spanOf, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
-import { SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
+import { isOfRunning, SWITCH_OF_CPU, SWITCH_OF_TASK } from './hot-threads.ts';
 import { Interleaving } from './interleaving.ts';
 import { Journal, type JournalSink } from './journal.ts';
 import { PinHistory } from './pin-history.ts';
@@ -152,6 +152,7 @@ export class Recorder {
     let thread = this.#threadOf(tid, words, at, end);
     if (!thread || (thread.isToldTwice && this.#isAnothers(thread, words, at, end))) return;
     if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
+    if (!thread) return;
     if (!thread.isRemoved) this.#batch.write(thread, words, at, cpu);
     if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
       if (thread.isWatched)
@@ -196,11 +197,13 @@ export class Recorder {
 
   /**
    * Whose a record is that comes behind the thread's EXIT: its own, if it was only read late, else a new thread's under the
-   * old number. Nothing but an exec by another thread does that within a batch: it takes the main thread's number over.
+   * old number. Nothing but an exec by another thread does that within a batch: it takes the main thread's number over. Undefined: it
+   * is of the thread's way out.
    */
-  #successor(exited: Thread, words: Int32Array, at: number): Thread {
+  #successor(exited: Thread, words: Int32Array, at: number): Thread | undefined {
     const timeNs = this.#merge.timeOf(words, at);
     if (timeNs <= Number(exited.exitTimeNs)) return exited;
+    if (exited.origin?.tid === 0 && isOfRunning(words[at]!)) return undefined;
     this.threads.makeWay(exited);
     const { tid, pid, attachment, origin } = exited;
     return this.threads.enter({ tid, pid, attachment, origin, timeNs, isImplicit: false });
@@ -213,6 +216,7 @@ export class Recorder {
     const isSample = words[at] === RecordType.SAMPLE;
     const pid = isSample ? words[at + this.#sampleTid - 1]! : words[end - this.#tidFromEnd - 1]!;
     const timeNs = this.#merge.timeOf(words, at);
+    if (isOfRunning(words[at]!) && this.threads.hasJustExited(tid, timeNs)) return undefined;
     const { detached } = this.#options;
     if (!detached) return this.threads.enter({ tid, pid, timeNs, isImplicit: true });
     const attached = detached.attachedBy(isSample ? words[at + ID_OF_SAMPLE]! : words[end - 2]!, pid);

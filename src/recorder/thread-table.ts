@@ -43,6 +43,10 @@ interface Birth {
   readonly isRemoved?: boolean | undefined;
 }
 
+/** Threads that exited are remembered so long, and so many: their last switch may come in a later batch. */
+const LATELY_NS = 10e9;
+const MOST_LATELY = 4096;
+
 export class ThreadTable {
   readonly #rings: RingStore;
   readonly #batch: BatchWriter;
@@ -53,6 +57,8 @@ export class ThreadTable {
   /** Rings per process, alive and dead: at none, the process is forgotten. */
   readonly #ringsOfProcess = new Map<number, number>();
   readonly #exited: Thread[] = [];
+  /** When the threads under an origin for all tasks exited that did so last. */
+  readonly #lately = new Map<number, number>();
   /** Entered so far; those of them that there was no memory for. */
   entered = 0;
   unrecorded = 0;
@@ -118,6 +124,7 @@ export class ThreadTable {
   /** A task of which a record came, or its FORK. Without memory for a ring it is counted, but not kept. */
   enter(start: ThreadStart & Birth, records: readonly Uint8Array[] = []): Thread {
     const { tid, pid, parent, attachment, timeNs, isImplicit, isRemoved = false } = start;
+    this.#lately.delete(tid);
     const comm = start.comm ?? parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
     const made = isRemoved
       ? undefined
@@ -267,7 +274,19 @@ export class ThreadTable {
     for (const thread of [...this.#threads.values()]) this.#retire(thread);
   }
 
+  /**
+   * Whether the thread is one that has exited a moment before `timeNs`: events on all tasks tell of its last switches too, those
+   * behind its EXIT.
+   */
+  hasJustExited(tid: number, timeNs: number): boolean {
+    return timeNs - (this.#lately.get(tid) ?? Number.NEGATIVE_INFINITY) < LATELY_NS;
+  }
+
   #retire(thread: Thread): void {
+    if (thread.origin?.tid === 0) {
+      this.#lately.set(thread.tid, Number(thread.exitTimeNs ?? 0n));
+      if (this.#lately.size > MOST_LATELY) this.#lately.delete(this.#lately.keys().next().value!);
+    }
     if (this.#threads.get(thread.tid) === thread) this.#threads.delete(thread.tid);
     this.#removed.delete(thread);
     if (thread.isRemoved) this.ringIsGone(thread);

@@ -37,6 +37,8 @@ function identity({ tid, pid = 1000, time, cpu = 0, id = ID }: At) {
 export const records = {
   switchIn: (at: At) => encodeRecord('SWITCH', {}, identity(at), attr),
   switchOut: (at: At) => encodeRecord('SWITCH', {}, identity(at), attr, Misc.switchOut),
+  /** As an event on all tasks tells of it. */
+  wideSwitchOut: (at: At) => encodeRecord('SWITCH_CPU_WIDE', {}, identity(at), attr, Misc.switchOut),
   sample: (at: At, frames = 1) =>
     encodeSample(identity(at), { ip: 1n, period: 1n, callchain: new BigUint64Array(frames).fill(7n) }, attr),
   fork: (at: At, child: { tid: number; pid: number }) =>
