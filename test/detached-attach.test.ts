@@ -2,7 +2,7 @@
  * What is recorded of a program that runs already: its threads, those it starts later, its children, and what it becomes by an
  * exec; by pid, tid, name, cgroup or all together. And what is refused.
  */
-import { mkdirSync, readFileSync, rmdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { AttachmentStatus, EventStatus } from '../src/recorder/control.ts';
@@ -207,6 +207,18 @@ describe('attach is refused with cause and remedy', () => {
     ]);
     expect(await daemon.refused(['attach', '-t', pid])).toEqual([
       `Thread ${pid} is recorded already, as part of "web".`,
+      remedy,
+    ]);
+    const worker = await puppet.thread('worker');
+    expect(await daemon.refused(['attach', '-p', String(worker)])).toEqual([
+      `${worker} is a thread of process ${pid}.`,
+      `Give -t ${worker} for it alone, or -p ${pid} for all of its process.`,
+    ]);
+    const events = await daemon.untilEvents((all) => all.some(({ tid }) => tid === worker));
+    rmSync(events.find(({ tid }) => tid === worker)!.path);
+    await daemon.untilEvents((all) => !all.some(({ tid }) => tid === worker));
+    expect(await daemon.refused(['attach', '-t', String(worker)])).toEqual([
+      `Thread ${worker} belongs to "web", and its event was removed.`,
       remedy,
     ]);
     const other = await Puppet.start();

@@ -23,10 +23,12 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
       ? 'Read it with `perf stat report`, or record with `ringkeep record` or `perf record`.'
       : 'Record again without that option, or convert the file with `perf inject`.',
   'capture-unreadable': () => "Check the file's name and that you may read it.",
-  'no-such-thread': ({ file }) =>
-    file === undefined
-      ? 'See `ps -eLf` for the threads there are.'
-      : 'See `ringkeep show FILE` for the threads there are.',
+  'no-such-thread': ({ file, tid, process }) =>
+    process !== undefined
+      ? `Give -t ${tid} for it alone, or -p ${process} for all of its process.`
+      : file === undefined
+        ? 'See `ps -eLf` for the threads there are.'
+        : 'See `ringkeep show FILE` for the threads there are.',
   'already-attached': ({ option }) =>
     `See \`ringkeep status\` for what is attached, or end that with \`ringkeep rm NAME\` first${option === undefined ? '' : `, or give another ${option}`}.`,
   'no-switches': () =>

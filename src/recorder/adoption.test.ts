@@ -5,9 +5,11 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { headerFieldOffset } from '../ring/ring-layout.ts';
 import { readRing } from '../ring/ring-reader.ts';
@@ -207,6 +209,22 @@ describe('a recorder that finds what a killed one left', () => {
     expect(readdirSync(first.directory).filter((name) => name.startsWith('journal-'))).toEqual([
       first.journal.path.slice(first.directory.length + 1),
     ]);
+  });
+
+  it('goes on with the others where something stands in the place of an attachment', async () => {
+    await using sleepers = new Sleepers();
+    const [moved, kept] = [await sleepers.start(), await sleepers.start()];
+    using first = scriptedAttachments();
+    first.attacher.attach({ kind: 'pid', pid: moved }, 'moved');
+    first.attacher.attach({ kind: 'pid', pid: kept }, 'kept');
+    kill(first);
+    rmSync(join(first.directory, 'moved'), { recursive: true });
+    writeFileSync(join(first.directory, 'moved'), 'something else');
+    using second = adoptIn(first.directory);
+    expect([...second.attacher.attachments.keys()]).toEqual(['kept']);
+    expect(second.adoption).toMatchObject({ rings: 1, alive: 1 });
+    expect(second.log.join()).toMatch(/^"moved" is not recorded any more: .*ENOTDIR$/);
+    expect(readFileSync(join(first.directory, 'moved'), 'utf8')).toBe('something else');
   });
 
   it('starts where everything was left but rings, and takes away the journal of nobody', () => {

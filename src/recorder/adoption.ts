@@ -33,22 +33,32 @@ export function adoptLeftRings(
   for (const path of left.useless) rmSync(path, { force: true });
   if (left.rings.length === 0 && session.length === 0) return undefined;
   if (left.journalPath !== undefined) loadJournal(left.journalPath, recorder);
-  const attachments = new Map<string, Attachment>();
-  for (const { name, target, attachedWallMs } of session) {
-    attachments.set(name, attacher.enter(target, name, attachedWallMs));
-  }
+  /** Undefined: one that cannot be made again. */
+  const attachments = new Map<string, Attachment | undefined>();
+  const enter = (name: string, target: Target, attachedWallMs: number) => {
+    try {
+      attachments.set(name, attacher.enter(target, name, attachedWallMs));
+    } catch (error) {
+      if (!(error instanceof RingkeepError)) throw error;
+      attachments.set(name, undefined);
+      log(`"${name}" is not recorded any more: ${error.message}`);
+    }
+  };
+  for (const { name, target, attachedWallMs } of session) enter(name, target, attachedWallMs);
   for (const { attachment: name, header } of left.rings) {
     // Its session file was lost: what is known is whose rings there are.
-    if (attachments.has(name)) continue;
-    const target: Target = { kind: 'pid', pid: header.pid };
-    attachments.set(name, attacher.enter(target, name, Date.now()));
+    if (!attachments.has(name)) enter(name, { kind: 'pid', pid: header.pid }, Date.now());
   }
   const livingPids = new Map<Attachment, Set<number>>();
   let alive = 0;
   let unreadable = left.unreadable;
   for (const ring of left.rings.toSorted(byDeath)) {
-    const attachment = attachments.get(ring.attachment)!;
+    const attachment = attachments.get(ring.attachment);
     const { tid } = ring.header;
+    if (!attachment) {
+      unreadable++;
+      continue;
+    }
     // Of two that say so of one thread, as a recorder leaves them that is killed as it adopts, the later one is written on.
     if (ring.isAlive && ring.pmu === attachment.pmu && !attachment.left.has(tid)) {
       attachment.left.set(tid, ring);
@@ -56,12 +66,11 @@ export function adoptLeftRings(
       livingPids.set(attachment, (livingPids.get(attachment) ?? new Set()).add(ring.header.pid));
     } else if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
-  for (const attachment of attachments.values()) {
-    goOn(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
-  }
+  for (const attachment of attachments.values())
+    if (attachment) goOn(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
   for (const ring of left.rings) {
-    const attachment = attachments.get(ring.attachment)!;
-    if (attachment.left.get(ring.header.tid) !== ring) continue;
+    const attachment = attachments.get(ring.attachment);
+    if (attachment?.left.get(ring.header.tid) !== ring) continue;
     // It ended meanwhile, or may not be attached to any more.
     attachment.left.delete(ring.header.tid);
     alive--;

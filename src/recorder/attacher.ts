@@ -306,18 +306,25 @@ export class Attacher {
   }
 
   #attachPid(attachment: Attachment, pid: number): void {
+    // /proc/TID shows a thread as it shows a process.
+    const leader = processOf(pid);
+    if (leader !== undefined && leader !== pid)
+      throw new RingkeepError('no-such-thread', `${pid} is a thread of process ${leader}`, {
+        tid: pid,
+        process: leader,
+      });
     const tids = listIds(`/proc/${pid}/task`);
     if (tids.length > 0 && tids.every((tid) => this.#recorder.threads.knows(tid))) {
-      throw alreadyRecorded(`process ${pid}`, this.#recorder.threads.get(pid)?.attachment);
+      throw alreadyRecorded(`process ${pid}`, this.#recorder.threads.get(pid));
     }
     this.attachProcess(attachment, pid);
   }
 
   #attachTid(attachment: Attachment, tid: number): void {
-    const pid = Number(/^Tgid:\s+(\d+)/m.exec(readProcText(`/proc/${tid}/status`) ?? '')?.[1] ?? 0);
-    if (pid === 0) throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { tid });
+    const pid = processOf(tid);
+    if (pid === undefined) throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { tid });
     const known = this.#recorder.threads.knows(tid) ? this.#recorder.threads.get(tid) : undefined;
-    if (known) throw alreadyRecorded(`thread ${tid}`, known.attachment);
+    if (known) throw alreadyRecorded(`thread ${tid}`, known);
     const error = this.#attachThread(attachment, pid, tid, () => this.#describe(pid));
     if (error) throw error;
     this.#deaths.watch(pid);
@@ -457,11 +464,20 @@ function removeEmpty(directory: string): void {
   }
 }
 
+/** The process that the thread is of; undefined: there is no such thread. */
+function processOf(tid: number): number | undefined {
+  const tgid = /^Tgid:\s+(\d+)/m.exec(readProcText(`/proc/${tid}/status`) ?? '')?.[1];
+  return tgid === undefined ? undefined : Number(tgid);
+}
+
 function noSuchProcess(pid: number): RingkeepError {
   return new RingkeepError('no-such-thread', `there is no process ${pid}`, { pid });
 }
 
-function alreadyRecorded(what: string, attachment: Attachment | undefined): RingkeepError {
-  const name = attachment?.name ?? '';
-  return new RingkeepError('already-attached', `${what} is recorded already, as part of "${name}"`, { name });
+function alreadyRecorded(what: string, known: Thread | undefined): RingkeepError {
+  const name = known?.attachment?.name ?? '';
+  const how = known?.isRemoved
+    ? `belongs to "${name}", and its event was removed`
+    : `is recorded already, as part of "${name}"`;
+  return new RingkeepError('already-attached', `${what} ${how}`, { name });
 }
