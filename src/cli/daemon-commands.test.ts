@@ -123,6 +123,25 @@ describe('up and down', () => {
     expect(existsSync(locateRuntimeDirectory(env, process.geteuid!()).shmEvents)).toBe(false);
   });
 
+  it('names the one that holds the event files after its runtime directory was removed', async (context) => {
+    const { pid, directory } = await json('up');
+    try {
+      if (directory.startsWith(runtime)) context.skip('the runtime directory is in memory, and the event files in it');
+      rmSync(runtime, { recursive: true });
+      expect(await ringkeep('up')).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(
+          new RegExp(`^Another recorder of yours \\(pid ${pid}\\) has .*\nEnd it with \`kill ${pid}\` .*\n$`),
+        ),
+      });
+      expect(readdirSync(runtime)).toEqual([]);
+    } finally {
+      process.kill(pid, 'SIGTERM');
+      while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(existsSync(directory)).toBe(false);
+  });
+
   it('says where to look when the recorder ends without a word', async () => {
     env.RINGKEEP_FAKE = 'killed';
     const { status, stderr } = await ringkeep('up');

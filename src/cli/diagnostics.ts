@@ -67,8 +67,10 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
     'Boot a kernel of 5.2 or later with psi=1 on its command line (CONFIG_PSI), or trigger on something else.',
   'psi-refused': () =>
     'Give a window that is a multiple of 2s, as Linux 6.4 and later grant to everybody, or CAP_SYS_RESOURCE to the recorder; /proc/pressure must be writable.',
-  'runtime-directory': () =>
-    'Remove what is in the way, or name a directory of your own by RINGKEEP_DIR, for `ringkeep up` and for all that talk to it.',
+  'runtime-directory': ({ pid }) =>
+    pid !== undefined
+      ? `End it with \`kill ${pid}\` (with \`kill -9 ${pid}\` its rings stay, and \`ringkeep up\` goes on in them), or name a directory of your own by RINGKEEP_DIR.`
+      : 'Remove what is in the way, or name a directory of your own by RINGKEEP_DIR, for `ringkeep up` and for all that talk to it.',
   'no-daemon': () => 'Start it with `ringkeep up`.',
   'not-yours': () => 'Ask as the user who started it or as root, or start your own with `ringkeep up`.',
   'no-such-event': () => 'See `ringkeep events` and `ringkeep status` for what there is.',

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -61,10 +61,10 @@ describe('the lock of a daemon', () => {
     const first = await takeHere();
     rmSync(path);
     const second = await takeHere();
+    first.release();
     expect(await DaemonLock.take(path)).toEqual({ pid: process.pid });
     second.release();
-    writeFileSync(path, ''); // The first one removes what is at its path.
-    first.release();
+    expect(existsSync(path)).toBe(false);
   });
 
   it('is not had through a link', async () => {

@@ -55,9 +55,9 @@ export class DaemonLock {
     }
   }
 
-  /** Removes the file and frees the lock. */
+  /** Removes the file, unless it is another one by now, and frees the lock. */
   release(): void {
-    unlinkSync(this.path);
+    if (isStillAt(this.#fd, this.path)) unlinkSync(this.path);
     closeSync(this.#fd);
   }
 }

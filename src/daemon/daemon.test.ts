@@ -93,10 +93,21 @@ describe('a daemon', () => {
     const other = { ...locateRuntimeDirectory({ RINGKEEP_DIR: path }, 0), shmEvents: runtime.shmEvents };
     await expect(Daemon.start(other, OPTIONS, startFake)).rejects.toMatchObject({
       code: 'runtime-directory',
-      message: expect.stringContaining('another recorder of yours'),
+      message: `another recorder of yours (pid ${process.pid}) has its event files in ${runtime.shmEvents}`,
+      details: { pid: process.pid },
     });
-    expect(existsSync(other.lock)).toBe(false);
+    expect(readdirSync(path)).toEqual([]);
     expect(existsSync(join(runtime.shmEvents, 'mark'))).toBe(true);
+  });
+
+  it('ends in order when its runtime directory was removed, and leaves alone what another one has there since', async () => {
+    const daemon = await start();
+    rmSync(runtime.path, { recursive: true });
+    mkdirSync(runtime.path, { mode: 0o700 });
+    writeFileSync(runtime.lock, '1\n');
+    daemon.stop();
+    await daemon.ended;
+    expect(traces()).toEqual(['lock']);
   });
 
   it('takes the place of one that was killed: its socket is replaced, its event files are kept', async () => {

@@ -9,9 +9,9 @@
  * Invariants: there is one daemon a directory; once `ended` resolves without a failure, nothing of the daemon is left; after a failure
  * of the recorder its rings are left for the next one.
  */
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
-import { tryLock } from '../linux/file-lock.ts';
+import { lockHolder, tryLock } from '../linux/file-lock.ts';
 import { DaemonLock, type Holder } from './daemon-lock.ts';
 import type { DetachedFace, StartOptions, StartRecorder } from './detached-face.ts';
 import {
@@ -122,6 +122,15 @@ async function startServed(
   }
 }
 
+function heldBy(pid: number | undefined, path: string): RingkeepError {
+  const [who, details] = pid === undefined ? ['', { path }] : [` (pid ${pid})`, { path, pid }];
+  return new RingkeepError(
+    'runtime-directory',
+    `another recorder of yours${who} has its event files in ${path}`,
+    details,
+  );
+}
+
 /** What a daemon holds on to, and gives back. */
 class Held {
   readonly #runtime: RuntimeDirectory;
@@ -136,13 +145,16 @@ class Held {
   }
 
   takeEventDirectory(neededBytes: number): EventDirectory {
+    const { events: way } = this.#runtime;
+    const hadWay = lstatSync(way, { throwIfNoEntry: false }) !== undefined;
     const events = makeEventDirectory(this.#runtime, neededBytes);
     const fd = openSync(events.path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     if (!tryLock(fd)) {
+      const holder = lockHolder(fd);
       closeSync(fd);
-      throw new RingkeepError('runtime-directory', `another recorder of yours has its event files in ${events.path}`, {
-        path: events.path,
-      });
+      // The link that was just made.
+      if (!hadWay && events.path !== way) rmSync(way);
+      throw heldBy(holder, events.path);
     }
     this.#eventsFd = fd;
     this.#events = events;

@@ -1,7 +1,10 @@
 /**
  * Locks on whole files that end with their holder, however it ends.
- * Source: flock(2): the lock is the open file description's, so it is free once the last descriptor of it is closed.
+ * Source: flock(2): the lock is the open file description's, so it is free once the last descriptor of it is closed; proc(5),
+ * /proc/locks.
  */
+import { fstatSync } from 'node:fs';
+import { readProcText } from './proc.ts';
 import { syscall, syscallError } from './syscall.ts';
 
 const LOCK_EX = 2;
@@ -14,4 +17,20 @@ export function tryLock(fd: number): boolean {
   if (result === -EWOULDBLOCK) return false;
   if (result < 0) throw syscallError('flock', -result);
   return true;
+}
+
+/**
+ * The pid of the process that took the lock of the file that `fd` has open; undefined: nobody has it, or whoever does is not to be
+ * seen from here (another PID namespace; a file system that numbers its files otherwise for stat(2)).
+ */
+export function lockHolder(fd: number): number | undefined {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  // As gnu_dev_major and gnu_dev_minor of <sys/sysmacros.h> take them apart, and fs/locks.c prints them.
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n);
+  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n);
+  const hex = (number: bigint) => number.toString(16).padStart(2, '0');
+  // 1: FLOCK  ADVISORY  WRITE 708 00:19:22 0 EOF
+  const line = new RegExp(`^\\d+: FLOCK +ADVISORY +\\w+ +(\\d+) ${hex(major)}:${hex(minor)}:${ino} `, 'm');
+  const pid = Number(line.exec(readProcText('/proc/locks') ?? '')?.[1] ?? 0);
+  return pid > 0 ? pid : undefined;
 }
