@@ -265,6 +265,9 @@ describe('rm', () => {
     mkdirSync(join(directory, 'web/software'), { recursive: true });
     expect(await ringkeep('rm', join(runtime, 'events/web/software/42'))).toMatchObject({ status: 0, stderr: '' });
     expect(await json('events')).toEqual([]);
+    expect((await ringkeep('rm', join(runtime, 'events/web/software/42'))).stderr).toContain(
+      `There is no event ${runtime}/events/web/software/42.\n`,
+    );
   });
 });
 

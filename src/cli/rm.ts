@@ -27,7 +27,10 @@ async function removeOne(name: string): Promise<void> {
     if (isFile) await daemon.removeEvent(shortPath(name, ownRuntimeDirectory()) ?? name);
     else await daemon.detach(name);
   } catch (error) {
-    if (!isFile || !(error instanceof RingkeepError) || error.code !== 'no-daemon') throw error;
+    if (!isFile || !(error instanceof RingkeepError)) throw error;
+    // By the name that was given.
+    if (error.code === 'no-such-event') throw noSuchEvent(name);
+    if (error.code !== 'no-daemon') throw error;
     removeFile(name, ownRuntimeDirectory());
   }
 }
@@ -49,10 +52,13 @@ function shortPath(name: string, { events }: RuntimeDirectory): string | undefin
   return parts.length === 3 && parts[0] !== '..' ? path : undefined;
 }
 
+function noSuchEvent(name: string): RingkeepError {
+  return new RingkeepError('no-such-event', `there is no event ${name}`, { path: name });
+}
+
 function removeFile(name: string, runtime: RuntimeDirectory): void {
-  const missing = new RingkeepError('no-such-event', `there is no event ${name}`, { path: name });
   const short = shortPath(name, runtime);
-  if (short === undefined) throw missing;
+  if (short === undefined) throw noSuchEvent(name);
   const directory = realpathSync(runtime.events);
   const parts = short.split(sep);
   // A link on the way would lead out of the directory.
@@ -60,6 +66,6 @@ function removeFile(name: string, runtime: RuntimeDirectory): void {
     const stats = lstatSync(join(directory, ...parts.slice(0, index + 1)), { throwIfNoEntry: false });
     return index === parts.length - 1 ? stats?.isFile() : stats?.isDirectory();
   });
-  if (!isOurs) throw missing;
+  if (!isOurs) throw noSuchEvent(name);
   unlinkSync(join(directory, short));
 }
