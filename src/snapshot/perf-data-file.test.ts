@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { writeSnapshot } from './snapshot.ts';
+import { ringImage } from './testing/ring-files.ts';
 import { input, ThreadRecords, task } from './testing/synthetic.ts';
 
 let folder: string;
@@ -50,6 +51,16 @@ describe('the file of a snapshot', () => {
     writeSnapshot(join(folder, 'latest'), input({}));
     expect(readFileSync(path).subarray(0, 8).toString()).toBe('PERFILE2');
     expect(readdirSync(folder).sort()).toEqual(['latest', 'out.data']);
+  });
+
+  it('never takes the place of a ring, such as the event file of a recorder', () => {
+    const ring = join(folder, '100');
+    const image = ringImage([]);
+    writeFileSync(ring, image);
+    symlinkSync(ring, join(folder, 'latest'));
+    for (const path of [ring, join(folder, 'latest')])
+      expect(refusal(path)).toMatchObject({ code: 'output-unwritable', details: { path, input: path } });
+    expect(readFileSync(ring)).toEqual(Buffer.from(image));
   });
 
   it('refuses a folder that does not exist, with the errno as cause', () => {

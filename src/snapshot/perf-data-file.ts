@@ -31,6 +31,7 @@ import {
 } from '../abi/perf-data.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { recordWordsAt } from './record-walk.ts';
+import { isRingFile } from './ring-directory.ts';
 
 const WRITE_BYTES = 1 << 20;
 /** From here on copying by a typed array's `set` beats a loop over words, whose view costs more than the loop. */
@@ -56,7 +57,7 @@ export class PerfDataFile {
   private filePosition = 0;
   private dataEnd: number | undefined;
 
-  /** Opens the temporary file beside `path` and writes the attrs. `path` must name a regular file or nothing. */
+  /** Opens the temporary file beside `path` and writes the attrs. `path` must name a regular file, not a ring, or nothing. */
   constructor(path: string, events: readonly FileEvent[]) {
     this.path = guard(path, () => resolveTarget(path));
     this.temporaryPath = join(dirname(this.path), `.${basename(this.path)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -192,6 +193,10 @@ function resolveTarget(path: string): string {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) return path;
   if (!status.isFile()) throw new RingkeepError('output-unwritable', `${path} is not a regular file`, { path });
+  if (isRingFile(path)) {
+    const message = `${path} is the ring of a thread: writing it would destroy that`;
+    throw new RingkeepError('output-unwritable', message, { path, input: path });
+  }
   return realpathSync(path);
 }
 
