@@ -58,6 +58,8 @@ export interface RingkeepSection {
   reason: (typeof SNAPSHOT_REASONS)[number];
   /** The moment of the cut, nanoseconds on the capture's clock as decimal text. */
   cutNs: string;
+  /** Of the rings what is older was left out; absent: nothing was. */
+  fromNs?: string;
   death: Death | null;
   /** What a trigger fired for: one sentence without its full stop. */
   why?: string;

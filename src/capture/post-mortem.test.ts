@@ -88,6 +88,64 @@ describe('on- and off-CPU time', () => {
     expect(report.degraded).toEqual(['context switches were not recorded: on-CPU and off-CPU time are not known']);
   });
 
+  test('begin with what is kept: a ring that was written over has no time between a name of before and its first record', () => {
+    const builder = new CaptureBuilder()
+      .fork(MAIN, { pid: 100, tid: 101 }, 5n)
+      .comm(MAIN, 10n, 'main')
+      .comm(WORKER, 10n, 'worker')
+      .switchOut(MAIN, 9_000n)
+      .switchIn(MAIN, 9_300n)
+      .switchOut(MAIN, 9_400n)
+      .switchIn(WORKER, 9_500n)
+      .section({
+        cutNs: '10000',
+        rings: [
+          ring({ overwritten: 7, records: 3, firstNs: '9000', lastNs: '9400' }),
+          ring({ tid: 101, overwritten: 7, records: 1, firstNs: '9500', lastNs: '9500' }),
+        ],
+      });
+    const report = reportOf(builder);
+    expect(thread(report, 100)).toMatchObject({
+      comm: 'main',
+      onCpuNs: 100,
+      sleepingNs: 900,
+      unknownNs: 0,
+      spanNs: 1_000,
+    });
+    expect(thread(report, 101)).toMatchObject({
+      comm: 'worker',
+      onCpuNs: 500,
+      sleepingNs: 0,
+      preemptedNs: 0,
+      spanNs: 500,
+    });
+    expect(report.spanNs).toBe(1_000);
+  });
+
+  test('of a ring that was not written over begin with its name or its fork', () => {
+    const builder = new CaptureBuilder()
+      .comm(MAIN, 10n, 'main')
+      .fork(MAIN, { pid: 100, tid: 101 }, 20n)
+      .switchOut(MAIN, 100n)
+      .switchIn(WORKER, 110n)
+      .section({ cutNs: '200', rings: [ring({ records: 1 }), ring({ tid: 101, records: 1 })] });
+    const report = reportOf(builder);
+    expect(thread(report, 100)).toMatchObject({ onCpuNs: 90, sleepingNs: 100 });
+    expect(thread(report, 101)).toMatchObject({ onCpuNs: 90, preemptedNs: 90 });
+  });
+
+  test('of a snapshot that goes back so far only begin there, and are not known of a thread that did nothing since', () => {
+    const builder = new CaptureBuilder()
+      .comm(MAIN, 10n, 'main')
+      .comm(WORKER, 10n, 'worker')
+      .switchOut(MAIN, 9_200n)
+      .section({ cutNs: '10000', fromNs: '9000', rings: [ring({ records: 1 }), ring({ tid: 101 })] });
+    const report = reportOf(builder);
+    expect(thread(report, 100)).toMatchObject({ onCpuNs: 0, sleepingNs: 800, spanNs: 800 });
+    expect(thread(report, 101)).toMatchObject({ comm: 'worker', onCpuNs: null, sleepingNs: null, spanNs: null });
+    expect(report.spanNs).toBe(800);
+  });
+
   test('of a window count from its begin, of stacks only those in it', () => {
     const builder = new CaptureBuilder()
       .switchIn(MAIN, 100n)

@@ -16,6 +16,7 @@ import { type PostMortem, timeText } from './report.ts';
 import { momentOf, type Selection, windowStartNs as startOf } from './selection.ts';
 import { buildThreadReports } from './thread-report.ts';
 import { isProcfsEvent, ThreadTally } from './thread-tally.ts';
+import { type KeptSpan, keptSpans } from './whole-since.ts';
 
 /** Threads are listed as they are selected; what is said of the whole capture is said of all of it. */
 export interface PostMortemOptions extends Selection {
@@ -33,7 +34,8 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
   const moment = momentOf(capture);
   const { death, endNs, momentNs } = moment;
   const windowStartNs = startOf(options, moment);
-  const tally = tallyRecords(capture, momentNs, windowStartNs);
+  const spans = keptSpans(capture);
+  const tally = tallyRecords(capture, momentNs, windowStartNs, spans);
   const hasSwitches = tally.switchesIn + tally.switchesOut > 0 || capturesSwitches(capture);
   const namer = options.namer?.(capture);
   const { threads, processCount, threadCount, namedOnly } = buildThreadReports(capture, tally.threads, {
@@ -63,7 +65,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     lastNs: timeText(capture.lastNs),
     endNs: timeText(endNs),
     momentNs: timeText(momentNs),
-    spanNs: capture.firstNs === null || endNs === null ? null : Number(endNs - capture.firstNs),
+    spanNs: keptNs(capture, endNs, tally.threads, spans),
     windowNs: options.lastNs ?? null,
     totals: {
       processes: processCount,
@@ -99,9 +101,28 @@ interface RecordTally {
   hasStacks: boolean;
 }
 
-function tallyRecords(capture: Capture, momentNs: bigint | null, windowStartNs: bigint): RecordTally {
+/** From the first record of a ring, or of the capture where there are no rings, to the end: what a snapshot names besides is older. */
+function keptNs(
+  { firstNs }: Capture,
+  endNs: bigint | null,
+  tallies: readonly ThreadTally[],
+  spans: readonly KeptSpan[],
+): number | null {
+  const ofRings = tallies.flatMap((tally, index) => (spans[index]!.hasRing ? (tally.firstNs ?? []) : []));
+  const fromNs = ofRings.length === 0 ? firstNs : ofRings.reduce((least, each) => (each < least ? each : least));
+  return fromNs === null || endNs === null ? null : Number(endNs - fromNs);
+}
+
+function tallyRecords(
+  capture: Capture,
+  momentNs: bigint | null,
+  windowStartNs: bigint,
+  spans: readonly KeptSpan[],
+): RecordTally {
   const { threadOfRecord, threads } = capture.tasks;
-  const tallies = threads.map((thread) => new ThreadTally(thread, momentNs, windowStartNs));
+  const tallies = threads.map(
+    (thread, index) => new ThreadTally(thread, momentNs, windowStartNs, spans[index]!.wholeSinceNs),
+  );
   const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0 };
   for (let index = 0; index < capture.recordCount; index++) {
     const type = capture.typeAt(index);

@@ -164,9 +164,9 @@ function whyNone(switches: number, hasCpus: boolean, cpus: number): string {
 /** NR_CPUS of the largest kernels that distributions build. */
 const MOST_CPUS = 8192;
 
-/** From when on no ring of a snapshot has lost its older records. */
+/** From when on all rings of a snapshot have all their records in it. */
 function beginningOfWhole(capture: Capture): bigint {
-  let beginning = 0n;
+  let beginning = BigInt(capture.section?.fromNs ?? 0);
   for (const { overwritten, firstNs } of capture.section?.rings ?? []) {
     if (overwritten === 0 || firstNs === null) continue;
     const begins = BigInt(firstNs);

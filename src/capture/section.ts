@@ -23,6 +23,7 @@ export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | und
     source: value.source,
     reason: isOneOf(value.reason, SNAPSHOT_REASONS) ? value.reason : 'recover',
     cutNs: value.cutNs,
+    ...(isTimeText(value.fromNs) ? { fromNs: value.fromNs } : {}),
     death: checkedDeath(value.death),
     ...(typeof value.why === 'string' ? { why: value.why } : {}),
     degraded: arrayOf(value.degraded).filter((text) => typeof text === 'string'),

@@ -65,13 +65,16 @@ export class ThreadTally {
   #runSample = -1;
   readonly #momentNs: bigint | null;
   readonly #windowNs: bigint;
+  readonly #wholeSinceNs: bigint;
 
-  constructor(thread: ThreadEntry, momentNs: bigint | null, windowNs: bigint) {
+  /** What is older than `wholeSinceNs` names the thread and says nothing of its time (whole-since.ts). */
+  constructor(thread: ThreadEntry, momentNs: bigint | null, windowNs: bigint, wholeSinceNs: bigint) {
     this.thread = thread;
     this.#momentNs = momentNs;
     this.#windowNs = windowNs;
+    this.#wholeSinceNs = wholeSinceNs;
     this.clock = new ThreadClock(windowNs, momentNs);
-    if (thread.startNs !== null) {
+    if (thread.startNs !== null && thread.startNs >= wholeSinceNs) {
       this.firstNs = thread.startNs;
       this.lastNs = thread.startNs;
       this.clock.forked(thread.startNs);
@@ -80,8 +83,9 @@ export class ThreadTally {
 
   /** Takes in the thread's next record in time order. */
   add(capture: Capture, index: number, type: number, timeNs: bigint): void {
+    const isOlder = timeNs > 0n && timeNs < this.#wholeSinceNs;
     // LOST stands where it was noticed, which says nothing of the thread.
-    if (timeNs > 0n && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
+    if (timeNs > 0n && !isOlder && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
       this.firstNs ??= timeNs;
       this.lastNs = timeNs;
     }
@@ -89,6 +93,7 @@ export class ThreadTally {
     if (isLater || type === RecordType.EXIT) this.#freeze(capture);
     const isCounted = timeNs >= this.#windowNs;
     if (isCounted) this.records++;
+    if (isOlder) return;
     if (type === RecordType.SAMPLE) this.#addSample(capture, index, timeNs, isCounted, isLater);
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
       this.#addSwitch(capture, capture.miscAt(index), timeNs, isCounted);

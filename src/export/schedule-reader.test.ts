@@ -35,6 +35,20 @@ describe('SWITCH records', () => {
     expect(told(builder)).toEqual(['@10 100 running 0', '@15 101 sleeping 1', '@20 100 sleeping 0']);
   });
 
+  it('begin with what is kept of a ring: a name or a fork of before it was written over tells of no state', () => {
+    const older = () =>
+      new CaptureBuilder().comm(MAIN, 1n, 'main').fork(MAIN, WORKER, 2n).switchOut(MAIN, 500n).switchIn(WORKER, 600n);
+    const ring = { comm: '', records: 1, lost: 0, lastNs: '600', alive: true, leftOutBytes: 0 };
+    const rings = [
+      { ...ring, ...MAIN, overwritten: 3, firstNs: '500' },
+      { ...ring, ...WORKER, overwritten: 3, firstNs: '600' },
+    ];
+    const whole = ['@1 100 running 0', '@2 101 runnable null', '@500 100 sleeping 0', '@600 101 running 1'];
+    expect(told(older())).toEqual(whole);
+    expect(told(older().section({ cutNs: '700', rings }))).toEqual(whole.slice(2));
+    expect(told(older().section({ cutNs: '700', fromNs: '400' }))).toEqual(whole.slice(2));
+  });
+
   it('that were lost leave whoever must have gone out adrift', () => {
     const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...WORKER, cpu: 0 }, 20n);
     expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 101 running 0']);

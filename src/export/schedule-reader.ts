@@ -16,6 +16,7 @@ import { Misc, RecordType } from '../abi/record-table.ts';
 import { parseTracepointFormat, readTracepointField, type TracepointFormat } from '../abi/tracepoint-format.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { ThreadEntry } from '../capture/task-table.ts';
+import { type KeptSpan, keptSpans } from '../capture/whole-since.ts';
 
 export type ThreadState = 'running' | 'runnable' | 'sleeping' | 'blocked' | 'adrift' | 'exited';
 
@@ -58,6 +59,8 @@ export class ScheduleReader {
   readonly #runningOn = new Map<number, ThreadEntry>();
   readonly #lastRecord: Int32Array;
   readonly #byTid: ReadonlyMap<number, readonly ThreadEntry[]>;
+  /** By thread: what is older names it and says nothing of what it was doing. */
+  readonly #spans: readonly KeptSpan[];
 
   constructor(capture: Capture, tell: Tell) {
     this.#capture = capture;
@@ -66,6 +69,7 @@ export class ScheduleReader {
     this.#hasSwitchSamples = [...this.#formats.values()].some(({ name }) => name === 'sched_switch');
     this.#byTid = groupByTid(capture);
     this.#lastRecord = lastRecords(capture);
+    this.#spans = keptSpans(capture);
     this.hasSwitches =
       this.#hasSwitchSamples ||
       capture.events.some(({ attr }) => hasFlag(attr, 'contextSwitch')) ||
@@ -103,7 +107,7 @@ export class ScheduleReader {
 
   /** Who wrote a record was on a CPU: where nothing else is known of it yet, it has been running from then on. */
   #seen(index: number, thread: ThreadEntry | undefined, timeNs: bigint): void {
-    if (thread && this.hasSwitches && this.#presentOf(thread) === undefined)
+    if (thread && this.hasSwitches && this.#presentOf(thread) === undefined && !this.#isOlder(thread, timeNs))
       this.#comeIn(thread, timeNs, this.#capture.cpuAt(index));
   }
 
@@ -133,8 +137,12 @@ export class ScheduleReader {
     const record = this.#capture.record(index);
     if (record.name !== 'FORK' || (record.misc & Misc.forkExec) !== 0) return;
     const child = this.#threadOf(record.body.tid, timeNs);
-    if (this.hasSwitches && child?.startNs === timeNs && this.#presentOf(child) === undefined)
-      this.#enter(child, 'runnable', timeNs, null);
+    const isNew = child?.startNs === timeNs && this.#presentOf(child) === undefined && !this.#isOlder(child, timeNs);
+    if (this.hasSwitches && isNew) this.#enter(child, 'runnable', timeNs, null);
+  }
+
+  #isOlder({ index }: ThreadEntry, timeNs: bigint): boolean {
+    return timeNs < this.#spans[index]!.wholeSinceNs;
   }
 
   #comeIn(thread: ThreadEntry, timeNs: bigint, cpu: number | null): void {

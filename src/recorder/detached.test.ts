@@ -260,7 +260,24 @@ describe('a snapshot', () => {
     const { cutNs } = await recorder.snapshot({ lastNs: 4e9 }, '/tmp/out');
     const times = readCut(saved[0]!.taken.cut, pid)!.map(({ id }) => id.time!);
     expect(times.length).toBeGreaterThan(0);
-    expect(times.filter((time) => time < BigInt(cutNs) - 4_000_000_000n)).toEqual([]);
+    const fromNs = BigInt(cutNs) - 4_000_000_000n;
+    expect(times.filter((time) => time < fromNs)).toEqual([]);
+    // Readers are told, or they would take what is left out for time in which nothing happened.
+    expect(saved[0]!.taken.section.fromNs).toBe(String(fromNs));
+    await recorder.snapshot({}, '/tmp/out');
+    expect(saved[1]!.taken.section).not.toHaveProperty('fromNs');
+  });
+
+  it('of the last so many nanoseconds has no thread that had ended by then', async () => {
+    const { recorder, pids, sleepers, saved } = await attachedTo(2);
+    await sleepers.end(pids[0]!);
+    await until(async () => (await recorder.events()).some(({ tid, alive }) => tid === pids[0] && !alive));
+    await recorder.snapshot({ lastNs: 1 }, '/tmp/out');
+    await recorder.snapshot({}, '/tmp/out');
+    expect(saved.map(({ taken }) => taken.cut.threads.map(({ tid }) => tid).sort())).toEqual([
+      [pids[1]],
+      pids.toSorted(),
+    ]);
   });
 
   it('of nothing is refused, and nothing is written', async () => {

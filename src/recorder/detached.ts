@@ -297,7 +297,8 @@ export class DetachedRecorder {
     const section = this.#recorder.section(reason, death, this.#allDegraded());
     const startedMs = nowMs();
     const events = this.#recorder.keptEvents;
-    const taken = { cut, section: why === undefined ? section : { ...section, why } };
+    const limits = fromNs === null ? {} : { fromNs: String(Math.max(0, Math.ceil(fromNs))) };
+    const taken = { cut, section: { ...section, ...limits, ...(why === undefined ? {} : { why }) } };
     const saved = await this.#options.save({ path, names: this.#options.addsNames ? names : 'none', events, taken });
     const writeMs = nowMs() - startedMs - (saved.namesMs ?? 0);
     return { ...saved, path, threads: threads.length, cutNs: String(cutNs), cutMs, stallMs, writeMs };

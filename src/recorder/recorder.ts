@@ -396,7 +396,8 @@ export class Recorder {
   /** The cut without what is older. */
   windowOf(cut: Cut, fromNs: number): Cut {
     const timeOf = (words: Int32Array, at: number) => this.#merge.timeOf(words, at);
-    return { ...cut, threads: cut.threads.map((thread) => windowOf(thread, fromNs, timeOf)) };
+    const threads = cut.threads.map((thread) => windowOf(thread, fromNs, timeOf));
+    return { ...cut, threads: threads.filter(({ alive, records }) => alive || records.length > 0) };
   }
 
   /** A CPU has gone offline: nothing is pinned on its account any more. */

@@ -1,0 +1,34 @@
+/**
+ * From when on a capture has all that a thread did. The ring of a snapshot may have written over its older records, and a snapshot may
+ * have been told to go back so far only; names, mappings and forks of before are in it all the same, and tell nothing of what the
+ * thread was doing between them and its first record.
+ */
+import type { RingSummary } from '../abi/ringkeep-section.ts';
+import type { Capture } from './capture.ts';
+import { RingMatcher } from './ring-matcher.ts';
+
+export interface KeptSpan {
+  /** Nanoseconds on the capture's clock; 0: nothing older is known to be missing. */
+  readonly wholeSinceNs: bigint;
+  /** Whether a ring of the thread's is in the capture. */
+  readonly hasRing: boolean;
+}
+
+/** By the thread's index in the task table. */
+export function keptSpans({ tasks, section }: Capture): KeptSpan[] {
+  const rings = new RingMatcher(section?.rings ?? []);
+  const fromNs = BigInt(section?.fromNs ?? 0);
+  return tasks.threads
+    .toReversed()
+    .map(({ process, tid }): KeptSpan => {
+      const ring = rings.take(process.pid, tid);
+      const ringNs = ring && section ? ringSinceNs(ring, BigInt(section.cutNs)) : 0n;
+      return { wholeSinceNs: ringNs > fromNs ? ringNs : fromNs, hasRing: ring !== undefined };
+    })
+    .reverse();
+}
+
+function ringSinceNs({ overwritten, firstNs }: RingSummary, cutNs: bigint): bigint {
+  if (overwritten === 0) return 0n;
+  return firstNs === null ? cutNs : BigInt(firstNs);
+}
