@@ -88,6 +88,16 @@ describe('on- and off-CPU time', () => {
     expect(report.degraded).toEqual(['context switches were not recorded: on-CPU and off-CPU time are not known']);
   });
 
+  test('are null where only samples of sched:sched_switch tell of switches, and that is said', () => {
+    const attr = eventAttr({ sampleType: SAMPLE_TYPE, flags: attrFlags('sampleIdAll') });
+    const switches = { ...CPU_CLOCK, attr, name: 'sched:sched_switch' };
+    const report = reportOf(new CaptureBuilder([switches]).sample(MAIN, 5n, { ip: 1n }));
+    expect(thread(report, 100)).toMatchObject({ onCpuNs: null, offCpuNs: null });
+    expect(report.degraded).toEqual([
+      'context switches were recorded as samples of sched:sched_switch: exports and --tree have times from them, this has not',
+    ]);
+  });
+
   test('begin with what is kept: a ring that was written over has no time between a name of before and its first record', () => {
     const builder = new CaptureBuilder()
       .fork(MAIN, { pid: 100, tid: 101 }, 5n)
