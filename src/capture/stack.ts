@@ -2,7 +2,6 @@
  * A sample's stack as places in files, with names where a namer knows them. Invariant: every frame keeps its address,
  * whether a mapping or a name for it is known or not.
  */
-
 import { Misc } from '../abi/record-table.ts';
 import { CONTEXT_MAX, Context, type SampleBody } from '../abi/sample.ts';
 import type { Mapping } from './address-space.ts';

@@ -4,7 +4,6 @@
  * come after an exit with the same pid still belong to the one that exited: a dying task runs on until it is switched
  * out. Invariant: every record with a task belongs to exactly one entry, and entries are in order of first record.
  */
-
 import type { PerfRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { AddressSpace, type Mapping } from './address-space.ts';

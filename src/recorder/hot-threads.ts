@@ -7,7 +7,6 @@
  *
  * Invariant: `takePlain` writes only what the recorder has the right to write, and leaves everything else alone.
  */
-
 import type { RecordGeometry } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import type { RingWriter } from '../ring/ring-writer.ts';

@@ -8,7 +8,6 @@
  * name, birth and death of each of its tasks that has a ring, and the same of the process that it leans on. It stays small: what
  * newer records replace is dropped, and of what is nobody's the oldest; what those say was lost is added to the next that does.
  */
-
 import type { EventAttr } from '../abi/event-attr.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';

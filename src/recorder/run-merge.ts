@@ -12,7 +12,6 @@
  *
  * Invariant: every record is visited exactly once.
  */
-
 import type { RecordGeometry } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import { assert } from '../base/error.ts';

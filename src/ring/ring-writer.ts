@@ -4,7 +4,6 @@
  * Invariant: stopped between any two stores, the ring reads as if the record being written, and the oldest ones that it
  * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
-
 import { lowWord } from '../abi/layout.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
