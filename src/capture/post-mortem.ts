@@ -108,7 +108,7 @@ function keptNs(
   tallies: readonly ThreadTally[],
   spans: readonly KeptSpan[],
 ): number | null {
-  const ofRings = tallies.flatMap((tally, index) => (spans[index]!.hasRing ? (tally.firstNs ?? []) : []));
+  const ofRings = tallies.flatMap((tally, index) => (spans[index]!.hasRing ? (tally.keptFromNs ?? []) : []));
   const fromNs = ofRings.length === 0 ? firstNs : ofRings.reduce((least, each) => (each < least ? each : least));
   return fromNs === null || endNs === null ? null : Number(endNs - fromNs);
 }

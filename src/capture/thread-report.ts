@@ -215,8 +215,8 @@ type Times = Pick<
 >;
 
 function timesOf(tally: ThreadTally, endNs: bigint | null, context: ReportContext): Times {
-  const { firstNs, clock } = tally;
-  const from = firstNs === null || firstNs > context.windowStartNs ? firstNs : context.windowStartNs;
+  const { keptFromNs, clock } = tally;
+  const from = keptFromNs === null || keptFromNs > context.windowStartNs ? keptFromNs : context.windowStartNs;
   const spanNs = from === null || endNs === null ? null : Number(endNs > from ? endNs - from : 0n);
   if (context.hasSwitches && clock.lastActiveNs !== null && spanNs !== null) {
     const { onCpuNs, sleepingNs, preemptedNs } = clock;

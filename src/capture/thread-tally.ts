@@ -41,6 +41,8 @@ export class ThreadTally {
   /** First and last record with a time, whatever the window. */
   firstNs: bigint | null = null;
   lastNs: bigint | null = null;
+  /** The first of those from when on nothing of the thread is known to be missing. */
+  keptFromNs: bigint | null = null;
   /** Numbers of the newest samples that are candidates for stacks, oldest overwritten first. */
   readonly recentSamples: number[] = [];
   /** As those, of the samples that its going off a CPU took: they would crowd out all others. */
@@ -74,20 +76,23 @@ export class ThreadTally {
     this.#windowNs = windowNs;
     this.#wholeSinceNs = wholeSinceNs;
     this.clock = new ThreadClock(windowNs, momentNs);
-    if (thread.startNs !== null && thread.startNs >= wholeSinceNs) {
-      this.firstNs = thread.startNs;
-      this.lastNs = thread.startNs;
-      this.clock.forked(thread.startNs);
-    }
+    const { startNs } = thread;
+    if (startNs === null) return;
+    this.firstNs = startNs;
+    this.lastNs = startNs;
+    if (startNs < wholeSinceNs) return;
+    this.keptFromNs = startNs;
+    this.clock.forked(startNs);
   }
 
   /** Takes in the thread's next record in time order. */
   add(capture: Capture, index: number, type: number, timeNs: bigint): void {
     const isOlder = timeNs > 0n && timeNs < this.#wholeSinceNs;
     // LOST stands where it was noticed, which says nothing of the thread.
-    if (timeNs > 0n && !isOlder && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
+    if (timeNs > 0n && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
       this.firstNs ??= timeNs;
       this.lastNs = timeNs;
+      if (!isOlder) this.keptFromNs ??= timeNs;
     }
     const isLater = this.#momentNs !== null && timeNs > this.#momentNs;
     if (isLater || type === RecordType.EXIT) this.#freeze(capture);

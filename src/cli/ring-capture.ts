@@ -12,13 +12,13 @@ import type { Selection } from '../capture/selection.ts';
 import { withProcessJournals } from '../snapshot/process-journal.ts';
 import { type RecoveryMoment, snapshotsOfRings } from '../snapshot/recovered-snapshot.ts';
 import {
-  isRingFile,
   livingRecorder,
   type ProblemFile,
   type RingsFound,
   readRecorderDirectory,
   readRingFile,
 } from '../snapshot/ring-directory.ts';
+import { isRingFile } from '../snapshot/ring-file.ts';
 import { readHost, type SnapshotInput, writeSnapshot } from '../snapshot/snapshot.ts';
 import { isPerfDirectory, openInput, useCapture, withCapture } from './capture-file.ts';
 

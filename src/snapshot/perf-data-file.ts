@@ -31,7 +31,7 @@ import {
 } from '../abi/perf-data.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { recordWordsAt } from './record-walk.ts';
-import { isRingFile } from './ring-directory.ts';
+import { isRingFile } from './ring-file.ts';
 
 const WRITE_BYTES = 1 << 20;
 /** From here on copying by a typed array's `set` beats a loop over words, whose view costs more than the loop. */

@@ -6,13 +6,13 @@ import { createRingFile } from '../linux/shmem.ts';
 import { initialiseRing, ringGeometry } from '../ring/ring-layout.ts';
 import { RingWriter } from '../ring/ring-writer.ts';
 import {
-  isRingFile,
   livingRecorder,
   type RingsFound,
   readRecorderDirectory,
   readRingDirectory,
   readRingFile,
 } from './ring-directory.ts';
+import { isRingFile } from './ring-file.ts';
 import { directoryWith, JOURNAL_NAME, journalImage, ringImage, SESSION_ID } from './testing/ring-files.ts';
 import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
 

@@ -23,11 +23,11 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES, USER_PAGE_END } from '../abi/user-page.ts';
+import { AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { readProcText } from '../linux/proc.ts';
 import { isJournalFileName, type JournalFile, readJournalFile } from '../ring/journal-file.ts';
-import { isUnfinishedRing, RING_MAGIC } from '../ring/ring-layout.ts';
+import { isUnfinishedRing } from '../ring/ring-layout.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
 
 export interface FoundRing {
@@ -132,20 +132,6 @@ export function readRingFile(path: string): RingsFound {
     directory = dirname(directory);
   }
   return found;
-}
-
-/** Whether a file begins as a ring file does. False for one that cannot be read. */
-export function isRingFile(path: string): boolean {
-  try {
-    if (!statSync(path).isFile()) return false;
-    return withFile(realpathSync(path), (descriptor) => {
-      const page = new Uint8Array(USER_PAGE_END + 8);
-      if (fill(descriptor, page) < page.length) return false;
-      return new DataView(page.buffer).getBigUint64(USER_PAGE_END, true) === RING_MAGIC;
-    });
-  } catch {
-    return false; // Whoever opens it as a capture next says what is wrong with it.
-  }
 }
 
 /**
