@@ -422,7 +422,8 @@ export function readRefusal(pid: number): string | undefined {
 
 function exeOf(pid: number): string {
   try {
-    return readlinkSync(`/proc/${pid}/exe`);
+    // It runs the same program when that one's file has been replaced (proc_pid_exe(5)).
+    return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
   } catch {
     return ''; // Gone or forbidden: no exec is seen then, which `degraded` covers.
   }
