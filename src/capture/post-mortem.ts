@@ -160,12 +160,12 @@ function blindSpots(capture: Capture, tally: RecordTally, hasSwitches: boolean):
   const isProcfs = capture.events.some(({ name }) => isProcfsEvent(name));
   if (capture.recordCount > 0 && capture.firstNs === null)
     spots.push('the records have no times: order and durations are not known');
-  else if (!hasSwitches && !isProcfs && capture.events.some(({ name }) => name === 'sched:sched_switch'))
-    spots.push(
-      'context switches were recorded as samples of sched:sched_switch: exports and --tree have times from them, this has not',
-    );
   else if (!hasSwitches && !isProcfs)
-    spots.push('context switches were not recorded: on-CPU and off-CPU time are not known');
+    spots.push(
+      capture.events.some(({ name }) => name === 'sched:sched_switch')
+        ? 'context switches were recorded as samples of sched:sched_switch: exports and --tree have times from them, this has not'
+        : 'context switches were not recorded: on-CPU and off-CPU time are not known',
+    );
   if (!tally.hasStacks && !isProcfs) spots.push('no samples were recorded: there are no stacks');
   return spots;
 }

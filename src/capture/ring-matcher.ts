@@ -1,24 +1,25 @@
 /** Which ring of a snapshot is which thread's. Invariant: a ring is taken once; those of one tid go newest first. */
 import type { RingSummary } from '../abi/ringkeep-section.ts';
+import type { Capture } from './capture.ts';
 
-export class RingMatcher {
-  readonly #rings = new Map<string, RingSummary[]>();
+export interface MatchedRings {
+  /** By the thread's index in the task table; the idle tasks have none. */
+  readonly ofThread: readonly (RingSummary | undefined)[];
+  /** Those of no thread in the table. */
+  readonly left: readonly RingSummary[];
+}
 
-  constructor(rings: readonly RingSummary[]) {
-    for (const ring of rings) {
-      const key = `${ring.pid}:${ring.tid}`;
-      const same = this.#rings.get(key);
-      if (same) same.push(ring);
-      else this.#rings.set(key, [ring]);
-    }
+export function matchRings({ tasks, section }: Capture): MatchedRings {
+  const rings = new Map<string, RingSummary[]>();
+  for (const ring of section?.rings ?? []) {
+    const key = `${ring.pid}:${ring.tid}`;
+    const same = rings.get(key);
+    if (same) same.push(ring);
+    else rings.set(key, [ring]);
   }
-
-  /** To be asked for the newest incarnation first. */
-  take(pid: number, tid: number): RingSummary | undefined {
-    return this.#rings.get(`${pid}:${tid}`)?.pop();
-  }
-
-  left(): RingSummary[] {
-    return [...this.#rings.values()].flat();
-  }
+  const ofThread = new Array<RingSummary | undefined>(tasks.threads.length);
+  // Newest incarnation first: a snapshot's rings are matched from the newest on.
+  for (const { index, process, tid } of tasks.threads.toReversed())
+    if (tid !== 0) ofThread[index] = rings.get(`${process.pid}:${tid}`)?.pop();
+  return { ofThread, left: [...rings.values()].flat() };
 }

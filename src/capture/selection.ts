@@ -5,7 +5,7 @@
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
 import { deathFromSignals } from './death.ts';
-import { RingMatcher } from './ring-matcher.ts';
+import { matchRings } from './ring-matcher.ts';
 import { commAt, type ThreadEntry } from './task-table.ts';
 
 /** What is asked for; what is absent does not matter. */
@@ -68,17 +68,17 @@ export class SelectedPart {
   #hasAllThreads = true;
 
   constructor(capture: Capture, selection: Selection) {
-    const { tasks, section } = capture;
+    const { tasks } = capture;
     const moment = momentOf(capture);
-    const rings = new RingMatcher(section?.rings ?? []);
+    const { ofThread } = matchRings(capture);
     this.#capture = capture;
     this.fromNs = windowStartNs(selection, moment);
     this.#isSelected = new Uint8Array(tasks.threads.length);
-    for (const thread of tasks.threads.toReversed()) {
-      const { tid, process, exitNs } = thread;
-      const comm = nameOf(thread, rings.take(process.pid, tid), moment.death);
+    for (const thread of tasks.threads) {
+      const { index, tid, process, exitNs } = thread;
+      const comm = nameOf(thread, ofThread[index], moment.death);
       if (!isAskedFor(selection, process.pid, tid, comm)) this.#hasAllThreads = false;
-      else if (exitNs === null || exitNs >= this.fromNs) this.#isSelected[thread.index] = 1;
+      else if (exitNs === null || exitNs >= this.fromNs) this.#isSelected[index] = 1;
     }
     this.threads = tasks.threads.filter((thread) => this.hasThread(thread));
   }

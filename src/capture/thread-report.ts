@@ -15,7 +15,7 @@ import {
   timeText,
   type WaitReport,
 } from './report.ts';
-import { RingMatcher } from './ring-matcher.ts';
+import { matchRings } from './ring-matcher.ts';
 import { isAskedFor, nameOf, type Selection } from './selection.ts';
 import { resolveStack, stackAddresses } from './stack.ts';
 import type { ThreadEntry } from './task-table.ts';
@@ -41,17 +41,16 @@ export function buildThreadReports(
   context: ReportContext,
 ): { threads: ThreadReport[]; threadCount: number; processCount: number; namedOnly: number } {
   const { selection, death, windowStartNs } = context;
-  const rings = new RingMatcher(capture.section?.rings ?? []);
+  const rings = matchRings(capture);
   const pids = new Set<number>();
   const threads: ThreadReport[] = [];
   let threadCount = 0;
   let namedOnly = 0;
-  // Newest incarnation first: a snapshot's rings are matched from the newest on.
   for (const tally of tallies.toReversed()) {
     const { thread } = tally;
-    const { tid, exitNs, process } = thread;
+    const { index, tid, exitNs, process } = thread;
     if (tid === 0) continue;
-    const ring = rings.take(process.pid, tid);
+    const ring = rings.ofThread[index];
     if (!isKept(capture, tally, ring, death)) {
       namedOnly++;
       continue;
@@ -62,7 +61,7 @@ export function buildThreadReports(
     if (!isOver && isAskedFor(selection, process.pid, tid, nameOf(thread, ring, death)))
       threads.push(reportOf(capture, tally, ring, context));
   }
-  for (const ring of rings.left()) {
+  for (const ring of rings.left) {
     pids.add(ring.pid);
     threadCount++;
     if (isAskedFor(selection, ring.pid, ring.tid, ring.comm || null)) threads.push(reportOfRing(ring, context));

@@ -5,7 +5,7 @@
  */
 import type { RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
-import { RingMatcher } from './ring-matcher.ts';
+import { matchRings } from './ring-matcher.ts';
 
 export interface KeptSpan {
   /** Nanoseconds on the capture's clock; 0: nothing older is known to be missing. */
@@ -15,17 +15,13 @@ export interface KeptSpan {
 }
 
 /** By the thread's index in the task table. */
-export function keptSpans({ tasks, section }: Capture): KeptSpan[] {
-  const rings = new RingMatcher(section?.rings ?? []);
-  const fromNs = BigInt(section?.fromNs ?? 0);
-  return tasks.threads
-    .toReversed()
-    .map(({ process, tid }): KeptSpan => {
-      const ring = rings.take(process.pid, tid);
-      const ringNs = ring && section ? ringSinceNs(ring, BigInt(section.cutNs)) : 0n;
-      return { wholeSinceNs: ringNs > fromNs ? ringNs : fromNs, hasRing: ring !== undefined };
-    })
-    .reverse();
+export function keptSpans(capture: Capture): KeptSpan[] {
+  const fromNs = BigInt(capture.section?.fromNs ?? 0);
+  const cutNs = BigInt(capture.section?.cutNs ?? 0);
+  return Array.from(matchRings(capture).ofThread, (ring) => {
+    const ringNs = ring ? ringSinceNs(ring, cutNs) : 0n;
+    return { wholeSinceNs: ringNs > fromNs ? ringNs : fromNs, hasRing: ring !== undefined };
+  });
 }
 
 function ringSinceNs({ overwritten, firstNs }: RingSummary, cutNs: bigint): bigint {
