@@ -1,7 +1,8 @@
 /**
  * pprof's profile.proto (github.com/google/pprof/proto/profile.proto), encoded by `pprof-format`; not yet compressed. Samples of
  * one thread, event and stack are one: pprof knows no times. Values: the number of samples, then what the samples of each event
- * stand for and, where stacks were sampled as threads went off their CPU, how long they slept there. Labels tell threads apart: `thread` (its name), `pid`, `tid` and, where several were sampled, `event`.
+ * stand for and, where stacks were sampled as threads went off their CPU, how long they slept there. Labels tell threads apart: `thread`
+ * (its name), `pid`, `tid` and, where several were sampled, `event`.
  * Invariant: the first values sum up to the samples that are exported.
  */
 import { Location, Mapping, Profile, Function as ProfileFunction, Sample, StringTable, ValueType } from 'pprof-format';

@@ -18,18 +18,17 @@ import { journalRecords } from './journal-store.ts';
 import { byDeath, type LeftRing, type LeftRings } from './left-rings.ts';
 import { startOf } from './live-task.ts';
 import type { Recorder } from './recorder.ts';
-import { readSession } from './session-file.ts';
+import type { KeptAttachment } from './session-file.ts';
 import { RingFile, Thread } from './thread-ring.ts';
 
 /** Undefined: there was nothing. `log` takes a sentence of what could not be gone on with. */
 export function adoptLeftRings(
-  directory: string,
+  session: readonly KeptAttachment[],
   left: LeftRings,
   recorder: Recorder,
   attacher: Attacher,
   log: (sentence: string) => void,
 ): Adoption | undefined {
-  const { attachments: session } = readSession(directory);
   for (const path of left.useless) rmSync(path, { force: true });
   if (left.rings.length === 0 && session.length === 0) return undefined;
   if (left.journalPath !== undefined) loadJournal(left.journalPath, recorder);

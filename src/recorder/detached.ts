@@ -146,9 +146,9 @@ export class DetachedRecorder {
     begun.unshift(this.#removals);
     this.#options = options;
     this.#source = source;
-    // Those that are there, online or not.
-    this.#cpus = readCpus().present;
-    this.#online = readCpus().online;
+    const { present, online } = readCpus();
+    this.#cpus = present;
+    this.#online = online;
     const { kept } = new EventIds(source.events, true);
     const plan = planPins({
       cpus: this.#cpus.length,
@@ -206,8 +206,8 @@ export class DetachedRecorder {
       options.log,
     );
     begun.unshift(this.#triggers);
-    const { triggers } = readSession(options.directory);
-    this.adoption = adoptLeftRings(options.directory, left, this.#recorder, this.#attacher, options.log) ?? null;
+    const { attachments, triggers } = readSession(options.directory);
+    this.adoption = adoptLeftRings(attachments, left, this.#recorder, this.#attacher, options.log) ?? null;
     this.#triggers.restore(triggers, options.snapshotDirectory);
     this.#writeSession();
     this.#ended = this.#run(begun);

@@ -7,7 +7,7 @@ import { findLeftRings, type LeftRings } from '../left-rings.ts';
 import type { RecorderOptions } from '../recorder.ts';
 import { newSessionId } from '../ring-store.ts';
 import { RunMerge } from '../run-merge.ts';
-import { writeSession } from '../session-file.ts';
+import { readSession, writeSession } from '../session-file.ts';
 import { ScriptedAttachableSource, type ScriptedAttachments, scriptedAttachments } from './scripted-attachments.ts';
 import { attr } from './scripted-source.ts';
 
@@ -39,6 +39,12 @@ export function adoptIn(
   const scripted = scriptedAttachments({ ...options, directory, sessionId: left.sessionId ?? newSessionId() });
   before(scripted);
   const log: string[] = [];
-  const adoption = adoptLeftRings(directory, left, scripted.recorder, scripted.attacher, (line) => log.push(line));
+  const adoption = adoptLeftRings(
+    readSession(directory).attachments,
+    left,
+    scripted.recorder,
+    scripted.attacher,
+    (line) => log.push(line),
+  );
   return { ...scripted, left, adoption, log, [Symbol.dispose]: scripted[Symbol.dispose] };
 }
