@@ -7,16 +7,23 @@ const table = {
   protocol: ['base'],
   linux: ['base', 'abi'],
   source: ['base', 'abi', 'linux'],
-  recorder: ['base', 'abi', 'ring', 'protocol', 'source', 'linux'],
-  snapshot: ['base', 'abi', 'ring', 'linux'],
-  daemon: ['base', 'recorder', 'snapshot', 'source', 'linux'],
+  engine: ['base', 'abi', 'ring', 'protocol', 'source', 'linux'],
+  triggers: ['base', 'abi', 'engine', 'source', 'linux'],
+  session: ['base', 'abi', 'ring', 'engine', 'triggers', 'source', 'linux'],
+  'perf-data': ['base', 'abi'],
+  snapshot: ['base', 'abi', 'ring', 'linux', 'perf-data'],
   symbols: ['base', 'abi', 'linux'],
-  capture: ['base', 'abi'],
-  export: ['base', 'abi', 'capture', 'symbols'],
+  schedule: ['base', 'abi', 'perf-data'],
+  'post-mortem': ['base', 'abi', 'perf-data', 'schedule'],
+  export: ['base', 'abi', 'perf-data', 'schedule', 'symbols'],
   sim: ['base', 'protocol'],
   check: ['base', 'protocol', 'sim'],
+  services: ['base', 'abi', 'linux', 'perf-data', 'post-mortem', 'snapshot', 'symbols', 'session', 'engine'],
+  daemon: ['base', 'services', 'session', 'triggers', 'engine', 'snapshot', 'source', 'linux'],
 };
-const pure = ['base', 'abi', 'ring', 'protocol', 'capture', 'export', 'sim', 'check'];
+const pure = ['base', 'abi', 'ring', 'protocol', 'perf-data', 'schedule', 'post-mortem', 'export', 'sim', 'check'];
+
+const exceptions = ['^src/cli/diagnostics\\.ts$'];
 
 module.exports = {
   forbidden: [
@@ -31,7 +38,10 @@ module.exports = {
       name: `${room}-imports-its-table-only`,
       severity: 'error',
       from: { path: `^src/${room}/` },
-      to: { path: '^src/', pathNot: `^src/(${[room, ...allowed].join('|')})/` },
+      to: {
+        path: '^src/',
+        pathNot: [`^src/(${[room, ...allowed].join('|')})/`, '^src/[a-z-]+/testing/', ...exceptions],
+      },
     })),
     {
       name: 'pure-rooms-do-no-io',

@@ -5,8 +5,8 @@ import { defineConfig } from 'rolldown';
 export default defineConfig({
   input: {
     main: 'dist/cli/main.js',
-    'snapshot-worker': 'dist/cli/snapshot-worker.js',
-    'names-process': 'dist/cli/names-process.js',
+    'snapshot-worker': 'dist/services/snapshot-worker.js',
+    'symbolize-process': 'dist/services/symbolize-process.js',
   },
   platform: 'node',
   external: ['koffi', 'fastify', 'pprof-format', /^gecko-profiler-demangle/],
@@ -23,12 +23,12 @@ export default defineConfig({
         // for `record`. Nor is it for the thread that writes a snapshot: koffi maps memory for each thread it is used in, and keeps it.
         {
           name: 'recorder',
-          test: /dist\/(linux|source|recorder)\/(?!detached|attach|adoption|left-rings|live-task|session-file|trigger|journal-store|pressure|file-watch|held-rings|procfs)|dist\/cli\/(record|snapshot-series)/,
+          test: /dist\/(linux|source|engine)\/(?!attach|side-band-store|pressure|file-watch|held-rings|procfs)|dist\/session\/(recording|open-source)|dist\/cli\/record|dist\/services\/(snapshot-series|series-symbols)/,
           priority: 10,
         },
         {
           name: 'common',
-          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal|snapshot-job)/,
+          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal)|dist\/services\/snapshot-job/,
           priority: 20,
         },
       ],

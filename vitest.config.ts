@@ -3,9 +3,9 @@ import { defineConfig } from 'vitest/config';
 import { isLong } from './src/base/testing/runs.ts';
 
 /** Rooms that compute and do no I/O. No test of theirs replaces a module, so they may share what they have loaded. */
-const PURE = 'src/{base,abi,ring,protocol,capture,sim,check,export}/**/*.test.ts';
+const PURE = 'src/{base,abi,ring,protocol,perf-data,schedule,post-mortem,sim,check,export}/**/*.test.ts';
 /** Rooms whose tests ask nothing of the kernel but files and short programs. */
-const FILES = 'src/{snapshot,symbols,cli}/**/*.test.ts';
+const FILES = 'src/{snapshot,symbols,services,cli}/**/*.test.ts';
 
 /**
  * What neither bears company nor is good company: takes a CPU offline, puts the machine under pressure, needs all the memory that

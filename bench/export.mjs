@@ -90,7 +90,7 @@ function writeSynthetic(path) {
   return writeSnapshot(path, {
     events: [event],
     tasks,
-    journal: [mapping],
+    sideBandLog: [mapping],
     cutNs: START_NS + 3_600_000_000_000n,
     host: readHost('ringkeep'),
     commandLine: ['ringkeep', 'record', '--', 'worker'],

@@ -1,5 +1,5 @@
 /**
- * Rings and journals that were damaged or cut anywhere: what is recovered of them is read by ringkeep and by perf without a word.
+ * Rings and side-band logs that were damaged or cut anywhere: what is recovered of them is read by ringkeep and by perf without a word.
  */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { runs } from '../src/base/testing/runs.ts';
-import { openCapture } from '../src/capture/capture.ts';
-import { postMortem } from '../src/capture/post-mortem.ts';
+import { openCapture } from '../src/perf-data/capture.ts';
+import { postMortem } from '../src/post-mortem/post-mortem.ts';
 import { snapshotsOfRings } from '../src/snapshot/recovered-snapshot.ts';
 import { writeSnapshot } from '../src/snapshot/snapshot.ts';
 import { isInstalled, run } from '../src/snapshot/testing/perf-tool.ts';

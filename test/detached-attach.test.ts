@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { AttachmentStatus, EventStatus } from '../src/recorder/control.ts';
+import type { AttachmentStatus, EventStatus } from '../src/session/control.ts';
 import { Daemon, isRunning } from './testing/daemon.ts';
 import { perf, perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';

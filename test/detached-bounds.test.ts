@@ -4,7 +4,8 @@
  */
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { AttachmentStatus, SnapshotResult } from '../src/recorder/control.ts';
+import type { AttachmentStatus } from '../src/session/control.ts';
+import type { SnapshotResult } from '../src/triggers/trigger-status.ts';
 import { Daemon } from './testing/daemon.ts';
 import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { EventStatus } from '../src/recorder/control.ts';
+import type { EventStatus } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { perf } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { UpReport } from '../src/cli/up-report.ts';
-import type { TriggerStatus } from '../src/recorder/control.ts';
+import type { TriggerStatus } from '../src/triggers/trigger-status.ts';
 import { Daemon, isRunning } from './testing/daemon.ts';
 import { perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';

@@ -120,10 +120,10 @@ test('another user’s event files can be neither found nor read nor removed', a
   expect(asNobody('rm', '-f', path).stderr).toContain('Permission denied');
   expect(existsSync(path)).toBe(true);
   expect(readFileSync(path).length).toBeGreaterThan(0);
-  const journal = execFileSync('find', [daemon.directory, '-maxdepth', '1', '-type', 'f', '-perm', '/077'], {
+  const sideBandLog = execFileSync('find', [daemon.directory, '-maxdepth', '1', '-type', 'f', '-perm', '/077'], {
     encoding: 'utf8',
   });
-  expect(journal).toBe('');
+  expect(sideBandLog).toBe('');
 });
 
 test('a directory that another user has put in the way is not used', async (context) => {

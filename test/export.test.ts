@@ -10,8 +10,6 @@ import { Profile } from 'pprof-format';
 import speedscopeSchema from 'speedscope/dist/release/file-format-schema.json' with { type: 'json' };
 import { describe, expect, type TestContext, test } from 'vitest';
 import { RecordType } from '../src/abi/record-table.ts';
-import { type Capture, openCapture } from '../src/capture/capture.ts';
-import { postMortem } from '../src/capture/post-mortem.ts';
 import type { FormatName } from '../src/export/formats.ts';
 import { PLACES_AS_NAMES } from '../src/export/frame-names.ts';
 import { lostAt } from '../src/export/losses.ts';
@@ -19,6 +17,8 @@ import { type Sample, SampleReader, weightUnit } from '../src/export/sample-read
 import { NO_STACK, type StackTable } from '../src/export/stack-table.ts';
 import { FIXTURES } from '../src/export/testing/fixtures.ts';
 import { type PerfettoReading, readPerfetto } from '../src/export/testing/perfetto-reading.ts';
+import { type Capture, openCapture } from '../src/perf-data/capture.ts';
+import { postMortem } from '../src/post-mortem/post-mortem.ts';
 import { readWithFirefoxProfiler } from './testing/firefox-profiler.ts';
 import { record, ringkeep, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';

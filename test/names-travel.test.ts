@@ -4,13 +4,13 @@ import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, writ
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { isLong } from '../src/base/testing/runs.ts';
-import { openCapture } from '../src/capture/capture.ts';
-import type { FrameNamer } from '../src/capture/frame-names.ts';
-import { systemSymbolsOf } from '../src/cli/capture-symbols.ts';
-import { addNames } from '../src/cli/snapshot-names.ts';
+import { openCapture } from '../src/perf-data/capture.ts';
+import type { FrameNamer } from '../src/perf-data/frame-names.ts';
+import { systemSymbolsOf } from '../src/services/capture-symbols.ts';
+import { addNames } from '../src/services/symbolize-snapshot.ts';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
-import { CapturedNames } from '../src/symbols/captured-names.ts';
-import { decodeNames } from '../src/symbols/names-section.ts';
+import { CapturedNames } from '../src/symbols/captured-symbols.ts';
+import { decodeNames } from '../src/symbols/symbols-section.ts';
 import { Daemon } from './testing/daemon.ts';
 import { allFrames, framesBy } from './testing/name-agreement.ts';
 import { record, ringkeep, show, Workplace } from './testing/ringkeep.ts';
@@ -130,7 +130,7 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
   const [plain, output] = [place.file('plain.perf.data'), place.file('snapshot.perf.data')];
   await record([...OFTEN, '--no-names', '-o', plain], [testProgram('named-work'), '300']);
   const expected = namesHere(plain);
-  const program = join(import.meta.dirname, '..', 'dist', 'bin', 'names-process.js');
+  const program = join(import.meta.dirname, '..', 'dist', 'bin', 'symbolize-process.js');
   const ends = new Set<string>();
   for (let delayMs = 20; delayMs < 600; delayMs += isLong ? 20 : 120) {
     copyFileSync(plain, output);

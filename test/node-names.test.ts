@@ -2,8 +2,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { openCapture } from '../src/capture/capture.ts';
-import { decodeNames } from '../src/symbols/names-section.ts';
+import { openCapture } from '../src/perf-data/capture.ts';
+import { decodeNames } from '../src/symbols/symbols-section.ts';
 import { allFrames } from './testing/name-agreement.ts';
 import { record, show, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';

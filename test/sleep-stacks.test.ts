@@ -1,6 +1,6 @@
 /** Stacks taken as threads go off their CPUs: the place where each slept, where that is permitted. */
 import { expect, test } from 'vitest';
-import type { PostMortem } from '../src/capture/report.ts';
+import type { PostMortem } from '../src/post-mortem/report.ts';
 import { record, show, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 

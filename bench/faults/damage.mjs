@@ -96,7 +96,7 @@ function damageOne(events, random, kinds) {
   const names = readdirSync(events);
   const place = {
     ring: () => random.pick([...rings.values()]).path,
-    journal: () => join(events, names.find((name) => name.startsWith('journal-')) ?? 'journal-0'),
+    sideBandLog: () => join(events, names.find((name) => name.startsWith('journal-')) ?? 'journal-0'),
     session: () => join(events, 'session.json'),
   }[what]();
   if (!lstatSync(place, { throwIfNoEntry: false })?.isFile()) return undefined;
@@ -107,7 +107,7 @@ function damageOne(events, random, kinds) {
 }
 
 export async function damagedFiles(given) {
-  const kinds = { ring: OF_A_RING, journal: OF_A_JOURNAL, session: OF_A_SESSION };
+  const kinds = { ring: OF_A_RING, sideBandLog: OF_A_JOURNAL, session: OF_A_SESSION };
   await inRounds(given, Math.max(3, Math.ceil(given.kills * 0.1)), kinds, damageWhileDown);
 }
 
@@ -163,7 +163,7 @@ class About {
 }
 
 export async function damagedMeanwhile(given) {
-  const kinds = { ring: WHILE_MAPPED, journal: OF_A_JOURNAL, session: OF_A_SESSION };
+  const kinds = { ring: WHILE_MAPPED, sideBandLog: OF_A_JOURNAL, session: OF_A_SESSION };
   await inRounds(given, Math.max(2, Math.ceil(given.kills * 0.05)), kinds, damageWhileUp);
 }
 

@@ -11,7 +11,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, r
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { recordGeometry } from '../../dist/abi/record.js';
-import { openCapture } from '../../dist/capture/capture.js';
+import { openCapture } from '../../dist/perf-data/capture.js';
 import { readRing } from '../../dist/ring/ring-reader.js';
 import { ANNOUNCE_AHEAD_BYTES } from '../../dist/ring/ring-writer.js';
 import { ringkeep } from './processes.mjs';

@@ -36,7 +36,7 @@ const TRY_ONE_IN = 8;
 
 /** What was found, each pair of steps once. */
 export function findUndeclared(program: Program, options: DeclarationOptions): readonly Undeclared[] {
-  const looking = new Looking(program, new Prng(options.seed), options.stepLimit ?? DEFAULT_STEP_LIMIT);
+  const looking = new Probe(program, new Prng(options.seed), options.stepLimit ?? DEFAULT_STEP_LIMIT);
   for (let i = 0; i < options.executions; i++) looking.execute();
   return [...looking.found.values()];
 }
@@ -47,7 +47,7 @@ interface Prospect {
   readonly isEnabled: boolean;
 }
 
-class Looking {
+class Probe {
   readonly found = new Map<string, Undeclared>();
   readonly #program: Program;
   readonly #random: Prng;

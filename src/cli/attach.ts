@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
-import type { Target } from '../recorder/control.ts';
+import type { Target } from '../engine/attachment.ts';
 import { ownDaemon, printJson } from './daemon-access.ts';
 import { parseId } from './option-values.ts';
 import { attachmentText } from './status-text.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { compare, parseCosts, readSubject, ringFile } from './capacity-comparison.ts';
 import { planCapture, planLines } from './capacity-plan.ts';
 import { comparisonChart, comparisonLines } from './capacity-text.ts';

@@ -6,8 +6,9 @@ import { eventAttr } from '../abi/event-attr.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { parseDurationNs } from '../base/units.ts';
-import { traceSchedule } from '../capture/schedule-trace.ts';
 import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
+import { traceSchedule } from '../schedule/schedule-trace.ts';
+import { withCapture } from '../services/capture-file.ts';
 import {
   batched,
   COST_NAMES,
@@ -24,7 +25,6 @@ import {
   type SimulationResult,
   simulate,
 } from '../sim/capacity/index.ts';
-import { withCapture } from './capture-file.ts';
 
 /** What a schedule is and where it is from. The keys are stable: scripts read them. */
 export interface Workload {

@@ -7,7 +7,7 @@
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
-import { planPins } from '../recorder/pin-plan.ts';
+import { planPins } from '../engine/pin-plan.ts';
 import { recommend } from '../sim/capacity/index.ts';
 import { type Comparison, compare, parseCosts, readSubject, ringFile } from './capacity-comparison.ts';
 import { painter, type TerminalStyle, wrapped } from './terminal.ts';

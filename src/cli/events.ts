@@ -2,7 +2,7 @@
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDurationNs, formatSize } from '../base/units.ts';
-import type { EventStatus } from '../recorder/control.ts';
+import type { EventStatus } from '../session/control.ts';
 import { ownDaemon, printJson } from './daemon-access.ts';
 import { painter, printable, type TerminalStyle, terminalStyle } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';

@@ -17,7 +17,7 @@ import { Profile } from 'pprof-format';
 import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { twoThreads } from '../export/testing/fixtures.ts';
-import { directoryWith, JOURNAL_NAME, journalImage, ringImage } from '../snapshot/testing/ring-files.ts';
+import { directoryWith, JOURNAL_NAME, ringImage, sideBandImage } from '../snapshot/testing/ring-files.ts';
 import { ThreadRecords } from '../snapshot/testing/synthetic.ts';
 import { addExportCommand } from './export.ts';
 import { OutputFile } from './output-file.ts';
@@ -156,9 +156,9 @@ describe('what cannot be done', () => {
     expect(readFileSync(capture).equals(before)).toBe(true);
   });
 
-  it('an output that is one of the rings or journals of the directory is refused', async () => {
+  it('an output that is one of the rings or side-band logs of the directory is refused', async () => {
     const files = {
-      [JOURNAL_NAME]: journalImage([]),
+      [JOURNAL_NAME]: sideBandImage([]),
       'web/software/100': ringImage([new ThreadRecords(100, 100).switched(1000n, false)]),
     };
     const rings = directoryWith(files);

@@ -43,10 +43,10 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
       argument: '--to',
       text: to,
     });
-  const { withCaptureOrRings } = await import('./ring-capture.ts');
-  const { SelectedPart } = await import('../capture/selection.ts');
+  const { withCaptureOrRings } = await import('../services/ring-capture.ts');
+  const { SelectedPart } = await import('../perf-data/selection.ts');
   const { functionNames } = await import('../export/frame-names.ts');
-  const { symbolsOf } = await import('./capture-symbols.ts');
+  const { symbolsOf } = await import('../services/capture-symbols.ts');
   const { OutputFile, refuseToReplace } = await import('./output-file.ts');
   const { write, isGzipped, viewer } = formats[name];
   withCaptureOrRings(file, (capture, only, files) => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { runs } from '../base/testing/runs.ts';
-import type { PostMortem, ThreadReport } from '../capture/report.ts';
-import type { Frame } from '../capture/stack.ts';
+import type { Frame } from '../perf-data/stack.ts';
+import type { PostMortem, ThreadReport } from '../post-mortem/report.ts';
 import { formatPostMortem } from './post-mortem-text.ts';
 
 const NAMELESS = { name: null, nameOffset: null, symbol: null, source: null };

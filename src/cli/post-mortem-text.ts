@@ -3,8 +3,8 @@
  * matter most. Pure. Invariant: no line is wider than the width asked for.
  */
 import { formatDurationNs } from '../base/units.ts';
-import type { Activity, PostMortem, SampledStack, ThreadReport } from '../capture/report.ts';
-import { type Frame, frameText } from '../capture/stack.ts';
+import { type Frame, frameText } from '../perf-data/stack.ts';
+import type { Activity, PostMortem, SampledStack, ThreadReport } from '../post-mortem/report.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle, wrapped } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
 import { endOf, longestWaits, placesOf, waitLines } from './wait-text.ts';

@@ -1,7 +1,7 @@
 /** What `ringkeep record` says at its end: for people on standard error, for scripts as JSON on standard output. */
 import type { Death } from '../abi/ringkeep-section.ts';
 import { formatSize } from '../base/units.ts';
-import type { RecorderStats } from '../recorder/control.ts';
+import type { RecorderStats } from '../engine/recorder-stats.ts';
 import { explain } from './diagnostics.ts';
 import { terminalStyle } from './terminal.ts';
 
@@ -57,9 +57,9 @@ export async function printRecordReport(summary: RecordSummary, json: boolean): 
 }
 
 async function postMortemOf(snapshot: string): Promise<string> {
-  const { readPostMortem } = await import('./capture-file.ts');
+  const { readPostMortem } = await import('../services/capture-file.ts');
   const { formatPostMortem } = await import('./post-mortem-text.ts');
-  const { symbolsOf } = await import('./capture-symbols.ts');
+  const { symbolsOf } = await import('../services/capture-symbols.ts');
   const style = terminalStyle(process.stderr, process.env);
   return formatPostMortem(readPostMortem(snapshot, { namer: symbolsOf }), { ...style, showAll: false });
 }

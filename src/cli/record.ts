@@ -12,14 +12,14 @@ import { type Command, Option } from 'commander';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
-import { Recording, type RecordingEvents } from '../recorder/recording.ts';
+import { JitLeftovers } from '../services/jit-leftovers.ts';
+import { SnapshotSeries } from '../services/snapshot-series.ts';
+import { Recording, type RecordingEvents } from '../session/recording.ts';
 import type { EventSpec } from '../source/event-spec.ts';
 import { explain } from './diagnostics.ts';
-import { JitLeftovers } from './jit-leftovers.ts';
 import { namingEnvironment } from './node-command.ts';
 import { NOTHING_RECORDED, printRecordReport } from './record-report.ts';
 import { addRecorderOptions, parseEvents, type RecorderOptions } from './recorder-options.ts';
-import { SnapshotSeries } from './snapshot-series.ts';
 
 type SnapshotPolicy = 'on-crash' | 'always' | 'never';
 

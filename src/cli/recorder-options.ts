@@ -1,7 +1,7 @@
 /** The options of every command that starts a recorder: the source, its events, the rings, what may be pinned. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
-import type { SourceChoice } from '../recorder/recording.ts';
+import type { SourceChoice } from '../session/recording.ts';
 import { type EventSpec, parseEventSpec } from '../source/event-spec.ts';
 import { collect, MOST_SLOTS, numberOption, parseSizeArgument, ringOption, sizeOption } from './option-values.ts';
 

@@ -5,8 +5,8 @@ import { Command } from 'commander';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { SampleType } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
-import { openCapture } from '../capture/capture.ts';
-import { directoryWith, JOURNAL_NAME, journalImage, ringImage } from '../snapshot/testing/ring-files.ts';
+import { openCapture } from '../perf-data/capture.ts';
+import { directoryWith, JOURNAL_NAME, ringImage, sideBandImage } from '../snapshot/testing/ring-files.ts';
 import { CPU_CLOCK, ThreadRecords } from '../snapshot/testing/synthetic.ts';
 import { addRecoverCommand, type RecoverSummary } from './recover.ts';
 import { addShowCommand } from './show.ts';
@@ -24,7 +24,7 @@ const worker = new ThreadRecords(100, 101);
 // On this boot's clock, which was at 1 ms once.
 const RECORDS = [main.comm(1_000_000n, 'main'), main.switched(1_000_010n, false), main.switched(1_000_030n, true)];
 const FILES = {
-  [JOURNAL_NAME]: journalImage([worker.comm(1_000_000n, 'worker')]),
+  [JOURNAL_NAME]: sideBandImage([worker.comm(1_000_000n, 'worker')]),
   'web/software/100': ringImage(RECORDS),
   'web/software/101': ringImage([worker.switched(1_000_020n, false)], { tid: 101, comm: 'worker' }),
 };

@@ -64,8 +64,8 @@ async function recover(directory: string, { output, names }: RecoverOptions): Pr
   const { readRecorderDirectory } = await import('../snapshot/ring-directory.ts');
   const { snapshotsOfRings } = await import('../snapshot/recovered-snapshot.ts');
   const { writeSnapshot } = await import('../snapshot/snapshot.ts');
-  const { numberedPath } = await import('./snapshot-series.ts');
-  const { filesOf, momentOf, noRings } = await import('./ring-capture.ts');
+  const { numberedPath } = await import('../services/snapshot-series.ts');
+  const { filesOf, momentOf, noRings } = await import('../services/ring-capture.ts');
   const { found, directory: at } = readRecorderDirectory(directory);
   const moment = momentOf(found, at, ['ringkeep', 'recover', directory]);
   const { inputs, problems } = snapshotsOfRings(found, moment);
@@ -96,7 +96,7 @@ const NAMES_MS = 30_000;
 
 /** A snapshot without them is as good as it was: that is said, and no failure. */
 async function addNames(paths: readonly string[]): Promise<void> {
-  const { addNamesElsewhere } = await import('./names-job.ts');
+  const { addNamesElsewhere } = await import('../services/symbolize-job.ts');
   for (const path of paths) {
     const { failure } = await addNamesElsewhere(path, { timeMs: NAMES_MS, isInBackground: false });
     if (failure !== null) process.stderr.write(`ringkeep: ${path} has no names: ${failure}\n`);

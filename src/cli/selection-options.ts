@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
 import { parseDurationNs } from '../base/units.ts';
-import type { Selection } from '../capture/selection.ts';
+import type { Selection } from '../perf-data/selection.ts';
 
 export interface SelectionOptions {
   tid?: string;

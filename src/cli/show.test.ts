@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
-import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { addShowCommand } from './show.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-show-'));

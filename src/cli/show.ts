@@ -33,9 +33,9 @@ export function addShowCommand(program: Command): void {
 async function showCapture(file: string, options: ShowOptions): Promise<string> {
   const selection = parseSelection(options);
   // Loaded only now: `record` need not pay for what reads captures.
-  const { withCaptureOrRings } = await import('./ring-capture.ts');
-  const { symbolsOf } = await import('./capture-symbols.ts');
-  const { postMortem } = await import('../capture/post-mortem.ts');
+  const { withCaptureOrRings } = await import('../services/ring-capture.ts');
+  const { symbolsOf } = await import('../services/capture-symbols.ts');
+  const { postMortem } = await import('../post-mortem/post-mortem.ts');
   const { callTrees } = await import('../export/call-tree.ts');
   const { functionNames } = await import('../export/frame-names.ts');
   const { report, trees } = withCaptureOrRings(file, (capture, only) => {

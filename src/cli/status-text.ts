@@ -1,6 +1,7 @@
 /** What a detached recorder is at, in sentences and lines: for `status`, `top` and `up`. Pure. */
 import { formatDurationNs, formatSize } from '../base/units.ts';
-import type { Adoption, AttachmentStatus, DetachedStatus, Target } from '../recorder/control.ts';
+import type { Target } from '../engine/attachment.ts';
+import type { Adoption, AttachmentStatus, DetachedStatus } from '../session/control.ts';
 import { printable } from './terminal.ts';
 
 export function adoptionText({ rings, alive, unreadable, blindMs }: Adoption): string {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FakeRecorder } from '../daemon/testing/fake-recorder.ts';
-import type { DetachedStatus } from '../recorder/control.ts';
+import type { DetachedStatus } from '../session/control.ts';
 import { printable, textWidth } from './terminal.ts';
 import { frameOf, renderTop } from './top-screen.ts';
 

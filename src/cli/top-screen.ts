@@ -3,7 +3,7 @@
  * Invariant: no line is wider than the terminal and there are no more lines than it has.
  */
 import { formatDurationNs, formatSize } from '../base/units.ts';
-import type { CpuStatus, DetachedStatus } from '../recorder/control.ts';
+import type { CpuStatus, DetachedStatus } from '../session/control.ts';
 import { attachmentText, count, percent } from './status-text.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle } from './terminal.ts';
 

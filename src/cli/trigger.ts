@@ -1,7 +1,7 @@
 /** `ringkeep trigger`: what makes the detached recorder save a snapshot by itself. */
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import type { TriggerOptions, TriggerStatus } from '../daemon/detached-face.ts';
+import type { TriggerOptions, TriggerStatus } from '../daemon/recorder-api.ts';
 import { ownDaemon, printJson } from './daemon-access.ts';
 import { parseCount, parseDurationArgument, parseId, parseSizeArgument } from './option-values.ts';
 import { painter, printable, type TerminalStyle, terminalStyle } from './terminal.ts';

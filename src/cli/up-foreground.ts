@@ -5,8 +5,8 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Daemon } from '../daemon/daemon.ts';
-import type { StartRecorder } from '../daemon/detached-face.ts';
 import { type WireFailure, wireFailureOf } from '../daemon/failure.ts';
+import type { StartRecorder } from '../daemon/recorder-api.ts';
 import { notifyService } from '../linux/service-notice.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { explain } from './diagnostics.ts';
@@ -102,7 +102,7 @@ async function tell(message: UpMessage): Promise<void> {
   if (process.connected) process.disconnect();
 }
 
-/** One entry, with its time: under systemd the journal has it too, a file has nothing else. */
+/** One entry, with its time: under systemd the side-band log has it too, a file has nothing else. */
 function log(text: string): void {
   process.stderr.write(`${new Date().toISOString()} ${text}\n`);
 }

@@ -1,10 +1,10 @@
 /** Which recorder `ringkeep up` hosts, and how its snapshots are written: in another thread, while it goes on recording. */
 import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
-import type { StartRecorder } from '../daemon/detached-face.ts';
-import { DetachedRecorder, type SavedSnapshot, type WantedSnapshot } from '../recorder/detached.ts';
-import { NamesQueue } from './names-job.ts';
-import { writeElsewhere } from './snapshot-job.ts';
+import type { StartRecorder } from '../daemon/recorder-api.ts';
+import { writeElsewhere } from '../services/snapshot-job.ts';
+import { NamesQueue } from '../services/symbolize-job.ts';
+import { DetachedRecorder, type SavedSnapshot, type WantedSnapshot } from '../session/detached.ts';
 
 export const startRecorder: StartRecorder = (options) => DetachedRecorder.start({ ...options, save: saver(options) });
 

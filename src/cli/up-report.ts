@@ -1,7 +1,7 @@
 /** What `ringkeep up` takes and says, whichever of its two processes it is. */
 import { assert } from '../base/error.ts';
 import type { Holder } from '../daemon/daemon-lock.ts';
-import type { Adoption } from '../recorder/control.ts';
+import type { Adoption } from '../session/control.ts';
 import { printJson } from './daemon-access.ts';
 import type { RecorderOptions } from './recorder-options.ts';
 import { adoptionText } from './status-text.ts';

@@ -7,7 +7,7 @@
  * Invariant: `up` ends well only when a recorder answers at the socket.
  */
 import type { Command } from 'commander';
-import type { StartRecorder } from '../daemon/detached-face.ts';
+import type { StartRecorder } from '../daemon/recorder-api.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { parseSizeArgument, sizeOption } from './option-values.ts';
 import { addRecorderOptions } from './recorder-options.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Frame } from '../capture/stack.ts';
+import type { Frame } from '../perf-data/stack.ts';
 import { placesOf } from './wait-text.ts';
 
 function frame(fields: Partial<Frame>): Frame {

@@ -3,8 +3,8 @@
  * kernel part one place is named, what was waited for, not the scheduler that it went through.
  */
 import { formatDurationNs } from '../base/units.ts';
-import type { PostMortem, ThreadReport, WaitReport } from '../capture/report.ts';
-import { type Frame, frameText } from '../capture/stack.ts';
+import { type Frame, frameText } from '../perf-data/stack.ts';
+import type { PostMortem, ThreadReport, WaitReport } from '../post-mortem/report.ts';
 import { type Paint, printable, wrapped } from './terminal.ts';
 
 /** Places of a wait's stack. */

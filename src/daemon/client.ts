@@ -5,10 +5,12 @@
 import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RingkeepError } from '../base/error.ts';
+import type { Target } from '../engine/attachment.ts';
 import { readProcStat } from '../linux/proc.ts';
-import type { AttachmentStatus, DetachedStatus, EventStatus, Selection, Target } from '../recorder/control.ts';
-import type { SnapshotResult, TriggerOptions, TriggerStatus } from './detached-face.ts';
+import type { AttachmentStatus, DetachedStatus, EventStatus } from '../session/control.ts';
+import type { Selection } from '../triggers/trigger-status.ts';
 import { failureOfWire } from './failure.ts';
+import type { SnapshotResult, TriggerOptions, TriggerStatus } from './recorder-api.ts';
 import type { AttachBody, SnapshotBody, TriggerBody } from './request-schemas.ts';
 import { checkRuntimeDirectory, noDaemon, type RuntimeDirectory } from './runtime-directory.ts';
 

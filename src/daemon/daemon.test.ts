@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { DaemonClient } from './client.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
-import type { StartOptions, StartRecorder } from './detached-face.ts';
+import type { StartOptions, StartRecorder } from './recorder-api.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
 import { type FakeRecorder, startFake } from './testing/fake-recorder.ts';
 

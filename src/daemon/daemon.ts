@@ -13,7 +13,7 @@ import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import { lockHolder, tryLock } from '../linux/file-lock.ts';
 import { DaemonLock, type Holder } from './daemon-lock.ts';
-import type { DetachedFace, StartOptions, StartRecorder } from './detached-face.ts';
+import type { RecorderApi, StartOptions, StartRecorder } from './recorder-api.ts';
 import {
   clearRuntimeDirectory,
   clearSocket,
@@ -33,12 +33,12 @@ export interface DaemonOptions extends Omit<StartOptions, 'directory' | 'onFailu
 
 export class Daemon {
   readonly runtime: RuntimeDirectory;
-  readonly face: DetachedFace;
+  readonly face: RecorderApi;
   /** Rejects when the recorder breaks down, with its error. */
   readonly ended: Promise<void>;
   readonly #stop: () => void;
 
-  private constructor(runtime: RuntimeDirectory, face: DetachedFace, stop: () => void, ended: Promise<void>) {
+  private constructor(runtime: RuntimeDirectory, face: RecorderApi, stop: () => void, ended: Promise<void>) {
     this.runtime = runtime;
     this.face = face;
     this.#stop = stop;
@@ -103,9 +103,9 @@ async function startServed(
   options: DaemonOptions,
   startRecorder: StartRecorder,
   end: Deferred<void>,
-): Promise<DetachedFace> {
+): Promise<RecorderApi> {
   const directory = held.takeEventDirectory(options.memoryBytes);
-  const started = withResolvers<DetachedFace>();
+  const started = withResolvers<RecorderApi>();
   await held.listen({ face: started.promise, onDown: () => end.resolve(), onBug: options.onBug });
   try {
     const face = await startRecorder({
@@ -168,7 +168,7 @@ class Held {
   }
 
   /** The socket first, so that nobody asks a recorder that is gone; the lock last. */
-  async letGo(face?: DetachedFace): Promise<void> {
+  async letGo(face?: RecorderApi): Promise<void> {
     await this.#server?.close();
     try {
       await face?.stop();

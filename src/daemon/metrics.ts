@@ -2,8 +2,8 @@
  * The status as metrics. Source: the Prometheus text exposition format 0.0.4: HELP and TYPE before the samples of a metric;
  * counters end in _total; units are base units. Invariant: one table is all there is, names stay.
  */
-import type { DetachedStatus } from '../recorder/control.ts';
-import type { TriggerStatus } from './detached-face.ts';
+import type { DetachedStatus } from '../session/control.ts';
+import type { TriggerStatus } from './recorder-api.ts';
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 

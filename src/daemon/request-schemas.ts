@@ -1,6 +1,7 @@
 /** What the bodies of requests may hold, as JSON schema. Invariant: what a schema accepts is the type it stands for, and no more. */
-import type { Selection, Target } from '../recorder/control.ts';
-import type { TriggerOptions } from './detached-face.ts';
+import type { Target } from '../engine/attachment.ts';
+import type { Selection } from '../triggers/trigger-status.ts';
+import type { TriggerOptions } from './recorder-api.ts';
 
 export interface AttachBody {
   readonly target: Target;

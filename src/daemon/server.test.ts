@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { DaemonClient } from './client.ts';
-import type { DetachedFace } from './detached-face.ts';
+import type { RecorderApi } from './recorder-api.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
 import { type Server, serve } from './server.ts';
 import { FakeRecorder } from './testing/fake-recorder.ts';
@@ -33,7 +33,7 @@ afterEach(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-async function begin(face: Promise<DetachedFace>): Promise<void> {
+async function begin(face: Promise<RecorderApi>): Promise<void> {
   downs = 0;
   bugs = [];
   const onDown = () => {
@@ -253,7 +253,7 @@ describe('a refusal', () => {
   it('is what all get who asked while the recorder was starting, when it fails to', async () => {
     await server.close();
     let fail: (error: unknown) => void = () => undefined;
-    const face = new Promise<DetachedFace>((_, reject) => {
+    const face = new Promise<RecorderApi>((_, reject) => {
       fail = reject;
     });
     await begin(face);

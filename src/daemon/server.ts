@@ -10,9 +10,9 @@ import type { Socket } from 'node:net';
 import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
 import { RingkeepError } from '../base/error.ts';
 import { peerUid } from '../linux/peer-credentials.ts';
-import type { DetachedFace } from './detached-face.ts';
 import { httpStatusOf, wireFailureOf } from './failure.ts';
 import { formatMetrics, METRICS_TYPE } from './metrics.ts';
+import type { RecorderApi } from './recorder-api.ts';
 import {
   ATTACH_BODY,
   type AttachBody,
@@ -31,7 +31,7 @@ const LONGEST_PARAMETER = 8192;
 
 export interface ServedRecorder {
   /** Requests wait until it has started; when it fails to, they fail as it did. */
-  readonly face: Promise<DetachedFace>;
+  readonly face: Promise<RecorderApi>;
   /** A client has asked for the end, and has been answered. */
   readonly onDown: () => void;
   /** A request broke the daemon down: a bug, for the log. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { openCapture } from '../capture/capture.ts';
-import type { Selection } from '../capture/selection.ts';
-import type { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import { openCapture } from '../perf-data/capture.ts';
+import type { Selection } from '../perf-data/selection.ts';
+import type { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { type CallNode, type CallTree, callTrees } from './call-tree.ts';
 import { PLACES_AS_NAMES } from './frame-names.ts';
 import { FIXTURES, sleepStacks, twoThreads } from './testing/fixtures.ts';

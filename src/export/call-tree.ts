@@ -3,9 +3,9 @@
  * Samples that are taken at switches say where threads slept: their tree is of time asleep. Pure. Invariants: a node's total is its
  * own part and its children's totals; the totals of the roots are those of all samples that were selected.
  */
-import type { Capture } from '../capture/capture.ts';
-import { SelectedPart, type Selection } from '../capture/selection.ts';
-import { isSwitchEvent } from '../capture/switch-stacks.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import { SelectedPart, type Selection } from '../perf-data/selection.ts';
+import { isSwitchEvent } from '../schedule/switch-stacks.ts';
 import type { FrameNames } from './frame-names.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
 import { SleepReader } from './sleep-reader.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder, CPU_CLOCK } from '../perf-data/testing/capture-builder.ts';
 import { exportedText } from './testing/exported.ts';
 import { MAIN, twoThreads, userStack } from './testing/fixtures.ts';
 

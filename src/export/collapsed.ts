@@ -3,7 +3,7 @@
  * samples. A capture that sampled several events has the event's name, in brackets, as the frame behind comm.
  * Source: the header of stackcollapse-perf.pl. Invariant: the counts sum up to the samples that are exported.
  */
-import type { Capture } from '../capture/capture.ts';
+import type { Capture } from '../perf-data/capture.ts';
 import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
 import { isSample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';

@@ -1,6 +1,6 @@
 /** What every exporter is: a pure function from a capture to the bytes of a file, in chunks, in one pass over the records. */
-import type { Capture } from '../capture/capture.ts';
-import { SelectedPart, type Selection } from '../capture/selection.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import { SelectedPart, type Selection } from '../perf-data/selection.ts';
 import type { FrameNames } from './frame-names.ts';
 
 export interface ExportOptions {

@@ -1,5 +1,5 @@
 /** The declarations of a Firefox profile: categories of frames and markers, and how the viewer shows each kind of marker. */
-import type { ThreadState } from './schedule-reader.ts';
+import type { ThreadState } from '../schedule/schedule-reader.ts';
 
 /** Numbers of the rows of CATEGORIES. */
 export const Category = { other: 0, user: 1, kernel: 2, offCpu: 3, loss: 4 } as const;
@@ -18,7 +18,7 @@ export const OFF_CPU_NAMES: Readonly<Partial<Record<ThreadState, string>>> = {
   runnable: 'runnable',
   sleeping: 'sleeping',
   blocked: 'uninterruptible',
-  adrift: 'off-CPU',
+  unknown: 'off-CPU',
 };
 
 const DISPLAY = ['marker-chart', 'marker-table', 'timeline-overview'] as const;

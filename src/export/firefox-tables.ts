@@ -1,8 +1,8 @@
 /** The tables of a Firefox profile as they grow: columns of equal length. Invariant: `length` is that of every column. */
-import type { ThreadEntry } from '../capture/task-table.ts';
+import type { ThreadEntry } from '../perf-data/task-table.ts';
+import type { ThreadState } from '../schedule/schedule-reader.ts';
 import { Category } from './firefox-schema.ts';
 import type { SampleReader } from './sample-reader.ts';
-import type { ThreadState } from './schedule-reader.ts';
 
 /** MarkerPhase. */
 const INSTANT = 0;

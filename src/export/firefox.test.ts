@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { breakpadId } from './firefox-tables.ts';
 import { exportedText } from './testing/exported.ts';
 import { FIXTURES, MAIN, NO_SWITCHES, recycledTid, sleepStacks, twoThreads, userStack } from './testing/fixtures.ts';

@@ -7,17 +7,17 @@
  * off-CPU intervals, losses, the death. Invariant: no sample is left out or made up.
  */
 import { RecordType } from '../abi/record-table.ts';
-import type { Capture } from '../capture/capture.ts';
-import { deathFromSignals } from '../capture/death.ts';
-import type { SelectedPart } from '../capture/selection.ts';
-import type { ThreadEntry } from '../capture/task-table.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import { deathFromSignals } from '../perf-data/death.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
+import type { ThreadEntry } from '../perf-data/task-table.ts';
+import type { Transition } from '../schedule/schedule-reader.ts';
 import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
 import { CATEGORIES, Category, MARKER_SCHEMA, OFF_CPU_NAMES } from './firefox-schema.ts';
 import { baseName, breakpadId, codeTables, filesOf, StringIndex, ThreadTrack, UniqueIds } from './firefox-tables.ts';
 import { lossText, lostAt } from './losses.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
-import type { Transition } from './schedule-reader.ts';
 import { SelectedSchedule } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';

@@ -1,7 +1,7 @@
 /** The face that whoever knows symbols shows to the exporters. Invariant: a frame always has a name, if only its place. */
-import type { FrameNamer } from '../capture/frame-names.ts';
-import { type Frame, frameText } from '../capture/stack.ts';
-import type { ProcessEntry } from '../capture/task-table.ts';
+import type { FrameNamer } from '../perf-data/frame-names.ts';
+import { type Frame, frameText } from '../perf-data/stack.ts';
+import type { ProcessEntry } from '../perf-data/task-table.ts';
 
 export interface FrameNames {
   /** Who knows names; without one no frame has any. */

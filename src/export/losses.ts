@@ -1,6 +1,6 @@
 /** What was lost, as the records tell it. */
 import { RecordType } from '../abi/record-table.ts';
-import type { Capture } from '../capture/capture.ts';
+import type { Capture } from '../perf-data/capture.ts';
 
 /** Records that a record says were lost before it: 0 for any that is no LOST. */
 export function lostAt(capture: Capture, index: number): number {

@@ -3,7 +3,7 @@
  * first refers to it. Interning ids are the numbers of the stack table, from 1. Mappings are whole files: a frame's place in one
  * is its offset in the file, and what lies in no known file lies in `[unknown]`. Invariant: an id is written once a sequence.
  */
-import type { Capture } from '../capture/capture.ts';
+import type { Capture } from '../perf-data/capture.ts';
 import { Callstack, Frame, InternedData, InternedString, Mapping, TracePacket } from './perfetto-schema.ts';
 import type { ProtoWriter } from './proto-writer.ts';
 import type { StackTable } from './stack-table.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { attrFlags, ClockId } from '../abi/event-attr.ts';
-import { CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder, CPU_CLOCK } from '../perf-data/testing/capture-builder.ts';
 import { exported } from './testing/exported.ts';
 import { MAIN, procfsStates, recycledTid, SchedCapture, twoThreads, userStack, WORKER } from './testing/fixtures.ts';
 import { readPerfetto } from './testing/perfetto-reading.ts';

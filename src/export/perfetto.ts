@@ -13,11 +13,12 @@
  */
 import { ClockId, hasFlag } from '../abi/event-attr.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
-import type { Capture } from '../capture/capture.ts';
-import { deathFromSignals } from '../capture/death.ts';
-import type { CaptureEvent } from '../capture/event-table.ts';
-import type { SelectedPart } from '../capture/selection.ts';
-import type { ThreadEntry } from '../capture/task-table.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import { deathFromSignals } from '../perf-data/death.ts';
+import type { CaptureEvent } from '../perf-data/event-table.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
+import type { ThreadEntry } from '../perf-data/task-table.ts';
+import type { ThreadState, Transition } from '../schedule/schedule-reader.ts';
 import { type ExportOptions, exportedPart, recordIndices } from './exporter.ts';
 import { lossText, lostAt } from './losses.ts';
 import {
@@ -45,7 +46,6 @@ import {
 import { StackInterning } from './perfetto-stacks.ts';
 import { ProtoWriter } from './proto-writer.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
-import type { ThreadState, Transition } from './schedule-reader.ts';
 import { SelectedSchedule } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';
@@ -81,7 +81,7 @@ const STATES: Readonly<Record<ThreadState, number>> = {
   sleeping: TaskState.interruptibleSleep,
   blocked: TaskState.uninterruptibleSleep,
   // Off its CPU and nobody knows why: there is no state for that, and what is no sleep may run again.
-  adrift: TaskState.runnable,
+  unknown: TaskState.runnable,
   exited: TaskState.dead,
 };
 

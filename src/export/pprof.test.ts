@@ -1,7 +1,7 @@
 import { Profile } from 'pprof-format';
 import { expect, test } from 'vitest';
-import type { Selection } from '../capture/selection.ts';
-import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
+import type { Selection } from '../perf-data/selection.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { exported } from './testing/exported.ts';
 import { MAIN, sleepStacks, twoThreads, userStack } from './testing/fixtures.ts';
 

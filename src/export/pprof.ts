@@ -6,11 +6,11 @@
  * Invariant: the first values sum up to the samples that are exported.
  */
 import { Location, Mapping, Profile, Function as ProfileFunction, Sample, StringTable, ValueType } from 'pprof-format';
-import type { Capture } from '../capture/capture.ts';
-import type { CaptureEvent } from '../capture/event-table.ts';
-import type { SelectedPart } from '../capture/selection.ts';
-import { isSwitchEvent } from '../capture/switch-stacks.ts';
-import type { ThreadEntry } from '../capture/task-table.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { CaptureEvent } from '../perf-data/event-table.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
+import type { ThreadEntry } from '../perf-data/task-table.ts';
+import { isSwitchEvent } from '../schedule/switch-stacks.ts';
 import { type ExportOptions, exportedPart, recordIndices } from './exporter.ts';
 import { type Sample as CaptureSample, SampleReader, weightUnit } from './sample-reader.ts';
 import { SleepReader } from './sleep-reader.ts';

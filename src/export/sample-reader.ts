@@ -7,12 +7,12 @@ import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import type { SampleRecord } from '../abi/record.ts';
 import { RecordType } from '../abi/record-table.ts';
-import type { AddressSpace } from '../capture/address-space.ts';
-import type { Capture } from '../capture/capture.ts';
-import type { CaptureEvent } from '../capture/event-table.ts';
-import type { SelectedPart } from '../capture/selection.ts';
-import { type Frame, resolveStack, type StackAddress, stackAddresses } from '../capture/stack.ts';
-import { spaceAt, type ThreadEntry } from '../capture/task-table.ts';
+import type { AddressSpace } from '../perf-data/address-space.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { CaptureEvent } from '../perf-data/event-table.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
+import { type Frame, resolveStack, type StackAddress, stackAddresses } from '../perf-data/stack.ts';
+import { spaceAt, type ThreadEntry } from '../perf-data/task-table.ts';
 import type { FrameNames } from './frame-names.ts';
 import { NO_STACK, StackTable } from './stack-table.ts';
 

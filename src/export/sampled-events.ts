@@ -1,8 +1,8 @@
 /** Which events have samples in what is exported: where one has, samples need not be told apart. */
 import { RecordType } from '../abi/record-table.ts';
-import type { Capture } from '../capture/capture.ts';
-import type { CaptureEvent } from '../capture/event-table.ts';
-import type { SelectedPart } from '../capture/selection.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { CaptureEvent } from '../perf-data/event-table.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
 
 /** In the order of `Capture.events`. */
 export function sampledEvents(capture: Capture, part: SelectedPart): CaptureEvent[] {

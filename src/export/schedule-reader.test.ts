@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { openCapture } from '../capture/capture.ts';
-import { CaptureBuilder } from '../capture/testing/capture-builder.ts';
-import { ScheduleReader } from './schedule-reader.ts';
+import { openCapture } from '../perf-data/capture.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
+import { ScheduleReader } from '../schedule/schedule-reader.ts';
 import { MAIN, NO_SWITCHES, SchedCapture, WORKER } from './testing/fixtures.ts';
 
 /** `@time tid state cpu`, a line a transition. */
@@ -49,19 +49,19 @@ describe('SWITCH records', () => {
     expect(told(older().section({ cutNs: '700', fromNs: '400' }))).toEqual(whole.slice(2));
   });
 
-  it('that were lost leave whoever must have gone out adrift', () => {
+  it('that were lost leave whoever must have gone out unknown', () => {
     const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...WORKER, cpu: 0 }, 20n);
-    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 101 running 0']);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 unknown 0', '@20 101 running 0']);
   });
 
   it('that were lost: a thread that comes in elsewhere has gone out where it was', () => {
     const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...MAIN, cpu: 1 }, 20n);
-    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 100 running 1']);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 unknown 0', '@20 100 running 1']);
   });
 
-  it('that were lost: who goes out was in, and whoever was thought to be is adrift', () => {
+  it('that were lost: who goes out was in, and whoever was thought to be is unknown', () => {
     const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchOut({ ...WORKER, cpu: 0 }, 20n);
-    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 adrift 0', '@20 101 sleeping 0']);
+    expect(told(builder)).toEqual(['@10 100 running 0', '@20 100 unknown 0', '@20 101 sleeping 0']);
   });
 
   it('a thread that comes in twice on its CPU has been running', () => {

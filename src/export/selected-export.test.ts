@@ -2,8 +2,8 @@
 import { Profile } from 'pprof-format';
 import { describe, expect, test } from 'vitest';
 import { RecordType } from '../abi/record-table.ts';
-import { openCapture } from '../capture/capture.ts';
-import { SelectedPart, type Selection } from '../capture/selection.ts';
+import { openCapture } from '../perf-data/capture.ts';
+import { SelectedPart, type Selection } from '../perf-data/selection.ts';
 import type { FormatName } from './formats.ts';
 import { exported } from './testing/exported.ts';
 import { FIXTURES, twoThreads } from './testing/fixtures.ts';

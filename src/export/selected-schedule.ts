@@ -4,12 +4,12 @@
  * is told of a time before the selected one, nor of other threads.
  */
 import { RecordType } from '../abi/record-table.ts';
-import type { Capture } from '../capture/capture.ts';
-import type { SelectedPart } from '../capture/selection.ts';
-import { isSwitchEvent } from '../capture/switch-stacks.ts';
-import type { ThreadEntry } from '../capture/task-table.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
+import type { ThreadEntry } from '../perf-data/task-table.ts';
+import { ScheduleReader, type Transition } from '../schedule/schedule-reader.ts';
+import { isSwitchEvent } from '../schedule/switch-stacks.ts';
 import type { Sample, SampleReader } from './sample-reader.ts';
-import { ScheduleReader, type Transition } from './schedule-reader.ts';
 import { SleepStacks } from './sleep-stacks.ts';
 
 /** `sleepSample`: undefined when the thread goes on a CPU, or no stack was sampled as it went off. */

@@ -2,10 +2,10 @@
  * How long threads slept in the places that were sampled as they went off their CPU. Invariants: what is told of a sleep lies in the
  * time that is selected; time that a thread merely waited for a CPU is none of it.
  */
-import type { Capture } from '../capture/capture.ts';
-import { momentOf, type SelectedPart } from '../capture/selection.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import { momentOf, type SelectedPart } from '../perf-data/selection.ts';
+import type { Transition } from '../schedule/schedule-reader.ts';
 import type { Sample, SampleReader } from './sample-reader.ts';
-import type { Transition } from './schedule-reader.ts';
 import { SelectedSchedule } from './selected-schedule.ts';
 
 /** Of a sleep that has ended, or that the capture ended: the sample that it began with. */

@@ -2,9 +2,10 @@
  * Which sample a thread went off its CPU with: that of an event that happens at a switch, taken a moment before the thread's state
  * changes. Invariant: a sample is that of one switch.
  */
-import { isSampleOfSwitch, isSwitchEvent } from '../capture/switch-stacks.ts';
+
+import type { Transition } from '../schedule/schedule-reader.ts';
+import { isSampleOfSwitch, isSwitchEvent } from '../schedule/switch-stacks.ts';
 import type { Sample } from './sample-reader.ts';
-import type { Transition } from './schedule-reader.ts';
 import { NO_STACK } from './stack-table.ts';
 
 export class SleepStacks {

@@ -1,7 +1,7 @@
 import { Ajv } from 'ajv';
 import schema from 'speedscope/dist/release/file-format-schema.json' with { type: 'json' };
 import { describe, expect, it, test } from 'vitest';
-import { CaptureBuilder, CPU_CLOCK } from '../capture/testing/capture-builder.ts';
+import { CaptureBuilder, CPU_CLOCK } from '../perf-data/testing/capture-builder.ts';
 import { exportedText } from './testing/exported.ts';
 import { FIXTURES, MAIN, twoThreads, userStack } from './testing/fixtures.ts';
 

@@ -8,9 +8,9 @@
  * Times begin with what is exported. Other events have no time to fill: a weight is a number of occurrences. Invariant: a sample
  * without a stack of its own has the frame `[no stack]`; an empty one is a gap.
  */
-import type { Capture } from '../capture/capture.ts';
-import type { CaptureEvent } from '../capture/event-table.ts';
-import type { SelectedPart } from '../capture/selection.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { CaptureEvent } from '../perf-data/event-table.ts';
+import type { SelectedPart } from '../perf-data/selection.ts';
 import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
 import { isSample, type Sample, SampleReader, weightUnit } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';

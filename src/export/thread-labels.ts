@@ -1,5 +1,5 @@
 /** What threads are called in exports. */
-import { commAt, type ThreadEntry } from '../capture/task-table.ts';
+import { commAt, type ThreadEntry } from '../perf-data/task-table.ts';
 
 /** The thread's name at `timeNs`, by default at the end; one that the capture never names is `:tid`, as perf writes it. */
 export function threadName(thread: ThreadEntry | undefined, timeNs?: bigint): string {

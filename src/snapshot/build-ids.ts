@@ -10,7 +10,7 @@ import type { EventAttr } from '../abi/event-attr.ts';
 import { BUILD_ID_MAX_BYTES, KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { decodeRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
-import type { BuildId, ClockReading } from './feature-sections.ts';
+import type { BuildId, ClockReading } from '../perf-data/feature-sections.ts';
 import type { KernelModule } from './kernel-maps.ts';
 
 const PROT_EXEC = 4;

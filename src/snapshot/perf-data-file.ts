@@ -30,7 +30,7 @@ import {
   SECTION_FIELDS,
 } from '../abi/perf-data.ts';
 import { assert, RingkeepError } from '../base/error.ts';
-import { recordWordsAt } from './record-walk.ts';
+import { recordWordsAt } from '../perf-data/record-walk.ts';
 import { isRingFile } from './ring-file.ts';
 
 const WRITE_BYTES = 1 << 20;

@@ -1,5 +1,5 @@
 /**
- * Tells records that a recorder wrote from what damage made of them, in a ring or a journal that nobody vouches for.
+ * Tells records that a recorder wrote from what damage made of them, in a ring or a side-band log that nobody vouches for.
  *
  * A reader of the snapshot has no defence: perf gives a whole file up for one record that it cannot make sense of, and takes a
  * number of lost records, a name without an end or a time in the next century at its word. So a record of a type that no
@@ -21,7 +21,7 @@ export interface RecordLimits {
   readonly leaderId: bigint;
   /** Attrs by the id that a record carries. */
   readonly attrOfId: ReadonlyMap<number, EventAttr>;
-  /** The ring's thread; undefined for a journal, which has all threads and no samples. */
+  /** The ring's thread; undefined for a side-band log, which has all threads and no samples. */
   readonly tid: number | undefined;
   /** Nanoseconds: no record is later. */
   readonly latestNs: bigint;
@@ -33,7 +33,7 @@ export interface PlausibleRecords {
   readonly chunks: Uint8Array[];
   readonly recordCount: number;
   /** Records that LOST records tell of. */
-  readonly toldLost: number;
+  readonly reportedLost: number;
   /** Time of the newest record, nanoseconds; 0n without one. */
   readonly newestNs: bigint;
   readonly leftOutBytes: number;
@@ -61,7 +61,7 @@ const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>([
 export function plausibleRecords(records: Uint8Array, limits: RecordLimits): PlausibleRecords {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   const chunks: Uint8Array[] = [];
-  let [from, at, recordCount, toldLost, keptBytes, newestNs] = [0, 0, 0, 0, 0, 0n];
+  let [from, at, recordCount, reportedLost, keptBytes, newestNs] = [0, 0, 0, 0, 0, 0n];
   const keep = (to: number) => {
     if (to > from) chunks.push(records.subarray(from, to));
     keptBytes += to - from;
@@ -77,12 +77,12 @@ export function plausibleRecords(records: Uint8Array, limits: RecordLimits): Pla
       recordCount++;
       if (timeNs > newestNs) newestNs = timeNs;
       if (view.getUint32(at, true) === RecordType.LOST)
-        toldLost += Number(view.getBigUint64(at + HEADER_BYTES + 8, true));
+        reportedLost += Number(view.getBigUint64(at + HEADER_BYTES + 8, true));
     }
     at += size;
   }
   keep(at);
-  return { chunks, recordCount, toldLost, newestNs, leftOutBytes: records.length - keptBytes };
+  return { chunks, recordCount, reportedLost, newestNs, leftOutBytes: records.length - keptBytes };
 }
 
 /** The record's time; undefined when it is none that was written. */

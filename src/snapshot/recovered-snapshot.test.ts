@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { attrFlags, SampleType } from '../abi/event-attr.ts';
-import { withProcessJournals } from './process-journal.ts';
+import { withProcessSideBand } from './process-side-band.ts';
 import { snapshotsOfRings } from './recovered-snapshot.ts';
 import { type SnapshotInput, type SnapshotReport, writeSnapshot } from './snapshot.ts';
 import { isInstalled, PerfDataImage, run } from './testing/perf-tool.ts';
-import { foundIn, JOURNAL_NAME, journalImage, MOMENT, RECORDER_FILES, ringImage } from './testing/ring-files.ts';
+import { foundIn, JOURNAL_NAME, MOMENT, RECORDER_FILES, ringImage, sideBandImage } from './testing/ring-files.ts';
 import { CPU_CLOCK, CPU_CLOCK_ID, START_NS, ThreadRecords } from './testing/synthetic.ts';
 
 const START = { startTimeNs: START_NS };
@@ -27,7 +27,7 @@ function perfScript(): { status: number | null; stderr: string; stdout: string }
 }
 
 describe('the snapshot of rings that were left', () => {
-  it('holds every record of the rings and of the journal, once', () => {
+  it('holds every record of the rings and of the side-band log, once', () => {
     const rings = foundIn(RECORDER_FILES);
     const { inputs, problems } = snapshotsOfRings(rings, MOMENT);
     expect([inputs.length, problems]).toEqual([1, []]);
@@ -74,7 +74,7 @@ describe('the snapshot of rings that were left', () => {
     });
     const [input] = snapshotsOfRings(foundIn({ '100': image }), MOMENT).inputs;
     expect([...input!.tasks]).toMatchObject([{ alive: false, lost: 5, pendingLost: 3 }]);
-    expect(input!.section.degraded).toContainEqual(expect.stringMatching(/no journal/));
+    expect(input!.section.degraded).toContainEqual(expect.stringMatching(/no side-band log/));
   });
 
   it('is one a layout: records with another trailer cannot share a file', () => {
@@ -89,7 +89,7 @@ describe('the snapshot of rings that were left', () => {
     });
     const { inputs, problems } = snapshotsOfRings(found3, MOMENT);
     expect(inputs.map(({ tasks }) => [...tasks].map(({ tid }) => tid))).toEqual([[200, 100, 101], [300]]);
-    expect(inputs.map(({ journal }) => journal.length > 0)).toEqual([true, false]);
+    expect(inputs.map(({ sideBandLog }) => sideBandLog.length > 0)).toEqual([true, false]);
     expect(problems.map(({ why }) => why)).toEqual(['its event table is damaged']);
     expect(inputs[0]!.section.degraded).toContainEqual(expect.stringMatching(/not in this file.*: 2$/));
   });
@@ -97,7 +97,7 @@ describe('the snapshot of rings that were left', () => {
   it('of one ring alone has the names and mappings of its process, and of nobody else', () => {
     const all = foundIn(RECORDER_FILES);
     const one = { ...all, rings: all.rings.filter(({ contents }) => contents.header.tid === 101) };
-    write(snapshotsOfRings(withProcessJournals(one), MOMENT).inputs[0]!);
+    write(snapshotsOfRings(withProcessSideBand(one), MOMENT).inputs[0]!);
     const records = new PerfDataImage(output).records();
     const named = records.flatMap((record) => (record.name === 'COMM' ? [[record.body.tid, record.body.comm]] : []));
     expect(named).toEqual([
@@ -109,7 +109,7 @@ describe('the snapshot of rings that were left', () => {
 
   it('is read by perf without a word', (context) => {
     if (!hasPerf) context.skip('perf is not installed');
-    write(snapshotsOfRings(foundIn({ ...RECORDER_FILES, [JOURNAL_NAME]: journalImage([]) }), MOMENT).inputs[0]!);
+    write(snapshotsOfRings(foundIn({ ...RECORDER_FILES, [JOURNAL_NAME]: sideBandImage([]) }), MOMENT).inputs[0]!);
     const { status, stderr, stdout } = perfScript();
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout.match(/cpu-clock:/g)!.length).toBeGreaterThan(60);

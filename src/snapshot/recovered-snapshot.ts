@@ -3,7 +3,7 @@
  *
  *  1. Sort the rings by the layout of their records: those of one perf.data share the trailer and the clock.
  *  2. Unite their events: each attachment has its own ids for the same event.
- *  3. Keep what is plausible of each ring and of each journal of that layout; count the rest.
+ *  3. Keep what is plausible of each ring and of each side-band log of that layout; count the rest.
  *  4. The cut is now where a recorder still writes, else the newest record: what came behind it was never recorded.
  *
  * Invariant: every ring is in exactly one of the inputs, or among the problems.
@@ -14,7 +14,7 @@ import { recordGeometry } from '../abi/record.ts';
 import type { RingEvent } from '../ring/ring-layout.ts';
 import { type PlausibleRecords, plausibleRecords, type RecordLimits } from './plausible-records.ts';
 import { layoutOf } from './record-layout.ts';
-import type { FoundJournal, FoundRing, ProblemFile, RingsFound } from './ring-directory.ts';
+import type { FoundRing, FoundSideBand, ProblemFile, RingsFound } from './ring-directory.ts';
 import type { ClockReading, SnapshotEvent, SnapshotHost, SnapshotInput, SnapshotTask } from './snapshot.ts';
 
 /** When and where the rings were read. */
@@ -47,12 +47,12 @@ export function snapshotsOfRings(found: RingsFound, moment: RecoveryMoment): Rec
     else if (byLayout.get(layout)?.push(ring) === undefined) byLayout.set(layout, [ring]);
   }
   const groups = [...byLayout].sort(([, a], [, b]) => b.length - a.length);
-  const parts = groups.map(([layout, rings]) => partOf(rings, journalsOf(found.journals, layout), moment));
+  const parts = groups.map(([layout, rings]) => partOf(rings, sideBandLogsOf(found.sideBandLogs, layout), moment));
   problems.push(...parts.flatMap((part) => part.problems));
-  const inputs = parts.map(({ rings, events, tasks, journal, cutNs, kernelLost, hasJournal }) => ({
+  const inputs = parts.map(({ rings, events, tasks, sideBandLog, cutNs, kernelLost, hasSideBandLog }) => ({
     events,
     tasks,
-    journal,
+    sideBandLog,
     cutNs,
     host: moment.host,
     commandLine: moment.commandLine,
@@ -61,7 +61,7 @@ export function snapshotsOfRings(found: RingsFound, moment: RecoveryMoment): Rec
       source: sourceOf(events),
       reason: 'recover' as const,
       death: null,
-      degraded: degradationOf({ moment, problems, hasJournal, elsewhere: found.rings.length - rings }),
+      degraded: degradationOf({ moment, problems, hasSideBandLog, elsewhere: found.rings.length - rings }),
       kernelLost,
     },
   }));
@@ -73,14 +73,14 @@ interface Part {
   readonly rings: number;
   readonly events: readonly SnapshotEvent[];
   readonly tasks: SnapshotTask[];
-  readonly journal: Uint8Array[];
+  readonly sideBandLog: Uint8Array[];
   readonly cutNs: bigint;
   readonly kernelLost: number;
-  readonly hasJournal: boolean;
+  readonly hasSideBandLog: boolean;
   readonly problems: ProblemFile[];
 }
 
-function partOf(rings: readonly FoundRing[], journals: readonly FoundJournal[], moment: RecoveryMoment): Part {
+function partOf(rings: readonly FoundRing[], sideBandLogs: readonly FoundSideBand[], moment: RecoveryMoment): Part {
   const events = unionOfEvents(rings);
   const leader = events[0]!.attr;
   const problems: ProblemFile[] = [];
@@ -98,19 +98,21 @@ function partOf(rings: readonly FoundRing[], journals: readonly FoundJournal[], 
   // Times of another boot's clock say nothing on this one's.
   const nowNs = moment.clock.clockNs;
   const latestNs = rings.every(({ contents }) => contents.header.startTimeNs > nowNs) ? FOREVER : nowNs;
-  const ofJournals = journals.map(({ path, journal }) => keep(path, journal.records, { tid: undefined, latestNs }));
+  const ofSideBandLogs = sideBandLogs.map(({ path, sideBandLog }) =>
+    keep(path, sideBandLog.records, { tid: undefined, latestNs }),
+  );
   const ofRings = rings.map(({ path, contents }) =>
     keep(path, contents.records, { tid: contents.header.tid, latestNs }),
   );
-  const newestNs = [...ofRings, ...ofJournals].reduce((newest, kept) => later(newest, kept.newestNs), 0n);
+  const newestNs = [...ofRings, ...ofSideBandLogs].reduce((newest, kept) => later(newest, kept.newestNs), 0n);
   return {
     rings: rings.length,
     events,
     tasks: rings.map((ring, index) => taskOf(ring, ofRings[index]!)),
-    journal: ofJournals.flatMap(({ chunks }) => chunks),
+    sideBandLog: ofSideBandLogs.flatMap(({ chunks }) => chunks),
     cutNs: moment.livingRecorder !== undefined || newestNs === 0n ? later(nowNs, newestNs) : newestNs,
-    kernelLost: ofJournals.reduce((sum, { toldLost }) => sum + toldLost, 0),
-    hasJournal: journals.length > 0,
+    kernelLost: ofSideBandLogs.reduce((sum, { reportedLost }) => sum + reportedLost, 0),
+    hasSideBandLog: sideBandLogs.length > 0,
     problems,
   };
 }
@@ -129,7 +131,7 @@ function taskOf({ contents }: FoundRing, kept: PlausibleRecords): SnapshotTask {
     records: kept.chunks,
     lost: header.lostCount,
     // The header does not say which of the lost a LOST record tells of; those that were overwritten told of some.
-    pendingLost: overwrittenCount > 0 ? 0 : Math.max(0, header.lostCount - kept.toldLost),
+    pendingLost: overwrittenCount > 0 ? 0 : Math.max(0, header.lostCount - kept.reportedLost),
     overwritten: overwrittenCount,
     // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
     leftOutBytes: (end === 'damaged' ? leftOutBytes : 0) + kept.leftOutBytes,
@@ -146,10 +148,10 @@ function withSource(eventName: string, layout: string | undefined): string | und
   return layout === undefined ? undefined : `${eventName === PROCFS_EVENT_NAME ? 'procfs' : 'perf'} ${layout}`;
 }
 
-/** The journals whose records have the layout: their attr names no event, so either source's will do. */
-function journalsOf(journals: readonly FoundJournal[], layout: string): FoundJournal[] {
-  return journals.filter(({ journal }) => {
-    const own = layoutOf(journal.attr);
+/** The side-band logs whose records have the layout: their attr names no event, so either source's will do. */
+function sideBandLogsOf(sideBandLogs: readonly FoundSideBand[], layout: string): FoundSideBand[] {
+  return sideBandLogs.filter(({ sideBandLog }) => {
+    const own = layoutOf(sideBandLog.attr);
     return own !== undefined && layout.endsWith(own);
   });
 }
@@ -191,16 +193,18 @@ function eventKey(name: string, attr: EventAttr): string {
 function degradationOf(known: {
   moment: RecoveryMoment;
   problems: readonly ProblemFile[];
-  hasJournal: boolean;
+  hasSideBandLog: boolean;
   elsewhere: number;
 }): string[] {
-  const { moment, problems, hasJournal, elsewhere } = known;
+  const { moment, problems, hasSideBandLog, elsewhere } = known;
   const untold = problems.length - MOST_TOLD;
   return [
     moment.livingRecorder === undefined
       ? 'the recorder is gone: what happened behind the newest record was not recorded'
       : `the recorder, pid ${moment.livingRecorder}, goes on: its rings were read one after the other`,
-    ...(hasJournal ? [] : ['there is no journal: what was named or mapped before the rings begin is not known']),
+    ...(hasSideBandLog
+      ? []
+      : ['there is no side-band log: what was named or mapped before the rings begin is not known']),
     ...(elsewhere > 0 ? [`rings that are not in this file, for their layout or damage: ${elsewhere}`] : []),
     ...problems.slice(0, MOST_TOLD).map(({ path, why }) => `${path}: ${why}`),
     ...(untold > 0 ? [`files of which more could not be read: ${untold}`] : []),

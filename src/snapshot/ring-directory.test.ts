@@ -13,7 +13,7 @@ import {
   readRingFile,
 } from './ring-directory.ts';
 import { isRingFile } from './ring-file.ts';
-import { directoryWith, JOURNAL_NAME, journalImage, ringImage, SESSION_ID } from './testing/ring-files.ts';
+import { directoryWith, JOURNAL_NAME, ringImage, SESSION_ID, sideBandImage } from './testing/ring-files.ts';
 import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
 
 /** Called before each read of a file. */
@@ -30,7 +30,7 @@ vi.mock('node:fs', async (original) => {
 const main = new ThreadRecords(100, 100);
 const worker = new ThreadRecords(100, 101);
 const RECORDS = [main.comm(START_NS, 'main'), main.switched(START_NS + 1n, false), main.switched(START_NS + 2n, true)];
-const JOURNAL = journalImage([main.comm(START_NS, 'main'), main.fork(START_NS + 1n, 100, 101)]);
+const JOURNAL = sideBandImage([main.comm(START_NS, 'main'), main.fork(START_NS + 1n, 100, 101)]);
 
 const made: string[] = [];
 afterEach(() => {
@@ -43,8 +43,8 @@ function place(files: Readonly<Record<string, Uint8Array>>): string {
   return directory;
 }
 
-function pathsOf({ rings, journals }: RingsFound, directory: string): string[] {
-  return [...journals, ...rings].map(({ path }) => relative(directory, path));
+function pathsOf({ rings, sideBandLogs }: RingsFound, directory: string): string[] {
+  return [...sideBandLogs, ...rings].map(({ path }) => relative(directory, path));
 }
 
 function whysOf({ problems }: RingsFound): string[] {
@@ -86,7 +86,7 @@ describe('a runtime directory', () => {
 });
 
 describe("a recorder's directory", () => {
-  it('gives its journals and its rings, at any level, and passes over what is neither', () => {
+  it('gives its side-band logs and its rings, at any level, and passes over what is neither', () => {
     const directory = place({
       'session.json': new TextEncoder().encode('{}'),
       [JOURNAL_NAME]: JOURNAL,
@@ -98,7 +98,7 @@ describe("a recorder's directory", () => {
     const found = readRingDirectory(directory);
     expect(pathsOf(found, directory)).toEqual([JOURNAL_NAME, 'web/software/100', 'web/software/101.7']);
     expect(found.problems).toEqual([]);
-    expect(found.journals[0]!.journal).toMatchObject({ sessionId: SESSION_ID, leftOutBytes: 0 });
+    expect(found.sideBandLogs[0]!.sideBandLog).toMatchObject({ sessionId: SESSION_ID, leftOutBytes: 0 });
     expect(found.rings.map(({ contents }) => [contents.header.tid, contents.recordCount])).toEqual([
       [100, 3],
       [101, 0],
@@ -192,7 +192,7 @@ describe("a recorder's directory", () => {
 });
 
 describe('a ring file', () => {
-  it('is told by its magic, and comes with the journals of the nearest directory above that has some', () => {
+  it('is told by its magic, and comes with the side-band logs of the nearest directory above that has some', () => {
     const directory = place({ [JOURNAL_NAME]: JOURNAL, 'web/software/100': ringImage(RECORDS) });
     const path = join(directory, 'web/software/100');
     expect([path, join(directory, JOURNAL_NAME), directory, '/nowhere'].map(isRingFile)).toEqual([

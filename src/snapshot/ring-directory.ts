@@ -1,10 +1,10 @@
 /**
- * What a recorder's directory holds: ring files and journals, read by someone else than their recorder, which may have been
+ * What a recorder's directory holds: ring files and side-band logs, read by someone else than their recorder, which may have been
  * killed or may be writing this very moment.
  *
- *   <dir>/journal-<session>               the side band of all processes (journal-file.ts)
+ *   <dir>/side-band log-<session>               the side band of all processes (side-band log-file.ts)
  *   <dir>/<attachment>/<pmu>/<tid>        a detached recorder's rings; <tid>.<ring> once the thread's number was reused
- *   <dir>/<tid>.<ring>.ring               the rings of `ringkeep record`, without a journal
+ *   <dir>/<tid>.<ring>.ring               the rings of `ringkeep record`, without a side-band log
  *
  * Files are read, not mapped: one that is cut short meanwhile is a short read here, and would be a SIGBUS there. Links are not
  * followed, and files of other users not read: what stands in the directory must not lead anywhere else.
@@ -26,18 +26,18 @@ import { dirname, join } from 'node:path';
 import { AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { readProcText } from '../linux/proc.ts';
-import { isJournalFileName, type JournalFile, readJournalFile } from '../ring/journal-file.ts';
 import { isUnfinishedRing } from '../ring/ring-layout.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
+import { isSideBandFileName, readSideBandFile, type SideBandFile } from '../ring/side-band-file.ts';
 
 export interface FoundRing {
   readonly path: string;
   readonly contents: RingContents;
 }
 
-export interface FoundJournal {
+export interface FoundSideBand {
   readonly path: string;
-  readonly journal: JournalFile;
+  readonly sideBandLog: SideBandFile;
 }
 
 /** A file that is not all there, and why: the end of a sentence about it. */
@@ -48,7 +48,7 @@ export interface ProblemFile {
 
 export interface RingsFound {
   readonly rings: readonly FoundRing[];
-  readonly journals: readonly FoundJournal[];
+  readonly sideBandLogs: readonly FoundSideBand[];
   readonly problems: readonly ProblemFile[];
   /** Files that their recorder was about to make rings of: no record was ever in them. */
   readonly unfinished: number;
@@ -62,9 +62,9 @@ const LARGEST_FILE_BYTES = 3 * 2 ** 30;
 /** A writer that laps the reader is met again at another moment. */
 const MOST_READS = 5;
 
-/** Reads every ring and journal in `directory`. Throws `capture-unreadable` when the directory itself cannot be read. */
+/** Reads every ring and side-band log in `directory`. Throws `capture-unreadable` when the directory itself cannot be read. */
 export function readRingDirectory(directory: string): RingsFound {
-  const found: Found = { rings: [], journals: [], problems: [], unfinished: 0 };
+  const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
   let entries: Dirent[];
   try {
     entries = entriesOf(directory);
@@ -75,11 +75,11 @@ export function readRingDirectory(directory: string): RingsFound {
   const walk = (path: string, inside: readonly Dirent[], level: number) => {
     for (const entry of inside) {
       const child = join(path, entry.name);
-      const isJournal = isJournalFileName(entry.name);
+      const isSideBandLog = isSideBandFileName(entry.name);
       try {
         if (entry.isDirectory() && level < MOST_LEVELS) walk(child, entriesOf(child), level + 1);
         else if (!entry.isFile()) continue;
-        else if (isJournal) addJournal(found, { path: child, journal: readJournal(child, owner) });
+        else if (isSideBandLog) addSideBandLog(found, { path: child, sideBandLog: readSideBandLog(child, owner) });
         else if (RING_FILE_NAME.test(entry.name)) addRingFile(found, child, owner);
       } catch (error) {
         found.problems.push({ path: child, why: whyUnread(error) });
@@ -111,7 +111,7 @@ function isDirectoryOf(path: string, owner: number): boolean {
   }
 }
 
-/** Reads one ring file, with the journals of the nearest directory above it that has some. Throws `not-a-ring`, `capture-unreadable`. */
+/** Reads one ring file, with the side-band logs of the nearest directory above it that has some. Throws `not-a-ring`, `capture-unreadable`. */
 export function readRingFile(path: string): RingsFound {
   const owner = ownerOf(path);
   let file: string;
@@ -123,12 +123,12 @@ export function readRingFile(path: string): RingsFound {
   } catch (error) {
     throw error instanceof RingkeepError ? error : unreadable(path, error);
   }
-  const found: Found = { rings: [], journals: [], problems: [], unfinished: 0 };
+  const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
   if (!contents) throw new RingkeepError('not-a-ring', `${path} was never finished`, { why: 'it was never finished' });
   addRing(found, { path, contents });
   let directory = dirname(file);
-  for (let level = 0; level <= MOST_LEVELS && found.journals.length === 0; level++) {
-    addJournalsIn(directory, owner, found);
+  for (let level = 0; level <= MOST_LEVELS && found.sideBandLogs.length === 0; level++) {
+    addSideBandLogsIn(directory, owner, found);
     directory = dirname(directory);
   }
   return found;
@@ -145,7 +145,7 @@ export function livingRecorder(path: string, { rings }: RingsFound): number | un
   return [...pids].find((pid) => readProcText(`/proc/${pid}/maps`)?.includes(prefix));
 }
 
-type Found = { rings: FoundRing[]; journals: FoundJournal[]; problems: ProblemFile[]; unfinished: number };
+type Found = { rings: FoundRing[]; sideBandLogs: FoundSideBand[]; problems: ProblemFile[]; unfinished: number };
 
 function addRing(found: Found, ring: FoundRing): void {
   const { end, leftOutBytes } = ring.contents;
@@ -153,24 +153,24 @@ function addRing(found: Found, ring: FoundRing): void {
   if (end === 'damaged') found.problems.push({ path: ring.path, why: `${leftOutBytes} bytes of it are damaged` });
 }
 
-function addJournal(found: Found, journal: FoundJournal): void {
-  found.journals.push(journal);
-  const { leftOutBytes } = journal.journal;
+function addSideBandLog(found: Found, sideBandLog: FoundSideBand): void {
+  found.sideBandLogs.push(sideBandLog);
+  const { leftOutBytes } = sideBandLog.sideBandLog;
   if (leftOutBytes > 0)
-    found.problems.push({ path: journal.path, why: `its last ${leftOutBytes} bytes hold no whole record` });
+    found.problems.push({ path: sideBandLog.path, why: `its last ${leftOutBytes} bytes hold no whole record` });
 }
 
-function addJournalsIn(directory: string, owner: number, found: Found): void {
+function addSideBandLogsIn(directory: string, owner: number, found: Found): void {
   let names: string[];
   try {
     names = entriesOf(directory).flatMap((entry) => (entry.isFile() ? [entry.name] : []));
   } catch {
-    return; // A ring decodes without a journal; a directory that may not be read has none for us.
+    return; // A ring decodes without a sideBandLog; a directory that may not be read has none for us.
   }
-  for (const name of names.filter(isJournalFileName)) {
+  for (const name of names.filter(isSideBandFileName)) {
     const path = join(directory, name);
     try {
-      addJournal(found, { path, journal: readJournal(path, owner) });
+      addSideBandLog(found, { path, sideBandLog: readSideBandLog(path, owner) });
     } catch (error) {
       found.problems.push({ path, why: whyUnread(error) });
     }
@@ -193,10 +193,10 @@ function ownerOf(path: string): number {
   }
 }
 
-function readJournal(path: string, owner: number): JournalFile {
+function readSideBandLog(path: string, owner: number): SideBandFile {
   return withOwnFile(path, owner, (descriptor, size) => {
     const bytes = new Uint8Array(size);
-    return readJournalFile(bytes.subarray(0, fill(descriptor, bytes)));
+    return readSideBandFile(bytes.subarray(0, fill(descriptor, bytes)));
   });
 }
 

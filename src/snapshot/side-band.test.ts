@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../abi/record.ts';
-import { asWords } from './record-walk.ts';
-import { JournalCensus, makeUpIdentities, type NamedThread } from './side-band.ts';
+import { asWords } from '../perf-data/record-walk.ts';
+import { makeUpIdentities, type NamedThread, SideBandCensus } from './side-band.ts';
 import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
 
 const leader = CPU_CLOCK.attr;
 const main = new ThreadRecords(7, 7);
 
-function madeUp(threads: NamedThread[], journal: readonly (readonly [bigint, Uint8Array])[]): string[][] {
-  const census = new JournalCensus(leader);
-  for (const [time, record] of journal) {
+function synthesized(threads: NamedThread[], sideBandLog: readonly (readonly [bigint, Uint8Array])[]): string[][] {
+  const census = new SideBandCensus(leader);
+  for (const [time, record] of sideBandLog) {
     const words = asWords(record);
     census.add(words, 0, words[0]!, Number(time >> 32n), Number(time & 0xffffffffn));
   }
@@ -25,9 +25,9 @@ function madeUp(threads: NamedThread[], journal: readonly (readonly [bigint, Uin
   );
 }
 
-describe('identities that the journal does not tell', () => {
+describe('identities that the side-band log does not tell', () => {
   it('a named process and its forked, named thread need nothing', () => {
-    const journal = [
+    const sideBandLog = [
       [0n, main.comm(0n, 'server')],
       [START_NS + 1n, main.fork(START_NS + 1n, 7, 8)],
       [START_NS + 2n, new ThreadRecords(7, 8).comm(START_NS + 2n, 'worker')],
@@ -36,7 +36,7 @@ describe('identities that the journal does not tell', () => {
       { pid: 7, tid: 7, comm: 'server' },
       { pid: 7, tid: 8, comm: 'worker' },
     ];
-    expect(madeUp(threads, journal)).toEqual([[], []]);
+    expect(synthesized(threads, sideBandLog)).toEqual([[], []]);
   });
 
   it('an unknown thread of a recorded process is forked from it and named, at time 0', () => {
@@ -44,11 +44,11 @@ describe('identities that the journal does not tell', () => {
       { pid: 7, tid: 7, comm: 'server' },
       { pid: 7, tid: 8, comm: 'worker' },
     ];
-    expect(madeUp(threads, [])).toEqual([['COMM 7/7 server', 'FORK 7→7/8', 'COMM 7/8 worker'], []]);
+    expect(synthesized(threads, [])).toEqual([['COMM 7/7 server', 'FORK 7→7/8', 'COMM 7/8 worker'], []]);
   });
 
   it('a process whose main thread is unknown is named after its first thread', () => {
-    expect(madeUp([{ pid: 7, tid: 8, comm: 'worker' }], [])).toEqual([
+    expect(synthesized([{ pid: 7, tid: 8, comm: 'worker' }], [])).toEqual([
       ['COMM 7/7 worker', 'FORK 7→7/8', 'COMM 7/8 worker'],
       [],
     ]);
@@ -56,9 +56,9 @@ describe('identities that the journal does not tell', () => {
 
   it('a forked thread without a name is named behind its fork, which makes perf forget earlier names', () => {
     const fork = [START_NS + 5n, main.fork(START_NS + 5n, 9, 9)] as const;
-    expect(madeUp([{ pid: 9, tid: 9, comm: 'child' }], [fork])).toEqual([[], ['COMM 9/9 child@5']]);
+    expect(synthesized([{ pid: 9, tid: 9, comm: 'child' }], [fork])).toEqual([[], ['COMM 9/9 child@5']]);
     const nameOfItsNumbersPastLife = [START_NS + 1n, new ThreadRecords(9, 9).comm(START_NS + 1n, 'old')] as const;
-    expect(madeUp([{ pid: 9, tid: 9, comm: 'child' }], [nameOfItsNumbersPastLife, fork])).toEqual([
+    expect(synthesized([{ pid: 9, tid: 9, comm: 'child' }], [nameOfItsNumbersPastLife, fork])).toEqual([
       [],
       ['COMM 9/9 child@5'],
     ]);
@@ -67,13 +67,13 @@ describe('identities that the journal does not tell', () => {
   it('an unknown thread of a forked process is forked behind the process', () => {
     const fork = [START_NS + 5n, main.fork(START_NS + 5n, 9, 9)] as const;
     const named = [START_NS + 6n, new ThreadRecords(9, 9).comm(START_NS + 6n, 'child')] as const;
-    expect(madeUp([{ pid: 9, tid: 10, comm: 'worker' }], [fork, named])).toEqual([
+    expect(synthesized([{ pid: 9, tid: 10, comm: 'worker' }], [fork, named])).toEqual([
       [],
       ['FORK 9→9/10@5', 'COMM 9/10 worker@5'],
     ]);
   });
 
   it('the idle task needs no name', () => {
-    expect(madeUp([{ pid: 0, tid: 0, comm: 'swapper/1' }], [])).toEqual([[], []]);
+    expect(synthesized([{ pid: 0, tid: 0, comm: 'swapper/1' }], [])).toEqual([[], []]);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * What the journal tells of threads and processes, and the COMM and FORK records that have to be made up where it does
+ * What the side-band log tells of threads and processes, and the COMM and FORK records that have to be made up where it does
  * not: a reader of the snapshot alone must find a name and a process for every recorded thread.
  *
  * Invariant: a made-up FORK comes before every other record of its thread and behind its process's own FORK: perf
@@ -8,9 +8,9 @@
 import type { EventAttr } from '../abi/event-attr.ts';
 import { encodeRecord, trailerBytes } from '../abi/record.ts';
 import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
-import { recordWordsAt } from './record-walk.ts';
+import { recordWordsAt } from '../perf-data/record-walk.ts';
 
-/** What a journal and a ring may both hold: who the threads are, what is mapped where, and LOST. */
+/** What a side-band log and a ring may both hold: who the threads are, what is mapped where, and LOST. */
 const SIDE_BAND_TYPES: ReadonlySet<number> = new Set([
   RecordType.COMM,
   RecordType.FORK,
@@ -35,8 +35,8 @@ export interface NamedThread {
 const COMM_TID_WORD = HEADER_BYTES / 4 + 1;
 const FORK_TID_WORD = HEADER_BYTES / 4 + 2;
 
-/** Which threads the journal names and forks. */
-export class JournalCensus {
+/** Which threads the side-band log names and forks. */
+export class SideBandCensus {
   private readonly trailerWords: number;
   private readonly named = new Set<number>();
   private readonly forkTimeNs = new Map<number, bigint>();
@@ -64,27 +64,27 @@ export class JournalCensus {
     return this.named.has(tid);
   }
 
-  /** When the thread was last forked, undefined when the journal does not know. */
+  /** When the thread was last forked, undefined when the side-band log does not know. */
   forkedAtNs(tid: number): bigint | undefined {
     return this.forkTimeNs.get(tid);
   }
 }
 
-/** Where equal times leave the order open: records that go before the journal's (they have time 0) and behind them. */
-export interface MadeUpRecords {
+/** Where equal times leave the order open: records that go before the side-band log's (they have time 0) and behind them. */
+export interface SynthesizedRecords {
   readonly before: Uint8Array[];
   readonly behind: Uint8Array[];
 }
 
 /**
- * COMM and FORK records for the threads that the journal leaves without a name or a process. A process whose main
+ * COMM and FORK records for the threads that the side-band log leaves without a name or a process. A process whose main
  * thread is unknown altogether takes the name of its first recorded thread.
  */
 export function makeUpIdentities(
   threads: readonly NamedThread[],
-  census: JournalCensus,
+  census: SideBandCensus,
   leader: EventAttr,
-): MadeUpRecords {
+): SynthesizedRecords {
   const before: Uint8Array[] = [];
   const behind: Uint8Array[] = [];
   const done = new Set<number>();
@@ -112,7 +112,7 @@ export function makeUpIdentities(
 }
 
 /** The earliest time from which on perf will neither forget the thread nor take it for one of the pid's past life. */
-function bornNs(pid: number, tid: number, census: JournalCensus): bigint {
+function bornNs(pid: number, tid: number, census: SideBandCensus): bigint {
   return census.forkedAtNs(tid) ?? census.forkedAtNs(pid) ?? 0n;
 }
 

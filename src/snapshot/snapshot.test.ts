@@ -49,9 +49,9 @@ describe('a snapshot', () => {
   const a = new ThreadRecords(7, 7);
   const b = new ThreadRecords(7, 8);
 
-  it('has the records of all rings in time order, the journal first where times are equal', () => {
+  it('has the records of all rings in time order, the side-band log first where times are equal', () => {
     const { lines } = linesOf({
-      journal: [concat([a.comm(0n, 'server'), a.fork(at(5), 7, 8), b.comm(at(5), 'worker')])],
+      sideBandLog: [concat([a.comm(0n, 'server'), a.fork(at(5), 7, 8), b.comm(at(5), 'worker')])],
       tasks: [
         task(7, 7, 'server', [newestFirst([a.switched(at(1), false), a.sample(at(5), 1n), a.switched(at(9), true)])]),
         task(7, 8, 'worker', [newestFirst([b.sample(at(6), 1n), b.sample(at(8), 2n)])]),
@@ -69,9 +69,9 @@ describe('a snapshot', () => {
     ]);
   });
 
-  it('writes a side-band record that a ring and the journal hold once, and keeps one that only the ring holds', () => {
+  it('writes a side-band record that a ring and the side-band log hold once, and keeps one that only the ring holds', () => {
     const { lines, report } = linesOf({
-      journal: [concat([a.comm(at(1), 'one')])],
+      sideBandLog: [concat([a.comm(at(1), 'one')])],
       tasks: [task(7, 7, 'one', [newestFirst([a.comm(at(1), 'one'), a.comm(at(1), 'two'), a.comm(at(2), 'one')])])],
     });
     expect(lines).toEqual(['COMM 7@1', 'COMM 7@1', 'COMM 7@2']);
@@ -83,10 +83,10 @@ describe('a snapshot', () => {
     expect(linesOf({ tasks: [task(7, 7, 'a', twice)] }).lines).toEqual(['COMM 7@start', 'SAMPLE 7@3', 'SAMPLE 7@3']);
   });
 
-  it('leaves out what came after the cut, from rings and journal, and keeps what came at it', () => {
+  it('leaves out what came after the cut, from rings and side-band log, and keeps what came at it', () => {
     const { lines, report } = linesOf({
       cutNs: at(4),
-      journal: [concat([a.comm(at(4), 'a'), a.comm(at(5), 'b')])],
+      sideBandLog: [concat([a.comm(at(4), 'a'), a.comm(at(5), 'b')])],
       tasks: [task(7, 7, 'a', [newestFirst([a.sample(at(3), 1n), a.sample(at(4), 1n), a.sample(at(5), 1n)])])],
     });
     expect(lines).toEqual(['SAMPLE 7@3', 'COMM 7@4', 'SAMPLE 7@4']);
@@ -108,7 +108,7 @@ describe('a snapshot', () => {
     const whole = a.sample(at(2), 1n, 2n);
     const cut = a.sample(at(1), 1n, 2n).subarray(0, 40);
     const ring = { ...task(7, 7, 'a', [concat([whole, cut])]), leftOutBytes: 8 };
-    const { lines, report } = linesOf({ tasks: [ring], journal: [a.comm(0n, 'a'), Uint8Array.of(1, 2, 3)] });
+    const { lines, report } = linesOf({ tasks: [ring], sideBandLog: [a.comm(0n, 'a'), Uint8Array.of(1, 2, 3)] });
     expect(lines).toEqual(['COMM 7@start', 'SAMPLE 7@2']);
     expect(report.rings[0]?.leftOutBytes).toBe(48);
     expect(report.leftOutBytes).toBe(51);
@@ -187,7 +187,7 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
   const [text] = code;
   const ip = (offset: number) => text!.addr + BigInt(offset);
 
-  const journal = [
+  const sideBandLog = [
     server.comm(0n, 'server'),
     ...code.map((mapping) => server.mmap(0n, mapping)),
     server.fork(at(1_000), 70_000, 70_001),
@@ -208,7 +208,7 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
   const workerRing = [worker.comm(at(2_000), 'worker'), worker.sample(at(15_000), ip(32))];
   const childRing = [child.sample(at(12_000), ip(48), ip(96)), child.exit(at(90_000))];
   const whole: Partial<SnapshotInput> = {
-    journal: [concat(journal.slice(0, 5)), concat(journal.slice(5))],
+    sideBandLog: [concat(sideBandLog.slice(0, 5)), concat(sideBandLog.slice(5))],
     tasks: [
       task(70_000, 70_000, 'server', [newestFirst(serverRing)]),
       task(70_000, 70_001, 'worker', [newestFirst(workerRing)]),
@@ -347,12 +347,12 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
     if (recorded.status !== 0) context.skip(`perf record refused: ${recorded.stderr.trim().split('\n')[0]}`);
     const image = new PerfDataImage(capture);
     const rings = new Map<number, { pid: number; records: Uint8Array[] }>();
-    const journal: Uint8Array[] = [];
+    const sideBandLog: Uint8Array[] = [];
     const bytes = image.recordBytes();
     for (const [index, { name, type, id, misc }] of image.records().entries()) {
       if (type >= USER_TYPE_START || (name === 'MMAP' && misc & Misc.kernel)) continue;
       if (name !== 'SAMPLE') {
-        journal.push(bytes[index]!);
+        sideBandLog.push(bytes[index]!);
         continue;
       }
       const ring = rings.get(id.tid!) ?? { pid: id.pid!, records: [] };
@@ -365,9 +365,9 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
       copy,
       input({
         events: [{ name: 'cpu-clock:u', attr: image.attr, ids: [] }],
-        // A wrong name would show: the journal knows them all.
+        // A wrong name would show: the side-band log knows them all.
         tasks: [...rings].map(([tid, { pid, records }]) => task(pid, tid, 'wrong', [newestFirst(records)])),
-        journal: [concat(journal)],
+        sideBandLog: [concat(sideBandLog)],
         cutNs: 1n << 62n,
       }),
     );

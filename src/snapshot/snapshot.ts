@@ -2,7 +2,7 @@
  * A snapshot: the rings of all threads as one perf.data file that decodes alone.
  *
  *  1. Open the temporary file: an output that cannot be written is found out before anything is read.
- *  2. Walk the journal and the rings; every whole record up to the cut goes into the time index. Nothing is copied.
+ *  2. Walk the side-band log and the rings; every whole record up to the cut goes into the time index. Nothing is copied.
  *  3. Make up what a reader would miss: names, processes, the kernel's mappings, LOST where records are missing.
  *  4. Write the records in time order, once each; note on the way which files are mapped and when samples were taken.
  *  5. Write the features, flush, rename.
@@ -21,7 +21,6 @@ import {
   type RingSummary,
 } from '../abi/ringkeep-section.ts';
 import { assert } from '../base/error.ts';
-import { BuildIdCollector, readKernelBuildIds } from './build-ids.ts';
 import {
   type BuildId,
   type ClockReading,
@@ -33,16 +32,17 @@ import {
   encodeText,
   encodeTextList,
   encodeU64,
-} from './feature-sections.ts';
+} from '../perf-data/feature-sections.ts';
+import { asWords, RecordWalk, recordWordsAt } from '../perf-data/record-walk.ts';
+import { BuildIdCollector, readKernelBuildIds } from './build-ids.ts';
 import type { SnapshotHost } from './host.ts';
 import { type KernelModule, kernelMapRecords, readKernelModules, readKernelText } from './kernel-maps.ts';
 import { PerfDataFile } from './perf-data-file.ts';
-import { asWords, RecordWalk, recordWordsAt } from './record-walk.ts';
-import { isSideBand, JournalCensus, makeUpIdentities } from './side-band.ts';
+import { isSideBand, makeUpIdentities, SideBandCensus } from './side-band.ts';
 import { TimeIndex } from './time-merge.ts';
 import { readTracingData } from './tracepoint-formats.ts';
 
-export type { ClockReading } from './feature-sections.ts';
+export type { ClockReading } from '../perf-data/feature-sections.ts';
 export { readHost, type SnapshotHost } from './host.ts';
 
 /** An event whose records the rings hold. */
@@ -81,7 +81,7 @@ export interface SnapshotInput {
    * COMM, FORK, EXIT, MMAP2 and the kernel's LOST records of all processes, however long ago, concatenated, with their
    * original times and the leader's trailer. What rings hold of the same is not written twice.
    */
-  readonly journal: readonly Uint8Array[];
+  readonly sideBandLog: readonly Uint8Array[];
   /** Nanoseconds on the events' clock; later records are not of this snapshot. */
   readonly cutNs: bigint;
   readonly host: SnapshotHost;
@@ -100,7 +100,7 @@ export interface SnapshotReport {
   readonly tasks: number;
   /** Records lost, by thread (the rings' `lost`, summed); what the kernel lost is `kernelLost` of the section. */
   readonly lost: number;
-  /** Side-band records that both a ring and the journal held, written once. */
+  /** Side-band records that both a ring and the side-band log held, written once. */
   readonly duplicates: number;
   readonly leftOutBytes: number;
   /** Build ids found. */
@@ -132,7 +132,7 @@ export function writeSnapshot(path: string, input: SnapshotInput): SnapshotRepor
       tasks: merge.rings.length,
       lost: merge.rings.reduce((sum, ring) => sum + ring.lost, 0),
       duplicates: written.duplicates,
-      leftOutBytes: merge.rings.reduce((sum, ring) => sum + ring.leftOutBytes, 0) + merge.journalLeftOutBytes,
+      leftOutBytes: merge.rings.reduce((sum, ring) => sum + ring.leftOutBytes, 0) + merge.sideBandLeftOutBytes,
       buildIds: buildIds.length,
       rings: merge.rings,
     };
@@ -157,15 +157,15 @@ interface Written {
 /** The records of a snapshot, indexed by time. */
 class Merge {
   readonly rings: RingSummary[] = [];
-  journalLeftOutBytes = 0;
+  sideBandLeftOutBytes = 0;
   private readonly leader: EventAttr;
   private readonly walk: RecordWalk;
   private readonly cutHigh: number;
   private readonly cutLow: number;
   private readonly chunks: Uint32Array[] = [];
   private readonly index = new TimeIndex();
-  /** Chunks from `journalFrom` on, below `ringsFrom`, are the journal's; from `ringsFrom` on, the rings'. */
-  private journalFrom = 0;
+  /** Chunks from `sideBandFrom` on, below `ringsFrom`, are the side-band log's; from `ringsFrom` on, the rings'. */
+  private sideBandFrom = 0;
   private ringsFrom = 0;
 
   /** `modules` undefined: no event sees the kernel, so its mappings are of no use. */
@@ -175,15 +175,15 @@ class Merge {
     this.cutHigh = Number(input.cutNs >> 32n);
     this.cutLow = Number(input.cutNs & 0xffffffffn);
 
-    // Records of equal time keep the order they are added in: the made-up ones of time 0, then the journal, which says
+    // Records of equal time keep the order they are added in: the made-up ones of time 0, then the side-band log, which says
     // who the threads are, then what the threads did.
     const tasks = [...input.tasks];
-    const census = new JournalCensus(this.leader);
-    const journal = this.sortJournal(input.journal, census);
+    const census = new SideBandCensus(this.leader);
+    const sideBandLog = this.sortSideBandLog(input.sideBandLog, census);
     const { before, behind } = makeUpIdentities(tasks, census, this.leader);
     if (modules) this.addRecords(kernelMapRecords(readKernelText(), modules, this.leader));
     this.addRecords(before);
-    this.addJournal(journal);
+    this.addSideBandLog(sideBandLog);
     this.addRecords(behind);
     this.ringsFrom = this.chunks.length;
     for (const task of tasks) this.addRing(task);
@@ -201,20 +201,20 @@ class Merge {
     let firstSample = -1;
     let lastSample = -1;
     let instant = 0;
-    let journalOfInstant: ReadonlySet<string> | undefined;
+    let sideBandOfInstant: ReadonlySet<string> | undefined;
     for (let i = 0; i < order.length; i++) {
       const record = order[i]!;
       if (!index.isSameTime(record, order[instant]!)) {
         instant = i;
-        journalOfInstant = undefined;
+        sideBandOfInstant = undefined;
       }
       const source = index.sourceOf(record);
       const words = this.chunks[source]!;
       const at = index.offsetOf(record);
       const type = words[at]!;
       if (source >= this.ringsFrom && isSideBand(type)) {
-        journalOfInstant ??= this.journalRecords(order.subarray(instant, i));
-        if (journalOfInstant.has(recordText(words, at))) {
+        sideBandOfInstant ??= this.sideBandRecords(order.subarray(instant, i));
+        if (sideBandOfInstant.has(recordText(words, at))) {
           duplicates++;
           continue;
         }
@@ -232,26 +232,26 @@ class Merge {
     return { records, duplicates, sampleSpan, mappedFiles };
   }
 
-  /** The journal's records among those of one instant, as comparable text. */
-  private journalRecords(instant: Uint32Array): ReadonlySet<string> {
+  /** The side-band log's records among those of one instant, as comparable text. */
+  private sideBandRecords(instant: Uint32Array): ReadonlySet<string> {
     const texts = new Set<string>();
     for (const record of instant) {
       const source = this.index.sourceOf(record);
-      if (source >= this.journalFrom && source < this.ringsFrom)
+      if (source >= this.sideBandFrom && source < this.ringsFrom)
         texts.add(recordText(this.chunks[source]!, this.index.offsetOf(record)));
     }
     return texts;
   }
 
-  /** The journal's records in time order, as the census must see them: it was written CPU by CPU. */
-  private sortJournal(journal: readonly Uint8Array[], census: JournalCensus): SortedRecords {
-    const chunks = journal.map(asWords);
+  /** The side-band log's records in time order, as the census must see them: it was written CPU by CPU. */
+  private sortSideBandLog(sideBandLog: readonly Uint8Array[], census: SideBandCensus): SortedRecords {
+    const chunks = sideBandLog.map(asWords);
     const index = new TimeIndex();
     for (const [source, words] of chunks.entries()) {
       const leftOutWords = this.walk.walk(words, (at, timeHigh, timeLow) => {
         if (!this.isAfterCut(timeHigh, timeLow)) index.add(timeHigh, timeLow, source, at);
       });
-      this.journalLeftOutBytes += leftOutWords * 4 + leftOutTail(journal[source]!);
+      this.sideBandLeftOutBytes += leftOutWords * 4 + leftOutTail(sideBandLog[source]!);
     }
     const order = index.order();
     for (const record of order) {
@@ -262,14 +262,14 @@ class Merge {
     return { chunks, index, order };
   }
 
-  private addJournal({ chunks, index, order }: SortedRecords): void {
-    this.journalFrom = this.chunks.length;
+  private addSideBandLog({ chunks, index, order }: SortedRecords): void {
+    this.sideBandFrom = this.chunks.length;
     this.chunks.push(...chunks);
     for (const record of order)
       this.index.add(
         index.timeHighOf(record),
         index.timeLowOf(record),
-        this.journalFrom + index.sourceOf(record),
+        this.sideBandFrom + index.sourceOf(record),
         index.offsetOf(record),
       );
   }

@@ -10,7 +10,7 @@ import { listIds, readCpus } from '../linux/proc.ts';
 import { addressOf, mustSyscall } from '../linux/syscall.ts';
 import { AttachedPerfSource } from './attached-perf.ts';
 import { parseEventSpec } from './event-spec.ts';
-import type { Origin, TracepointWatch } from './source.ts';
+import type { EventSet, TracepointWatch } from './source.ts';
 import { collected } from './testing/collected.ts';
 import { asUser, LiveProgram } from './testing/live-program.ts';
 
@@ -45,7 +45,7 @@ async function liveProgram(uid?: number): Promise<LiveProgram> {
 }
 
 /** Where system-wide events are refused there is nothing to test of them. */
-function attachAll(context: TestContext, source: AttachedPerfSource): Origin {
+function attachAll(context: TestContext, source: AttachedPerfSource): EventSet {
   try {
     return source.attachAll();
   } catch (error) {
@@ -59,12 +59,12 @@ function needsRoot(context: TestContext): void {
   context.skip(process.geteuid?.() !== 0, 'only root can be another user');
 }
 
-function originOf(source: AttachedPerfSource, record: PerfRecord): Origin | undefined {
-  return source.originOf(lowWord(record.id.id!));
+function eventSetOf(source: AttachedPerfSource, record: PerfRecord): EventSet | undefined {
+  return source.eventSetOf(lowWord(record.id.id!));
 }
 
 /** Without those of the event that tells of all tasks: any of them may die meanwhile. */
-function ofOrigins({ events }: AttachedPerfSource, records: readonly PerfRecord[]): PerfRecord[] {
+function ofEventSets({ events }: AttachedPerfSource, records: readonly PerfRecord[]): PerfRecord[] {
   const common = new Set(events.flatMap(({ ids }) => ids));
   return records.filter(({ id }) => !common.has(id.id!));
 }
@@ -76,22 +76,22 @@ function tidsOf(records: readonly PerfRecord[], name: string): Set<number> {
 const openFds = () => listIds('/proc/self/fd').length;
 
 describe('a perf source attached to live threads', () => {
-  it('tells of the switches and samples of each, under the ids of its own origin', async (context) => {
+  it('tells of the switches and samples of each, under the ids of its own event set', async (context) => {
     const source = perfSource(context);
     const program = await liveProgram();
     expect(source.events[0]!.ids).toEqual([]);
-    const origins = new Map(program.tids.map((tid) => [tid, source.attachThread(program.pid, tid)]));
-    expect([...origins].map(([tid, origin]) => [tid, origin.tid])).toEqual(program.tids.map((tid) => [tid, tid]));
-    for (const origin of origins.values()) {
-      expect(origin.events.map(({ name }) => name)).toEqual(source.events.map(({ name }) => name));
-      expect(origin.events[0]!.ids.length).toBe(readCpus().online.length);
+    const eventSets = new Map(program.tids.map((tid) => [tid, source.attachThread(program.pid, tid)]));
+    expect([...eventSets].map(([tid, eventSet]) => [tid, eventSet.tid])).toEqual(program.tids.map((tid) => [tid, tid]));
+    for (const eventSet of eventSets.values()) {
+      expect(eventSet.events.map(({ name }) => name)).toEqual(source.events.map(({ name }) => name));
+      expect(eventSet.events[0]!.ids.length).toBe(readCpus().online.length);
     }
     await program.worked();
     const records = collected(source);
     expect(tidsOf(records, 'SWITCH').size).toBeGreaterThanOrEqual(2);
     expect(tidsOf(records, 'SWITCH')).toContain(program.pid);
     expect(tidsOf(records, 'SAMPLE')).toContain(program.pid);
-    for (const record of records) expect(originOf(source, record)).toBe(origins.get(record.id.tid!));
+    for (const record of records) expect(eventSetOf(source, record)).toBe(eventSets.get(record.id.tid!));
     const switches = records.filter(({ name }) => name === 'SWITCH');
     expect(new Set(switches.map(({ type, size }) => `${type} ${size}`))).toEqual(new Set([`${RecordType.SWITCH} 40`]));
   });
@@ -101,7 +101,7 @@ describe('a perf source attached to live threads', () => {
     const program = await liveProgram();
     await program.tell('lasting-child');
     const earlier = program.tids;
-    const origins = earlier.map((tid) => source.attachThread(program.pid, tid));
+    const eventSets = earlier.map((tid) => source.attachThread(program.pid, tid));
     await program.tell('thread');
     await program.tell('child sleep 0.02');
     await program.worked();
@@ -115,26 +115,26 @@ describe('a perf source attached to live threads', () => {
     expect(tidsOf(records, 'SWITCH')).toContain(child.pid);
     expect(tidsOf(records, 'EXIT')).toContain(child.pid);
     const mine = new Set([...earlier, ...forks.map(({ tid }) => tid)]);
-    for (const record of ofOrigins(source, records)) {
+    for (const record of ofEventSets(source, records)) {
       expect(mine).toContain(record.id.tid);
-      expect(origins).toContain(originOf(source, record));
+      expect(eventSets).toContain(eventSetOf(source, record));
     }
   });
 
-  it('has no more of an origin that was detached, nor of what it started, and goes on with the others', async (context) => {
+  it('has no more of an event set that was detached, nor of what it started, and goes on with the others', async (context) => {
     const source = perfSource(context);
     const [first, second] = [await liveProgram(), await liveProgram()];
-    const origins = first.tids.map((tid) => source.attachThread(first.pid, tid));
+    const eventSets = first.tids.map((tid) => source.attachThread(first.pid, tid));
     for (const tid of second.tids) source.attachThread(second.pid, tid);
     await first.tell('thread');
     for (const program of [first, second]) await program.worked();
-    for (const origin of origins) source.detach(origin);
+    for (const eventSet of eventSets) source.detach(eventSet);
     const records = collected(source);
     expect(tidsOf(records, 'SWITCH').size).toBeGreaterThan(3);
-    for (const record of ofOrigins(source, records)) {
-      const origin = originOf(source, record);
-      if (first.tids.includes(record.id.tid!)) expect(origin).toBeUndefined();
-      else expect(origin?.tid).toBe(record.id.tid);
+    for (const record of ofEventSets(source, records)) {
+      const eventSet = eventSetOf(source, record);
+      if (first.tids.includes(record.id.tid!)) expect(eventSet).toBeUndefined();
+      else expect(eventSet?.tid).toBe(record.id.tid);
     }
     await second.worked();
     const after = tidsOf(collected(source), 'SWITCH');
@@ -174,7 +174,7 @@ describe('a perf source attached to live threads', () => {
   it('wakes whoever waits for it when a ring is half full, and counts what did not fit in', async (context) => {
     const source = perfSource(context);
     const program = await liveProgram();
-    const origins = program.tids.map((tid) => source.attachThread(program.pid, tid));
+    const eventSets = program.tids.map((tid) => source.attachThread(program.pid, tid));
     const poller = new Poller();
     open.push(poller);
     for (const fd of source.wakeFds) poller.add(fd);
@@ -187,7 +187,7 @@ describe('a perf source attached to live threads', () => {
     context.skip(lost < 0, 'this kernel does not count what an event lost (it came with Linux 6.0)');
     expect(lostBefore).toBe(0);
     expect(lost).toBeGreaterThan(0);
-    for (const origin of origins) source.detach(origin);
+    for (const eventSet of eventSets) source.detach(eventSet);
     expect(source.lostRecords()).toBeGreaterThanOrEqual(lost);
   });
 });
@@ -263,12 +263,12 @@ describe('a perf source attached to everything', () => {
     const switches = records.filter(({ name }) => name === 'SWITCH_CPU_WIDE');
     expect(new Set(switches.map(({ size }) => size))).toEqual(new Set([48]));
     expect(tidsOf(records, 'SWITCH').size).toBe(0);
-    for (const record of ofOrigins(source, records)) expect(originOf(source, record)).toBe(all);
+    for (const record of ofEventSets(source, records)) expect(eventSetOf(source, record)).toBe(all);
     expect(all.tid).toBe(0);
     source.detach(all);
     collected(source);
     await program.worked();
-    expect(ofOrigins(source, collected(source))).toEqual([]);
+    expect(ofEventSets(source, collected(source))).toEqual([]);
   });
 });
 
@@ -279,7 +279,7 @@ describe('a CPU', () => {
     const source = perfSource(context);
     const program = await liveProgram();
     const all = attachAll(context, source);
-    const origins = program.tids.map((tid) => source.attachThread(program.pid, tid));
+    const eventSets = program.tids.map((tid) => source.attachThread(program.pid, tid));
     let late: AttachedPerfSource;
     let watch: TracepointWatch | undefined;
     try {
@@ -304,12 +304,12 @@ describe('a CPU', () => {
     const child = records.flatMap((record) =>
       record.name === 'FORK' && record.body.ppid === program.pid ? record.body.pid : [],
     );
-    const onCpu1 = (name: string, origin: (record: PerfRecord) => boolean) =>
+    const onCpu1 = (name: string, eventSet: (record: PerfRecord) => boolean) =>
       records.some(
-        (record) => record.name === name && record.id.cpu === 1 && child.includes(record.id.tid!) && origin(record),
+        (record) => record.name === name && record.id.cpu === 1 && child.includes(record.id.tid!) && eventSet(record),
       );
-    expect(onCpu1('SWITCH_CPU_WIDE', (record) => originOf(source, record) === all)).toBe(true);
-    expect(onCpu1('SWITCH', (record) => origins.includes(originOf(source, record)!))).toBe(true);
+    expect(onCpu1('SWITCH_CPU_WIDE', (record) => eventSetOf(source, record) === all)).toBe(true);
+    expect(onCpu1('SWITCH', (record) => eventSets.includes(eventSetOf(source, record)!))).toBe(true);
     expect(collected(late).some(({ name, id }) => name === 'SWITCH' && id.cpu === 1 && child.includes(id.tid!))).toBe(
       true,
     );

@@ -9,7 +9,7 @@
  * Where it may be had, the tracepoint that tells who took a deadly signal is open once a CPU for all tasks: a copy in each thread
  * would make every fork dearer, and take as many descriptors again.
  *
- * An origin's descriptors stay open until it is detached: with an event the kernel ends all copies that were inherited of it.
+ * An event set's descriptors stay open until it is detached: with an event the kernel ends all copies that were inherited of it.
  *
  * Invariant: an attachment is open on a CPU with all its events or with none; `#attachmentOfId` has just the ids of those in
  * `#attachments`.
@@ -41,7 +41,7 @@ import { RING_LATENCY_MS, RING_PAGES, watermarkBytes } from './perf-rings.ts';
 import type {
   AttachableSource,
   AttachableSourceOptions,
-  Origin,
+  EventSet,
   RecordRun,
   SourceEvent,
   TracepointWatch,
@@ -67,7 +67,7 @@ interface Refusal {
   readonly errno: number;
 }
 
-class Attachment implements Origin {
+class Attachment implements EventSet {
   readonly tid: number;
   readonly events: readonly (SourceEvent & { readonly ids: bigint[] })[];
   /** By CPU: one an event, in the same order. */
@@ -91,7 +91,7 @@ class Attachment implements Origin {
 export class AttachedPerfSource implements AttachableSource {
   readonly kind = 'perf';
   readonly pmu = 'software';
-  /** Without ids, which are the origins'; but for the last one where it is open for all tasks. */
+  /** Without ids, which are the event sets'; but for the last one where it is open for all tasks. */
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
   readonly latencyMs = RING_LATENCY_MS;
@@ -196,18 +196,18 @@ export class AttachedPerfSource implements AttachableSource {
 
   /**
    * As AttachableSource says. What the thread starts just now may have inherited the events of some CPUs only. Attached to
-   * itself, such a task is told of twice on those: only what has its own origin's ids is to be taken.
+   * itself, such a task is told of twice on those: only what has its own event set's ids is to be taken.
    */
-  attachThread(pid: number, tid: number): Origin {
+  attachThread(pid: number, tid: number): EventSet {
     assert(tid > 0, 'a thread is attached to by its tid');
-    return this.#attach(this.#originFor(tid), { pid, tid });
+    return this.#attach(this.#eventSetFor(tid), { pid, tid });
   }
 
-  attachAll(): Origin {
-    return this.#attach(this.#originFor(0), {});
+  attachAll(): EventSet {
+    return this.#attach(this.#eventSetFor(0), {});
   }
 
-  #originFor(tid: number): Attachment {
+  #eventSetFor(tid: number): Attachment {
     return new Attachment(tid, this.#templates, this.#common && this.events.at(-1));
   }
 
@@ -269,8 +269,8 @@ export class AttachedPerfSource implements AttachableSource {
     return { ids: event.ids, close };
   }
 
-  detach(origin: Origin): void {
-    const attachment = origin as Attachment;
+  detach(eventSet: EventSet): void {
+    const attachment = eventSet as Attachment;
     if (!this.#attachments.delete(attachment)) return;
     for (const cpu of [...attachment.fds.keys()]) this.#closeOn(cpu, attachment);
     for (const { ids } of attachment.events) for (const id of ids) this.#attachmentOfId.delete(lowWord(id));
@@ -283,7 +283,7 @@ export class AttachedPerfSource implements AttachableSource {
     for (const fd of fds) closeSync(fd);
   }
 
-  originOf(idLow: number): Origin | undefined {
+  eventSetOf(idLow: number): EventSet | undefined {
     return this.#attachmentOfId.get(idLow | 0);
   }
 
@@ -353,7 +353,7 @@ function templateOf(wanted: WantedEvent, permitted: Permitted, freq: number): Te
   };
 }
 
-/** Whether the event may be had is found out once, so that all origins have the same. Throws where it is the leader. */
+/** Whether the event may be had is found out once, so that all event sets have the same. Throws where it is the leader. */
 function isGranted({ wanted, ofTask }: Template, degraded: string[]): boolean {
   const fd = ofTask.open(THIS_TASK, ANY_CPU);
   if (fd >= 0) closeSync(fd);

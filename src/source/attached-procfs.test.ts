@@ -33,20 +33,20 @@ const forksOf = (records: readonly PerfRecord[]) =>
   records.flatMap((record) => (record.name === 'FORK' ? [record.body] : []));
 
 describe('a procfs source attached to processes', () => {
-  it('tells of all threads of a process under one origin, and of none as new', async () => {
+  it('tells of all threads of a process under one event set, and of none as new', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     expect(scanned(source)).toEqual([]);
     const program = await liveProgram();
-    const origins = program.tids.map((tid) => source.attachThread(program.pid, tid));
-    expect(new Set(origins).size).toBe(1);
-    expect(origins[0]!.tid).toBe(program.pid);
+    const eventSets = program.tids.map((tid) => source.attachThread(program.pid, tid));
+    expect(new Set(eventSets).size).toBe(1);
+    expect(eventSets[0]!.tid).toBe(program.pid);
     const records = scanned(source);
     for (const tid of program.tids) expect(tidsOf(records)).toContain(tid);
     expect(new Set(records.map(({ name }) => name))).toEqual(new Set(['COMM', 'MMAP2', 'SAMPLE']));
-    for (const record of records) expect(source.originOf(Number(record.id.id!))).toBe(origins[0]);
+    for (const record of records) expect(source.eventSetOf(Number(record.id.id!))).toBe(eventSets[0]);
     expect(execsOf(records)).toEqual(new Set());
     source.close();
-    expect(source.originOf(1)).toBeUndefined();
+    expect(source.eventSetOf(1)).toBeUndefined();
   });
 
   it('follows the threads and children that are started later, not those from before', async () => {
@@ -54,7 +54,7 @@ describe('a procfs source attached to processes', () => {
     const program = await liveProgram();
     await program.tell('lasting-child');
     const earlier = program.tids;
-    const origin = source.attachThread(program.pid, program.pid);
+    const eventSet = source.attachThread(program.pid, program.pid);
     scanned(source);
     await program.tell('thread');
     await program.tell('lasting-child');
@@ -69,21 +69,21 @@ describe('a procfs source attached to processes', () => {
     expect(execsOf(told).size).toBe(1);
     const records = scanned(source);
     expect(tidsOf(told)).toContain(children[0]!.pid);
-    for (const record of records) expect(source.originOf(Number(record.id.id!))).toBe(origin);
+    for (const record of records) expect(source.eventSetOf(Number(record.id.id!))).toBe(eventSet);
     source.close();
   });
 
   it('leaves alone what was detached with what it started, and goes on with the others', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     const [first, second] = [await liveProgram(), await liveProgram()];
-    const origin = source.attachThread(first.pid, first.pid);
+    const eventSet = source.attachThread(first.pid, first.pid);
     source.attachThread(second.pid, second.pid);
     await first.tell('lasting-child');
     const [child] = forksOf(scanned(source));
     expect(child!.ppid).toBe(first.pid);
-    source.detach(origin);
-    const id = Number(origin.events[0]!.ids[0]);
-    expect(source.originOf(id)).toBeUndefined();
+    source.detach(eventSet);
+    const id = Number(eventSet.events[0]!.ids[0]);
+    expect(source.eventSetOf(id)).toBeUndefined();
     const pids = new Set(scanned(source).map((record) => record.id.pid));
     expect(pids).toEqual(new Set([second.pid]));
     // What is attached to again begins anew, under another id.
@@ -93,10 +93,10 @@ describe('a procfs source attached to processes', () => {
     source.close();
   });
 
-  it('sees every process once it is attached to all, those that were attached to before under their own origin', async () => {
+  it('sees every process once it is attached to all, those that were attached to before under their own event set', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     const [named, unnamed] = [await liveProgram(), await liveProgram()];
-    const origin = source.attachThread(named.pid, named.pid);
+    const eventSet = source.attachThread(named.pid, named.pid);
     const all = source.attachAll();
     expect(source.attachAll()).toBe(all);
     expect(all.tid).toBe(0);
@@ -106,11 +106,11 @@ describe('a procfs source attached to processes', () => {
     await unnamed.tell('lasting-child');
     const records = scanned(source);
     const ownerOf = (pid: number) =>
-      new Set(records.filter(({ id }) => id.pid === pid).map(({ id }) => source.originOf(Number(id.id!))));
+      new Set(records.filter(({ id }) => id.pid === pid).map(({ id }) => source.eventSetOf(Number(id.id!))));
     expect(ownerOf(unnamed.pid)).toEqual(new Set([all]));
-    expect(ownerOf(named.pid)).toEqual(new Set([origin]));
+    expect(ownerOf(named.pid)).toEqual(new Set([eventSet]));
     for (const { pid, ppid } of forksOf(records).filter(({ tid, pid }) => tid === pid)) {
-      if (ppid === named.pid) expect(ownerOf(pid)).toEqual(new Set([origin]));
+      if (ppid === named.pid) expect(ownerOf(pid)).toEqual(new Set([eventSet]));
       if (ppid === unnamed.pid) expect(ownerOf(pid)).toEqual(new Set([all]));
     }
     const parents = forksOf(records).map(({ ppid }) => ppid);

@@ -1,10 +1,10 @@
 /**
  * Processes that come and go, as /proc shows them. What is read and written is in procfs-scan.ts.
  *
- * /proc is read process by process, so an origin is a process with what it starts from now on, whichever of its threads were
- * attached to: all have one origin, and detaching it ends the recording of all.
+ * /proc is read process by process, so an event set is a process with what it starts from now on, whichever of its threads were
+ * attached to: all have one event set, and detaching it ends the recording of all.
  *
- * Invariant: a process is followed under the id of one origin.
+ * Invariant: a process is followed under the id of one event set.
  */
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import type { RecordGeometry } from '../abi/record.ts';
@@ -14,7 +14,7 @@ import { ProcfsScan, readRefusal } from './procfs-scan.ts';
 import type {
   AttachableSource,
   AttachableSourceOptions,
-  Origin,
+  EventSet,
   RecordRun,
   SourceEvent,
   TracepointWatch,
@@ -23,16 +23,16 @@ import type {
 export class AttachedProcfsSource implements AttachableSource {
   readonly kind = 'procfs';
   readonly pmu = 'procfs';
-  /** Without ids: those are the origins'. */
+  /** Without ids: those are the event sets'. */
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
   readonly wakeFds: readonly number[] = [];
   /** Files of /proc are read and closed again. */
   readonly descriptorsPerThread = 0;
   readonly #scan: ProcfsScan;
-  readonly #originOfId = new Map<number, Origin>();
+  readonly #eventSetOfId = new Map<number, EventSet>();
   /** By the process; 0: every process. */
-  readonly #originOfPid = new Map<number, Origin>();
+  readonly #eventSetOfPid = new Map<number, EventSet>();
   #lastId = 0;
 
   private constructor(scan: ProcfsScan) {
@@ -57,44 +57,44 @@ export class AttachedProcfsSource implements AttachableSource {
     return this.#scan.degraded;
   }
 
-  /** Follows the process of the thread: the origin is the same for all its threads, with the process as its task. */
-  attachThread(pid: number, tid: number): Origin {
+  /** Follows the process of the thread: the event set is the same for all its threads, with the process as its task. */
+  attachThread(pid: number, tid: number): EventSet {
     if (readProcStat(`/proc/${pid}/task/${tid}/stat`) === undefined)
       throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { pid, tid });
     const errno = readRefusal(pid);
     if (errno) throw new RingkeepError('procfs-refused', `/proc/${pid} may not be read: ${errno}`, { pid, tid, errno });
-    return this.#originOf(pid, (id) => this.#scan.follow(pid, id));
+    return this.#eventSetOf(pid, (id) => this.#scan.follow(pid, id));
   }
 
-  attachAll(): Origin {
-    return this.#originOf(0, (id) => this.#scan.followEverybody(id));
+  attachAll(): EventSet {
+    return this.#eventSetOf(0, (id) => this.#scan.followAllTasks(id));
   }
 
-  #originOf(pid: number, begin: (id: bigint) => void): Origin {
-    const origin = this.#originOfPid.get(pid) ?? this.#newOrigin(pid);
-    // Also where the origin was there: its process may be gone, what that started still alive, and the number used again.
-    begin(idOf(origin));
-    return origin;
+  #eventSetOf(pid: number, begin: (id: bigint) => void): EventSet {
+    const eventSet = this.#eventSetOfPid.get(pid) ?? this.#newEventSet(pid);
+    // Also where the event set was there: its process may be gone, what that started still alive, and the number used again.
+    begin(idOf(eventSet));
+    return eventSet;
   }
 
-  #newOrigin(pid: number): Origin {
+  #newEventSet(pid: number): EventSet {
     const id = ++this.#lastId;
-    const origin = { tid: pid, events: this.events.map((event) => ({ ...event, ids: [BigInt(id)] })) };
-    this.#originOfPid.set(pid, origin);
-    this.#originOfId.set(id, origin);
-    return origin;
+    const eventSet = { tid: pid, events: this.events.map((event) => ({ ...event, ids: [BigInt(id)] })) };
+    this.#eventSetOfPid.set(pid, eventSet);
+    this.#eventSetOfId.set(id, eventSet);
+    return eventSet;
   }
 
-  detach(origin: Origin): void {
-    if (this.#originOfPid.get(origin.tid) !== origin) return;
-    const id = idOf(origin);
-    this.#originOfPid.delete(origin.tid);
-    this.#originOfId.delete(Number(id));
+  detach(eventSet: EventSet): void {
+    if (this.#eventSetOfPid.get(eventSet.tid) !== eventSet) return;
+    const id = idOf(eventSet);
+    this.#eventSetOfPid.delete(eventSet.tid);
+    this.#eventSetOfId.delete(Number(id));
     this.#scan.unfollow(id);
   }
 
-  originOf(idLow: number): Origin | undefined {
-    return this.#originOfId.get(idLow);
+  eventSetOf(idLow: number): EventSet | undefined {
+    return this.#eventSetOfId.get(idLow);
   }
 
   watchTracepoint(system: string, name: string): TracepointWatch {
@@ -125,10 +125,10 @@ export class AttachedProcfsSource implements AttachableSource {
   }
 
   close(): void {
-    for (const origin of [...this.#originOfPid.values()]) this.detach(origin);
+    for (const eventSet of [...this.#eventSetOfPid.values()]) this.detach(eventSet);
   }
 }
 
-function idOf(origin: Origin): bigint {
-  return origin.events[0]!.ids[0]!;
+function idOf(eventSet: EventSet): bigint {
+  return eventSet.events[0]!.ids[0]!;
 }

@@ -66,7 +66,7 @@ interface Process {
 }
 
 /** Every process of /proc is followed. */
-interface Everybody {
+interface AllTasks {
   readonly id: bigint;
   /** Of the last scan; undefined before the first. */
   seen: ReadonlySet<number> | undefined;
@@ -79,7 +79,7 @@ export class ProcfsScan {
   readonly geometry: RecordGeometry;
   readonly #periodNs: number;
   readonly #processes = new Map<number, Process>();
-  #everybody: Everybody | undefined;
+  #everybody: AllTasks | undefined;
   /** Records of the scan under way, by CPU. */
   #pending = new Map<number, Uint8Array[]>();
   #nextScanNs = 0;
@@ -135,7 +135,7 @@ export class ProcfsScan {
   }
 
   /** Follows every process of /proc that may be read, those to come included; the ones that are followed keep their ids. */
-  followEverybody(id: bigint): void {
+  followAllTasks(id: bigint): void {
     if (this.#everybody?.id === id) return;
     this.#wakeUp();
     this.#everybody = { id, seen: undefined, refused: new Set() };
@@ -254,12 +254,12 @@ export class ProcfsScan {
   }
 
   #scan(): void {
-    if (this.#everybody) this.#scanEverybody(this.#everybody);
+    if (this.#everybody) this.#scanAllTasks(this.#everybody);
     for (const process of [...this.#processes.values()]) this.#scanProcess(process);
   }
 
   /** Step 1. */
-  #scanEverybody(everybody: Everybody): void {
+  #scanAllTasks(everybody: AllTasks): void {
     const now = this.#now();
     const present = new Set(listIds('/proc'));
     const refused = new Set<number>();

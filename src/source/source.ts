@@ -49,13 +49,13 @@ export interface Source {
 }
 
 /**
- * The events of one attachment to one task (inherited by what it starts), or of the whole machine. Records name their origin
- * by the id they carry, so a ring's header needs the ids of its own origin only.
+ * The events of one attachment to one task (inherited by what it starts), or of the whole machine. Records name their event set
+ * by the id they carry, so a ring's header needs the ids of its own event set only.
  */
-export interface Origin {
+export interface EventSet {
   /** The task attached to; 0: every task. */
   readonly tid: number;
-  /** As the source's `events`, in the same order, each with this origin's ids, one a CPU. */
+  /** As the source's `events`, in the same order, each with this event set's ids, one a CPU. */
   readonly events: readonly SourceEvent[];
 }
 
@@ -83,13 +83,13 @@ export interface AttachableSource extends Source {
    * `perf-refused` or `procfs-refused` (details.errno: EACCES and EPERM it is another user's, EMFILE no descriptors left);
    * nothing is left open then.
    */
-  attachThread(pid: number, tid: number): Origin;
+  attachThread(pid: number, tid: number): EventSet;
   /** Begins to record every task of the machine. Throws as above. */
-  attachAll(): Origin;
-  /** Ends the origin's events, those that its descendants inherited included. */
-  detach(origin: Origin): void;
+  attachAll(): EventSet;
+  /** Ends the event set's events, those that its descendants inherited included. */
+  detach(eventSet: EventSet): void;
   /** Whose events a record came from, by the low word of the id it carries; undefined: of none that is still attached. */
-  originOf(idLow: number): Origin | undefined;
+  eventSetOf(idLow: number): EventSet | undefined;
   /**
    * Has every task's hits of a tracepoint told, in samples laid out as the leader's; the filter is the kernel's (events.rst). Throws
    * `unknown-event`, `bad-argument` for a filter that the kernel does not take, `perf-refused` (details.errno).

@@ -18,10 +18,10 @@ import { type JitCode, jitDumpCode } from './jit-dump.ts';
 import { type Distrust, isJitDump, jitMapText, withJitDump } from './jit-files.ts';
 import { type KernelSymbols, kernelSymbols } from './kallsyms.ts';
 import { attempt, ownMemory, textPieces } from './local-file.ts';
-import type { LocatedName } from './name-harvest.ts';
 import { NativeNames } from './native-names.ts';
 import { perfMapTable } from './perf-map.ts';
 import { type FileSearch, findNamedFile } from './symbol-files.ts';
+import type { LocatedName } from './symbol-harvest.ts';
 import { type FoundSymbol, kernelNumber, type SymbolTable } from './symbol-table.ts';
 import { TableCache } from './table-cache.ts';
 

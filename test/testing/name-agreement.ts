@@ -5,11 +5,11 @@
 
 import { RecordType } from '../../src/abi/record-table.ts';
 import { CONTEXT_MAX, Context } from '../../src/abi/sample.ts';
-import type { Capture } from '../../src/capture/capture.ts';
-import type { FrameNamer } from '../../src/capture/frame-names.ts';
-import { type Frame, resolveStack, stackAddresses } from '../../src/capture/stack.ts';
-import { withCapture } from '../../src/cli/capture-file.ts';
-import { symbolsOf } from '../../src/cli/capture-symbols.ts';
+import type { Capture } from '../../src/perf-data/capture.ts';
+import type { FrameNamer } from '../../src/perf-data/frame-names.ts';
+import { type Frame, resolveStack, stackAddresses } from '../../src/perf-data/stack.ts';
+import { withCapture } from '../../src/services/capture-file.ts';
+import { symbolsOf } from '../../src/services/capture-symbols.ts';
 import { run } from '../../src/snapshot/testing/perf-tool.ts';
 
 export interface NameAgreement {

@@ -8,8 +8,8 @@ import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSy
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { PostMortem } from '../../src/capture/report.ts';
 import type { RecordSummary } from '../../src/cli/record-report.ts';
+import type { PostMortem } from '../../src/post-mortem/report.ts';
 
 export type { RecordSummary };
 

@@ -4,7 +4,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { RingkeepError } from '../../base/error.ts';
-import type { StartRecorder } from '../../daemon/detached-face.ts';
+import type { StartRecorder } from '../../daemon/recorder-api.ts';
 import { startFake } from '../../daemon/testing/fake-recorder.ts';
 import { Poller } from '../../linux/poller.ts';
 

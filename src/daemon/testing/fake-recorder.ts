@@ -2,10 +2,12 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RingkeepError } from '../../base/error.ts';
-import type { AttachmentStatus, DetachedStatus, EventStatus, Selection, Target } from '../../recorder/control.ts';
-import type { DetachedFace, SnapshotResult, StartOptions, TriggerOptions, TriggerStatus } from '../detached-face.ts';
+import type { Target } from '../../engine/attachment.ts';
+import type { AttachmentStatus, DetachedStatus, EventStatus } from '../../session/control.ts';
+import type { Selection } from '../../triggers/trigger-status.ts';
+import type { RecorderApi, SnapshotResult, StartOptions, TriggerOptions, TriggerStatus } from '../recorder-api.ts';
 
-export class FakeRecorder implements DetachedFace {
+export class FakeRecorder implements RecorderApi {
   readonly directory: string;
   readonly #attachments = new Map<string, AttachmentStatus>();
   readonly #events = new Map<string, EventStatus>();

@@ -1,7 +1,7 @@
 /** A capture that a builder holds, as the bytes of an export. */
-import { type Capture, openCapture } from '../../capture/capture.ts';
-import type { Selection } from '../../capture/selection.ts';
-import type { CaptureBuilder } from '../../capture/testing/capture-builder.ts';
+import { type Capture, openCapture } from '../../perf-data/capture.ts';
+import type { Selection } from '../../perf-data/selection.ts';
+import type { CaptureBuilder } from '../../perf-data/testing/capture-builder.ts';
 import type { FormatName } from '../formats.ts';
 import { FORMATS } from '../formats.ts';
 import { type FrameNames, PLACES_AS_NAMES } from '../frame-names.ts';

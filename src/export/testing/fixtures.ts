@@ -5,7 +5,7 @@ import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../../abi/procfs-sample.t
 import { Misc } from '../../abi/record-table.ts';
 import { Context } from '../../abi/sample.ts';
 import { encodeTracingData } from '../../abi/tracing-data.ts';
-import { type BuiltEvent, CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../../capture/testing/capture-builder.ts';
+import { type BuiltEvent, CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../../perf-data/testing/capture-builder.ts';
 
 export const MAIN = { pid: 100, tid: 100, cpu: 0 };
 export const WORKER = { pid: 100, tid: 101, cpu: 1 };

@@ -68,7 +68,7 @@ const LOOKS_UP = new Set([
   'event.get',
 ]);
 /** What an other waits for and may never see. */
-const OCCASIONS = new Set(['task.migrate', 'cpu.offline']);
+const environmentSteps = new Set(['task.migrate', 'cpu.offline']);
 const LEAVES_ATOMIC = new Set(['irq.on', 'write.leave']);
 
 export class Simulation {
@@ -177,7 +177,7 @@ export class Simulation {
   unfinished(): number[] {
     if (this.#isOver) return [];
     return this.#actors.flatMap(({ kind, finished, step }, index) =>
-      kind === 'cpu' || finished || OCCASIONS.has(step?.name ?? '') || !this.#isBorn(index) ? [] : [index],
+      kind === 'cpu' || finished || environmentSteps.has(step?.name ?? '') || !this.#isBorn(index) ? [] : [index],
     );
   }
 

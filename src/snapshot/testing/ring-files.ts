@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ClockId } from '../../abi/event-attr.ts';
-import { encodeJournalHeader, journalFileName } from '../../ring/journal-file.ts';
 import { initialiseRing, type RingEvent, type RingIdentity, ringGeometry } from '../../ring/ring-layout.ts';
 import { RingWriter } from '../../ring/ring-writer.ts';
+import { encodeSideBandHeader, sideBandFileName } from '../../ring/side-band-file.ts';
 import type { RecoveryMoment } from '../recovered-snapshot.ts';
 import { type RingsFound, readRingDirectory } from '../ring-directory.ts';
 import { readHost } from '../snapshot.ts';
@@ -33,9 +33,9 @@ export function ringImage(
   return new Uint8Array(words.buffer);
 }
 
-/** A journal file's bytes. */
-export function journalImage(records: readonly Uint8Array[], sessionId = SESSION_ID): Uint8Array {
-  return concat([encodeJournalHeader(sessionId, CPU_CLOCK.attr), ...records]);
+/** A side-band log file's bytes. */
+export function sideBandImage(records: readonly Uint8Array[], sessionId = SESSION_ID): Uint8Array {
+  return concat([encodeSideBandHeader(sessionId, CPU_CLOCK.attr), ...records]);
 }
 
 /** A fresh directory with these files, by their path in it. */
@@ -48,7 +48,7 @@ export function directoryWith(files: Readonly<Record<string, Uint8Array>>): stri
   return directory;
 }
 
-export const JOURNAL_NAME = journalFileName(SESSION_ID);
+export const JOURNAL_NAME = sideBandFileName(SESSION_ID);
 
 /** What is found in a directory with these files, which is gone afterwards. */
 export function foundIn(files: Readonly<Record<string, Uint8Array>>): RingsFound {
@@ -73,7 +73,7 @@ const main = new ThreadRecords(100, 100);
 const worker = new ThreadRecords(100, 101);
 const other = new ThreadRecords(200, 200);
 const code = ownCode()[0]!;
-const JOURNAL = journalImage([
+const JOURNAL = sideBandImage([
   main.comm(START_NS, 'main'),
   main.mmap(START_NS + 1n, code),
   main.fork(START_NS + 2n, 100, 101),

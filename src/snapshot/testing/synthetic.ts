@@ -137,7 +137,7 @@ export function input(fields: Partial<SnapshotInput>): SnapshotInput {
   return {
     events: [CPU_CLOCK],
     tasks: [],
-    journal: [],
+    sideBandLog: [],
     cutNs: START_NS + 3_600_000_000_000n,
     host: readHost('ringkeep 0.1.0'),
     commandLine: ['ringkeep', 'record', '--', 'true'],

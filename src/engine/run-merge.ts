@@ -1,0 +1,140 @@
+/**
+ * Walks the runs of several CPUs as one stream in time order, in place.
+ *
+ *   CPU 0  ├─a──c──d────────h─┤
+ *   CPU 1  ├────b────e──f──g──┤      a | b | c d | e f g | h
+ *
+ * Each run is in order by itself, so the one whose next record is the oldest may go on until it passes the next record
+ * of all others. What was not in the runs when they were collected can still be older than what was, by as long as
+ * collecting takes (microseconds): such a record comes late, never out of its CPU's order.
+ *
+ * Times are compared as the pairs of words they are recorded as: arithmetic on nanoseconds since boot is floating-point.
+ *
+ * Invariant: every record is visited exactly once.
+ */
+import type { RecordGeometry } from '../abi/record.ts';
+import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import { assert } from '../base/error.ts';
+import type { RecordRun } from '../source/source.ts';
+
+/** How far a stretch may go: up to this time, in words; the low one with its sign flipped, so that it compares as signed. */
+export interface TimeLimit {
+  high: number;
+  low: number;
+}
+
+/** What records are handed to. */
+export interface Visitor {
+  /**
+   * Takes what needs no thought: records from word `at` on, none of which is past the limit, as long as they are plain.
+   * Returns the word where it stopped; it need not take any.
+   */
+  takeFast(words: Int32Array, at: number, to: number, limit: TimeLimit): number;
+  /** Takes the record at word `at`, as came from `cpu`. */
+  take(words: Int32Array, at: number, cpu: number): void;
+}
+
+/** The high word of what never comes; a clock that starts at boot reaches it after 292 years. */
+const NEVER = 0x7fffffff;
+const SIGN = 0x80000000;
+
+export class RunMerge {
+  // Offsets in words; every source records the time.
+  readonly #sampleTime: number;
+  readonly #timeFromEnd: number;
+  readonly #limit: TimeLimit = { high: NEVER, low: NEVER };
+  /** Of each run: the time of its next record, and where that is. */
+  #high = new Int32Array(8);
+  #low = new Int32Array(8);
+  #at = new Int32Array(8);
+
+  constructor(geometry: RecordGeometry) {
+    assert(geometry.sample.time >= 0 && geometry.fromEnd.time >= 0, 'records carry their time');
+    this.#sampleTime = geometry.sample.time >> 2;
+    this.#timeFromEnd = geometry.fromEnd.time >> 2;
+  }
+
+  /** Nanoseconds on the source's clock; exact up to 2^53 (104 days of uptime), then to 2 ns. */
+  timeOf(words: Int32Array, at: number): number {
+    const word = this.#timeWord(words, at);
+    return (words[word + 1]! >>> 0) * 2 ** 32 + (words[word]! >>> 0);
+  }
+
+  /** Visits all records of `runs`, none of which is empty, oldest first. */
+  visitAll(runs: readonly RecordRun[], visitor: Visitor): void {
+    this.#begin(runs);
+    for (let index = this.#oldest(runs.length); index >= 0; index = this.#oldest(runs.length)) {
+      this.#limitBy(index, runs.length);
+      this.#visitStretch(runs[index]!, index, visitor);
+    }
+  }
+
+  /** Goes on in one run until it is at its end or past the limit. */
+  #visitStretch({ words, to, cpu }: RecordRun, index: number, visitor: Visitor): void {
+    let at = this.#at[index]!;
+    do {
+      at = visitor.takeFast(words, at, to, this.#limit);
+      if (at >= to || isPast(words, this.#timeWord(words, at), this.#limit)) break;
+      const bytes = words[at + 1]! >>> 16;
+      assert(bytes >= HEADER_BYTES && at + (bytes >> 2) <= to, 'a run holds whole records');
+      visitor.take(words, at, cpu);
+      at += bytes >> 2;
+    } while (at < to && !isPast(words, this.#timeWord(words, at), this.#limit));
+    this.#moveTo(index, words, at, to);
+  }
+
+  #timeWord(words: Int32Array, at: number): number {
+    return words[at] === RecordType.SAMPLE ? at + this.#sampleTime : at + (words[at + 1]! >>> 18) - this.#timeFromEnd;
+  }
+
+  #begin(runs: readonly RecordRun[]): void {
+    if (runs.length > this.#at.length) {
+      this.#high = new Int32Array(runs.length);
+      this.#low = new Int32Array(runs.length);
+      this.#at = new Int32Array(runs.length);
+    }
+    for (let i = 0; i < runs.length; i++) {
+      const { words, from, to } = runs[i]!;
+      this.#moveTo(i, words, from, to);
+    }
+  }
+
+  #moveTo(index: number, words: Int32Array, at: number, to: number): void {
+    this.#at[index] = at;
+    const word = at < to ? this.#timeWord(words, at) : -1;
+    this.#high[index] = word < 0 ? NEVER : words[word + 1]!;
+    this.#low[index] = word < 0 ? NEVER : words[word]! ^ SIGN;
+  }
+
+  /** The run whose next record is the oldest; −1 when all are at their end. */
+  #oldest(count: number): number {
+    let found = -1;
+    for (let i = 0; i < count; i++) {
+      if (this.#high[i] !== NEVER && (found < 0 || this.#isOlder(i, this.#high[found]!, this.#low[found]!))) found = i;
+    }
+    return found;
+  }
+
+  /** The limit for run `index`: the oldest next record of all others. */
+  #limitBy(index: number, count: number): void {
+    const limit = this.#limit;
+    limit.high = NEVER;
+    limit.low = NEVER;
+    for (let i = 0; i < count; i++) {
+      if (i === index || !this.#isOlder(i, limit.high, limit.low)) continue;
+      limit.high = this.#high[i]!;
+      limit.low = this.#low[i]!;
+    }
+  }
+
+  #isOlder(index: number, high: number, low: number): boolean {
+    return this.#high[index]! < high || (this.#high[index] === high && this.#low[index]! < low);
+  }
+}
+
+/** Whether the time at `word` is past the limit. */
+export function isPast(words: Int32Array, word: number, limit: TimeLimit): boolean {
+  if (limit.high === NEVER) return false;
+  const high = words[word + 1]!;
+  return high > limit.high || (high === limit.high && (words[word]! ^ SIGN) > limit.low);
+}

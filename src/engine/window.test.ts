@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { recordGeometry } from '../abi/record.ts';
+import { RunMerge } from './run-merge.ts';
+import { attr, records } from './testing/scripted-source.ts';
+import { lastOf, windowOf } from './window.ts';
+
+const merge = new RunMerge(recordGeometry(attr));
+const timeOf = merge.timeOf.bind(merge);
+
+/** Records of several kinds and sizes, with their times. */
+const record = fc
+  .tuple(fc.constantFrom('in', 'out', 'sample', 'comm', 'lost'), fc.integer({ min: 0, max: 2 ** 40 }), fc.nat(20))
+  .map(([kind, time, size]) => {
+    const at = { tid: 7, time };
+    switch (kind) {
+      case 'in':
+        return { time, bytes: records.switchIn(at) };
+      case 'out':
+        return { time, bytes: records.switchOut(at) };
+      case 'sample':
+        return { time, bytes: records.sample(at, size) };
+      case 'comm':
+        return { time, bytes: records.comm(at, 'x'.repeat(size)) };
+      default:
+        return { time, bytes: records.lost(at, size) };
+    }
+  });
+
+it('a window holds exactly the records that are no older, whole and in their order', () => {
+  fc.assert(
+    fc.property(fc.array(record), fc.integer({ min: -1, max: 2 ** 40 + 1 }), fc.boolean(), (all, fromNs, isSorted) => {
+      const given = isSorted ? all.toSorted((a, b) => b.time - a.time) : all;
+      const ring = new Uint8Array(Buffer.concat(given.map(({ bytes }) => bytes)));
+      const wanted = Buffer.concat(given.filter(({ time }) => time >= fromNs).map(({ bytes }) => bytes));
+      const kept = lastOf(ring, fromNs, timeOf);
+      expect(Buffer.from(kept).equals(wanted)).toBe(true);
+      expect(lastOf(kept, fromNs, timeOf)).toBe(kept);
+      if (kept !== ring) expect(kept.buffer.byteLength).toBe(kept.length);
+    }),
+  );
+});
+
+it('a thread stays in its cut without records, and damaged ones are left out', () => {
+  const old = new Uint8Array(records.switchOut({ tid: 7, time: 5 }));
+  const thread = {
+    pid: 1,
+    tid: 7,
+    comm: 't',
+    alive: true,
+    records: old,
+    lost: 3,
+    pendingLost: 0,
+    overwritten: 2,
+    leftOutBytes: 0,
+  };
+  expect(windowOf(thread, 6, timeOf)).toEqual({ ...thread, records: new Uint8Array(0) });
+  expect(windowOf(thread, 5, timeOf).records).toBe(old);
+  const damaged = new Uint8Array(Buffer.concat([records.switchIn({ tid: 7, time: 9 }), Buffer.alloc(16), old]));
+  expect(lastOf(damaged, 6, timeOf)).toEqual(new Uint8Array(records.switchIn({ tid: 7, time: 9 })));
+});

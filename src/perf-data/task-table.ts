@@ -1,0 +1,292 @@
+/**
+ * The threads and processes of a capture over time: names, parents, births, deaths, mappings. A tid that is used again
+ * is a new entry (an incarnation): a fork begins one when the old one has exited or has been seen running. Records that
+ * come after an exit with the same pid still belong to the one that exited: a dying task runs on until it is switched
+ * out. Invariant: every record with a task belongs to exactly one entry, and entries are in order of first record.
+ */
+import type { PerfRecord } from '../abi/record.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import { AddressSpace, type Mapping } from './address-space.ts';
+import { hex } from './features.ts';
+import { NO_TASK } from './record-index.ts';
+
+/** A thread's name from some time on. */
+export interface CommChange {
+  /** 0: from the beginning of the capture. */
+  readonly timeNs: bigint;
+  readonly comm: string;
+  /** Whether the name came with an exec. */
+  readonly exec: boolean;
+}
+
+/** One incarnation of a tid. */
+export interface ThreadEntry {
+  /** Its position in `TaskTable.threads`. */
+  readonly index: number;
+  readonly tid: number;
+  readonly process: ProcessEntry;
+  /** In time order; empty when the capture never names the thread. */
+  readonly comms: CommChange[];
+  /** Thread that made it; null when its fork is not in the capture. */
+  parentTid: number | null;
+  /** When it was forked; null when that is not in the capture. */
+  startNs: bigint | null;
+  exitNs: bigint | null;
+}
+
+/** One incarnation of a pid. */
+export interface ProcessEntry {
+  /** Its position in `TaskTable.processes`. */
+  readonly index: number;
+  readonly pid: number;
+  parentPid: number | null;
+  startNs: bigint | null;
+  /** When the last of its threads exited; null while one has not. */
+  exitNs: bigint | null;
+  readonly threads: ThreadEntry[];
+  /** Address spaces in time order, each from its time on: exec begins a new one. */
+  readonly spaces: { readonly fromNs: bigint; readonly space: AddressSpace }[];
+}
+
+export interface TaskTable {
+  readonly threads: readonly ThreadEntry[];
+  readonly processes: readonly ProcessEntry[];
+  /** The kernel's own mappings: its text and its modules. */
+  readonly kernelSpace: AddressSpace;
+  /** For every record the index of its thread, −1 when it names none. */
+  readonly threadOfRecord: Int32Array;
+}
+
+/** The thread's name at `timeNs` (by default at the end); null when the capture never says. */
+export function commAt(thread: ThreadEntry, timeNs?: bigint): string | null {
+  const { comms } = thread;
+  for (let i = comms.length - 1; i >= 0; i--)
+    if (timeNs === undefined || comms[i]!.timeNs <= timeNs) return comms[i]!.comm;
+  return comms[0]?.comm ?? null;
+}
+
+/** The address space that the process had at `timeNs`. */
+export function spaceAt(process: ProcessEntry, timeNs: bigint): AddressSpace {
+  const { spaces } = process;
+  for (let i = spaces.length - 1; i > 0; i--) if (spaces[i]!.fromNs <= timeNs) return spaces[i]!.space;
+  return spaces[0]!.space;
+}
+
+/** What the table is built from: records numbered in time order. */
+export interface RecordSequence {
+  readonly recordCount: number;
+  record(index: number): PerfRecord;
+  typeAt(index: number): number;
+  timeAt(index: number): bigint;
+  pidAt(index: number): number;
+  tidAt(index: number): number;
+}
+
+/** Builds the table in one pass in time order; only records that speak of tasks and mappings are decoded. */
+export function buildTaskTable(capture: RecordSequence): TaskTable {
+  const builder = new TaskTableBuilder(capture.recordCount);
+  for (let index = 0; index < capture.recordCount; index++) {
+    const type = capture.typeAt(index);
+    const record = TASK_RECORDS.has(type) ? capture.record(index) : undefined;
+    const timeNs = capture.timeAt(index);
+    builder.own(index, capture.pidAt(index), capture.tidAt(index), timeNs);
+    if (record?.name === 'FORK') builder.fork(record.body, timeNs, (record.misc & Misc.forkExec) !== 0);
+    if (record !== undefined) builder.learn(record, timeNs);
+  }
+  return builder.finish();
+}
+
+const TASK_RECORDS: ReadonlySet<number> = new Set([
+  RecordType.COMM,
+  RecordType.FORK,
+  RecordType.EXIT,
+  RecordType.MMAP,
+  RecordType.MMAP2,
+]);
+const PROT_EXEC = 4;
+/** `object` of an MMAP2 with a build id: u8 size, 3 bytes of padding, the id. */
+const BUILD_ID_OFFSET = 4;
+const BUILD_ID_MAX_BYTES = 20;
+
+interface ForkBody {
+  pid: number;
+  ppid: number;
+  tid: number;
+  ptid: number;
+}
+
+class TaskTableBuilder {
+  readonly #threads: ThreadEntry[] = [];
+  readonly #processes: ProcessEntry[] = [];
+  readonly #kernelSpace = new AddressSpace();
+  readonly #threadOfRecord: Int32Array;
+  readonly #threadByTid = new Map<number, ThreadEntry>();
+  readonly #processByPid = new Map<number, ProcessEntry>();
+  /** Threads of which a record with a time was seen: a fork after that is another incarnation's. */
+  readonly #seenRunning = new Set<ThreadEntry>();
+
+  constructor(recordCount: number) {
+    this.#threadOfRecord = new Int32Array(recordCount).fill(-1);
+  }
+
+  /** Notes whose the record is. */
+  own(index: number, pid: number, tid: number, timeNs: bigint): void {
+    if (tid === NO_TASK || pid === NO_TASK) return;
+    const thread = this.#thread(pid, tid);
+    if (timeNs > 0n) this.#seenRunning.add(thread);
+    this.#threadOfRecord[index] = thread.index;
+  }
+
+  /** `isSynthesized`: by a recorder, to say whose thread it is (PERF_RECORD_MISC_FORK_EXEC); nothing was forked then. */
+  fork(body: ForkBody, timeNs: bigint, isSynthesized: boolean): void {
+    if (body.tid === NO_TASK || body.pid === NO_TASK) return;
+    const known = this.#threadByTid.get(body.tid);
+    const isSame =
+      known !== undefined && known.process.pid === body.pid && (isSynthesized || this.#isSameBirth(known, timeNs));
+    if (known !== undefined && !isSame) this.#threadByTid.delete(body.tid);
+    if (!isSame && body.pid === body.tid) this.#processByPid.delete(body.pid);
+    const parent = body.ptid === body.tid ? undefined : this.#threadByTid.get(body.ptid);
+    const isNewProcess = !this.#processByPid.has(body.pid);
+    if (isNewProcess && body.ppid !== body.pid) this.#addProcess(body.pid, body.ppid, timeNs, isSynthesized);
+    const thread = this.#thread(body.pid, body.tid);
+    thread.parentTid ??= body.ptid;
+    thread.process.parentPid ??= body.ppid === body.pid ? null : body.ppid;
+    const isBirth = timeNs > 0n && !isSynthesized;
+    if (isBirth) thread.startNs ??= timeNs;
+    if (isBirth && body.pid === body.tid) thread.process.startNs ??= timeNs;
+    const inherited = parent && commAt(parent, timeNs);
+    if (thread.comms.length === 0 && inherited) thread.comms.push({ timeNs, comm: inherited, exec: false });
+  }
+
+  /** The same fork, reported by a second event; or that of a thread known only from records without a time. */
+  #isSameBirth(known: ThreadEntry, timeNs: bigint): boolean {
+    if (known.startNs !== null) return known.startNs === timeNs;
+    return known.exitNs === null && !this.#seenRunning.has(known);
+  }
+
+  learn(record: PerfRecord, timeNs: bigint): void {
+    if (record.name === 'COMM') this.#learnComm(record.body, record.misc, timeNs);
+    else if (record.name === 'EXIT') this.#learnExit(record.body, timeNs);
+    else if (record.name === 'MMAP') this.#learnMapping(record.body, mappingOf(record, timeNs));
+    else if (record.name === 'MMAP2') this.#learnMapping(record.body, mappingOf(record, timeNs));
+  }
+
+  #learnComm(body: { pid: number; tid: number; comm: string }, misc: number, timeNs: bigint): void {
+    if (body.tid === NO_TASK || body.pid === NO_TASK) return;
+    const exec = (misc & Misc.commExec) !== 0;
+    if (exec && timeNs > 0n) this.#takeOver(body.pid, body.tid, timeNs);
+    const thread = this.#thread(body.pid, body.tid);
+    thread.comms.push({ timeNs, comm: body.comm, exec });
+    if (exec && timeNs > 0n) thread.process.spaces.push({ fromNs: timeNs, space: new AddressSpace() });
+  }
+
+  /**
+   * An exec leaves one thread, under the main thread's number. Called by another thread, that one's number ends without an
+   * EXIT and the main thread, which has exited, begins anew (fs/exec.c, de_thread, Linux 6.1).
+   */
+  #takeOver(pid: number, tid: number, timeNs: bigint): void {
+    const known = this.#threadByTid.get(tid);
+    if (known?.process.pid === pid && known.exitNs !== null) this.#threadByTid.delete(tid);
+    for (const other of this.#processByPid.get(pid)?.threads ?? []) {
+      if (other.tid !== tid) other.exitNs ??= timeNs;
+    }
+  }
+
+  #learnExit(body: { pid: number; tid: number }, timeNs: bigint): void {
+    if (body.tid === NO_TASK || body.pid === NO_TASK) return;
+    const thread = this.#thread(body.pid, body.tid);
+    if (timeNs > 0n) thread.exitNs ??= timeNs;
+  }
+
+  #learnMapping(body: { pid: number; tid: number }, mapping: Mapping): void {
+    if (body.pid === NO_TASK) {
+      this.#kernelSpace.add(mapping);
+      return;
+    }
+    const process = this.#process(body.pid);
+    process.spaces.at(-1)!.space.add(mapping);
+  }
+
+  #thread(pid: number, tid: number): ThreadEntry {
+    const known = this.#threadByTid.get(tid);
+    // Another pid on an exited tid: its fork was lost. On one that lives, damage or a namespace: the first stands.
+    if (known !== undefined && (known.exitNs === null || known.process.pid === pid)) return known;
+    const process = this.#process(pid);
+    const thread: ThreadEntry = {
+      index: this.#threads.length,
+      tid,
+      process,
+      comms: [],
+      parentTid: null,
+      startNs: null,
+      exitNs: null,
+    };
+    this.#threads.push(thread);
+    process.threads.push(thread);
+    this.#threadByTid.set(tid, thread);
+    return thread;
+  }
+
+  #process(pid: number): ProcessEntry {
+    return this.#processByPid.get(pid) ?? this.#addProcess(pid, null, 0n, false);
+  }
+
+  /** A process of its own, or a fork: its memory is its parent's until it execs, unless the fork was made up. */
+  #addProcess(pid: number, parentPid: number | null, forkNs: bigint, isSynthesized: boolean): ProcessEntry {
+    const parent = parentPid === null || isSynthesized ? undefined : this.#processByPid.get(parentPid);
+    const space = new AddressSpace(parent?.spaces.at(-1)?.space, forkNs);
+    const process: ProcessEntry = {
+      index: this.#processes.length,
+      pid,
+      parentPid,
+      startNs: null,
+      exitNs: null,
+      threads: [],
+      spaces: [{ fromNs: 0n, space }],
+    };
+    this.#processes.push(process);
+    this.#processByPid.set(pid, process);
+    return process;
+  }
+
+  finish(): TaskTable {
+    for (const process of this.#processes) {
+      let lastNs: bigint | null = null;
+      for (const { exitNs } of process.threads) {
+        if (exitNs === null) {
+          lastNs = null;
+          break;
+        }
+        if (lastNs === null || exitNs > lastNs) lastNs = exitNs;
+      }
+      process.exitNs = lastNs;
+    }
+    return {
+      threads: this.#threads,
+      processes: this.#processes,
+      kernelSpace: this.#kernelSpace,
+      threadOfRecord: this.#threadOfRecord,
+    };
+  }
+}
+
+function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigint): Mapping {
+  const { addr, len, pgoff, filename } = record.body;
+  const prot = record.name === 'MMAP2' ? record.body.prot : null;
+  return {
+    timeNs,
+    start: addr,
+    end: addr + len,
+    fileOffset: pgoff,
+    file: filename,
+    prot,
+    // Mappings of data are recorded only on demand (mmap_data), and then marked so.
+    isExecutable: prot === null ? (record.misc & Misc.mmapData) === 0 : (prot & PROT_EXEC) !== 0,
+    buildId: record.name === 'MMAP2' && (record.misc & Misc.mmapBuildId) !== 0 ? buildIdOf(record.body.object) : null,
+  };
+}
+
+function buildIdOf(object: Uint8Array): string {
+  const size = Math.min(object[0]!, BUILD_ID_MAX_BYTES);
+  return hex(object.subarray(BUILD_ID_OFFSET, BUILD_ID_OFFSET + size));
+}

@@ -1,0 +1,171 @@
+/**
+ * What was every thread doing just before? A capture, reduced to one answer per thread. Pure.
+ *
+ * 1. The moment looked back from: the death, else the end of the capture (a snapshot's cut, else the last record).
+ * 2. One pass in time order: counts, switches into each thread's clock, procfs states, a chain of each thread's samples.
+ *    At the moment, each thread's activity is noted: what it does later (waking up to be killed) is not the question.
+ * 3. Per thread: times, state, the newest distinct stacks, the ring's losses.
+ *
+ * Invariant: what the capture cannot tell is null, never 0, and `degraded` says why.
+ */
+import { hasFlag } from '../abi/event-attr.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { FrameNamer } from '../perf-data/frame-names.ts';
+import { momentOf, type Selection, windowStartNs as startOf } from '../perf-data/selection.ts';
+import { type KeptSpan, keptSpans } from '../perf-data/whole-since.ts';
+import { isProcfsEvent, ThreadTally } from '../schedule/thread-tally.ts';
+import { type PostMortem, timeText } from './report.ts';
+import { buildThreadReports } from './thread-report.ts';
+
+/** Threads are listed as they are selected; what is said of the whole capture is said of all of it. */
+export interface PostMortemOptions extends Selection {
+  /** Distinct stacks a thread, 3 by default. */
+  stacks?: number;
+  /** Makes what names the frames of the capture; without it they have none. */
+  namer?: (capture: Capture) => FrameNamer;
+}
+
+const DEFAULT_STACKS = 3;
+
+/** Reduces `capture` to its post-mortem. Never throws for what the capture holds; a tid that is not in it gives no thread. */
+export function postMortem(capture: Capture, options: PostMortemOptions = {}): PostMortem {
+  const { section, features } = capture;
+  const moment = momentOf(capture);
+  const { death, endNs, momentNs } = moment;
+  const windowStartNs = startOf(options, moment);
+  const spans = keptSpans(capture);
+  const tally = tallyRecords(capture, momentNs, windowStartNs, spans);
+  const hasSwitches = tally.switchesIn + tally.switchesOut > 0 || capturesSwitches(capture);
+  const namer = options.namer?.(capture);
+  const { threads, processCount, threadCount, namedOnly } = buildThreadReports(capture, tally.threads, {
+    death,
+    endNs,
+    momentNs,
+    windowStartNs,
+    hasSwitches,
+    stacks: options.stacks ?? DEFAULT_STACKS,
+    selection: options,
+    namer,
+  });
+  return {
+    death,
+    source: section?.source ?? null,
+    reason: section?.reason ?? null,
+    why: section?.why ?? null,
+    host: {
+      hostname: features.hostname ?? null,
+      osrelease: features.osrelease ?? null,
+      arch: features.arch ?? null,
+      cpusOnline: features.cpusOnline ?? null,
+      cmdline: features.cmdline ?? null,
+      recorderVersion: features.version ?? null,
+    },
+    firstNs: timeText(capture.firstNs),
+    lastNs: timeText(capture.lastNs),
+    endNs: timeText(endNs),
+    momentNs: timeText(momentNs),
+    spanNs: keptNs(capture, endNs, tally.threads, spans),
+    windowNs: options.lastNs ?? null,
+    totals: {
+      processes: processCount,
+      threads: threadCount,
+      namedOnly,
+      records: tally.records,
+      samples: tally.samples,
+      switchesIn: tally.switchesIn,
+      switchesOut: tally.switchesOut,
+    },
+    losses: {
+      lostRecords: tally.lostRecords,
+      lostSamples: tally.lostSamples,
+      kernelLost: section?.kernelLost ?? null,
+      ringLost: section?.rings.reduce((sum, ring) => sum + ring.lost, 0) ?? null,
+    },
+    degraded: [...(section?.degraded ?? []), ...blindSpots(capture, tally, hasSwitches)],
+    damage: [...capture.damage],
+    unnamed: [...(namer?.problems ?? [])],
+    threads,
+  };
+}
+
+interface RecordTally {
+  /** By the thread's index in the task table. */
+  threads: ThreadTally[];
+  records: number;
+  samples: number;
+  switchesIn: number;
+  switchesOut: number;
+  lostRecords: number;
+  lostSamples: number;
+  hasStacks: boolean;
+}
+
+/** From the first record of a ring, or of the capture where there are no rings, to the end: what a snapshot names besides is older. */
+function keptNs(
+  { firstNs }: Capture,
+  endNs: bigint | null,
+  tallies: readonly ThreadTally[],
+  spans: readonly KeptSpan[],
+): number | null {
+  const ofRings = tallies.flatMap((tally, index) => (spans[index]!.hasRing ? (tally.keptFromNs ?? []) : []));
+  const fromNs = ofRings.length === 0 ? firstNs : ofRings.reduce((least, each) => (each < least ? each : least));
+  return fromNs === null || endNs === null ? null : Number(endNs - fromNs);
+}
+
+function tallyRecords(
+  capture: Capture,
+  momentNs: bigint | null,
+  windowStartNs: bigint,
+  spans: readonly KeptSpan[],
+): RecordTally {
+  const { threadOfRecord, threads } = capture.tasks;
+  const tallies = threads.map(
+    (thread, index) => new ThreadTally(thread, momentNs, windowStartNs, spans[index]!.wholeSinceNs),
+  );
+  const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0 };
+  for (let index = 0; index < capture.recordCount; index++) {
+    const type = capture.typeAt(index);
+    const timeNs = capture.timeAt(index);
+    const thread = threadOfRecord[index]! < 0 ? undefined : tallies[threadOfRecord[index]!];
+    thread?.add(capture, index, type, timeNs);
+    if (timeNs < windowStartNs) continue;
+    tally.records++;
+    if (type === RecordType.SAMPLE) tally.samples++;
+    else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
+      // The idle tasks' switches are the other side of a thread's.
+      if (thread === undefined || thread.thread.tid === 0) continue;
+      if (capture.miscAt(index) & Misc.switchOut) tally.switchesOut++;
+      else tally.switchesIn++;
+    } else if (type === RecordType.LOST || type === RecordType.LOST_SAMPLES) {
+      const record = capture.record(index);
+      if (record.name === 'LOST') tally.lostRecords += Number(record.body.lost);
+      else if (record.name === 'LOST_SAMPLES') tally.lostSamples += Number(record.body.lost);
+    }
+  }
+  return {
+    ...tally,
+    threads: tallies,
+    hasStacks: tallies.some((each) => each.recentSamples.length + each.recentSwitchSamples.length > 0),
+  };
+}
+
+function capturesSwitches(capture: Capture): boolean {
+  return capture.events.some(({ attr }) => hasFlag(attr, 'contextSwitch'));
+}
+
+/** What this capture, whoever made it, cannot show. */
+function blindSpots(capture: Capture, tally: RecordTally, hasSwitches: boolean): string[] {
+  const spots: string[] = [];
+  const isProcfs = capture.events.some(({ name }) => isProcfsEvent(name));
+  if (capture.recordCount > 0 && capture.firstNs === null)
+    spots.push('the records have no times: order and durations are not known');
+  else if (!hasSwitches && !isProcfs)
+    spots.push(
+      capture.events.some(({ name }) => name === 'sched:sched_switch')
+        ? 'context switches were recorded as samples of sched:sched_switch: exports and --tree have times from them, this has not'
+        : 'context switches were not recorded: on-CPU and off-CPU time are not known',
+    );
+  if (!tally.hasStacks && !isProcfs) spots.push('no samples were recorded: there are no stacks');
+  return spots;
+}

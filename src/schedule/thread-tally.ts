@@ -1,0 +1,178 @@
+/**
+ * What one pass over a capture gathers of one thread. Invariant: `activity…` and `cpu` are those at the moment, once a
+ * record behind it has been seen or `finish` was called; counts are those of the window.
+ */
+import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import type { Capture } from '../perf-data/capture.ts';
+import type { ThreadEntry } from '../perf-data/task-table.ts';
+import { isSampleOfSwitch, isSwitchEvent } from './switch-stacks.ts';
+import { type Phase, ThreadClock } from './thread-clock.ts';
+
+/** Whether the event's samples hold /proc states: they are taken whatever the thread does, on a CPU or not. */
+export function isProcfsEvent(name: string): boolean {
+  return name === PROCFS_EVENT_NAME;
+}
+
+/** Records that a task writes of itself, as long as no recorder made them up. */
+const SELF_REPORTS: ReadonlySet<number> = new Set([
+  RecordType.COMM,
+  RecordType.FORK,
+  RecordType.MMAP,
+  RecordType.MMAP2,
+]);
+
+/** A procfs sample with its time. */
+export interface TimedProcfsSample extends ProcfsSample {
+  timeNs: bigint;
+  /** Time of the first of the samples in a row that show the same state, without a time on a CPU between them. */
+  stateSinceNs: bigint;
+}
+
+export class ThreadTally {
+  readonly thread: ThreadEntry;
+  readonly clock: ThreadClock;
+  records = 0;
+  samples = 0;
+  switchesIn = 0;
+  switchesOut = 0;
+  /** Whether it was ever sampled or switched, whatever the window. */
+  hasRun = false;
+  /** First and last record with a time, whatever the window. */
+  firstNs: bigint | null = null;
+  lastNs: bigint | null = null;
+  /** The first of those from when on nothing of the thread is known to be missing. */
+  keptFromNs: bigint | null = null;
+  /** Numbers of the newest samples that are candidates for stacks, oldest overwritten first. */
+  readonly recentSamples: number[] = [];
+  /** As those, of the samples that its going off a CPU took: they would crowd out all others. */
+  readonly recentSwitchSamples: number[] = [];
+  firstProcfs: TimedProcfsSample | undefined;
+  lastProcfs: TimedProcfsSample | undefined;
+  /** The newest one up to the moment, and the newest one that does not show it dead already. */
+  procfsAtMoment: TimedProcfsSample | undefined;
+  procfsAlive: TimedProcfsSample | undefined;
+  /** When its on-CPU time was last seen to have grown. */
+  procfsActiveNs: bigint | null = null;
+  /** At the moment. */
+  phase: Phase = 'unknown';
+  phaseSinceNs: bigint | null = null;
+  activeNs: bigint | null = null;
+  cpu: number | null = null;
+  #isFrozen = false;
+  #cpuIndex = -1;
+  /** The newest sample that a switch-out took. */
+  #switchSample = -1;
+  /** The newest other sample since it came in. */
+  #runSample = -1;
+  readonly #momentNs: bigint | null;
+  readonly #windowNs: bigint;
+  readonly #wholeSinceNs: bigint;
+
+  /** What is older than `wholeSinceNs` names the thread and says nothing of its time (whole-since.ts). */
+  constructor(thread: ThreadEntry, momentNs: bigint | null, windowNs: bigint, wholeSinceNs: bigint) {
+    this.thread = thread;
+    this.#momentNs = momentNs;
+    this.#windowNs = windowNs;
+    this.#wholeSinceNs = wholeSinceNs;
+    this.clock = new ThreadClock(windowNs, momentNs);
+    const { startNs } = thread;
+    if (startNs === null) return;
+    this.firstNs = startNs;
+    this.lastNs = startNs;
+    if (startNs < wholeSinceNs) return;
+    this.keptFromNs = startNs;
+    this.clock.forked(startNs);
+  }
+
+  /** Takes in the thread's next record in time order. */
+  add(capture: Capture, index: number, type: number, timeNs: bigint): void {
+    const isOlder = timeNs > 0n && timeNs < this.#wholeSinceNs;
+    // LOST stands where it was noticed, which says nothing of the thread.
+    if (timeNs > 0n && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
+      this.firstNs ??= timeNs;
+      this.lastNs = timeNs;
+      if (!isOlder) this.keptFromNs ??= timeNs;
+    }
+    const isLater = this.#momentNs !== null && timeNs > this.#momentNs;
+    if (isLater || type === RecordType.EXIT) this.#freeze(capture);
+    const isCounted = timeNs >= this.#windowNs;
+    if (isCounted) this.records++;
+    if (isOlder) return;
+    if (type === RecordType.SAMPLE) this.#addSample(capture, index, timeNs, isCounted, isLater);
+    else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
+      this.#addSwitch(capture, capture.miscAt(index), timeNs, isCounted);
+    else if (type === RecordType.EXIT && timeNs > 0n) this.clock.seen(timeNs);
+    else if (timeNs > 0n && SELF_REPORTS.has(type)) this.clock.named(timeNs);
+    else return;
+    if (!this.#isFrozen && capture.hasCpu(index)) this.#cpuIndex = index;
+  }
+
+  /** Closes the thread's books at its exit or at the end of the capture. */
+  finish(capture: Capture, endNs: bigint | null): void {
+    this.#freeze(capture);
+    if (endNs !== null) this.clock.finish(endNs);
+  }
+
+  #addSample(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
+    if (isCounted) this.samples++;
+    this.hasRun = true;
+    if (isProcfsEvent(capture.eventAt(index).name)) this.#addProcfs(capture, index, timeNs, isCounted, isLater);
+    else if (timeNs > 0n) this.clock.seen(timeNs);
+    const isSwitch = isSwitchEvent(capture.eventAt(index));
+    if (isSwitch) this.#switchSample = index;
+    else if (timeNs > 0n) this.#runSample = index;
+    if (!isCounted || isLater) return;
+    const recent = isSwitch ? this.recentSwitchSamples : this.recentSamples;
+    recent.push(index);
+    if (recent.length >= 2 * RECENT_SAMPLES) recent.splice(0, recent.length - RECENT_SAMPLES);
+  }
+
+  #addProcfs(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
+    const record = capture.record(index);
+    const sample = record.name === 'SAMPLE' && record.body.raw ? decodeProcfsSample(record.body.raw) : undefined;
+    if (sample === undefined) return;
+    // A thread that sleeps at two looks and was on a CPU in between has not slept all the time.
+    const isSameState =
+      sample.state === this.lastProcfs?.state &&
+      (sample.state === RUNNING_LETTER || sample.onCpuNs === this.lastProcfs.onCpuNs);
+    const timed = { ...sample, timeNs, stateSinceNs: isSameState ? this.lastProcfs!.stateSinceNs : timeNs };
+    if (this.lastProcfs === undefined ? sample.state === RUNNING_LETTER : sample.onCpuNs > this.lastProcfs.onCpuNs)
+      this.procfsActiveNs = timeNs;
+    // The last one before the window is where the window's differences begin.
+    if (isCounted) this.firstProcfs ??= this.lastProcfs ?? timed;
+    this.lastProcfs = timed;
+    if (isLater) return;
+    this.procfsAtMoment = timed;
+    if (!DEAD_LETTERS.has(sample.state)) this.procfsAlive = timed;
+  }
+
+  #addSwitch(capture: Capture, misc: number, timeNs: bigint, isCounted: boolean): void {
+    this.hasRun = true;
+    if (misc & Misc.switchOut) {
+      if (isCounted) this.switchesOut++;
+      const sample = this.#switchSample;
+      const own = sample >= 0 && isSampleOfSwitch(capture.timeAt(sample), timeNs) ? sample : -1;
+      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0, own, this.#runSample);
+    } else {
+      if (isCounted) this.switchesIn++;
+      if (timeNs > 0n) this.clock.switchedIn(timeNs);
+    }
+    this.#runSample = -1;
+  }
+
+  #freeze(capture: Capture): void {
+    if (this.#isFrozen) return;
+    this.#isFrozen = true;
+    const { phase, sinceNs } = this.clock.current();
+    this.phase = phase;
+    this.phaseSinceNs = sinceNs;
+    this.activeNs = this.clock.lastActiveNs;
+    this.cpu = this.#cpuIndex < 0 ? null : capture.cpuAt(this.#cpuIndex);
+  }
+}
+
+/** Samples looked at for distinct stacks. */
+export const RECENT_SAMPLES = 256;
+const RUNNING_LETTER = 'R'.charCodeAt(0);
+const DEAD_LETTERS: ReadonlySet<number> = new Set(['Z', 'X'].map((letter) => letter.charCodeAt(0)));

@@ -1,0 +1,91 @@
+/**
+ * What a detached recorder is asked and answers, as plain data: the same through the library, the socket and the files.
+ * Times are nanoseconds on CLOCK_MONOTONIC unless their name says wall; a bigint is written as a decimal string.
+ */
+import type { Target } from '../engine/attachment.ts';
+import type { RecorderStats } from '../engine/recorder-stats.ts';
+
+/** The files of an attachment stand in `<directory>/<name>/<pmu>/<tid>`. */
+export interface AttachmentStatus {
+  readonly name: string;
+  readonly target: Target;
+  readonly pmu: string;
+  readonly attachedWallMs: number;
+  /** Living threads with a ring; those that could not be given one. */
+  readonly threads: number;
+  readonly unrecorded: number;
+  readonly degraded: readonly string[];
+}
+
+export interface EventStatus {
+  /** Of the ring file, absolute. */
+  readonly path: string;
+  readonly attachment: string;
+  readonly pmu: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly comm: string;
+  readonly alive: boolean;
+  /** Its ring is locked in memory at this moment. */
+  readonly pinned: boolean;
+  /** Memory the ring takes; it may grow to the ring size. */
+  readonly ringBytes: number;
+  /** Records in the ring, and of them and older ones, those lost. */
+  readonly records: number;
+  readonly lost: number;
+  /** Time of the oldest and the newest record in the ring. */
+  readonly firstNs: string | null;
+  readonly lastNs: string | null;
+}
+
+/** A task in a CPU's slot: its ring is pinned on that CPU's account. */
+export interface SlotStatus {
+  readonly pid: number;
+  readonly tid: number;
+  readonly comm: string;
+  readonly pinnedBytes: number;
+}
+
+export interface CpuStatus {
+  readonly cpu: number;
+  readonly online: boolean;
+  /** Most recently used first; at most `slotsPerCpu`. */
+  readonly slots: readonly SlotStatus[];
+}
+
+/** What `up` found of an earlier recorder in the directory. */
+export interface Adoption {
+  /** Rings that were there; of them, those whose thread still lives and is recorded again. */
+  readonly rings: number;
+  readonly alive: number;
+  /** Files that were no readable ring; left where they are. */
+  readonly unreadable: number;
+  /** From the newest record that was kept to the first possible new one; null when there was nothing to adopt. */
+  readonly blindMs: number | null;
+}
+
+export interface DetachedStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly uid: number;
+  readonly source: 'perf' | 'procfs';
+  readonly startedWallMs: number;
+  /** Of the event files. */
+  readonly directory: string;
+  readonly slotsPerCpu: number;
+  readonly ringBytes: number;
+  /** Ring memory: now and at most. */
+  readonly memoryBytes: { readonly now: number; readonly cap: number };
+  readonly stats: RecorderStats;
+  /** Living threads that are recorded. */
+  readonly threads: number;
+  /** Over the last second or so. */
+  readonly recordsPerSecond: number;
+  readonly recorderCpuSeconds: number;
+  /** Share of one CPU over the last second or so, 0 to 1. */
+  readonly recorderCpuShare: number;
+  readonly cpus: readonly CpuStatus[];
+  readonly attachments: readonly AttachmentStatus[];
+  readonly adoption: Adoption | null;
+  readonly degraded: readonly string[];
+}

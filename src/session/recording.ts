@@ -1,0 +1,233 @@
+/**
+ * A recording: waits until there is something to drain, drains, hands out cuts, ends.
+ *
+ * It lives on the main thread (pace.ts), so nothing else there may take long: who writes a snapshot while recording goes on does
+ * so in another thread.
+ *
+ * Invariant: once `finish` resolves, or soon after `onFailure` was called, no file, mapping, descriptor or lock of the recording is
+ * left; all of the recorder's work happens in the turns of `#loop`.
+ */
+import type { Death } from '../abi/ringkeep-section.ts';
+import type { TakenCut } from '../engine/cut.ts';
+import { DeathWatch } from '../engine/death-watch.ts';
+import { Pace } from '../engine/pace.ts';
+import { planPins } from '../engine/pin-plan.ts';
+import { Recorder } from '../engine/recorder.ts';
+import type { RecorderStats } from '../engine/recorder-stats.ts';
+import { type Begun, closeAll } from '../engine/resource-stack.ts';
+import { nowMs } from '../linux/clock.ts';
+import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
+import { readCpus } from '../linux/proc.ts';
+import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
+import { ringGeometry } from '../ring/ring-layout.ts';
+import type { Source } from '../source/source.ts';
+import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
+
+export type { TakenCut } from '../engine/cut.ts';
+export type { SourceChoice } from './open-source.ts';
+
+/** What a recording is started with. */
+export interface RecordingOptions extends WantedSource {
+  readonly ringBytes: number;
+  readonly slots: number | 'auto';
+  readonly pinBudgetBytes: number;
+  readonly keepDeadBytes: number;
+  /** Whether the death of any process by a signal is worth a cut. */
+  readonly cutOnDeath: boolean;
+}
+
+export interface RecordingEvents {
+  /** A process of the command, not the command itself, died of a signal. */
+  readonly onDeath: (death: Death, taken: TakenCut | null) => void;
+  /** A process that the command started. */
+  readonly onProcess?: (pid: number) => void;
+  /** A cut that was asked for. */
+  readonly onCut: (taken: TakenCut) => void;
+  /** The recorder broke down; the command goes on unrecorded. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** What a recording leaves. */
+export interface RecordingEnd {
+  readonly death: Death | null;
+  readonly taken: TakenCut | null;
+  readonly stats: RecorderStats;
+  readonly degraded: readonly string[];
+}
+
+/** How the command ended, and whether that is worth a cut. */
+interface Finish {
+  readonly signal: number | null;
+  readonly cut: boolean;
+}
+
+/** What a directory must be able to hold for recording to begin: rings are made one by one after that. */
+const LEAST_DIRECTORY_BYTES = 1 << 20;
+/** A crash loop must not fill a disk: later deaths are told, not saved. */
+const MOST_DEATH_CUTS = 8;
+/** How long the last drains may take. */
+const LAST_DRAIN_MS = 500;
+/** The part of the descriptors that watching processes may take. */
+const WATCH_SHARE = 0.25;
+
+export class Recording {
+  readonly source: Source;
+  readonly #options: RecordingOptions;
+  readonly #events: RecordingEvents;
+  readonly #pace: Pace;
+  readonly #deaths: DeathWatch;
+  readonly #directory: RingDirectory;
+  readonly #recorder: Recorder;
+  readonly #degraded: () => string[];
+  readonly #ended: Promise<RecordingEnd | undefined>;
+  #wantedCuts = 0;
+  #finish: Finish | undefined;
+  #deathCuts = 0;
+
+  /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
+  static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
+    const opened = await openSource(options);
+    const begun: Begun[] = [opened.source];
+    try {
+      return new Recording(opened, options, events, begun);
+    } catch (error) {
+      closeAll(begun);
+      throw error;
+    }
+  }
+
+  /** Whatever it opens it adds to `begun`, for who has to close it should the rest fail. */
+  private constructor(opened: OpenedSource, options: RecordingOptions, events: RecordingEvents, begun: Begun[]) {
+    const { source } = opened;
+    const cpus = readCpus().online;
+    const plan = planPins({
+      cpus: cpus.length,
+      ringFileBytes: ringGeometry(source.events, options.ringBytes).fileBytes,
+      slots: options.slots,
+      budgetBytes: options.pinBudgetBytes,
+      lockLimitBytes: lockLimitBytes(),
+    });
+    const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
+    begun.unshift({ close: () => removeRingDirectory(directory) });
+    this.source = source;
+    this.#options = options;
+    this.#events = events;
+    this.#directory = directory;
+    // Asked again for each cut: how much /proc sampling misses depends on how many tasks there came to be.
+    this.#degraded = () => [
+      ...opened.degraded,
+      ...source.degraded,
+      ...plan.degraded,
+      ...(directory.fallback ? [directory.fallback] : []),
+    ];
+    this.#pace = new Pace(source);
+    begun.unshift(this.#pace);
+    const mostWatched = Math.floor(resourceLimit('nofile') * WATCH_SHARE);
+    this.#deaths = new DeathWatch(this.#pace.poller, mostWatched, events.onProcess);
+    begun.unshift(this.#deaths);
+    this.#recorder = new Recorder(
+      source,
+      {
+        directory: this.#directory.path,
+        ringBytes: options.ringBytes,
+        slotsPerCpu: plan.slotsPerCpu,
+        pins: plan.pins,
+        keepDeadBytes: options.keepDeadBytes,
+        memoryBytes: Number.POSITIVE_INFINITY,
+        cpus,
+      },
+      this.#deaths,
+    );
+    begun.unshift(this.#recorder);
+    this.#ended = this.#run(begun);
+  }
+
+  /** Asks for a cut; it comes through `onCut`. */
+  requestCut(): void {
+    this.#wantedCuts++;
+  }
+
+  /**
+   * Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. Undefined: it had broken
+   * down before, as was told.
+   */
+  finish(signal: number | null, cut: boolean): Promise<RecordingEnd | undefined> {
+    this.#finish = { signal, cut };
+    return this.#ended;
+  }
+
+  /** To the end, or until it breaks down. */
+  async #run(begun: readonly Begun[]): Promise<RecordingEnd | undefined> {
+    try {
+      return await this.#loop();
+    } catch (error) {
+      this.#events.onFailure(error);
+      return undefined;
+    } finally {
+      closeAll(begun);
+    }
+  }
+
+  async #loop(): Promise<RecordingEnd> {
+    for (;;) {
+      await this.#pace.turn();
+      const isAsked = this.#finish !== undefined || this.#wantedCuts > 0;
+      const ready = this.#pace.wait(isAsked ? 0 : undefined);
+      this.#pace.drain(() => this.#recorder.drain());
+      if (this.#deaths.isWaiting) this.#handleEnds(ready);
+      for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#handOutCut();
+      if (this.#finish) return this.#end(this.#finish);
+    }
+  }
+
+  #handOutCut(): void {
+    this.#events.onCut(this.#take('signal', null));
+    this.#pace.callEventLoop();
+  }
+
+  #handleEnds(readyFds: readonly number[]): void {
+    for (const { pid, status } of this.#deaths.collect(readyFds)) {
+      if (status.signal !== null) this.#childDied(pid, status.signal);
+    }
+  }
+
+  #childDied(pid: number, signal: number): void {
+    // The end of a process is known before its last records are necessarily here.
+    this.#recorder.drain();
+    const death = this.#recorder.death(pid, signal);
+    const isCut = this.#options.cutOnDeath && this.#deathCuts < MOST_DEATH_CUTS;
+    if (isCut) this.#deathCuts++;
+    this.#events.onDeath(death, isCut ? this.#take('death', death) : null);
+    this.#pace.callEventLoop();
+  }
+
+  #take(reason: TakenCut['section']['reason'], death: Death | null): TakenCut {
+    return { cut: this.#recorder.cut(), section: this.#recorder.section(reason, death, this.#degraded()) };
+  }
+
+  #end({ signal, cut }: Finish): RecordingEnd {
+    this.source.expedite();
+    // Descendants that outlive the command may never stop: what they did until now is all that is waited for.
+    const deadlineMs = nowMs() + LAST_DRAIN_MS;
+    while (this.#recorder.drain() && nowMs() < deadlineMs);
+    this.#recorder.settleLosses();
+    // Children that ended together with the command may be known by now.
+    this.#handleEnds(this.#pace.poller.wait(0));
+    const death = signal === null ? null : this.#recorder.death(this.#options.pid, signal);
+    const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
+    this.#recorder.close();
+    const stats = this.#recorder.stats();
+    const degraded = [...this.#degraded(), ...lateDegradation(stats)];
+    return { death, taken, stats, degraded };
+  }
+}
+
+/** What only the run itself could tell was missed. */
+function lateDegradation(stats: RecorderStats): string[] {
+  const { unrecordedTasks, unknownEnds, pinFailures } = stats;
+  return [
+    ...(unrecordedTasks > 0 ? [`${unrecordedTasks} tasks went unrecorded: no memory for their rings`] : []),
+    ...(unknownEnds > 0 ? [`how ${unknownEnds} short-lived processes ended is not known`] : []),
+    ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; its records were lost meanwhile`] : []),
+  ];
+}

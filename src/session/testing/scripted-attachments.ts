@@ -1,0 +1,183 @@
+/**
+ * Test builder: a source that is attached to as a test says, and the recorder, attacher and removal watch on it. Which tasks
+ * there are is what /proc says; what they do is written down in the test.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RingkeepError } from '../../base/error.ts';
+import { DeathWatch } from '../../engine/death-watch.ts';
+import { EventIds } from '../../engine/event-ids.ts';
+import { type DetachedHooks, Recorder, type RecorderOptions } from '../../engine/recorder.ts';
+import { newSessionId } from '../../engine/ring-store.ts';
+import { SideBandStore } from '../../engine/side-band-store.ts';
+import { attr, SCRIPTED_OPTIONS, ScriptedSource } from '../../engine/testing/scripted-source.ts';
+import { RemovalWatch } from '../../linux/file-watch.ts';
+import { Poller } from '../../linux/poller.ts';
+import { readProcStat } from '../../linux/proc.ts';
+import type { AttachableSource, EventSet, SourceEvent, TracepointWatch } from '../../source/source.ts';
+import { Attacher } from '../attacher.ts';
+
+export class ScriptedAttachableSource extends ScriptedSource implements AttachableSource {
+  override readonly events: readonly SourceEvent[] = [{ name: 'cpu-clock', attr, ids: [] }];
+  readonly pmu = 'software';
+  readonly descriptorsPerThread = 1;
+  readonly eventSets = new Set<EventSet>();
+  /** Why a thread is not to be had. */
+  readonly refusals = new Map<number, RingkeepError>();
+  #lastId = 100;
+
+  attachThread(_pid: number, tid: number): EventSet {
+    const refusal = this.refusals.get(tid);
+    if (refusal) throw refusal;
+    return this.#newEventSet(tid);
+  }
+
+  attachAll(): EventSet {
+    return this.#newEventSet(0);
+  }
+
+  #newEventSet(tid: number): EventSet {
+    const ids = [BigInt(++this.#lastId)];
+    const eventSet = { tid, events: this.events.map((event) => ({ ...event, ids })) };
+    this.eventSets.add(eventSet);
+    return eventSet;
+  }
+
+  detach(eventSet: EventSet): void {
+    this.eventSets.delete(eventSet);
+  }
+
+  eventSetOf(idLow: number): EventSet | undefined {
+    return [...this.eventSets].find((eventSet) => Number(idOf(eventSet)) === idLow);
+  }
+
+  watchTracepoint(): TracepointWatch {
+    return { ids: [BigInt(++this.#lastId)], close: () => {} };
+  }
+
+  updateCpus(): void {}
+}
+
+/** The id that records of an event set's tasks carry. */
+export function idOf(eventSet: EventSet): bigint {
+  return eventSet.events[0]!.ids[0]!;
+}
+
+export interface ScriptedAttachments extends Disposable {
+  readonly directory: string;
+  readonly source: ScriptedAttachableSource;
+  readonly recorder: Recorder;
+  readonly attacher: Attacher;
+  readonly deaths: DeathWatch;
+  readonly removals: RemovalWatch;
+  readonly poller: Poller;
+  readonly sideBandLog: SideBandStore;
+  /** What the recorder told its triggers, by hook. */
+  readonly told: { readonly [hook: string]: unknown[][] };
+  /** As a breakdown leaves it: nothing open, every file where it is. */
+  abandon(): void;
+}
+
+/** In a directory of its own, or, to go on in what another left, in `directory`. */
+export function scriptedAttachments(options: Partial<RecorderOptions> = {}): ScriptedAttachments {
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'ringkeep-attachments-'));
+  const source = new ScriptedAttachableSource();
+  const poller = new Poller();
+  const deaths = new DeathWatch(poller, 64);
+  const removals = new RemovalWatch();
+  const sessionId = options.sessionId ?? newSessionId();
+  const sideBandLog = new SideBandStore(directory, sessionId, new EventIds(source.events, true).kept[0]!.attr);
+  const told: Record<string, unknown[][]> = {};
+  const tell = (hook: string) => {
+    const calls: unknown[][] = [];
+    told[hook] = calls;
+    return (...args: unknown[]) => {
+      calls.push(args);
+    };
+  };
+  const detached: DetachedHooks = {
+    sideBandLog,
+    attachedBy: (idLow, pid) => attacher.attachedBy(idLow, pid),
+    onThread: tell('onThread'),
+    onThreadEnd: tell('onThreadEnd'),
+    onSwitch: tell('onSwitch'),
+    onFatalSignal: tell('onFatalSignal'),
+    onForeignSample: tell('onForeignSample'),
+    onPartiallyInherited: (thread) => attacher.notePartiallyInherited(thread),
+    onLoss: tell('onLoss'),
+  };
+  const recorder = new Recorder(source, { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, detached }, deaths);
+  const attacher = new Attacher({ source, recorder, deaths, removals }, directory);
+  let isOpen = true;
+  const abandon = () => {
+    if (!isOpen) return;
+    isOpen = false;
+    recorder.close();
+    sideBandLog.close();
+    deaths.close();
+    removals.close();
+    poller.close();
+  };
+  return {
+    directory,
+    source,
+    recorder,
+    attacher,
+    deaths,
+    removals,
+    poller,
+    sideBandLog,
+    told,
+    abandon,
+    [Symbol.dispose]() {
+      abandon();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Files below the directory, by their path in it; those of the session itself left out. */
+export function ringFilesIn(directory: string): string[] {
+  const names = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return names
+    .filter((entry) => entry.isFile() && entry.parentPath !== directory)
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+/** Memory that files really take. */
+export function allocatedBytes(paths: readonly string[]): number {
+  return paths.reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
+}
+
+/** Processes that do nothing until they are ended. */
+export class Sleepers implements AsyncDisposable {
+  readonly #children: ChildProcess[] = [];
+
+  /** The pid of one more; it has the name `sleep` and is asleep by then. */
+  async start(): Promise<number> {
+    const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    await once(child, 'spawn');
+    this.#children.push(child);
+    for (;;) {
+      const stat = readProcStat(`/proc/${child.pid}/stat`);
+      if (stat?.comm === 'sleep' && stat.state === 'S') break;
+      await new Promise((done) => setTimeout(done, 1));
+    }
+    return child.pid!;
+  }
+
+  async end(pid: number): Promise<void> {
+    const child = this.#children.find((candidate) => candidate.pid === pid)!;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { pid } of this.#children) await this.end(pid!);
+  }
+}

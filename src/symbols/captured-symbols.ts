@@ -1,0 +1,90 @@
+/**
+ * Names that travelled with a snapshot, asked as the machine would have been on which it was taken. Pure.
+ * Invariant: nothing is looked for anywhere else, so the answer is the same on every machine.
+ */
+import { type CodeName, type CodePlace, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
+import { NameStore } from './kallsyms.ts';
+import { NativeNames } from './native-names.ts';
+import { spaceText } from './symbol-harvest.ts';
+import { kernelNumber, SymbolTable } from './symbol-table.ts';
+import type { NamedRange, NamedSpaceKey, SnapshotNames } from './symbols-section.ts';
+
+interface CapturedSpace {
+  readonly ranges: readonly NamedRange[];
+  readonly table: SymbolTable;
+}
+
+export class CapturedNames {
+  /** Whether every frame was looked up when they were captured. */
+  readonly isComplete: boolean;
+  readonly #spaces: ReadonlyMap<string, CapturedSpace>;
+  readonly #nativeNames = new NativeNames();
+
+  constructor({ isComplete, spaces }: SnapshotNames) {
+    this.isComplete = isComplete;
+    this.#spaces = new Map(spaces.map(({ key, ranges }) => [spaceText(key), { ranges, table: tableOf(key, ranges) }]));
+  }
+
+  /** Whether names of what the place belongs to (its file, the kernel, its process) were captured. */
+  covers(place: CodePlace, buildId: string | null): boolean {
+    return this.#spacesOf(place, buildId).some((key) => this.#spaces.has(spaceText(key)));
+  }
+
+  /** The name of what stands at `place`, in a file of that build id; undefined when it was not captured. */
+  nameOf(place: CodePlace, buildId: string | null): CodeName | undefined {
+    const address = addressOf(place);
+    if (address === undefined) return undefined;
+    for (const key of this.#spacesOf(place, buildId)) {
+      const space = this.#spaces.get(spaceText(key));
+      const found = space && findAt(space.table, address, place);
+      if (space === undefined || found === undefined) continue;
+      const { script, symbol, start } = space.ranges[found.index]!;
+      const { name, source } = script ?? { name: this.#nativeNames.nameOf(symbol), source: null };
+      return { name, offset: address - start, symbol, source };
+    }
+    return undefined;
+  }
+
+  /** In how many moments until `timeNs` code of the process was replaced: between two of them a name holds. */
+  epochAt(pid: number, timeNs: bigint): number {
+    return this.#spaces.get(spaceText({ kind: 'jitdump', pid }))?.table.changesUntil(timeNs) ?? 0;
+  }
+
+  /** Where names of the place may be, the best first. */
+  #spacesOf({ isKernel, mapping, pid }: CodePlace, buildId: string | null): readonly NamedSpaceKey[] {
+    if (isKernel) return [{ kind: 'kernel' }];
+    if (isMappedFile(mapping)) return [{ kind: 'file', file: mapping.file, buildId }];
+    return [
+      { kind: 'jitdump', pid },
+      { kind: 'jit', pid },
+    ];
+  }
+}
+
+function addressOf({ address, isKernel, mapping }: CodePlace): number | undefined {
+  if (isKernel) return kernelNumber(address);
+  return isMappedFile(mapping) ? fileOffsetOf(address, mapping) : Number(address);
+}
+
+function tableOf({ kind }: NamedSpaceKey, ranges: readonly NamedRange[]): SymbolTable {
+  const names = new NameStore();
+  const isOfJit = kind === 'jit' || kind === 'jitdump';
+  const ranks = rankOf(ranges);
+  const symbols = ranges.map(({ start, bytes, symbol, since }, index) => ({
+    start,
+    end: start + bytes,
+    nameAt: names.add(symbol),
+    order: ranks[index]!,
+    ...(kind === 'jitdump' ? { sinceNs: since } : {}),
+  }));
+  return new SymbolTable(symbols, names.bytes(), isOfJit ? 'newest' : 'innermost');
+}
+
+/** By position, how many are no newer. */
+function rankOf(ranges: readonly NamedRange[]): Uint32Array {
+  const byAge = ranges.map((_, index) => index);
+  byAge.sort((a, b) => (ranges[a]!.since < ranges[b]!.since ? -1 : ranges[a]!.since > ranges[b]!.since ? 1 : a - b));
+  const ranks = new Uint32Array(ranges.length);
+  for (const [rank, index] of byAge.entries()) ranks[index] = rank;
+  return ranks;
+}

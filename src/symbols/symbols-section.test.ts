@@ -1,0 +1,91 @@
+import { deflateSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  decodeNames,
+  encodeNames,
+  type NamedRange,
+  type NamedSpaceKey,
+  type SnapshotNames,
+} from './symbols-section.ts';
+
+const text = fc.string({ unit: 'grapheme', maxLength: 20 });
+const address = fc.oneof(fc.nat(5000), fc.maxSafeNat());
+const source = fc.record({ file: text, line: fc.integer({ min: 1, max: 2 ** 32 }) });
+const script = fc.option(fc.record({ name: text, source: fc.option(source, { nil: null }) }), { nil: null });
+const range: fc.Arbitrary<NamedRange> = fc.record({
+  start: address,
+  bytes: fc.nat(10_000),
+  symbol: text,
+  script,
+  since: fc.bigInt(0n, 2n ** 64n - 1n),
+});
+const key: fc.Arbitrary<NamedSpaceKey> = fc.oneof(
+  fc.constant({ kind: 'kernel' } as const),
+  fc.record({
+    kind: fc.constant('file' as const),
+    file: text,
+    buildId: fc.option(fc.string({ minLength: 1, maxLength: 40 }), { nil: null }),
+  }),
+  fc.record({ kind: fc.constantFrom('jit', 'jitdump'), pid: fc.nat() }),
+);
+const names: fc.Arbitrary<SnapshotNames> = fc.record({
+  isComplete: fc.boolean(),
+  spaces: fc.array(
+    fc.record({ key, ranges: fc.array(range).map((ranges) => ranges.sort((a, b) => a.start - b.start)) }),
+    { maxLength: 6 },
+  ),
+});
+
+describe('the section of names', () => {
+  test('is read as it was written', () => {
+    fc.assert(
+      fc.property(names, (given) => {
+        expect(decodeNames(encodeNames(given))).toEqual(given);
+      }),
+    );
+  });
+
+  test('never gives other names once a byte of it is another, and none when it is cut', () => {
+    fc.assert(
+      fc.property(names, fc.nat(), fc.integer({ min: 1, max: 255 }), (given, at, change) => {
+        const bytes = encodeNames(given);
+        const place = at % bytes.length;
+        expect(decodeNames(bytes.subarray(0, place))).toBeUndefined();
+        bytes[place]! ^= change;
+        const read = decodeNames(bytes);
+        // There are bits that mean nothing: how hard zlib tried, and what fills its last byte.
+        if (read !== undefined) expect(read).toEqual(given);
+      }),
+    );
+  });
+
+  test('of any bytes behind a head that is right is read to what it can be, without an exception', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (body) => {
+        const head = encodeNames({ isComplete: true, spaces: [] }).subarray(0, 8);
+        const read = decodeNames(Buffer.concat([head, deflateSync(body)]));
+        if (read !== undefined) expect(decodeNames(encodeNames(read))).toEqual(read);
+      }),
+    );
+  });
+
+  test('does not believe in more rows than there are bytes for', () => {
+    const head = encodeNames({ isComplete: true, spaces: [] }).subarray(0, 8);
+    const manyTexts = [0xff, 0xff, 0xff, 0xff, 0x7f];
+    expect(decodeNames(Buffer.concat([head, deflateSync(Uint8Array.from(manyTexts))]))).toBeUndefined();
+  });
+
+  test('takes a few bytes a function', () => {
+    const functions = Array.from({ length: 100_000 }, (_, index) => ({
+      start: index * 64,
+      bytes: 48,
+      symbol: `function_${index}`,
+      script: null,
+      since: 0n,
+    }));
+    const section = encodeNames({ isComplete: true, spaces: [{ key: { kind: 'kernel' }, ranges: functions }] });
+    expect(section.length / functions.length).toBeLessThan(10);
+    expect(decodeNames(section)?.spaces[0]?.ranges.length).toBe(functions.length);
+  });
+});

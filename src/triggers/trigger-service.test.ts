@@ -1,0 +1,133 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { RingkeepError } from '../base/error.ts';
+import { records } from '../engine/testing/scripted-source.ts';
+import { idOf, Sleepers, scriptedAttachments } from '../session/testing/scripted-attachments.ts';
+import { type TakeSnapshot, TriggerService } from './trigger-service.ts';
+
+const SECOND_NS = 1e9;
+
+/** A desk whose snapshots are only noted: why each was taken. */
+function desk(take?: TakeSnapshot) {
+  const scripted = scriptedAttachments();
+  const directory = mkdtempSync(join(tmpdir(), 'ringkeep-desk-'));
+  const taken: string[] = [];
+  const log: string[] = [];
+  const note: TakeSnapshot = async (_path, _fromNs, { why }) => void taken.push(why);
+  const triggers = new TriggerService(scripted, take ?? note, (line) => log.push(line));
+  onTestFinished(() => {
+    triggers.close();
+    scripted[Symbol.dispose]();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return { ...scripted, triggers, directory, taken, log };
+}
+
+const often = { atMost: { count: 1000, perMs: 1000 } };
+
+describe('the death of a process', () => {
+  it('is told of once, by the signal or by the end, whichever is known first', async () => {
+    const { triggers, directory, taken } = desk();
+    triggers.add('exit-signal', often, directory);
+    const now = Number(process.hrtime.bigint());
+    triggers.signalDelivered(7, 7, 'web', 11, now);
+    for (const tid of [8, 9]) triggers.signalDelivered(7, tid, 'web', 9, now + tid);
+    triggers.tick(now + SECOND_NS);
+    triggers.processEnded({ pid: 7, status: { code: null, signal: 11 } }, now + SECOND_NS);
+    triggers.tick(now + 2 * SECOND_NS);
+    triggers.processEnded({ pid: 8, status: { code: null, signal: 11 } }, now + 3 * SECOND_NS);
+    triggers.tick(now + 4 * SECOND_NS);
+    await new Promise((done) => setImmediate(done));
+    expect(taken).toHaveLength(2);
+    expect(triggers.list()[0]).toMatchObject({ fired: 2 });
+  });
+
+  it('is what its end says where threads took SIGKILL: they do so at an exit and an exec too, and for many a signal', () => {
+    const { triggers, directory } = desk();
+    const fired = () => triggers.list().map((trigger) => trigger.fired);
+    for (const on of ['exit-signal', 'exit-signal:TERM', 'exit-status']) triggers.add(on, often, directory);
+    for (const tid of [7, 8]) triggers.signalDelivered(7, tid, 'web', 9, SECOND_NS);
+    expect(fired()).toEqual([0, 0, 0]);
+    triggers.processEnded({ pid: 7, status: { code: 0, signal: null } }, 2 * SECOND_NS);
+    expect(fired()).toEqual([0, 0, 0]);
+    triggers.processEnded({ pid: 7, status: { code: 3, signal: null } }, 3 * SECOND_NS);
+    expect(fired()).toEqual([0, 0, 1]);
+    triggers.processEnded({ pid: 7, status: { code: null, signal: 15 } }, 4 * SECOND_NS);
+    expect(fired()).toEqual([1, 1, 1]);
+  });
+
+  it('is told of that of another process under the number of one whose end was never learned', async () => {
+    const { triggers, directory } = desk();
+    triggers.add('exit-signal', often, directory);
+    triggers.signalDelivered(7, 7, 'web', 11, SECOND_NS);
+    triggers.signalDelivered(7, 7, 'other', 11, 3600 * SECOND_NS);
+    expect(triggers.list()[0]).toMatchObject({ fired: 2 });
+  });
+
+  it('that nobody learned of leaves no more behind than there is room for', () => {
+    const { triggers, directory } = desk();
+    triggers.add('exit-signal', often, directory);
+    for (let pid = 1; pid <= 5000; pid++) triggers.signalDelivered(pid, pid, 'web', 11, SECOND_NS + pid);
+    // The first was forgotten for the others: it is told of again; the last was not.
+    triggers.signalDelivered(5000, 5001, 'web', 11, SECOND_NS + 6000);
+    expect(triggers.list()[0]).toMatchObject({ fired: 5000 });
+    triggers.signalDelivered(1, 1, 'web', 11, SECOND_NS + 6001);
+    expect(triggers.list()[0]).toMatchObject({ fired: 5001 });
+  });
+});
+
+describe('a tracepoint', () => {
+  it('counts where a recorded thread hits it: not one unknown, not one whose event was removed, not after the trigger', async () => {
+    await using sleepers = new Sleepers();
+    const [kept, removed, unknown] = [await sleepers.start(), await sleepers.start(), await sleepers.start()];
+    const { triggers, directory, attacher, recorder } = desk();
+    for (const pid of [kept, removed]) attacher.attach({ kind: 'pid', pid });
+    recorder.threads.remove(recorder.threads.get(removed)!);
+    const { id } = triggers.add('tracepoint:sched:sched_switch', often, directory);
+    // The source counts its ids.
+    const sampleId = Number(idOf(recorder.threads.get(removed)!.eventSet!)) + 1;
+    for (const pid of [kept, removed, unknown]) triggers.sampled(pid, pid, SECOND_NS, sampleId);
+    triggers.sampled(kept, kept, SECOND_NS, sampleId + 1);
+    expect(triggers.list()[0]).toMatchObject({ fired: 1 });
+    triggers.remove(id);
+    triggers.sampled(kept, kept, SECOND_NS, sampleId);
+    expect(triggers.list()).toEqual([]);
+    expect(() => triggers.remove(id)).toThrow(expect.objectContaining({ code: 'no-such-trigger' }));
+  });
+});
+
+it('a trigger whose snapshot is refused says so, and disturbs no other', async () => {
+  const { triggers, directory, log } = desk(async (path) => {
+    if (path.includes('exit-signal')) throw new RingkeepError('output-unwritable', 'there is no room', {});
+  });
+  triggers.add('exit-signal', often, directory);
+  triggers.add('exit-status', often, directory);
+  const now = Number(process.hrtime.bigint());
+  triggers.processEnded({ pid: 7, status: { code: null, signal: 11 } }, now);
+  triggers.processEnded({ pid: 8, status: { code: 3, signal: null } }, now);
+  triggers.tick(now + SECOND_NS);
+  await new Promise((done) => setImmediate(done));
+  const [refused, taken] = triggers.list();
+  expect(refused).toMatchObject({ lastError: 'there is no room', lastSnapshot: null });
+  expect(taken).toMatchObject({ lastError: null, lastSnapshot: expect.stringContaining('exit-status') });
+  expect(log.filter((line) => line.includes('no snapshot'))).toHaveLength(1);
+});
+
+it('watches the switches of those that a trigger selects, by the name they have now', async () => {
+  await using sleepers = new Sleepers();
+  const pid = await sleepers.start();
+  const { triggers, directory, attacher, recorder, source } = desk();
+  attacher.attach({ kind: 'pid', pid });
+  const thread = recorder.threads.get(pid)!;
+  const { id } = triggers.add('stall>200ms', { comm: 'web*' }, directory);
+  expect(thread.isWatched).toBe(false);
+  const at = { tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.eventSet!) };
+  source.put(0, records.comm(at, 'web-1'));
+  recorder.drain();
+  triggers.threadNamed(thread);
+  expect(thread.isWatched).toBe(true);
+  triggers.remove(id);
+  expect(thread.isWatched).toBe(false);
+});
