@@ -2,15 +2,16 @@
  * perf_event_open(2) and the kernel's per-CPU ring.
  * Source: perf_event_open(2); kernel/events/ring_buffer.c and include/uapi/linux/perf_event.h, Linux 6.1.
  */
+
 import { closeSync, readSync } from 'node:fs';
 import { type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
+import { EINTR } from '../base/errno.ts';
 import { assert } from '../base/error.ts';
 import { Mapping } from './mapping.ts';
 import { addressOf, mustSyscall, syscall } from './syscall.ts';
 
 const PERF_FLAG_FD_CLOEXEC = 8;
-const EINTR = 4;
 /** _IO('$', 5), _IOW('$', 6, char *), _IOR('$', 7, u64 *). */
 const IOC_SET_OUTPUT = 0x2405;
 const IOC_SET_FILTER = 0x40082406;

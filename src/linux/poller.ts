@@ -3,14 +3,15 @@
  * where `addEventLoop` was called, whatever else the event loop has to do but timers.
  * Source: epoll(7).
  */
+
 import { closeSync, readdirSync, readlinkSync } from 'node:fs';
+import { EINTR } from '../base/errno.ts';
 import { addressOf, mustSyscall, syscall, syscallError } from './syscall.ts';
 
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 1;
 const EPOLLPRI = 2;
-const EINTR = 4;
 const CLOEXEC = 0o2000000;
 const MAX_EVENTS = 64;
 /** struct epoll_event is packed on x86-64 only. */

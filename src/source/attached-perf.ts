@@ -14,10 +14,12 @@
  * Invariant: an attachment is open on a CPU with all its events or with none; `#attachmentOfId` has just the ids of those in
  * `#attachments`.
  */
+
 import { closeSync } from 'node:fs';
 import { lowWord } from '../abi/layout.ts';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
 import { FATAL_DELIVERY_FILTER } from '../abi/signal-deliver.ts';
+import { EMFILE, ENODEV, ESRCH } from '../base/errno.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { heldBackFrom, raiseResourceLimit } from '../linux/limits.ts';
 import { PerfEventTemplate, perfEventId, perfEventLost, setPerfOutput } from '../linux/perf-event.ts';
@@ -51,9 +53,6 @@ import type {
 const ALL_TASKS = -1;
 const THIS_TASK = 0;
 const ANY_CPU = -1;
-const ESRCH = 3;
-const ENODEV = 19;
-const EMFILE = 24;
 
 /** An event as it is opened for each attachment. */
 interface Template {

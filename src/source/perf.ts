@@ -7,9 +7,11 @@
  * 2. Open the other events on the CPU and send their records into the same ring.
  * 3. The events start at the task's next exec.
  */
+
 import { closeSync } from 'node:fs';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
+import { ENODEV } from '../base/errno.ts';
 import { RingkeepError } from '../base/error.ts';
 import { openPerfEvent, perfEventId, perfEventLost, setPerfOutput } from '../linux/perf-event.ts';
 import { readCpus } from '../linux/proc.ts';
@@ -35,8 +37,6 @@ export interface PerfSourceOptions {
   readonly freq: number;
   readonly events: readonly EventSpec[];
 }
-
-const ENODEV = 19;
 
 interface OpenEvent {
   readonly wanted: WantedEvent;

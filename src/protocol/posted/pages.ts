@@ -5,10 +5,9 @@
  * lacks: get runs in a task and sleeps, put comes by IPI at any of its steps, and shmem_pages_in, by which the two mean to see each
  * other, is the index of a page and not their number.
  */
+import { ENOMEM } from '../../base/errno.ts';
 import type { Operation } from '../step.ts';
 import type { Posted } from './steps.ts';
-
-const ENOMEM = 12;
 
 /** perf_rb_size, in pages: user page, data pages, AUX pages. */
 export function perfRbSize({ machine }: Posted, event: number): number {

@@ -5,12 +5,9 @@
  * Invariant: it obeys the `Machine` port and accuses the protocol, by the name of the broken invariant, of every call
  * that a real machine would pay for with memory corruption.
  */
+import { EAGAIN, ENOMEM, ESRCH } from '../../base/errno.ts';
 import { BareMachine } from '../bare-machine.ts';
 import { expectInvariant } from '../violation.ts';
-
-export const ENOMEM = -12;
-export const EAGAIN = -11;
-export const ESRCH = -3;
 
 interface Ring {
   /** The frame each page is in now; 0: swapped out and never read. */
@@ -156,12 +153,12 @@ export class MemoryMachine extends BareMachine {
   }
 
   override queueWork(task: number, event: number): number {
-    if (this.#refuses('queueWork', event)) return ESRCH;
+    if (this.#refuses('queueWork', event)) return -ESRCH;
     return super.queueWork(task, event);
   }
 
   override getPages(event: number, from: number, to: number): number {
-    if (this.#refuses('getPages', event)) return ENOMEM;
+    if (this.#refuses('getPages', event)) return -ENOMEM;
     const end = Math.min(to, from + (this.#options.pagesPerCall ?? to));
     const { references } = this.ring(event);
     for (let page = from; page < end; page++) {
@@ -200,13 +197,13 @@ export class MemoryMachine extends BareMachine {
   override rebuildSg(event: number): number {
     const ring = this.ring(event);
     ring.sg = [];
-    if (this.#refuses('rebuildSg', event)) return ENOMEM;
+    if (this.#refuses('rebuildSg', event)) return -ENOMEM;
     ring.sg = [...ring.stored];
     return 0;
   }
 
   override addPmu(event: number, _cpu: number): number {
-    return this.#refuses('addPmu', event) ? EAGAIN : 0;
+    return this.#refuses('addPmu', event) ? -EAGAIN : 0;
   }
 
   override delPmu(event: number, cpu: number): void {
@@ -236,7 +233,7 @@ export class MemoryMachine extends BareMachine {
   }
 
   override mapRing(event: number, mm: number): number {
-    if (this.#refuses('mapRing', event)) return ENOMEM;
+    if (this.#refuses('mapRing', event)) return -ENOMEM;
     const mappings = this.mappings.get(event) ?? new Set();
     expectInvariant(!mappings.has(mm), 'I11', `the ring of event ${event} is mapped twice into mm ${mm}`);
     this.mappings.set(event, mappings.add(mm));

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ENOMEM } from '../../base/errno.ts';
 import { CostModel } from './cost-model.ts';
-import { ENOMEM, RingMemory } from './memory.ts';
+import { RingMemory } from './memory.ts';
 
 const PAGES = 4;
 const costs = new CostModel(PAGES);

@@ -10,13 +10,13 @@
  *
  * Invariant: resident pages, pinned ones included, never exceed the limit; pages are in exactly one state.
  */
+import { ENOMEM } from '../../base/errno.ts';
 import { assert, RingkeepError } from '../../base/error.ts';
 import type { CostModel } from './cost-model.ts';
 
 const PageState = { untouched: 0, resident: 1, pinned: 2, swapped: 3 } as const;
 
 /** errno: nothing is left to reclaim. */
-export const ENOMEM = 12;
 
 /** Above this the page table itself would not fit a small machine. */
 const MOST_PAGES = 2 ** 28;

@@ -5,15 +5,12 @@
  * Invariant: what a real machine would pay for with corrupted memory is reported, by the name of the invariant, at the access
  * itself; what would stop a real machine throws a `Violation`.
  */
+import { EAGAIN, ENOMEM, ESRCH } from '../../base/errno.ts';
 import { BareMachine } from '../../protocol/bare-machine.ts';
 import type { PostedMachine } from '../../protocol/machine.ts';
 import { Violation } from '../../protocol/violation.ts';
 import { AddressSpace } from './address-space.ts';
 import { RingMemory, type RingShape } from './ring-memory.ts';
-
-const ENOMEM = -12;
-const EAGAIN = -11;
-const ESRCH = -3;
 
 /** A call of the port that can be made to fail. */
 export type Fallible = 'queueWork' | 'getPage' | 'setupSg' | 'addPmu' | 'mapRing';
@@ -259,7 +256,7 @@ export class Kernel extends BareMachine implements PostedMachine {
     const info = this.#task(task);
     if (info.worksClosed || this.#fails('queueWork', event)) {
       this.#side(event).failed = true;
-      return ESRCH;
+      return -ESRCH;
     }
     info.works.push(event);
     return 0;
@@ -270,7 +267,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   override addPmu(event: number, _cpu: number): number {
-    return this.#fails('addPmu', event) ? EAGAIN : 0;
+    return this.#fails('addPmu', event) ? -EAGAIN : 0;
   }
 
   override delPmu(event: number, cpu: number): void {
@@ -307,7 +304,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   override getPages(event: number, from: number, to: number): number {
-    if (this.#fails('getPage', event)) return ENOMEM;
+    if (this.#fails('getPage', event)) return -ENOMEM;
     const end = Math.min(to, from + this.pagesPerCall);
     for (let page = from; page < end; page++) this.ring(event).get(page);
     return end;
@@ -340,13 +337,13 @@ export class Kernel extends BareMachine implements PostedMachine {
   override rebuildSg(event: number): number {
     const ring = this.ring(event);
     ring.freeSg();
-    if (this.#fails('setupSg', event)) return ENOMEM;
+    if (this.#fails('setupSg', event)) return -ENOMEM;
     ring.buildSg();
     return 0;
   }
 
   override mapRing(event: number, mm: number): number {
-    if (this.#fails('mapRing', event)) return ENOMEM;
+    if (this.#fails('mapRing', event)) return -ENOMEM;
     const space = this.#mms[mm - 1]!;
     space.expectHere();
     if (space.areaOf(event)) this.report('I11', `the ring of event ${event} is mapped twice into mm ${mm}`);
@@ -382,7 +379,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   getPage(event: number, page: number): number {
-    return this.#fails('getPage', event) ? ENOMEM : this.ring(event).get(page);
+    return this.#fails('getPage', event) ? -ENOMEM : this.ring(event).get(page);
   }
 
   putFrame(event: number, frame: number): void {
@@ -413,7 +410,7 @@ export class Kernel extends BareMachine implements PostedMachine {
     const ring = this.ring(event);
     if (!ring.shape.auxPmu) throw new Violation('oops', `event ${event}: its PMU has no setup_aux to call`);
     ring.freeSg();
-    if (this.#fails('setupSg', event) || ring.shape.auxPages === 0) return ENOMEM;
+    if (this.#fails('setupSg', event) || ring.shape.auxPages === 0) return -ENOMEM;
     ring.buildSg();
     return 0;
   }
@@ -449,7 +446,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   mapShared(event: number, mm: number): number {
-    if (this.#fails('mapRing', event)) return ENOMEM;
+    if (this.#fails('mapRing', event)) return -ENOMEM;
     return this.#mms[mm - 1]!.map(event, true, true);
   }
 
