@@ -9,7 +9,7 @@ const table = {
   source: ['base', 'abi', 'linux'],
   engine: ['base', 'abi', 'ring', 'protocol', 'source', 'linux'],
   triggers: ['base', 'abi', 'engine', 'source', 'linux'],
-  session: ['base', 'abi', 'ring', 'engine', 'triggers', 'source', 'linux'],
+  session: ['base', 'abi', 'ring', 'engine', 'triggers', 'source', 'linux', 'snapshot'],
   'perf-data': ['base', 'abi'],
   snapshot: ['base', 'abi', 'ring', 'linux', 'perf-data'],
   symbols: ['base', 'abi', 'linux'],

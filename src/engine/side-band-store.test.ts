@@ -184,5 +184,5 @@ it('the records of a side-band log are told with the process they are of', () =>
   ]);
   store.close();
   truncateSync(store.path, readFileSync(store.path).length - 4);
-  expect([...sideBandRecords(readFileSync(store.path))].map(({ pid }) => pid)).toEqual([2, 0, 8, 2]);
+  expect([...sideBandRecords(readSideBandFile(readFileSync(store.path)))].map(({ pid }) => pid)).toEqual([2, 0, 8, 2]);
 });

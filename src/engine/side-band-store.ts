@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import { RingkeepError } from '../base/error.ts';
-import { encodeSideBandHeader, readSideBandFile, sideBandFileName } from '../ring/side-band-file.ts';
+import { encodeSideBandHeader, readSideBandFile, type SideBandFile, sideBandFileName } from '../ring/side-band-file.ts';
 import type { SideBandSink } from './side-band-log.ts';
 
 export class SideBandStore implements SideBandSink {
@@ -113,8 +113,7 @@ function wholeBytes(file: Uint8Array): number {
 }
 
 /** The whole records of a side-band log file, each with the process it is of; 0: of none. */
-export function* sideBandRecords(bytes: Uint8Array): Iterable<{ pid: number; record: Uint8Array }> {
-  const { records } = readSideBandFile(bytes);
+export function* sideBandRecords({ records }: SideBandFile): Iterable<{ pid: number; record: Uint8Array }> {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   for (let at = 0, size = 0; at < records.length; at += size) {
     size = view.getUint16(at + 6, true);

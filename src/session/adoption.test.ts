@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   closeSync,
   copyFileSync,
@@ -6,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -203,9 +205,12 @@ describe('a recorder that finds what a killed one left', () => {
     writeFileSync(`${directory}/99`, Buffer.alloc(12288));
     writeFileSync(`${directory}/98`, Buffer.alloc(12288, 1));
     writeFileSync(`${directory}/notes`, '');
+    copyFileSync(`${directory}/${pid}`, `${first.directory}/elsewhere`);
+    symlinkSync(`${first.directory}/elsewhere`, `${directory}/97`);
+    expect(spawnSync('mkfifo', [`${directory}/96`]).status).toBe(0);
     using second = adoptIn(first.directory);
-    expect(second.adoption).toMatchObject({ rings: 1, alive: 1, unreadable: 2 });
-    expect(readdirSync(directory).sort()).toEqual([`${pid}`, '98', 'notes'].sort());
+    expect(second.adoption).toMatchObject({ rings: 1, alive: 1, unreadable: 4 });
+    expect(readdirSync(directory).sort()).toEqual([`${pid}`, '96', '97', '98', 'notes'].sort());
     expect(readdirSync(first.directory).filter((name) => name.startsWith('journal-'))).toEqual([
       first.sideBandLog.path.slice(first.directory.length + 1),
     ]);

@@ -8,7 +8,7 @@
  *
  * Invariant: no ring is lost by it. What cannot be gone on with stays where it is.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import type { Attachment, Target } from '../engine/attachment.ts';
 import type { OrphanedRing } from '../engine/orphaned-ring.ts';
@@ -32,7 +32,8 @@ export function adoptOrphanedRings(
 ): Adoption | undefined {
   for (const path of left.useless) rmSync(path, { force: true });
   if (left.rings.length === 0 && session.length === 0) return undefined;
-  if (left.sideBandPath !== undefined) loadSideBandLog(left.sideBandPath, recorder);
+  if (left.sideBandLog)
+    for (const { pid, record } of sideBandRecords(left.sideBandLog)) recorder.loadSideBandLog(pid, record);
   /** Undefined: one that cannot be made again. */
   const attachments = new Map<string, Attachment | undefined>();
   const enter = (name: string, target: Target, attachedWallMs: number) => {
@@ -78,15 +79,6 @@ export function adoptOrphanedRings(
   }
   const blindMs = left.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - left.newestNs) / 1e6;
   return { rings: left.rings.length, alive, unreadable, blindMs };
-}
-
-function loadSideBandLog(path: string, recorder: Recorder): void {
-  try {
-    for (const { pid, record } of sideBandRecords(readFileSync(path))) recorder.loadSideBandLog(pid, record);
-  } catch (error) {
-    // It was damaged, and there was no room to begin it anew.
-    if (!(error instanceof RingkeepError) || error.code !== 'not-a-journal') throw error;
-  }
 }
 
 function keepDead({ path, header }: OrphanedRing, attachment: Attachment, recorder: Recorder): boolean {

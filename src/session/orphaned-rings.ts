@@ -1,38 +1,39 @@
 /**
- * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and its side-band log.
+ * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and side-band logs.
  *
- * Invariant: nothing here changes a file. A ring that cannot be read, or was recorded otherwise than this recorder records, is
- * to be left where it is and is counted. Whatever is removed meanwhile is as good as never there.
+ * Invariant: no file is changed here. A ring that cannot be read, or that was recorded with other events, stays where it is and
+ * is counted. A file removed meanwhile counts as absent.
  */
-import { type Dirent, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, relative } from 'node:path';
 import type { OrphanedRing } from '../engine/orphaned-ring.ts';
 import { readProcStat } from '../linux/proc.ts';
-import { isUnfinishedRing, type RingHeader } from '../ring/ring-layout.ts';
-import { readRing } from '../ring/ring-reader.ts';
-import { isSideBandFileName, sideBandFileName } from '../ring/side-band-file.ts';
+import type { RingHeader } from '../ring/ring-layout.ts';
+import type { RingContents } from '../ring/ring-reader.ts';
+import { isSideBandFileName, type SideBandFile, sideBandFileName } from '../ring/side-band-file.ts';
+import { itemsIn } from '../snapshot/ring-directory.ts';
 import type { SourceEvent } from '../source/source.ts';
 import { startOf } from './live-task.ts';
 
 export interface OrphanedRings {
   readonly rings: readonly OrphanedRing[];
   readonly unreadable: number;
-  /** What decodes nothing: rings whose recorder was killed as it made them, and side-band logs of sessions of which there is no ring. */
+  /** To be removed: unfinished rings, side-band logs of sessions without a ring, and unfinished rewrites of side-band logs. */
   readonly useless: readonly string[];
   /** Time of the newest record in any of them. */
   readonly newestNs: number;
-  /** The side-band log of the session that most of the rings are of. */
-  readonly sideBandPath: string | undefined;
+  /** The session that most of the rings belong to. */
   readonly sessionId: bigint | undefined;
+  /** Its side-band log. */
+  readonly sideBandLog: SideBandFile | undefined;
 }
 
-/** A thread's ring begins with its FORK, which may be told of so long after the task's own start. */
+/** A ring starts with its thread's FORK, which may be read this long after the task's start. */
 const START_SLACK_NS = 50_000_000n;
 
-/** As the ring store names them: by the thread, and where another ring stood or stands in its place by the ring as well. */
+/** As the ring store names them: TID, and ring id where the TID alone was taken. */
 const RING_NAME = /^\d+(\.\d+)?$/;
 
-/** `events` as this recorder keeps them; `timeOf` the time of a record's words at an index. */
+/** `events` as this recorder keeps them; `timeOf` gives the time of the record at an index of the words. */
 export function findOrphanedRings(
   directory: string,
   events: readonly SourceEvent[],
@@ -41,48 +42,46 @@ export function findOrphanedRings(
   const rings: OrphanedRing[] = [];
   const useless: string[] = [];
   const sessions = new Set<bigint>();
+  /** By name; undefined: not readable. */
+  const sideBandLogs = new Map<string, { path: string; contents: SideBandFile | undefined }>();
   let unreadable = 0;
   let newestNs = 0;
   const nowNs = process.hrtime.bigint();
-  for (const { path, attachment, pmu } of ringFilesOf(directory)) {
-    try {
-      const image = readOwnFile(path);
-      if (RING_NAME.test(basename(path)) && isUnfinishedRing(image)) {
-        useless.push(path);
-        continue;
-      }
-      const { header, records } = readRing(image);
+  for (const item of itemsIn(directory)) {
+    const { kind, path } = item;
+    const [attachment = '', pmu, ...names] = relative(directory, path).split('/');
+    if (pmu === undefined) {
+      if (isSideBandFileName(attachment))
+        sideBandLogs.set(attachment, { path, contents: kind === 'side-band' ? item.sideBandLog : undefined });
+      else if (attachment.endsWith('.new') && isSideBandFileName(basename(attachment, '.new'))) useless.push(path);
+      else if (kind === 'unreadable') unreadable++;
+    } else if (kind === 'removed' || (names.length === 0 && kind !== 'unreadable')) continue;
+    else if (kind === 'unfinished' && RING_NAME.test(names[0]!)) useless.push(path);
+    else if (kind !== 'ring') unreadable++;
+    else {
+      const { header } = item.contents;
       sessions.add(header.sessionId);
-      if (!isRecordedAlike(header, events)) {
-        unreadable++;
-        continue;
-      }
-      if (records.length > 0) {
-        const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
-        newestNs = Math.max(newestNs, timeOf(words, 0));
-      }
-      rings.push({ path, attachment, pmu, header, isAlive: isAlive(header, nowNs) });
-    } catch (error) {
-      // Cut, damaged, or another's: whichever it is, there is nothing to go on with.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') unreadable++;
+      if (isRecordedAlike(header, events)) {
+        newestNs = Math.max(newestNs, newestTimeOf(item.contents, timeOf));
+        rings.push({ path, attachment, pmu, header, isAlive: isAlive(header, nowNs) });
+      } else unreadable++;
     }
   }
   const sessionId = rings[0] && commonest(rings.map(({ header }) => header.sessionId));
-  const names = new Set(entriesOf(directory).map(({ name }) => name));
   const needed = new Set([...sessions].map(sideBandFileName));
-  for (const name of names) {
-    // One that was being rewritten stands beside the one that it was to replace.
-    const isSuperseded = name.endsWith('.new') && isSideBandFileName(name.slice(0, -'.new'.length));
-    if (isSuperseded || (isSideBandFileName(name) && !needed.has(name))) useless.push(join(directory, name));
-  }
-  const sideBandLog = sessionId === undefined ? undefined : sideBandFileName(sessionId);
-  const sideBandPath = sideBandLog !== undefined && names.has(sideBandLog) ? join(directory, sideBandLog) : undefined;
-  return { rings, unreadable, useless, newestNs, sessionId, sideBandPath };
+  for (const [name, { path }] of sideBandLogs) if (!needed.has(name)) useless.push(path);
+  const sideBandLog = sessionId === undefined ? undefined : sideBandLogs.get(sideBandFileName(sessionId))?.contents;
+  return { rings, unreadable, useless, newestNs, sessionId, sideBandLog };
+}
+
+function newestTimeOf({ records }: RingContents, timeOf: (words: Int32Array, at: number) => number): number {
+  if (records.length === 0) return 0;
+  return timeOf(new Int32Array(records.buffer, records.byteOffset, records.byteLength >> 2), 0);
 }
 
 /**
- * For sorting: the living last, their later rings first; of the dead those that ended first come first. Those whose end nobody saw
- * ended last, when there was no recorder any more.
+ * Sort order: rings of exited threads by exit time, those without one last, since no recorder ran when their threads exited;
+ * then rings of living threads, later rings first.
  */
 export function byDeath(
   a: Pick<OrphanedRing, 'header' | 'isAlive'>,
@@ -96,38 +95,6 @@ export function byDeath(
   return aNs < bNs ? -1 : 1;
 }
 
-function* ringFilesOf(directory: string): Iterable<{ path: string; attachment: string; pmu: string }> {
-  for (const attachment of directoriesIn(directory)) {
-    for (const pmu of directoriesIn(join(directory, attachment))) {
-      const parent = join(directory, attachment, pmu);
-      for (const { name } of entriesOf(parent)) yield { path: join(parent, name), attachment, pmu };
-    }
-  }
-}
-
-function directoriesIn(path: string): string[] {
-  return entriesOf(path)
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name);
-}
-
-/** None of a directory that is gone. */
-function entriesOf(path: string): Dirent[] {
-  try {
-    return readdirSync(path, { withFileTypes: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-/** Throws for what is no plain file of this user. */
-function readOwnFile(path: string): Uint8Array {
-  const stat = lstatSync(path);
-  if (!stat.isFile() || stat.uid !== process.geteuid!()) throw new Error('not a file of ours');
-  return readFileSync(path);
-}
-
 function isRecordedAlike({ events }: RingHeader, own: readonly SourceEvent[]): boolean {
   return (
     events.length === own.length &&
@@ -138,7 +105,7 @@ function isRecordedAlike({ events }: RingHeader, own: readonly SourceEvent[]): b
   );
 }
 
-/** Whether the task of that number is still the ring's own: it began before its ring did. */
+/** Whether the ring's thread lives: the task with its TID started before the ring did. */
 function isAlive({ pid, tid, startTimeNs, exitTimeNs }: RingHeader, nowNs: bigint): boolean {
   if (exitTimeNs !== 0n) return false;
   const stat = readProcStat(`/proc/${pid}/task/${tid}/stat`);

@@ -1,4 +1,14 @@
-import { chownSync, mkdtempSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { recordGeometry } from '../abi/record.ts';
@@ -16,15 +26,21 @@ import { isRingFile } from './ring-file.ts';
 import { directoryWith, JOURNAL_NAME, ringImage, SESSION_ID, sideBandImage } from './testing/ring-files.ts';
 import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
 
-/** Called before each read of a file. */
+/** Called before each read of a file, and after each listing of a directory. */
 let beforeRead = () => {};
+let afterListing = () => {};
 vi.mock('node:fs', async (original) => {
   const fs = await original<typeof import('node:fs')>();
   const readSync = (...args: Parameters<typeof fs.readSync>) => {
     beforeRead();
     return fs.readSync(...args);
   };
-  return { ...fs, readSync };
+  const readdirSync = (...args: Parameters<typeof fs.readdirSync>) => {
+    const entries = fs.readdirSync(...args);
+    afterListing();
+    return entries;
+  };
+  return { ...fs, readSync, readdirSync };
 });
 
 const main = new ThreadRecords(100, 100);
@@ -34,6 +50,7 @@ const JOURNAL = sideBandImage([main.comm(START_NS, 'main'), main.fork(START_NS +
 
 const made: string[] = [];
 afterEach(() => {
+  afterListing = () => {};
   for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
 });
 
@@ -171,6 +188,64 @@ describe("a recorder's directory", () => {
     const found = readRingDirectory(directory);
     expect(pathsOf(found, directory)).toEqual(['5']);
     expect(whysOf(found)).toEqual(["it is another user's"]);
+  });
+
+  /** Each takes the place of a ring file, and what the reader then says of it. */
+  const REPLACEMENTS: readonly (readonly [string, (path: string, ring: string) => void, string])[] = [
+    ['a symbolic link to a ring', (path, ring) => symlinkSync(ring, path), 'it is not a regular file'],
+    ['a FIFO', (path) => expect(spawnSync('mkfifo', [path]).status).toBe(0), 'it is not a regular file'],
+    ['a directory', (path) => mkdirSync(path), 'it is not a regular file'],
+  ];
+
+  /** `replace` is called once the ring's directory has been listed, and before the ring is opened. */
+  function replacedMeanwhile(replace: (path: string, ring: string) => void): RingsFound {
+    const elsewhere = join(place({ '100': ringImage(RECORDS) }), '100');
+    const directory = place({ 'web/software/5': ringImage(RECORDS), 'web/software/6': ringImage(RECORDS) });
+    let listings = 0;
+    afterListing = () => {
+      if (++listings < 3) return;
+      afterListing = () => {};
+      const path = join(directory, 'web/software/6');
+      rmSync(path);
+      replace(path, elsewhere);
+    };
+    const found = readRingDirectory(directory);
+    expect(pathsOf(found, directory)).toEqual(['web/software/5']);
+    expect(found.unfinished).toBe(0);
+    return found;
+  }
+
+  it.each(REPLACEMENTS)(
+    'does not read %s that replaced a ring after the listing, and reports it',
+    (_, replace, why) => {
+      expect(whysOf(replacedMeanwhile(replace))).toEqual([why]);
+    },
+  );
+
+  it("does not read another user's file that replaced a ring after the listing, and reports it", (context) => {
+    if (process.geteuid?.() !== 0) context.skip('only root can give a file to another user');
+    const found = replacedMeanwhile((path) => {
+      writeFileSync(path, ringImage(RECORDS));
+      chownSync(path, 65534, 65534);
+    });
+    expect(whysOf(found)).toEqual(["it is another user's"]);
+  });
+
+  it('reads the directory that it has listed, though a link to another replaces it meanwhile', () => {
+    const elsewhere = place({ 'web/software/5': ringImage(RECORDS) });
+    const directory = place({ 'db/software/5': ringImage(RECORDS), 'web/software/6': ringImage(RECORDS) });
+    let listings = 0;
+    afterListing = () => {
+      // Those of the directory, of db and of db/software: web is a link when it is opened.
+      if (++listings !== 3) return;
+      for (const name of ['db', 'web']) {
+        renameSync(join(directory, name), join(directory, `${name}-before`));
+        symlinkSync(join(elsewhere, 'web'), join(directory, name));
+      }
+    };
+    const found = readRingDirectory(directory);
+    expect(pathsOf(found, directory)).toEqual(['db/software/5']);
+    expect(whysOf(found)).toEqual(['it cannot be read: ENOTDIR']);
   });
 
   it('that is not there is an error with a code', () => {

@@ -1,15 +1,16 @@
 /**
- * What a recorder's directory holds: ring files and side-band logs, read by someone else than their recorder, which may have been
- * killed or may be writing this very moment.
+ * The one reader of a recorder's directory: its ring files and side-band logs. The recorder may have been killed, or may be
+ * writing at this moment.
  *
- *   <dir>/side-band log-<session>               the side band of all processes (side-band log-file.ts)
- *   <dir>/<attachment>/<pmu>/<tid>        a detached recorder's rings; <tid>.<ring> once the thread's number was reused
+ *   <dir>/journal-<session>               the side band of all processes (ring/side-band-file.ts)
+ *   <dir>/<attachment>/<pmu>/<tid>        a detached recorder's rings; <tid>.<ring> once the TID was reused
  *   <dir>/<tid>.<ring>.ring               the rings of `ringkeep record`, without a side-band log
  *
- * Files are read, not mapped: one that is cut short meanwhile is a short read here, and would be a SIGBUS there. Links are not
- * followed, and files of other users not read: what stands in the directory must not lead anywhere else.
+ * Files are read, not mapped: truncation gives a short read here, and would give a SIGBUS in a mapping.
  *
- * Invariant: whatever is wrong with a file is data (`problems`); every other file is read all the same.
+ * Invariants: a problem with a file is data (`problems`), and every other file is still read. Below the directory itself no
+ * link is followed, and only regular files of its owner are opened: each name is resolved once, to an O_PATH descriptor, and
+ * type and owner are those of that descriptor (open(2)).
  */
 import {
   closeSync,
@@ -40,7 +41,7 @@ export interface FoundSideBand {
   readonly sideBandLog: SideBandFile;
 }
 
-/** A file that is not all there, and why: the end of a sentence about it. */
+/** A file that is missing in part or in whole; `why` ends a sentence about it. */
 export interface ProblemFile {
   readonly path: string;
   readonly why: string;
@@ -50,82 +51,80 @@ export interface RingsFound {
   readonly rings: readonly FoundRing[];
   readonly sideBandLogs: readonly FoundSideBand[];
   readonly problems: readonly ProblemFile[];
-  /** Files that their recorder was about to make rings of: no record was ever in them. */
+  /** Ring files whose header their recorder had not completed: they never held a record. */
   readonly unfinished: number;
 }
+
+/** One entry of a recorder's directory, or of a directory in it. */
+export type DirectoryItem =
+  | ({ readonly kind: 'ring' } & FoundRing)
+  | ({ readonly kind: 'side-band' } & FoundSideBand)
+  | ({ readonly kind: 'unreadable' } & ProblemFile)
+  /** `unfinished`: see RingsFound. `removed`: listed, and gone when it was opened. `other`: by its name or type no such file. */
+  | { readonly kind: 'unfinished' | 'removed' | 'other'; readonly path: string };
 
 /** Directories below the recorder's own: attachment and PMU. */
 const MOST_LEVELS = 2;
 const RING_FILE_NAME = /^\d+(\.[0-9a-f]+)?(\.ring)?$/;
 /** A ring has at most 1 GiB of data and as much AUX; nothing larger is read into memory. */
 const LARGEST_FILE_BYTES = 3 * 2 ** 30;
-/** A writer that laps the reader is met again at another moment. */
+/** A ring that its writer has lapped during the read is read again. */
 const MOST_READS = 5;
+/** O_PATH of <fcntl.h>, which node:fs does not name: the descriptor stands for the inode, which is not opened. */
+const O_PATH = 0o10000000;
 
 /** Reads every ring and side-band log in `directory`. Throws `capture-unreadable` when the directory itself cannot be read. */
 export function readRingDirectory(directory: string): RingsFound {
-  const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
-  let entries: Dirent[];
-  try {
-    entries = entriesOf(directory);
-  } catch (cause) {
-    throw unreadable(directory, cause);
-  }
-  const owner = ownerOf(directory);
-  const walk = (path: string, inside: readonly Dirent[], level: number) => {
-    for (const entry of inside) {
-      const child = join(path, entry.name);
-      const isSideBandLog = isSideBandFileName(entry.name);
-      try {
-        if (entry.isDirectory() && level < MOST_LEVELS) walk(child, entriesOf(child), level + 1);
-        else if (!entry.isFile()) continue;
-        else if (isSideBandLog) addSideBandLog(found, { path: child, sideBandLog: readSideBandLog(child, owner) });
-        else if (RING_FILE_NAME.test(entry.name)) addRingFile(found, child, owner);
-      } catch (error) {
-        found.problems.push({ path: child, why: whyUnread(error) });
-      }
-    }
-  };
-  walk(directory, entries, 0);
-  return found;
+  return collect(itemsIn(directory));
 }
 
 /**
- * As readRingDirectory, of a detached recorder's runtime directory too: `directory` is the one that was read, which is `events` in
- * that, or where it leads.
+ * The entries of `directory` and of the directories in it, one file in memory at a time, ordered by name. Throws
+ * `capture-unreadable` when the directory itself cannot be read.
+ */
+export function* itemsIn(directory: string): Generator<DirectoryItem, void, undefined> {
+  const descriptor = openListed(directory);
+  try {
+    yield* walk({ descriptor, path: directory, owner: readableOwner(descriptor), level: 0 });
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * As readRingDirectory; given the runtime directory of a detached recorder, it reads what `events` in that is or links to.
+ * `directory` is the one that was read.
  */
 export function readRecorderDirectory(path: string): { directory: string; found: RingsFound } {
   const found = readRingDirectory(path);
-  const events = join(path, 'events');
-  if (found.rings.length > 0 || !isDirectoryOf(events, ownerOf(path))) return { directory: path, found };
-  return { directory: events, found: readRingDirectory(events) };
-}
-
-/** Whether it is a directory, or leads to one, of this user. */
-function isDirectoryOf(path: string, owner: number): boolean {
+  const directory = join(path, 'events');
+  const events = found.rings.length > 0 ? undefined : tryOpenListed(directory);
+  if (events === undefined) return { directory: path, found };
   try {
-    const stats = statSync(path);
-    return stats.isDirectory() && stats.uid === owner;
-  } catch {
-    return false; // It leads to nothing, or to where we may not look.
+    const owner = ownerOf(path);
+    if (fstatSync(events).uid !== owner) return { directory: path, found };
+    return { directory, found: collect(walk({ descriptor: events, path: directory, owner, level: 0 })) };
+  } finally {
+    closeSync(events);
   }
 }
 
 /** Reads one ring file, with the side-band logs of the nearest directory above it that has some. Throws `not-a-ring`, `capture-unreadable`. */
 export function readRingFile(path: string): RingsFound {
-  const owner = ownerOf(path);
   let file: string;
+  let owner: number;
   let contents: RingContents | undefined;
   try {
-    // Who names a link means what it leads to.
+    // A link named by the user stands for its target.
     file = realpathSync(path);
-    contents = readImage(file, owner);
+    owner = ownerOf(file);
+    contents = withOwnFile(file, owner, readImage);
   } catch (error) {
     throw error instanceof RingkeepError ? error : unreadable(path, error);
   }
-  const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
   if (!contents) throw new RingkeepError('not-a-ring', `${path} was never finished`, { why: 'it was never finished' });
-  addRing(found, { path, contents });
+  const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
+  addItem(found, { kind: 'ring', path, contents });
   let directory = dirname(file);
   for (let level = 0; level <= MOST_LEVELS && found.sideBandLogs.length === 0; level++) {
     addSideBandLogsIn(directory, owner, found);
@@ -134,10 +133,7 @@ export function readRingFile(path: string): RingsFound {
   return found;
 }
 
-/**
- * The pid of a recorder that has rings mapped at this moment in `path`, a directory, or beside it, a ring file; undefined: none
- * was found.
- */
+/** The pid of a recorder that has files mapped in `path`, or, where that is a ring file, in its directory; undefined: none found. */
 export function livingRecorder(path: string, { rings }: RingsFound): number | undefined {
   const pids = new Set(rings.map(({ contents }) => contents.header.recorderPid));
   const file = realpathSync(path);
@@ -147,81 +143,167 @@ export function livingRecorder(path: string, { rings }: RingsFound): number | un
 
 type Found = { rings: FoundRing[]; sideBandLogs: FoundSideBand[]; problems: ProblemFile[]; unfinished: number };
 
-function addRing(found: Found, ring: FoundRing): void {
-  const { end, leftOutBytes } = ring.contents;
-  found.rings.push(ring);
-  if (end === 'damaged') found.problems.push({ path: ring.path, why: `${leftOutBytes} bytes of it are damaged` });
+function collect(items: Iterable<DirectoryItem>): RingsFound {
+  const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
+  for (const item of items) addItem(found, item);
+  return found;
 }
 
-function addSideBandLog(found: Found, sideBandLog: FoundSideBand): void {
-  found.sideBandLogs.push(sideBandLog);
-  const { leftOutBytes } = sideBandLog.sideBandLog;
-  if (leftOutBytes > 0)
-    found.problems.push({ path: sideBandLog.path, why: `its last ${leftOutBytes} bytes hold no whole record` });
-}
-
-function addSideBandLogsIn(directory: string, owner: number, found: Found): void {
-  let names: string[];
-  try {
-    names = entriesOf(directory).flatMap((entry) => (entry.isFile() ? [entry.name] : []));
-  } catch {
-    return; // A ring decodes without a sideBandLog; a directory that may not be read has none for us.
-  }
-  for (const name of names.filter(isSideBandFileName)) {
-    const path = join(directory, name);
-    try {
-      addSideBandLog(found, { path, sideBandLog: readSideBandLog(path, owner) });
-    } catch (error) {
-      found.problems.push({ path, why: whyUnread(error) });
+function addItem(found: Found, item: DirectoryItem): void {
+  const { path } = item;
+  switch (item.kind) {
+    case 'ring': {
+      const { contents } = item;
+      found.rings.push({ path, contents });
+      if (contents.end === 'damaged')
+        found.problems.push({ path, why: `${contents.leftOutBytes} bytes of it are damaged` });
+      break;
     }
+    case 'side-band': {
+      const { sideBandLog } = item;
+      found.sideBandLogs.push({ path, sideBandLog });
+      if (sideBandLog.leftOutBytes > 0)
+        found.problems.push({ path, why: `its last ${sideBandLog.leftOutBytes} bytes hold no whole record` });
+      break;
+    }
+    case 'unreadable':
+      found.problems.push({ path, why: item.why });
+      break;
+    case 'removed':
+      found.problems.push({ path, why: 'it was removed meanwhile' });
+      break;
+    case 'unfinished':
+      found.unfinished++;
   }
 }
 
-/** In the order of their names, so that the same directory reads the same. */
-function entriesOf(directory: string): Dirent[] {
-  return readdirSync(directory, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+/** An open directory, as a level of the walk. `path` is for reports: nothing is opened by it. */
+interface Level {
+  readonly descriptor: number;
+  readonly path: string;
+  /** Whose files are read. */
+  readonly owner: number;
+  readonly level: number;
 }
 
-/** Whose files are read: one's own; root reads those of whoever owns what it was pointed to. */
-function ownerOf(path: string): number {
-  const self = process.geteuid?.() ?? 0;
-  if (self !== 0) return self;
+function* walk(at: Level): Generator<DirectoryItem, void, undefined> {
+  let entries: Dirent[];
   try {
-    return statSync(path).uid;
+    entries = entriesOf(at.descriptor);
+  } catch (error) {
+    yield failed(at.path, error);
+    return;
+  }
+  for (const entry of entries) {
+    const path = join(at.path, entry.name);
+    if (!entry.isDirectory()) yield itemOf(at, entry, path);
+    else if (at.level < MOST_LEVELS) yield* walkInto(at, entry.name, path);
+  }
+}
+
+function* walkInto({ descriptor, owner, level }: Level, name: string, path: string): Generator<DirectoryItem> {
+  let inner: number;
+  try {
+    inner = openSync(inDirectory(descriptor, name), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  } catch (error) {
+    yield failed(path, error);
+    return;
+  }
+  try {
+    yield* walk({ descriptor: inner, path, owner, level: level + 1 });
+  } finally {
+    closeSync(inner);
+  }
+}
+
+function itemOf({ descriptor, owner }: Level, entry: Dirent, path: string): DirectoryItem {
+  const isSideBandLog = isSideBandFileName(entry.name);
+  if (!entry.isFile() || !(isSideBandLog || RING_FILE_NAME.test(entry.name))) return { kind: 'other', path };
+  try {
+    const file = inDirectory(descriptor, entry.name);
+    if (isSideBandLog) return { kind: 'side-band', path, sideBandLog: withOwnFile(file, owner, readSideBandLog) };
+    const contents = withOwnFile(file, owner, readImage);
+    return contents ? { kind: 'ring', path, contents } : { kind: 'unfinished', path };
+  } catch (error) {
+    return failed(path, error);
+  }
+}
+
+function addSideBandLogsIn(path: string, owner: number, found: Found): void {
+  // A ring decodes without a side-band log, so an unreadable directory has none.
+  const descriptor = tryOpenListed(path);
+  if (descriptor === undefined) return;
+  try {
+    for (const entry of entriesOf(descriptor)) {
+      if (entry.isFile() && isSideBandFileName(entry.name))
+        addItem(found, itemOf({ descriptor, path, owner, level: 0 }, entry, join(path, entry.name)));
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Ordered by name, so that two reads of a directory give the same. */
+function entriesOf(descriptor: number): Dirent[] {
+  return readdirSync(inDirectory(descriptor, ''), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The path of an entry of an open directory, whatever became of the directory's own path: openat(2) by /proc. */
+function inDirectory(descriptor: number, name: string): string {
+  return `/proc/self/fd/${descriptor}/${name}`;
+}
+
+/** Opens a directory, or what a link leads to. Throws `capture-unreadable`. */
+function openListed(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (cause) {
     throw unreadable(path, cause);
   }
 }
 
-function readSideBandLog(path: string, owner: number): SideBandFile {
-  return withOwnFile(path, owner, (descriptor, size) => {
-    const bytes = new Uint8Array(size);
-    return readSideBandFile(bytes.subarray(0, fill(descriptor, bytes)));
-  });
+function tryOpenListed(path: string): number | undefined {
+  try {
+    return openListed(path);
+  } catch {
+    return undefined; // Absent, or not permitted.
+  }
 }
 
-function addRingFile(found: Found, path: string, owner: number): void {
-  const contents = readImage(path, owner);
-  if (contents) addRing(found, { path, contents });
-  else found.unfinished++;
+/** Whose files are read: the user's own; for root those of the owner of the directory or file that it named. */
+function readableOwner(descriptor: number): number {
+  return process.geteuid!() || fstatSync(descriptor).uid;
 }
 
-/** The ring at one moment, taken again where a writer went all the way round meanwhile; undefined for one never finished. */
-function readImage(path: string, owner: number): RingContents | undefined {
-  return withOwnFile(path, owner, (descriptor, size) => {
-    for (let reads = 1; ; reads++) {
-      const { image, isMoving } = copyFile(descriptor, size);
-      if (isUnfinishedRing(image)) return undefined;
-      const contents = readRing(image);
-      if (contents.end !== 'damaged' || contents.recordCount > 0 || !isMoving || reads === MOST_READS) return contents;
-    }
-  });
+/** As readableOwner, by path; only to be compared with the owner of an open file. Throws `capture-unreadable`. */
+function ownerOf(path: string): number {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, O_PATH);
+    return readableOwner(descriptor);
+  } catch (cause) {
+    throw unreadable(path, cause);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
 }
 
-/**
- * As copyRing, by read(2): the user page for its head, everything, the user page again for its tail. Each read is a system call,
- * which copies what it finds at that time.
- */
+function readSideBandLog(descriptor: number, size: number): SideBandFile {
+  const bytes = new Uint8Array(size);
+  return readSideBandFile(bytes.subarray(0, fill(descriptor, bytes)));
+}
+
+/** The ring at one moment, read again if its writer lapped the read; undefined for an unfinished one. */
+function readImage(descriptor: number, size: number): RingContents | undefined {
+  for (let reads = 1; ; reads++) {
+    const { image, isMoving } = copyFile(descriptor, size);
+    if (isUnfinishedRing(image)) return undefined;
+    const contents = readRing(image);
+    if (contents.end !== 'damaged' || contents.recordCount > 0 || !isMoving || reads === MOST_READS) return contents;
+  }
+}
+
+/** As copyRing, by read(2): the user page for its head, the whole file, the user page again for its tail. */
 function copyFile(descriptor: number, size: number): { image: Uint8Array; isMoving: boolean } {
   const first = new Uint8Array(Math.min(PAGE_BYTES, size));
   const last = new Uint8Array(Math.min(PAGE_BYTES, size));
@@ -236,20 +318,22 @@ function copyFile(descriptor: number, size: number): { image: Uint8Array; isMovi
   return { image: image.subarray(0, length), isMoving: headOf(first) !== headOf(last) };
 }
 
+/** Throws `not-a-ring` with the reason (details.why), or what node:fs throws. */
 function withOwnFile<T>(path: string, owner: number, use: (descriptor: number, size: number) => T): T {
-  return withFile(path, (descriptor) => {
-    const { uid, size } = fstatSync(descriptor);
-    if (uid !== owner)
-      throw new RingkeepError('not-a-ring', `${path} is another user's`, { why: "it is another user's" });
-    if (size > LARGEST_FILE_BYTES)
-      throw new RingkeepError('not-a-ring', `${path} is too large`, { why: 'it is larger than any ring' });
-    return use(descriptor, size);
+  const refuse = (why: string): never => {
+    throw new RingkeepError('not-a-ring', `a file cannot be read: ${why}`, { why });
+  };
+  return withDescriptor(path, O_PATH | constants.O_NOFOLLOW, (found) => {
+    const stat = fstatSync(found);
+    if (!stat.isFile()) refuse('it is not a regular file');
+    if (stat.uid !== owner) refuse("it is another user's");
+    if (stat.size > LARGEST_FILE_BYTES) refuse('it is larger than any ring');
+    return withDescriptor(`/proc/self/fd/${found}`, constants.O_RDONLY, (descriptor) => use(descriptor, stat.size));
   });
 }
 
-function withFile<T>(path: string, use: (descriptor: number) => T): T {
-  // NONBLOCK: the name may by now belong to a FIFO.
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+function withDescriptor<T>(path: string, flags: number, use: (descriptor: number) => T): T {
+  const descriptor = openSync(path, flags);
   try {
     return use(descriptor);
   } finally {
@@ -268,11 +352,13 @@ function fill(descriptor: number, bytes: Uint8Array): number {
   return count;
 }
 
-/** What is wrong with one file. Anything but a refusal of the system or of the format is a bug and goes on up. */
-function whyUnread(error: unknown): string {
-  if (error instanceof RingkeepError && error.details.why !== undefined) return String(error.details.why);
+/** Only a refusal by the system or by the format is data; any other error is a bug, and thrown on. */
+function failed(path: string, error: unknown): DirectoryItem {
+  if (error instanceof RingkeepError && error.details.why !== undefined)
+    return { kind: 'unreadable', path, why: String(error.details.why) };
   if (!(error instanceof Error) || !('code' in error) || error instanceof RingkeepError) throw error;
-  return error.code === 'ENOENT' ? 'it was removed meanwhile' : `it cannot be read: ${error.code}`;
+  if (error.code === 'ENOENT') return { kind: 'removed', path };
+  return { kind: 'unreadable', path, why: `it cannot be read: ${error.code}` };
 }
 
 function unreadable(path: string, cause: unknown): RingkeepError {
