@@ -3,10 +3,15 @@
  * Source: include/uapi/linux/perf_event.h (enum perf_event_type), Linux 6.1, and perf_event_open(2).
  */
 import { assert } from '../base/error.ts';
-import type { ScalarKind } from './layout.ts';
+import { encodeStruct, type ScalarField, type ScalarKind, structBytes } from './layout.ts';
 
-/** struct perf_event_header: u32 type, u16 misc, u16 size. */
-export const HEADER_BYTES = 8;
+/** struct perf_event_header. */
+export const RECORD_HEADER_FIELDS = [
+  ['type', 'u32'],
+  ['misc', 'u16'],
+  ['size', 'u16'],
+] as const satisfies readonly ScalarField[];
+export const HEADER_BYTES = structBytes(RECORD_HEADER_FIELDS);
 /** `size` is a u16 and a multiple of 8. */
 export const MAX_RECORD_BYTES = 0xfff8;
 
@@ -254,7 +259,5 @@ export function recordName(type: number): RecordName | 'UNKNOWN' {
 /** Writes the header of a record that begins where the view does. */
 export function writeRecordHeader(view: DataView, type: number, misc: number, size: number): void {
   assert(size <= MAX_RECORD_BYTES, `a record of ${size} bytes fits its 16-bit size`);
-  view.setUint32(0, type, true);
-  view.setUint16(4, misc, true);
-  view.setUint16(6, size, true);
+  encodeStruct(RECORD_HEADER_FIELDS, { type, misc, size }, view, 0);
 }

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { runs } from '../base/testing/runs.ts';
 import { attrFlags, type EventAttr, eventAttr, ReadFormat, SampleType } from './event-attr.ts';
-import { decodeRecord, encodeRecord, type PerfRecord, recordGeometry, trailerBytes } from './record.ts';
+import { decodeRecord, encodeRecord, type PerfRecord } from './record.ts';
 import { HEADER_BYTES, type NonSampleName, RECORD_TABLE, RecordType, USER_TYPE_START } from './record-table.ts';
+import { recordGeometry, trailerBytes } from './record-view.ts';
 import { encodeSample, type SampleBody, type SampleId } from './sample.ts';
 
 const u32 = fc.integer({ min: 0, max: 0xffffffff });

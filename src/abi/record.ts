@@ -6,7 +6,7 @@
  * the sample id. A SAMPLE has its identity inside the body. `size` counts all of it and is a multiple of 8.
  */
 import { assert } from '../base/error.ts';
-import { type EventAttr, hasFlag, SampleType } from './event-attr.ts';
+import type { EventAttr } from './event-attr.ts';
 import {
   alignUp,
   bytesAt,
@@ -28,6 +28,7 @@ import {
   type VariableKind,
   writeRecordHeader,
 } from './record-table.ts';
+import { recordBytesIn, recordMiscIn, recordTypeIn, TRAILER, trailerBytes } from './record-view.ts';
 import { decodeSample, type SampleBody, type SampleId } from './sample.ts';
 
 interface RecordBase {
@@ -42,93 +43,14 @@ export type SampleRecord = RecordBase & { name: 'SAMPLE'; body: SampleBody };
 export type UnknownRecord = RecordBase & { name: 'UNKNOWN'; body: { bytes: Uint8Array } };
 export type PerfRecord = NonSampleRecord | SampleRecord | UnknownRecord;
 
-/** The fields of the sample-id trailer, in the kernel's order (struct sample_id). */
-const TRAILER = [
-  ['tid', SampleType.tid],
-  ['time', SampleType.time],
-  ['id', SampleType.id],
-  ['streamId', SampleType.streamId],
-  ['cpu', SampleType.cpu],
-  ['identifier', SampleType.identifier],
-] as const;
-
-/** Bytes of the trailer that `attr` puts behind every record but SAMPLE. */
-export function trailerBytes(attr: EventAttr): number {
-  if (!hasFlag(attr, 'sampleIdAll')) return 0;
-  return TRAILER.reduce((sum, [, bit]) => sum + (attr.sampleType & bit ? 8 : 0), 0);
-}
-
-/**
- * Where tid, time and cpu stand, for readers that must not decode: byte offsets from the start of a SAMPLE, and from
- * the END of any other record (subtract). −1 when the attr does not record the field.
- */
-export interface RecordGeometry {
-  readonly trailer: number;
-  readonly sample: {
-    readonly pid: number;
-    readonly tid: number;
-    readonly time: number;
-    readonly cpu: number;
-    readonly id: number;
-  };
-  readonly fromEnd: {
-    readonly pid: number;
-    readonly tid: number;
-    readonly time: number;
-    readonly cpu: number;
-    readonly id: number;
-  };
-}
-
-export function recordGeometry(attr: EventAttr): RecordGeometry {
-  const has = (bit: bigint) => (attr.sampleType & bit) !== 0n;
-  const sample = { pid: -1, tid: -1, time: -1, cpu: -1, id: -1 };
-  let at = HEADER_BYTES;
-  if (has(SampleType.identifier)) {
-    sample.id = at;
-    at += 8;
-  }
-  if (has(SampleType.ip)) at += 8;
-  if (has(SampleType.tid)) {
-    sample.pid = at;
-    sample.tid = at + 4;
-    at += 8;
-  }
-  if (has(SampleType.time)) {
-    sample.time = at;
-    at += 8;
-  }
-  if (has(SampleType.addr)) at += 8;
-  if (has(SampleType.id)) {
-    if (sample.id < 0) sample.id = at;
-    at += 8;
-  }
-  if (has(SampleType.streamId)) at += 8;
-  if (has(SampleType.cpu)) sample.cpu = at;
-
-  const trailer = trailerBytes(attr);
-  const fromEnd = { pid: -1, tid: -1, time: -1, cpu: -1, id: -1 };
-  let left = trailer;
-  for (const [name, bit] of trailer === 0 ? [] : TRAILER) {
-    if (!has(bit)) continue;
-    if (name === 'tid') {
-      fromEnd.pid = left;
-      fromEnd.tid = left - 4;
-    } else if (name === 'identifier') fromEnd.id = left;
-    else if (name === 'time' || name === 'cpu' || name === 'id') fromEnd[name] = left;
-    left -= 8;
-  }
-  return { trailer, sample, fromEnd };
-}
-
 /**
  * Decodes the record at `offset`, which must lie whole inside the view. A record whose variable parts contradict its
  * size comes back as UNKNOWN, never as an exception: damage is data.
  */
 export function decodeRecord(view: DataView, offset: number, attr: EventAttr): PerfRecord {
-  const type = view.getUint32(offset, true);
-  const misc = view.getUint16(offset + 4, true);
-  const size = view.getUint16(offset + 6, true);
+  const type = recordTypeIn(view, offset);
+  const misc = recordMiscIn(view, offset);
+  const size = recordBytesIn(view, offset);
   assert(size >= HEADER_BYTES && offset + size <= view.byteLength, `record of ${size} bytes at ${offset} is whole`);
   const name = recordName(type);
   const base = { type, misc, size };

@@ -25,6 +25,24 @@ export interface SampleId {
   cpu?: number;
 }
 
+/** The fields of a SAMPLE before those of variable size, in the kernel's order; each takes 8 bytes (`tid` is pid and tid). */
+export const SAMPLE_FIXED_FIELDS = [
+  'identifier',
+  'ip',
+  'tid',
+  'time',
+  'addr',
+  'id',
+  'streamId',
+  'cpu',
+  'period',
+] as const satisfies readonly (keyof typeof SampleType)[];
+
+/** Bytes from the start of a SAMPLE to its first field of variable size. */
+export function sampleFixedBytes(attr: EventAttr): number {
+  return HEADER_BYTES + 8 * SAMPLE_FIXED_FIELDS.filter((field) => attr.sampleType & SampleType[field]).length;
+}
+
 /** What a SAMPLE holds beyond its identity. */
 export interface SampleBody {
   ip?: bigint;

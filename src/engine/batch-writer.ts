@@ -10,8 +10,9 @@
  * thread, unless that one's event has ended; between two batches no ring is open and no record put off.
  */
 import { existsSync } from 'node:fs';
-import { encodeRecord, type RecordGeometry } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
 import { HEADER_BYTES } from '../abi/record-table.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
 import type { EventIds } from './event-ids.ts';

@@ -7,8 +7,9 @@
  *
  * Invariant: `takeFast` writes only what the recorder has the right to write, and leaves everything else alone.
  */
-import type { RecordGeometry } from '../abi/record.ts';
+
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 import type { RingWriter } from '../ring/ring-writer.ts';
 import { isPast, type TimeLimit } from './run-merge.ts';
 

@@ -12,8 +12,9 @@
  *
  * Invariant: every record is visited exactly once.
  */
-import type { RecordGeometry } from '../abi/record.ts';
+
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 import { assert } from '../base/error.ts';
 import type { RecordRun } from '../source/source.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { recordGeometry } from '../abi/record.ts';
+import { recordGeometry } from '../abi/record-view.ts';
 import { RunMerge } from './run-merge.ts';
 import { attr, records } from './testing/scripted-source.ts';
 import { lastOf, windowOf } from './window.ts';

@@ -4,8 +4,8 @@
  * records of a capture without ids, belong to the first event. Invariant: there is always a first event to fall back on.
  */
 import { type EventAttr, EventType, eventAttr, HARDWARE_EVENTS, SOFTWARE_EVENTS } from '../abi/event-attr.ts';
-import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
 import { RecordType, USER_TYPE_START } from '../abi/record-table.ts';
+import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 
 /** One event that was recorded. */
 export interface CaptureEvent {

@@ -6,8 +6,8 @@
  * the first damaged record and counts what it leaves out.
  */
 import { type EventAttr, ReadFormat, SampleType } from '../abi/event-attr.ts';
-import { recordGeometry } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType, USER_TYPE_START } from '../abi/record-table.ts';
+import { recordGeometry } from '../abi/record-view.ts';
 import { assert } from '../base/error.ts';
 
 /** Called for each record: its place in the chunk and its time, both in 32-bit words. */

@@ -8,8 +8,8 @@
  */
 import { ATTR_BYTES, decodeAttr, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { decodeStruct, encodeStruct, type ScalarField, structBytes } from '../abi/layout.ts';
-import { trailerBytes } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType, USER_TYPE_START } from '../abi/record-table.ts';
+import { trailerBytes } from '../abi/record-view.ts';
 import { RingkeepError } from '../base/error.ts';
 
 /** "RKJOURNL" as a little-endian u64. */

@@ -10,8 +10,9 @@
  * Invariant: every record that is kept decodes whole.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
-import { decodeRecord, type RecordGeometry } from '../abi/record.ts';
+import { decodeRecord } from '../abi/record.ts';
 import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 
 /** What the records are checked against. */
 export interface RecordLimits {

@@ -10,7 +10,7 @@
  */
 import { attrFlags, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import { recordGeometry } from '../abi/record.ts';
+import { recordGeometry } from '../abi/record-view.ts';
 import type { RingEvent } from '../ring/ring-layout.ts';
 import { type PlausibleRecords, plausibleRecords, type RecordLimits } from './plausible-records.ts';
 import { layoutOf } from './record-layout.ts';

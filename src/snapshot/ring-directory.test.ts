@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { recordGeometry } from '../abi/record.ts';
+import { recordGeometry } from '../abi/record-view.ts';
 import { createRingFile } from '../linux/shmem.ts';
 import { initialiseRing, ringGeometry } from '../ring/ring-layout.ts';
 import { RingWriter } from '../ring/ring-writer.ts';

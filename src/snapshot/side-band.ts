@@ -6,8 +6,9 @@
  * forgets a thread, name included, when it sees the thread forked, and gives a forked process new mappings.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
-import { encodeRecord, trailerBytes } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
 import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
+import { trailerBytes } from '../abi/record-view.ts';
 import { recordWordsAt } from '../perf-data/record-walk.ts';
 
 /** What a side-band log and a ring may both hold: who the threads are, what is mapped where, and LOST. */

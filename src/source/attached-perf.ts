@@ -17,7 +17,7 @@
 
 import { closeSync } from 'node:fs';
 import { lowWord } from '../abi/layout.ts';
-import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
+import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 import { FATAL_DELIVERY_FILTER } from '../abi/signal-deliver.ts';
 import { EMFILE, ENODEV, ESRCH } from '../base/errno.ts';
 import { assert, RingkeepError } from '../base/error.ts';

@@ -7,7 +7,7 @@
  * Invariant: a process is followed under the id of one event set.
  */
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import type { RecordGeometry } from '../abi/record.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 import { RingkeepError } from '../base/error.ts';
 import { readProcStat } from '../linux/proc.ts';
 import { ProcfsScan, readRefusal } from './procfs-scan.ts';

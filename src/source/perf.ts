@@ -10,7 +10,7 @@
 
 import { closeSync } from 'node:fs';
 import type { EventAttr } from '../abi/event-attr.ts';
-import { type RecordGeometry, recordGeometry } from '../abi/record.ts';
+import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 import { ENODEV } from '../base/errno.ts';
 import { RingkeepError } from '../base/error.ts';
 import { openPerfEvent, perfEventId, perfEventLost, setPerfOutput } from '../linux/perf-event.ts';

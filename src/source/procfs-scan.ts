@@ -23,8 +23,9 @@ import {
   SOFTWARE_EVENTS,
 } from '../abi/event-attr.ts';
 import { encodeProcfsSample } from '../abi/procfs-sample.ts';
-import { encodeRecord, type RecordGeometry, recordGeometry } from '../abi/record.ts';
+import { encodeRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
+import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 import { encodeSample } from '../abi/sample.ts';
 import { RingkeepError } from '../base/error.ts';
 import {

@@ -1,6 +1,6 @@
 /** A command as /proc shows it, with all it starts. What is read and written is in procfs-scan.ts. */
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
-import type { RecordGeometry } from '../abi/record.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 import { RingkeepError } from '../base/error.ts';
 import { readProcStat } from '../linux/proc.ts';
 import { ProcfsScan } from './procfs-scan.ts';

@@ -5,7 +5,7 @@
  * Invariant: a run's bytes stay as they are from `collect` to the next `release`.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
-import type { RecordGeometry } from '../abi/record.ts';
+import type { RecordGeometry } from '../abi/record-view.ts';
 import type { EventSpec } from './event-spec.ts';
 
 /** A stretch of whole records, oldest first. */

@@ -2,8 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeRecord, recordGeometry } from '../../abi/record.ts';
+import { encodeRecord } from '../../abi/record.ts';
 import { Misc } from '../../abi/record-table.ts';
+import { recordGeometry } from '../../abi/record-view.ts';
 import { encodeSample } from '../../abi/sample.ts';
 import { Poller } from '../../linux/poller.ts';
 import { commandEventAttr, parseEventSpec } from '../../source/event-spec.ts';

@@ -1,5 +1,5 @@
 /** Test builder: a second recorder goes on in the directory that a first one was killed in. */
-import { recordGeometry } from '../../abi/record.ts';
+import { recordGeometry } from '../../abi/record-view.ts';
 import { EventIds } from '../../engine/event-ids.ts';
 import type { RecorderOptions } from '../../engine/recorder.ts';
 import { newSessionId } from '../../engine/ring-store.ts';
