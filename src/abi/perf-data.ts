@@ -41,15 +41,37 @@ export const FEATURE_BITS = 256;
  * names of BUILD_ID entries are padded likewise.
  */
 export const HEADER_STRING_ALIGN = 64;
+/** NRCPUS: CPUs that the machine has, and CPUs that are online. */
+export const CPU_COUNT_FIELDS = [
+  ['available', 'u32'],
+  ['online', 'u32'],
+] as const;
+/** SAMPLE_TIME: times of the first and last sample, nanoseconds. */
+export const SAMPLE_TIME_FIELDS = [
+  ['firstNs', 'u64'],
+  ['lastNs', 'u64'],
+] as const;
+/** CLOCK_DATA: the wall clock and the events' clock, read together, nanoseconds. */
+export const CLOCK_DATA_FIELDS = [
+  ['version', 'u32'],
+  ['clockid', 's32'],
+  ['wallNs', 'u64'],
+  ['clockNs', 'u64'],
+] as const;
 /** The version of CLOCK_DATA's layout. */
 export const CLOCK_DATA_VERSION = 1;
+/** EVENT_DESC; for each event follow its attr, a u32 count of ids, its name, and the ids (u64). */
+export const EVENT_DESC_FIELDS = [
+  ['count', 'u32'],
+  ['attrBytes', 'u32'],
+] as const;
 
-/** struct perf_record_header_build_id up to its filename. Entries of the BUILD_ID section have type 0. */
+/** struct perf_record_header_build_id up to its filename. Entries of the BUILD_ID section have type 0 (perf: or 67). */
 export const BUILD_ID_ENTRY_FIELDS = [
   ['type', 'u32'],
   ['misc', 'u16'],
   ['size', 'u16'],
-  /** HOST_KERNEL_PID, whomever the file belongs to. */
+  /** HOST_KERNEL_PID for files of the host, user space's included. */
   ['pid', 's32'],
   /** 20 bytes of id … */
   ['id0', 'u64'],

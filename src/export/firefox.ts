@@ -138,7 +138,7 @@ class ProfileBuilder {
   #meta(): object {
     const { features, firstNs, events } = this.#capture;
     const { clockData } = features;
-    const wallNs = clockData && firstNs !== null ? clockData.wallClockNs + this.#originNs - clockData.clockNs : 0n;
+    const wallNs = clockData && firstNs !== null ? clockData.wallNs + this.#originNs - clockData.clockNs : 0n;
     const frequency = events.find(({ attr }) => attr.samplePeriodOrFreq > 0n)?.attr.samplePeriodOrFreq ?? 1000n;
     return {
       version: GECKO_VERSION,

@@ -117,8 +117,7 @@ class TraceBuilder {
     out.begin(TracePacket.clockSnapshot);
     const { clockData } = this.#capture.features;
     this.#clockReading(this.#clock, clockData?.clockNs ?? this.#capture.firstNs ?? 0n);
-    if (clockData && this.#clock !== BuiltinClock.realtime)
-      this.#clockReading(BuiltinClock.realtime, clockData.wallClockNs);
+    if (clockData && this.#clock !== BuiltinClock.realtime) this.#clockReading(BuiltinClock.realtime, clockData.wallNs);
     out.uint(ClockSnapshot.primaryTraceClock, this.#clock);
     out.end();
     this.#endPacket();

@@ -94,7 +94,7 @@ function profileOf(capture: Capture, part: SelectedPart, stacks: StackTable, sum
     mapping,
     location,
     function: functions,
-    timeNanos: clockData && capture.firstNs !== null ? clockData.wallClockNs + part.originNs - clockData.clockNs : 0n,
+    timeNanos: clockData && capture.firstNs !== null ? clockData.wallNs + part.originNs - clockData.clockNs : 0n,
     durationNanos: capture.firstNs === null ? 0n : capture.lastNs! - part.originNs,
   });
 }

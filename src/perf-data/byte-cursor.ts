@@ -2,7 +2,7 @@
  * Reads a section of a capture from front to back. Invariant: it never reads past its end; what is missing reads as
  * zero or empty and sets `overrun`, which the caller turns into damage.
  */
-import { cString } from '../abi/layout.ts';
+import { cString, decodeStruct, type ScalarField, type StructOf, structBytes } from '../abi/layout.ts';
 
 export class ByteCursor {
   readonly bytes: Uint8Array;
@@ -25,6 +25,14 @@ export class ByteCursor {
 
   u64(): bigint {
     return this.#advance(8) ? this.#view.getBigUint64(this.at - 8, true) : 0n;
+  }
+
+  /** The fields of a fixed layout; all zero when they are not all there. */
+  struct<const F extends readonly ScalarField[]>(fields: F): StructOf<F> {
+    const bytes = structBytes(fields);
+    return this.#advance(bytes)
+      ? decodeStruct(fields, this.#view, this.at - bytes)
+      : decodeStruct(fields, this.#view, 0, 0);
   }
 
   take(length: number): Uint8Array {

@@ -11,6 +11,12 @@ export interface CapturePort {
   read(offset: number, length: number): Uint8Array;
 }
 
+/** A range of a file. */
+export interface FileRange {
+  offset: number;
+  size: number;
+}
+
 const CHUNK_BYTES = 1 << 20;
 /** A chunk runs on into the next one, so that a record that begins in it is whole in it. */
 const OVERLAP_BYTES = MAX_RECORD_BYTES + 8;

@@ -5,15 +5,9 @@ import type { PerfRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
 import { RingkeepError } from '../base/error.ts';
 import { openCapture } from './capture.ts';
+import { concat, encodeText } from './feature-sections.ts';
 import { commAt, spaceAt } from './task-table.ts';
-import {
-  CaptureBuilder,
-  CPU_CLOCK,
-  encodeString,
-  joined,
-  SAMPLE_TYPE,
-  SIGNAL_DELIVER,
-} from './testing/capture-builder.ts';
+import { CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE, SIGNAL_DELIVER } from './testing/capture-builder.ts';
 
 const MAIN = { pid: 100, tid: 100 };
 const WORKER = { pid: 100, tid: 101 };
@@ -97,12 +91,12 @@ describe('a capture', () => {
   test('says what machine it is from', () => {
     const words = (...values: number[]) => new Uint8Array(Uint32Array.of(...values).buffer);
     const builder = new CaptureBuilder()
-      .feature(Feature.hostname, encodeString('web-1'))
-      .feature(Feature.osrelease, encodeString('6.18.0'))
+      .feature(Feature.hostname, encodeText('web-1'))
+      .feature(Feature.osrelease, encodeText('6.18.0'))
       .feature(Feature.nrcpus, words(8, 4))
-      .feature(Feature.cmdline, joined([words(2), encodeString('perf'), encodeString('record')]))
+      .feature(Feature.cmdline, concat([words(2), encodeText('perf'), encodeText('record')]))
       .feature(Feature.sampleTime, new Uint8Array(BigUint64Array.of(5n, 9n).buffer))
-      .feature(Feature.clockData, joined([words(1, 1), new Uint8Array(BigUint64Array.of(1_700n, 42n).buffer)]));
+      .feature(Feature.clockData, concat([words(1, 1), new Uint8Array(BigUint64Array.of(1_700n, 42n).buffer)]));
     expect(openCapture(builder.build()).features).toMatchObject({
       hostname: 'web-1',
       osrelease: '6.18.0',
@@ -157,7 +151,7 @@ describe('what is no capture, or none that can be read, is refused by code', () 
       bytes.with(0, 0x32).map((_, i, all) => (i < 8 ? bytes[7 - i]! : all[i]!)),
       'unsupported-capture',
     ],
-    ['the format of 2009', joined([new TextEncoder().encode('PERFFILE'), bytes.slice(8)]), 'unsupported-capture'],
+    ['the format of 2009', concat([new TextEncoder().encode('PERFFILE'), bytes.slice(8)]), 'unsupported-capture'],
     [
       'a compressed capture',
       new CaptureBuilder().feature(Feature.compressed, new Uint8Array(20)).build(),

@@ -7,18 +7,12 @@ import { Feature } from '../abi/perf-data.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
+import { decodeBuildId } from './build-id.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import { ByteSource, type CapturePort } from './byte-source.ts';
 import { type Damage, DamageList } from './damage.ts';
 import { type CaptureEvent, EventTable } from './event-table.ts';
-import {
-  attrOf,
-  type CaptureFeatures,
-  decodeBuildId,
-  decodeFeature,
-  type EventDescription,
-  isDecodedFeature,
-} from './features.ts';
+import { attrOf, type CaptureFeatures, decodeFeature, type EventDescription, isDecodedFeature } from './features.ts';
 import { compressedCapture, countsCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
 import { indexRecords, type RecordColumns } from './record-index.ts';
 import { buildTaskTable, type TaskTable, type ThreadEntry } from './task-table.ts';
@@ -278,8 +272,7 @@ class UserRecordReader {
   }
 
   #addBuildId(offset: number, size: number): void {
-    const misc = this.#bytes.view.getUint16(this.#bytes.locate(offset, HEADER_BYTES) + 4, true);
-    const buildId = decodeBuildId(this.#body(offset, size).bytes, misc);
+    const buildId = decodeBuildId(this.#bytes.bytes(offset, size));
     if (buildId === undefined) return;
     this.#features.buildIds ??= [];
     this.#features.buildIds.push(buildId);

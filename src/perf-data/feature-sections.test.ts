@@ -4,6 +4,7 @@ import { ATTR_BYTES, decodeAttr } from '../abi/event-attr.ts';
 import { cString, decodeStruct } from '../abi/layout.ts';
 import { BUILD_ID_ENTRY_BYTES, BUILD_ID_ENTRY_FIELDS } from '../abi/perf-data.ts';
 import { CPU_CLOCK } from '../snapshot/testing/synthetic.ts';
+import { hex } from './build-id.ts';
 import {
   encodeBuildIds,
   encodeClockData,
@@ -80,7 +81,7 @@ describe('feature sections', () => {
 
   it('a build id entry says its size, whose it is and how long the id is', () => {
     const id = Uint8Array.from({ length: 16 }, (_, index) => index + 1);
-    const bytes = encodeBuildIds([{ fileName: '/bin/a', id, isKernel: false }]);
+    const bytes = encodeBuildIds([{ file: '/bin/a', buildId: hex(id), isKernel: false }]);
     const entry = decodeStruct(BUILD_ID_ENTRY_FIELDS, new DataView(bytes.buffer), 0);
     expect(entry).toMatchObject({ type: 0, misc: 0x8002, size: bytes.length, pid: -1, idBytes: 16 });
     expect(bytes.subarray(12, 32)).toEqual(Uint8Array.from([...id, 0, 0, 0, 0]));

@@ -4,32 +4,18 @@
  *
  * Pure: what a section says is passed in.
  */
-import { ATTR_BYTES, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
-import { cStringBytes, encodeStruct } from '../abi/layout.ts';
+import { ATTR_BYTES, encodeAttr } from '../abi/event-attr.ts';
+import { cStringBytes, encodeStruct, type ScalarField, type StructOf, structBytes } from '../abi/layout.ts';
 import {
-  BUILD_ID_ENTRY_BYTES,
-  BUILD_ID_ENTRY_FIELDS,
-  BUILD_ID_MAX_BYTES,
+  CLOCK_DATA_FIELDS,
   CLOCK_DATA_VERSION,
+  CPU_COUNT_FIELDS,
+  EVENT_DESC_FIELDS,
   HEADER_STRING_ALIGN,
-  HOST_KERNEL_PID,
-  MISC_BUILD_ID_SIZE,
+  SAMPLE_TIME_FIELDS,
 } from '../abi/perf-data.ts';
-import { Misc } from '../abi/record-table.ts';
-
-/** One simultaneous reading of the wall clock and of the events' clock, both in nanoseconds. */
-export interface ClockReading {
-  readonly clockid: number;
-  readonly wallNs: bigint;
-  readonly clockNs: bigint;
-}
-
-/** The build id of a file that a snapshot's mappings name. */
-export interface BuildId {
-  readonly fileName: string;
-  readonly id: Uint8Array;
-  readonly isKernel: boolean;
-}
+import { type BuildId, encodeBuildId } from './build-id.ts';
+import type { ClockReading, EventDescription } from './features.ts';
 
 /** HOSTNAME, OSRELEASE, VERSION, ARCH, CPUDESC, CPUID. */
 export function encodeText(text: string): Uint8Array {
@@ -44,7 +30,7 @@ export function encodeTextList(texts: readonly string[]): Uint8Array {
 
 /** NRCPUS: CPUs that the machine has and CPUs that are online. */
 export function encodeCpuCounts(available: number, online: number): Uint8Array {
-  return concat([u32(available), u32(online)]);
+  return struct(CPU_COUNT_FIELDS, { available, online });
 }
 
 /** TOTAL_MEM (KiB), CLOCKID (resolution in nanoseconds). */
@@ -54,21 +40,18 @@ export function encodeU64(value: bigint): Uint8Array {
 
 /** SAMPLE_TIME: times of the first and last sample, nanoseconds. */
 export function encodeSampleTime(firstNs: bigint, lastNs: bigint): Uint8Array {
-  return words64([firstNs, lastNs]);
+  return struct(SAMPLE_TIME_FIELDS, { firstNs, lastNs });
 }
 
 /** CLOCK_DATA. */
-export function encodeClockData({ clockid, wallNs, clockNs }: ClockReading): Uint8Array {
-  return concat([u32(CLOCK_DATA_VERSION), u32(clockid), words64([wallNs, clockNs])]);
+export function encodeClockData(clock: ClockReading): Uint8Array {
+  return struct(CLOCK_DATA_FIELDS, { version: CLOCK_DATA_VERSION, ...clock });
 }
 
 /** EVENT_DESC: attr, name and ids of each event. */
-export function encodeEventDesc(
-  events: readonly { readonly name: string; readonly attr: EventAttr; readonly ids: readonly bigint[] }[],
-): Uint8Array {
+export function encodeEventDesc(events: readonly EventDescription[]): Uint8Array {
   return concat([
-    u32(events.length),
-    u32(ATTR_BYTES),
+    struct(EVENT_DESC_FIELDS, { count: events.length, attrBytes: ATTR_BYTES }),
     ...events.flatMap(({ name, attr, ids }) => [
       encodeAttr({ ...attr, size: ATTR_BYTES }),
       u32(ids.length),
@@ -83,28 +66,12 @@ export function encodeBuildIds(buildIds: readonly BuildId[]): Uint8Array {
   return concat(buildIds.map(encodeBuildId));
 }
 
-function encodeBuildId({ fileName, id, isKernel }: BuildId): Uint8Array {
-  const name = cStringBytes(fileName, HEADER_STRING_ALIGN);
-  const out = new Uint8Array(BUILD_ID_ENTRY_BYTES + name.length);
-  const view = new DataView(out.buffer);
-  const padded = new Uint8Array(BUILD_ID_MAX_BYTES);
-  padded.set(id.subarray(0, BUILD_ID_MAX_BYTES));
-  const idView = new DataView(padded.buffer);
-  encodeStruct(
-    BUILD_ID_ENTRY_FIELDS,
-    {
-      misc: (isKernel ? Misc.kernel : Misc.user) | MISC_BUILD_ID_SIZE,
-      size: out.length,
-      pid: HOST_KERNEL_PID,
-      id0: idView.getBigUint64(0, true),
-      id1: idView.getBigUint64(8, true),
-      id2: idView.getUint32(16, true),
-      idBytes: Math.min(id.length, BUILD_ID_MAX_BYTES),
-    },
-    view,
-    0,
-  );
-  out.set(name, BUILD_ID_ENTRY_BYTES);
+function struct<const F extends readonly ScalarField[]>(
+  fields: F,
+  value: { [K in keyof StructOf<F>]?: number | bigint },
+): Uint8Array {
+  const out = new Uint8Array(structBytes(fields));
+  encodeStruct(fields, value, new DataView(out.buffer), 0);
   return out;
 }
 
@@ -121,7 +88,8 @@ function words64(values: readonly bigint[]): Uint8Array {
   return out;
 }
 
-function concat(parts: readonly Uint8Array[]): Uint8Array {
+/** The parts, one behind the other. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -4,36 +4,36 @@
  * its field absent and one entry in the damage list.
  */
 import { decodeAttr, type EventAttr } from '../abi/event-attr.ts';
-import { cString } from '../abi/layout.ts';
-import { Feature } from '../abi/perf-data.ts';
+
+import {
+  BUILD_ID_ENTRY_BYTES,
+  BUILD_ID_ENTRY_FIELDS,
+  CLOCK_DATA_FIELDS,
+  CPU_COUNT_FIELDS,
+  EVENT_DESC_FIELDS,
+  Feature,
+  SAMPLE_TIME_FIELDS,
+} from '../abi/perf-data.ts';
 import { HEADER_BYTES } from '../abi/record-table.ts';
 import { NAMES_FEATURE, RINGKEEP_FEATURE, type RingkeepSection } from '../abi/ringkeep-section.ts';
 import { decodeTracingData, type TracingData } from '../abi/tracing-data.ts';
+import { type BuildId, decodeBuildId } from './build-id.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { DamageList } from './damage.ts';
 import { checkedRingkeepSection } from './section.ts';
 
 /** An event as the EVENT_DESC section describes it. */
 export interface EventDescription {
-  name: string;
-  attr: EventAttr;
-  ids: bigint[];
+  readonly name: string;
+  readonly attr: EventAttr;
+  readonly ids: readonly bigint[];
 }
 
-/** The build id of a file that was mapped. */
-export interface BuildId {
-  /** −1: the kernel or one of its modules. */
-  pid: number;
-  /** Lower-case hexadecimal. */
-  buildId: string;
-  file: string;
-}
-
-/** How the capture's clock relates to the wall clock: both were read at one moment. */
-export interface ClockData {
-  clockid: number;
-  wallClockNs: bigint;
-  clockNs: bigint;
+/** One simultaneous reading of the wall clock and of the events' clock, both in nanoseconds. */
+export interface ClockReading {
+  readonly clockid: number;
+  readonly wallNs: bigint;
+  readonly clockNs: bigint;
 }
 
 /** The decoded features; what a capture does not have is absent. */
@@ -53,7 +53,7 @@ export interface CaptureFeatures {
   eventDescriptions?: EventDescription[];
   sampleTime?: { firstNs: bigint; lastNs: bigint };
   clockResolutionNs?: bigint;
-  clockData?: ClockData;
+  clockData?: ClockReading;
   buildIds?: BuildId[];
   /** The formats of the tracepoints. */
   tracingData?: TracingData;
@@ -126,8 +126,7 @@ function assignString(
 }
 
 function decodeCpuCount(cursor: ByteCursor, features: CaptureFeatures): void {
-  const available = cursor.u32();
-  const online = cursor.u32();
+  const { available, online } = cursor.struct(CPU_COUNT_FIELDS);
   if (cursor.overrun) return;
   features.cpusAvailable = available;
   features.cpusOnline = online;
@@ -142,10 +141,9 @@ function decodeCmdline(cursor: ByteCursor, features: CaptureFeatures): void {
   });
 }
 
-/** {u32 count, attrBytes} then per event {attr, u32 idCount, string name, u64 ids[]}. What is whole is kept. */
+/** EVENT_DESC_FIELDS, then per event {attr, u32 idCount, string name, u64 ids[]}. What is whole is kept. */
 function decodeEventDescriptions(cursor: ByteCursor, features: CaptureFeatures): void {
-  const count = cursor.u32();
-  const attrBytes = cursor.u32();
+  const { count, attrBytes } = cursor.struct(EVENT_DESC_FIELDS);
   const descriptions: EventDescription[] = [];
   for (let i = 0; i < count && !cursor.overrun; i++) {
     const bytes = cursor.take(attrBytes);
@@ -164,52 +162,25 @@ export function attrOf(bytes: Uint8Array): EventAttr {
 }
 
 function decodeSampleTime(cursor: ByteCursor, features: CaptureFeatures): void {
-  const firstNs = cursor.u64();
-  const lastNs = cursor.u64();
-  if (!cursor.overrun) features.sampleTime = { firstNs, lastNs };
+  whole(cursor, cursor.struct(SAMPLE_TIME_FIELDS), (span) => (features.sampleTime = span));
 }
 
-/** {u32 version, clockid; u64 wall clock, clock}. */
 function decodeClockData(cursor: ByteCursor, features: CaptureFeatures): void {
-  cursor.u32();
-  const clockid = cursor.u32() | 0;
-  const wallClockNs = cursor.u64();
-  const clockNs = cursor.u64();
-  if (!cursor.overrun) features.clockData = { clockid, wallClockNs, clockNs };
+  const { clockid, wallNs, clockNs } = cursor.struct(CLOCK_DATA_FIELDS);
+  if (!cursor.overrun) features.clockData = { clockid, wallNs, clockNs };
 }
 
-const BUILD_ID_FIELD_BYTES = 24;
-const BUILD_ID_MAX_BYTES = 20;
-/** PERF_RECORD_MISC_BUILD_ID_SIZE: byte 20 of the field holds the id's size. */
-const MISC_BUILD_ID_SIZE = 1 << 15;
-
-/** A row of struct perf_record_header_build_id, whose headers count their own size. */
+/** The headers of the entries count their own size. */
 function decodeBuildIds(cursor: ByteCursor, features: CaptureFeatures): void {
   features.buildIds ??= [];
   while (cursor.left > 0 && !cursor.overrun) {
-    cursor.u32();
-    const miscAndSize = cursor.u32();
-    const body = cursor.take(Math.max(0, (miscAndSize >>> 16) - HEADER_BYTES));
-    if (miscAndSize >>> 16 < HEADER_BYTES) cursor.overrun = true;
-    const buildId = cursor.overrun ? undefined : decodeBuildId(body, miscAndSize & 0xffff);
-    if (buildId) features.buildIds.push(buildId);
+    const { size } = cursor.struct(BUILD_ID_ENTRY_FIELDS);
+    if (cursor.overrun) return;
+    cursor.at -= BUILD_ID_ENTRY_BYTES;
+    const buildId = decodeBuildId(cursor.take(Math.max(size, HEADER_BYTES)));
+    if (buildId && !cursor.overrun) features.buildIds.push(buildId);
+    else cursor.overrun = true;
   }
-}
-
-/** The body of a HEADER_BUILD_ID record: s32 pid, the id in 24 bytes, the file's name. */
-export function decodeBuildId(body: Uint8Array, misc: number): BuildId | undefined {
-  const cursor = new ByteCursor(body);
-  const pid = cursor.u32() | 0;
-  const field = cursor.take(BUILD_ID_FIELD_BYTES);
-  if (cursor.overrun) return undefined;
-  const size =
-    misc & MISC_BUILD_ID_SIZE ? Math.min(field[BUILD_ID_MAX_BYTES]!, BUILD_ID_MAX_BYTES) : BUILD_ID_MAX_BYTES;
-  return { pid, buildId: hex(field.subarray(0, size)), file: cString(cursor.take(cursor.left)) };
-}
-
-/** Lower-case hexadecimal digits of `bytes`. */
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function decodeTracing(cursor: ByteCursor, features: CaptureFeatures): void {

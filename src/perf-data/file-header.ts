@@ -12,18 +12,12 @@ import {
   PERF_DATA_MAGIC,
   PIPE_HEADER_BYTES,
   SECTION_BYTES,
-  SECTION_FIELDS,
 } from '../abi/perf-data.ts';
 import { RingkeepError } from '../base/error.ts';
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource, FileRange } from './byte-source.ts';
 import type { DamageList } from './damage.ts';
+import { featureBits, readSection } from './feature-table.ts';
 import { attrOf } from './features.ts';
-
-/** A range of the file. */
-export interface FileRange {
-  offset: number;
-  size: number;
-}
 
 /** An attr of the header with the ids that the kernel gave its instances. */
 export interface HeaderAttr {
@@ -45,7 +39,6 @@ const MAGIC_BYTES = 8;
 const OLD_MAGIC = 0x454c494646524550n;
 /** sizeof(struct perf_event_attr) in its first version. */
 const ATTR_MIN_BYTES = 64;
-const FEATURE_WORDS = ['features0', 'features1', 'features2', 'features3'] as const;
 
 /**
  * Reads the header. Throws `not-a-capture` for other files, `unsupported-capture` for big-endian, compressed and
@@ -67,7 +60,7 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
   }
   // A header without a feature bitmap is that of Linux 2.6.36 and before.
   const hasFeatures = Number(fields.size) > fieldOffset(FILE_HEADER_FIELDS, 'features0');
-  const bits = hasFeatures ? featureBits(FEATURE_WORDS.map((name) => fields[name])) : [];
+  const bits = hasFeatures ? featureBits(fields) : [];
   // Before the others: perf stat sets their bits too, whether they apply or not; perf record clears this one.
   if (bits.includes(Feature.stat)) throw countsCapture();
   if (bits.includes(Feature.dirFormat)) throw directoryCapture();
@@ -114,14 +107,6 @@ function checkMagic(source: ByteSource): void {
   throw new RingkeepError('not-a-capture', 'the file does not begin as a perf.data file does');
 }
 
-function featureBits(words: readonly bigint[]): number[] {
-  const bits: number[] = [];
-  words.forEach((word, index) => {
-    for (let bit = 0; bit < 64; bit++) if ((word >> BigInt(bit)) & 1n) bits.push(index * 64 + bit);
-  });
-  return bits;
-}
-
 /** The section table behind the data, one entry a feature bit. Sections that do not lie in the file are left out. */
 function readFeatureTable(
   source: ByteSource,
@@ -143,12 +128,6 @@ function readFeatureTable(
     else if (data.size > 0) damage.add(at, SECTION_BYTES, `the section of feature ${bit} lies outside the file`);
   });
   return features;
-}
-
-function readSection(source: ByteSource, offset: number): FileRange {
-  const bytes = source.bytes(offset, SECTION_BYTES);
-  const fields = decodeStruct(SECTION_FIELDS, new DataView(bytes.buffer, bytes.byteOffset, SECTION_BYTES), 0);
-  return { offset: Number(fields.offset), size: Number(fields.size) };
 }
 
 function isInside(source: ByteSource, range: FileRange): boolean {

@@ -11,10 +11,10 @@
  */
 import { fieldOffset } from '../abi/layout.ts';
 import { HEADER_BYTES, RECORD_TABLE, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource, FileRange } from './byte-source.ts';
 import type { DamageList } from './damage.ts';
 import type { EventTable } from './event-table.ts';
-import { compressedCapture, type FileRange } from './file-header.ts';
+import { compressedCapture } from './file-header.ts';
 import { timeOrder } from './time-order.ts';
 
 /** pid or tid of a record that names no task; the kernel writes it for a task that is gone. */

@@ -7,7 +7,7 @@
 import type { PerfRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { AddressSpace, type Mapping } from './address-space.ts';
-import { hex } from './features.ts';
+import { mappedBuildId } from './build-id.ts';
 import { NO_TASK } from './record-index.ts';
 
 /** A thread's name from some time on. */
@@ -104,10 +104,6 @@ const TASK_RECORDS: ReadonlySet<number> = new Set([
   RecordType.MMAP2,
 ]);
 const PROT_EXEC = 4;
-/** `object` of an MMAP2 with a build id: u8 size, 3 bytes of padding, the id. */
-const BUILD_ID_OFFSET = 4;
-const BUILD_ID_MAX_BYTES = 20;
-
 interface ForkBody {
   pid: number;
   ppid: number;
@@ -282,11 +278,6 @@ function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigi
     prot,
     // Mappings of data are recorded only on demand (mmap_data), and then marked so.
     isExecutable: prot === null ? (record.misc & Misc.mmapData) === 0 : (prot & PROT_EXEC) !== 0,
-    buildId: record.name === 'MMAP2' && (record.misc & Misc.mmapBuildId) !== 0 ? buildIdOf(record.body.object) : null,
+    buildId: record.name === 'MMAP2' ? mappedBuildId(record.body.object, record.misc) : null,
   };
-}
-
-function buildIdOf(object: Uint8Array): string {
-  const size = Math.min(object[0]!, BUILD_ID_MAX_BYTES);
-  return hex(object.subarray(BUILD_ID_OFFSET, BUILD_ID_OFFSET + size));
 }

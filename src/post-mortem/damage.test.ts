@@ -7,7 +7,8 @@ import { RingkeepError } from '../base/error.ts';
 import { isLong, runs } from '../base/testing/runs.ts';
 import { type Capture, openCapture } from '../perf-data/capture.ts';
 import { DamageList, MAX_DAMAGE_ENTRIES } from '../perf-data/damage.ts';
-import { CaptureBuilder, CPU_CLOCK, encodeString, SIGNAL_DELIVER } from '../perf-data/testing/capture-builder.ts';
+import { encodeText } from '../perf-data/feature-sections.ts';
+import { CaptureBuilder, CPU_CLOCK, SIGNAL_DELIVER } from '../perf-data/testing/capture-builder.ts';
 import { postMortem } from './post-mortem.ts';
 
 function everyKindOfRecord(): Uint8Array<ArrayBuffer> {
@@ -49,7 +50,7 @@ function everyKindOfRecord(): Uint8Array<ArrayBuffer> {
   } as const;
   return builder
     .signal(main, 8_000n, 11)
-    .feature(3, encodeString('host'))
+    .feature(3, encodeText('host'))
     .section({ cutNs: '9000', death, rings: [] })
     .build();
 }

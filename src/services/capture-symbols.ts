@@ -41,7 +41,7 @@ export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions 
 /** When the last record was written, milliseconds since the epoch; null where the capture does not tell. */
 function endWallMsOf({ features: { clockData }, lastNs }: Capture): number | null {
   if (clockData === undefined || lastNs === null) return null;
-  return Number((clockData.wallClockNs + lastNs - clockData.clockNs) / 1_000_000n);
+  return Number((clockData.wallNs + lastNs - clockData.clockNs) / 1_000_000n);
 }
 
 /** The dumps that processes mapped the first page of, oldest first. */

@@ -9,15 +9,10 @@
  * the whole section; the bytes that were there before are never written, but for the sixteen of the empty section's entry.
  */
 import { fdatasyncSync, fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
-import { decodeStruct, fieldOffset } from '../abi/layout.ts';
-import {
-  FEATURE_BITS,
-  FILE_HEADER_BYTES,
-  FILE_HEADER_FIELDS,
-  PERF_DATA_MAGIC,
-  SECTION_BYTES,
-  SECTION_FIELDS,
-} from '../abi/perf-data.ts';
+import { fieldOffset } from '../abi/layout.ts';
+import { SECTION_FIELDS } from '../abi/perf-data.ts';
+import { ByteSource } from '../perf-data/byte-source.ts';
+import { emptySectionEntry } from '../perf-data/feature-table.ts';
 
 /** An empty section that waits to be filled. */
 export interface EmptySection {
@@ -27,17 +22,12 @@ export interface EmptySection {
 
 /** The empty section of `feature` in the file at `descriptor`; undefined where there is none, or it has been filled. */
 export function findEmptySection(descriptor: number, feature: number): EmptySection | undefined {
-  const head = read(descriptor, 0, FILE_HEADER_BYTES);
-  if (head === undefined) return undefined;
-  const fields = decodeStruct(FILE_HEADER_FIELDS, head, 0);
-  const words = [fields.features0, fields.features1, fields.features2, fields.features3];
-  if (fields.magic !== PERF_DATA_MAGIC || fields.size !== BigInt(FILE_HEADER_BYTES) || !hasBit(words, feature))
-    return undefined;
-  let before = 0;
-  for (let bit = 0; bit < Math.min(feature, FEATURE_BITS); bit++) if (hasBit(words, bit)) before++;
-  const entryAt = Number(fields.dataOffset + fields.dataSize) + before * SECTION_BYTES;
-  const entry = Number.isSafeInteger(entryAt) ? read(descriptor, entryAt, SECTION_BYTES) : undefined;
-  return entry !== undefined && decodeStruct(SECTION_FIELDS, entry, 0).size === 0n ? { entryAt } : undefined;
+  const read = (offset: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, length, offset));
+  };
+  const entryAt = emptySectionEntry(new ByteSource({ size: fstatSync(descriptor).size, read }), feature);
+  return entryAt === undefined ? undefined : { entryAt };
 }
 
 /** Fills the section. Throws what the file system refuses (a full disk); the snapshot then is as it was. */
@@ -56,15 +46,6 @@ export function fillSection(descriptor: number, { entryAt }: EmptySection, bytes
   fdatasyncSync(descriptor);
   writeWord(descriptor, entryAt + fieldOffset(SECTION_FIELDS, 'size'), bytes.length);
   fdatasyncSync(descriptor);
-}
-
-function hasBit(words: readonly bigint[], bit: number): boolean {
-  return ((words[bit >>> 6]! >> BigInt(bit & 63)) & 1n) !== 0n;
-}
-
-function read(descriptor: number, offset: number, length: number): DataView | undefined {
-  const bytes = new Uint8Array(length);
-  return readSync(descriptor, bytes, 0, length, offset) === length ? new DataView(bytes.buffer) : undefined;
 }
 
 function writeWord(descriptor: number, offset: number, value: number): void {

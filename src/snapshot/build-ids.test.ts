@@ -23,7 +23,7 @@ function idsOf(body: Partial<RecordBody<'MMAP2'>>, misc = 0, time = NOW.clockNs)
   const collector = new BuildIdCollector(CPU_CLOCK.attr);
   const bytes = encodeRecord('MMAP2', { prot: PROT_EXEC, ...body }, { time }, CPU_CLOCK.attr, Misc.user | misc);
   collector.add(new DataView(bytes.buffer), 0);
-  return collector.read(NOW).map(({ fileName, id }) => `${fileName} ${id.length}`);
+  return collector.read(NOW).map(({ file, buildId }) => `${file} ${buildId.length / 2}`);
 }
 
 function withInode(inode: bigint): Uint8Array {

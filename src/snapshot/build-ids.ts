@@ -7,10 +7,10 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
 import type { EventAttr } from '../abi/event-attr.ts';
-import { BUILD_ID_MAX_BYTES, KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
+import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { decodeRecord } from '../abi/record.ts';
-import { Misc } from '../abi/record-table.ts';
-import type { BuildId, ClockReading } from '../perf-data/feature-sections.ts';
+import { type BuildId, hex, mappedBuildId } from '../perf-data/build-id.ts';
+import type { ClockReading } from '../perf-data/features.ts';
 import type { KernelModule } from './kernel-maps.ts';
 
 const PROT_EXEC = 4;
@@ -23,7 +23,7 @@ interface MappedFile {
   /** 0 where the mapping does not say. */
   readonly inode: bigint;
   /** The id, where the kernel put it into the mapping itself. */
-  readonly id?: Uint8Array;
+  readonly buildId: string | null;
 }
 
 /** Collects MMAP2 records, then reads the build ids of what they map. */
@@ -42,11 +42,11 @@ export class BuildIdCollector {
     const { filename, object } = record.body;
     if (filename !== VDSO_NAME && (!filename.startsWith('/') || filename.startsWith('//'))) return;
     const words = new DataView(object.buffer, object.byteOffset, object.byteLength);
-    const hasId = (record.misc & Misc.mmapBuildId) !== 0;
+    const buildId = mappedBuildId(object, record.misc);
     this.files.set(filename, {
       timeNs: record.id.time ?? 0n,
-      inode: hasId ? 0n : words.getBigUint64(8, true),
-      ...(hasId ? { id: object.slice(4, 4 + Math.min(object[0]!, BUILD_ID_MAX_BYTES)) } : {}),
+      inode: buildId !== null ? 0n : words.getBigUint64(8, true),
+      buildId,
     });
   }
 
@@ -54,10 +54,11 @@ export class BuildIdCollector {
   read(clock: ClockReading): BuildId[] {
     const deadline = performance.now() + TIME_LIMIT_MS;
     const found: BuildId[] = [];
-    for (const [fileName, file] of this.files) {
+    for (const [file, mapped] of this.files) {
       if (performance.now() > deadline) break;
-      const id = file.id ?? (fileName === VDSO_NAME ? readVdsoBuildId() : readFileBuildId(fileName, file, clock));
-      if (id && id.length > 0) found.push({ fileName, id, isKernel: false });
+      const buildId =
+        mapped.buildId ?? hexOf(file === VDSO_NAME ? readVdsoBuildId() : readFileBuildId(file, mapped, clock));
+      if (buildId) found.push({ file, buildId, isKernel: false });
     }
     return found;
   }
@@ -66,13 +67,17 @@ export class BuildIdCollector {
 /** The ids of the running kernel and its modules, as far as sysfs shows them. */
 export function readKernelBuildIds(modules: readonly KernelModule[]): BuildId[] {
   const noteFiles = [
-    { fileName: KERNEL_DSO_NAME, notes: '/sys/kernel/notes' },
-    ...modules.map(({ name, fileName }) => ({ fileName, notes: `/sys/module/${name}/notes/.note.gnu.build-id` })),
+    { file: KERNEL_DSO_NAME, notes: '/sys/kernel/notes' },
+    ...modules.map(({ name, fileName }) => ({ file: fileName, notes: `/sys/module/${name}/notes/.note.gnu.build-id` })),
   ];
-  return noteFiles.flatMap(({ fileName, notes }) => {
-    const id = attempt(() => buildIdInNotes(readFileSync(notes)));
-    return id ? [{ fileName, id, isKernel: true }] : [];
+  return noteFiles.flatMap(({ file, notes }) => {
+    const buildId = hexOf(attempt(() => buildIdInNotes(readFileSync(notes))));
+    return buildId ? [{ file, buildId, isKernel: true }] : [];
   });
+}
+
+function hexOf(id: Uint8Array | undefined): string | undefined {
+  return id && hex(id);
 }
 
 function readFileBuildId(path: string, mapped: MappedFile, clock: ClockReading): Uint8Array | undefined {

@@ -11,9 +11,9 @@
 import { attrFlags, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import { recordGeometry } from '../abi/record-view.ts';
+import { layoutOf } from '../perf-data/record-layout.ts';
 import type { RingEvent } from '../ring/ring-layout.ts';
 import { type PlausibleRecords, plausibleRecords, type RecordLimits } from './plausible-records.ts';
-import { layoutOf } from './record-layout.ts';
 import type { FoundRing, FoundSideBand, ProblemFile, RingsFound } from './ring-directory.ts';
 import type { ClockReading, SnapshotEvent, SnapshotHost, SnapshotInput, SnapshotTask } from './snapshot.ts';
 

@@ -21,9 +21,8 @@ import {
   type RingSummary,
 } from '../abi/ringkeep-section.ts';
 import { assert } from '../base/error.ts';
+import type { BuildId } from '../perf-data/build-id.ts';
 import {
-  type BuildId,
-  type ClockReading,
   encodeBuildIds,
   encodeClockData,
   encodeCpuCounts,
@@ -33,16 +32,17 @@ import {
   encodeTextList,
   encodeU64,
 } from '../perf-data/feature-sections.ts';
+import type { ClockReading } from '../perf-data/features.ts';
 import { asWords, RecordWalk, recordWordsAt } from '../perf-data/record-walk.ts';
 import { BuildIdCollector, readKernelBuildIds } from './build-ids.ts';
 import type { SnapshotHost } from './host.ts';
 import { type KernelModule, kernelMapRecords, readKernelModules, readKernelText } from './kernel-maps.ts';
-import { PerfDataFile } from './perf-data-file.ts';
 import { isSideBand, makeUpIdentities, SideBandCensus } from './side-band.ts';
+import { SnapshotFile } from './snapshot-file.ts';
 import { TimeIndex } from './time-merge.ts';
-import { readTracingData } from './tracepoint-formats.ts';
+import { readTracingData } from './tracefs.ts';
 
-export type { ClockReading } from '../perf-data/feature-sections.ts';
+export type { ClockReading } from '../perf-data/features.ts';
 export { readHost, type SnapshotHost } from './host.ts';
 
 /** An event whose records the rings hold. */
@@ -117,7 +117,7 @@ const ROUND_RECORDS = 1 << 16;
  */
 export function writeSnapshot(path: string, input: SnapshotInput): SnapshotReport {
   assert(input.events.length > 0, 'a snapshot has a leading event');
-  const file = new PerfDataFile(path, input.events);
+  const file = new SnapshotFile(path, input.events);
   try {
     const modules = recordsKernel(input.events) ? readKernelModules(input.host.osrelease) : undefined;
     const merge = new Merge(input, modules);
@@ -191,7 +191,7 @@ class Merge {
   }
 
   /** Writes every record once, in time order. */
-  write(file: PerfDataFile): Written {
+  write(file: SnapshotFile): Written {
     const { index } = this;
     const order = index.order();
     const mappedFiles = new BuildIdCollector(this.leader);

@@ -3,7 +3,7 @@
  * Invariant: what it builds is whole; damage is for the test to do.
  */
 import { attrFlags, type EventAttr, EventType, encodeAttr, eventAttr, SampleType } from '../../abi/event-attr.ts';
-import { cStringBytes, encodeStruct } from '../../abi/layout.ts';
+import { encodeStruct } from '../../abi/layout.ts';
 import {
   Feature,
   FILE_HEADER_BYTES,
@@ -16,6 +16,8 @@ import { encodeRecord } from '../../abi/record.ts';
 import { Misc, type NonSampleName, type RecordBody } from '../../abi/record-table.ts';
 import { encodeRingkeepSection, RINGKEEP_FEATURE, type RingkeepSection } from '../../abi/ringkeep-section.ts';
 import { encodeSample, type SampleBody, type SampleId } from '../../abi/sample.ts';
+import { concat, encodeEventDesc } from '../feature-sections.ts';
+import { encodeFeatures, featureWords } from '../feature-table.ts';
 
 /** An event of the capture to be built. */
 export interface BuiltEvent {
@@ -61,7 +63,7 @@ export class CaptureBuilder {
 
   constructor(events: readonly BuiltEvent[] = [CPU_CLOCK, SIGNAL_DELIVER]) {
     this.events = events;
-    this.feature(Feature.eventDesc, encodeEventDescriptions(events));
+    this.feature(Feature.eventDesc, encodeEventDesc(events));
   }
 
   record<N extends NonSampleName>(name: N, body: Partial<RecordBody<N>>, id: SampleId, misc = 0): this {
@@ -146,11 +148,9 @@ export class CaptureBuilder {
       return bytes;
     });
     const dataOffset = attrsOffset + attrs.length * (attrBytes + SECTION_BYTES);
-    const data = joined(this.records);
+    const data = concat(this.records);
     const header = new Uint8Array(FILE_HEADER_BYTES);
     const bits = [...this.#features.keys()].sort((a, b) => a - b);
-    const words = [0n, 0n, 0n, 0n];
-    for (const bit of bits) words[bit >> 6]! |= 1n << BigInt(bit & 63);
     const fields = {
       magic: PERF_DATA_MAGIC,
       size: FILE_HEADER_BYTES,
@@ -159,56 +159,14 @@ export class CaptureBuilder {
       attrsSize: attrs.length * (attrBytes + SECTION_BYTES),
       dataOffset,
       dataSize: data.length,
-      features0: words[0]!,
-      features1: words[1]!,
-      features2: words[2]!,
-      features3: words[3]!,
+      ...featureWords(bits),
     };
     encodeStruct(FILE_HEADER_FIELDS, fields, new DataView(header.buffer), 0);
-    const features = bits.map((bit) => this.#features.get(bit)!);
-    const table = featureTable(features, dataOffset + data.length);
-    return joined([header, ...ids.map((each) => new Uint8Array(each.buffer)), ...attrs, data, table, ...features]);
+    const features = encodeFeatures(this.#features, dataOffset + data.length);
+    return concat([header, ...ids.map((each) => new Uint8Array(each.buffer)), ...attrs, data, ...features]);
   }
 }
 
 function ids({ pid, tid }: Task): { pid: number; tid: number } {
   return { pid, tid };
-}
-
-function featureTable(features: readonly Uint8Array[], offset: number): Uint8Array {
-  const table = new Uint8Array(features.length * SECTION_BYTES);
-  let at = offset + table.length;
-  features.forEach((bytes, index) => {
-    const section = { offset: at, size: bytes.length };
-    encodeStruct(SECTION_FIELDS, section, new DataView(table.buffer), index * SECTION_BYTES);
-    at += bytes.length;
-  });
-  return table;
-}
-
-/** A string feature: u32 length, the text with its NUL. */
-export function encodeString(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = cStringBytes(text, 64);
-  const length = new Uint8Array(Uint32Array.of(bytes.length).buffer);
-  return joined([length, bytes]);
-}
-
-function encodeEventDescriptions(events: readonly BuiltEvent[]): Uint8Array {
-  const parts: Uint8Array[] = [new Uint8Array(Uint32Array.of(events.length, 128).buffer)];
-  for (const { name, attr, ids: eventIds } of events) {
-    parts.push(encodeAttr(attr), new Uint8Array(Uint32Array.of(eventIds.length).buffer), encodeString(name));
-    parts.push(new Uint8Array(BigUint64Array.from(eventIds).buffer));
-  }
-  return joined(parts);
-}
-
-/** The parts one behind the other. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

@@ -1,10 +1,9 @@
 /**
- * Reads from tracefs what perf needs to decode the raw samples of tracepoints.
+ * The TRACING_DATA section: what perf needs to decode the raw samples of tracepoints. The texts are those of tracefs.
  *
- * Invariant: there is a format for every tracepoint asked for. Where tracefs does not show one, a stand-in with the
- * fields that all tracepoints share takes its place: perf refuses a whole file for one tracepoint without a format.
+ * Invariant: there is a format for every tracepoint asked for. Where none is known, a stand-in with the fields that all
+ * tracepoints share takes its place: perf refuses a whole file for one tracepoint without a format.
  */
-import { readFileSync } from 'node:fs';
 import { encodeTracingData } from '../abi/tracing-data.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 
@@ -15,16 +14,19 @@ export interface Tracepoint {
   readonly id: bigint;
 }
 
-const TRACEFS_FOLDERS = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'];
 const LONG_BYTES = 8;
 
-/** The TRACING_DATA section for `tracepoints`, and which of them got a stand-in (`system:name`). */
-export function readTracingData(
+export interface TracingSection {
+  readonly section: Uint8Array;
+  /** Tracepoints with a stand-in, `system:name`. */
+  readonly undecodable: string[];
+}
+
+/** The section for `tracepoints`. `file` returns a file of tracefs by its path in it, undefined when it is not there. */
+export function tracingSection(
   tracepoints: readonly Tracepoint[],
-  folders: readonly string[] = TRACEFS_FOLDERS,
-): { section: Uint8Array; undecodable: string[] } {
-  const folder = folders.find((candidate) => readBytes(`${candidate}/events/header_page`) !== undefined);
-  const file = (path: string) => (folder === undefined ? undefined : readBytes(`${folder}/${path}`));
+  file: (path: string) => Uint8Array | undefined,
+): TracingSection {
   const undecodable: string[] = [];
   const bySystem = new Map<string, Uint8Array[]>();
   const seen = new Set<bigint>();
@@ -82,13 +84,4 @@ function idOfFormat(format: Uint8Array): bigint | undefined {
 
 function encode(text: string): Uint8Array {
   return new TextEncoder().encode(text);
-}
-
-function readBytes(path: string): Uint8Array | undefined {
-  try {
-    return readFileSync(path);
-  } catch {
-    // Not mounted, or not for this user: the caller writes a stand-in.
-    return undefined;
-  }
 }

@@ -10,7 +10,7 @@ import { decodeTracingData } from '../abi/tracing-data.ts';
 import { type SnapshotEvent, writeSnapshot } from './snapshot.ts';
 import { isInstalled, PerfDataImage, run } from './testing/perf-tool.ts';
 import { CPU_CLOCK, input, START_NS, ThreadRecords, task } from './testing/synthetic.ts';
-import { readTracingData } from './tracepoint-formats.ts';
+import { readTracingData } from './tracefs.ts';
 
 let folder: string;
 beforeAll(() => {

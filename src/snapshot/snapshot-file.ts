@@ -1,7 +1,5 @@
 /**
- * Writes one perf.data file front to back, under a temporary name that becomes the real one at the end.
- *
- *   header | attrs, each {attr, section of ids} | ids | data … | table of feature sections | feature sections
+ * Writes one perf.data file to disk front to back, under a temporary name that becomes the real one at the end.
  *
  * Invariant: the target's name shows either what was there before or a whole file, flushed to disk; a temporary file
  * never outlives `commit` or `dispose`.
@@ -19,36 +17,20 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { ATTR_BYTES, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
-import { encodeStruct } from '../abi/layout.ts';
-import {
-  FEATURE_BITS,
-  FILE_HEADER_BYTES,
-  FILE_HEADER_FIELDS,
-  PERF_DATA_MAGIC,
-  SECTION_BYTES,
-  SECTION_FIELDS,
-} from '../abi/perf-data.ts';
 import { assert, RingkeepError } from '../base/error.ts';
+import { encodeFeatures } from '../perf-data/feature-table.ts';
+import { encodeFileHead, encodeFileHeader, type FileEvent } from '../perf-data/file-writer.ts';
 import { recordWordsAt } from '../perf-data/record-walk.ts';
 import { isRingFile } from './ring-file.ts';
 
 const WRITE_BYTES = 1 << 20;
 /** From here on copying by a typed array's `set` beats a loop over words, whose view costs more than the loop. */
 const LOOP_WORDS_MAX = 48;
-const ATTR_ENTRY_BYTES = ATTR_BYTES + SECTION_BYTES;
-
-/** What the attrs section says of one event. */
-export interface FileEvent {
-  readonly attr: EventAttr;
-  readonly ids: readonly bigint[];
-}
-
 /** A perf.data file being written. Every method throws `output-unwritable` when the file system refuses. */
-export class PerfDataFile {
+export class SnapshotFile {
   readonly path: string;
   private readonly temporaryPath: string;
-  private readonly attrsBytes: number;
+  private readonly eventCount: number;
   private readonly dataOffset: number;
   private descriptor: number | undefined;
   private readonly buffer = new Uint32Array(WRITE_BYTES / 4);
@@ -61,8 +43,8 @@ export class PerfDataFile {
   constructor(path: string, events: readonly FileEvent[]) {
     this.path = guard(path, () => resolveTarget(path));
     this.temporaryPath = join(dirname(this.path), `.${basename(this.path)}.${randomBytes(6).toString('hex')}.tmp`);
-    const head = encodeAttrs(events);
-    this.attrsBytes = events.length * ATTR_ENTRY_BYTES;
+    const head = encodeFileHead(events);
+    this.eventCount = events.length;
     this.dataOffset = head.length;
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     this.descriptor = guard(path, () => openSync(this.temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
@@ -91,26 +73,14 @@ export class PerfDataFile {
     this.bufferedWords += length;
   }
 
-  /** Ends the data and writes the features: a table of sections in order of bit number, then the sections. */
+  /** Ends the data, writes the features, and the header last. */
   writeFeatures(features: ReadonlyMap<number, Uint8Array>): void {
     this.flush();
     this.dataEnd = this.filePosition;
-    const bits = [...features.keys()].sort((a, b) => a - b);
-    assert(
-      bits.every((bit) => bit >= 0 && bit < FEATURE_BITS),
-      'feature bits lie in the bitmap',
-    );
-    const table = new Uint8Array(bits.length * SECTION_BYTES);
-    const view = new DataView(table.buffer);
-    let offset = this.filePosition + table.length;
-    for (const [index, bit] of bits.entries()) {
-      const size = features.get(bit)!.length;
-      encodeStruct(SECTION_FIELDS, { offset, size }, view, index * SECTION_BYTES);
-      offset += size;
-    }
-    this.write(table);
-    for (const bit of bits) this.write(features.get(bit)!);
-    this.writeHeader(bits);
+    const data = { offset: this.dataOffset, size: this.dataEnd - this.dataOffset };
+    const header = encodeFileHeader(this.eventCount, data, features.keys());
+    for (const bytes of encodeFeatures(features, this.dataEnd)) this.write(bytes);
+    this.writeAt(header, 0);
   }
 
   /** Flushes the file to disk and gives it its name. Returns its size in bytes. */
@@ -139,31 +109,6 @@ export class PerfDataFile {
     const descriptor = this.descriptor;
     this.descriptor = undefined;
     if (descriptor !== undefined) closeSync(descriptor);
-  }
-
-  private writeHeader(bits: readonly number[]): void {
-    const bitmap = [0n, 0n, 0n, 0n];
-    for (const bit of bits) bitmap[bit >>> 6]! |= 1n << BigInt(bit & 63);
-    const header = new Uint8Array(FILE_HEADER_BYTES);
-    encodeStruct(
-      FILE_HEADER_FIELDS,
-      {
-        magic: PERF_DATA_MAGIC,
-        size: FILE_HEADER_BYTES,
-        attrSize: ATTR_ENTRY_BYTES,
-        attrsOffset: FILE_HEADER_BYTES,
-        attrsSize: this.attrsBytes,
-        dataOffset: this.dataOffset,
-        dataSize: this.dataEnd! - this.dataOffset,
-        features0: bitmap[0]!,
-        features1: bitmap[1]!,
-        features2: bitmap[2]!,
-        features3: bitmap[3]!,
-      },
-      new DataView(header.buffer),
-      0,
-    );
-    this.writeAt(header, 0);
   }
 
   private flush(): void {
@@ -198,27 +143,6 @@ function resolveTarget(path: string): string {
     throw new RingkeepError('output-unwritable', message, { path, input: path });
   }
   return realpathSync(path);
-}
-
-/** A blank header, the attrs and their ids. */
-function encodeAttrs(events: readonly FileEvent[]): Uint8Array {
-  const idsOffset = FILE_HEADER_BYTES + events.length * ATTR_ENTRY_BYTES;
-  const idCount = events.reduce((sum, { ids }) => sum + ids.length, 0);
-  const out = new Uint8Array(idsOffset + idCount * 8);
-  const view = new DataView(out.buffer);
-  let entry = FILE_HEADER_BYTES;
-  let idAt = idsOffset;
-  for (const { attr, ids } of events) {
-    // Readers find the id section behind attr.size bytes: it must agree with what is written here.
-    out.set(encodeAttr({ ...attr, size: ATTR_BYTES }), entry);
-    encodeStruct(SECTION_FIELDS, { offset: idAt, size: ids.length * 8 }, view, entry + ATTR_BYTES);
-    for (const id of ids) {
-      view.setBigUint64(idAt, id, true);
-      idAt += 8;
-    }
-    entry += ATTR_ENTRY_BYTES;
-  }
-  return out;
 }
 
 function guard<T>(path: string, operation: () => T): T {
