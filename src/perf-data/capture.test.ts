@@ -104,7 +104,7 @@ describe('a capture', () => {
       cpusOnline: 4,
       cmdline: ['perf', 'record'],
       sampleTime: { firstNs: 5n, lastNs: 9n },
-      clockData: { clockid: 1, wallClockNs: 1_700n, clockNs: 42n },
+      clockData: { clockid: 1, wallNs: 1700n, clockNs: 42n },
     });
   });
 
