@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BareMachine } from './bare-machine.ts';
 import { CorrectedVariant } from './corrected/variant.ts';
-import type { PostedMachine } from './machine.ts';
+import type { PostedMachine } from './posted/machine.ts';
 import { PostedVariant } from './posted/variant.ts';
 
 const root = join(import.meta.dirname, '../..');

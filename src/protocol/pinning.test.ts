@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { Account } from './account.ts';
+import { EventWord, Gate } from './corrected/state.ts';
+import { EventState } from './event-state.ts';
 import { Pinning, type PinningOptions } from './pinning.ts';
-import { EventState, EventWord, Gate } from './state.ts';
 import { locate, type Operation, runToEnd } from './step.ts';
 import { type Failing, MemoryMachine } from './testing/memory-machine.ts';
 

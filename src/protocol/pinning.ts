@@ -28,11 +28,12 @@ import { grow, hold } from './corrected/reconcile.ts';
 import { retire } from './corrected/retire.ts';
 import { type SchedIn, schedIn, schedOut } from './corrected/sched.ts';
 import { cpuOffline } from './corrected/slot.ts';
+import { EventWord, Gate, ProtocolState, RecorderWord, type StateOptions } from './corrected/state.ts';
 import { type Corrected, correctedSteps } from './corrected/steps.ts';
-import { taskWorkRun } from './corrected/task-work.ts';
+import { runTaskWorks } from './corrected/task-work.ts';
 import { beginWrite, beginWriting, endWrite, endWriting, updateUserPage } from './corrected/writer.ts';
+import { EventState } from './event-state.ts';
 import type { Machine } from './machine.ts';
-import { EventState, EventWord, Gate, ProtocolState, RecorderWord, type StateOptions } from './state.ts';
 import { type Operation, runToEnd } from './step.ts';
 
 export interface PinningOptions extends StateOptions {
@@ -106,7 +107,7 @@ export class Pinning {
 
   /** The task returns to user mode on the machine's `currentCpu`: claims slots, pins, starts. Failures are counted. */
   taskWorkRun(task: number): Operation<void> {
-    return taskWorkRun(this.protocol, task);
+    return runTaskWorks(this.protocol, task);
   }
 
   /** The event's task is switched out; `to` other than INACTIVE: it is disabled, exits or is removed. */

@@ -2,7 +2,7 @@
  * One face for both forms of the protocol, the posted and the corrected one: what the tasks, CPUs and users of a machine ask of it,
  * and what an observer may see of it. The simulated machine and the model checker know nothing else of either.
  */
-import type { EventState } from './state.ts';
+import type { EventState } from './event-state.ts';
 import type { Operation, Step } from './step.ts';
 
 export type VariantName = 'posted' | 'corrected';

@@ -3,10 +3,11 @@
  * invariant that this thing is there for. What no mutant needs, no proof needs.
  */
 
+import type { ProtocolState } from '../../protocol/corrected/state.ts';
+import { CpuWord, EventWord, Gate } from '../../protocol/corrected/state.ts';
 import { Want } from '../../protocol/corrected/steps.ts';
 import type { CorrectedVariant } from '../../protocol/corrected/variant.ts';
-import type { ProtocolState } from '../../protocol/state.ts';
-import { CpuWord, EventState, EventWord, Gate } from '../../protocol/state.ts';
+import { EventState } from '../../protocol/event-state.ts';
 import type { Mutant, Replacement, Simulation } from '../../sim/kernel/simulation.ts';
 
 export interface WrongForm {

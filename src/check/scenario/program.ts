@@ -3,9 +3,9 @@
  *
  * Invariant: an execution's violations are those that the scenario looks at; the others are as if nobody had seen them.
  */
-import { type BrokenInvariant, type MakeVariant, type Mutant, Simulation } from '../../sim/kernel/simulation.ts';
-import { corrected, posted } from '../../sim/kernel/variants.ts';
-import type { Execution, PendingStep, Program } from '../program.ts';
+import { type MakeVariant, type Mutant, Simulation } from '../../sim/kernel/simulation.ts';
+import { correctedVariant, postedVariant } from '../../sim/kernel/variants.ts';
+import type { BrokenInvariant, Execution, PendingStep, Program } from '../program.ts';
 import type { Scenario } from './scenario.ts';
 
 /** `posted`, or `corrected` with W slots a CPU. */
@@ -18,7 +18,7 @@ export function variantName(variant: VariantChoice): string {
 
 /** The scenario's program with one of the protocols; with a mutant, that of a wrong implementation. */
 export function scenarioProgram(scenario: Scenario, variant: VariantChoice, mutant?: Mutant): Program {
-  const makeVariant = variant === 'posted' ? posted(scenario.mends) : corrected(variant.slotsPerCpu);
+  const makeVariant = variant === 'posted' ? postedVariant(scenario.mends) : correctedVariant(variant.slotsPerCpu);
   const looksAt = variant === 'posted' ? looksAtPosted(scenario) : () => true;
   return {
     name: scenario.name,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../base/prng.ts';
 import { type MakeVariant, Simulation } from '../../sim/kernel/simulation.ts';
-import { corrected } from '../../sim/kernel/variants.ts';
+import { correctedVariant } from '../../sim/kernel/variants.ts';
 import { findUndeclared } from '../declarations.ts';
 import { follow, parseDirectives } from '../directive.ts';
 import { search } from '../search.ts';
@@ -62,7 +62,8 @@ describe('the corrected protocol', () => {
       }
       return `${lines.join('\n')}\n${simulation.describe()}`;
     };
-    for (let seed = 1; seed <= 60; seed++) expect(trace(corrected(1), seed)).toBe(trace(corrected(1), seed));
+    for (let seed = 1; seed <= 60; seed++)
+      expect(trace(correctedVariant(1), seed)).toBe(trace(correctedVariant(1), seed));
   });
 });
 

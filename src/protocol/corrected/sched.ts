@@ -4,7 +4,7 @@
  * Invariant: both run with interrupts off on the CPU they concern, so no IPI and no other switch falls into them. At most W
  * SHMEM events are ACTIVE on a CPU: more could not all be pinned there, and rotation shares the CPU among them (I7).
  */
-import { EventState } from '../state.ts';
+import { EventState } from '../event-state.ts';
 import type { Operation } from '../step.ts';
 import { Admission, type Corrected } from './steps.ts';
 

@@ -7,10 +7,11 @@
  */
 import { assert } from '../../base/error.ts';
 import type { Account } from '../account.ts';
+import { EventState } from '../event-state.ts';
 import type { Machine } from '../machine.ts';
-import { CpuWord, EventState, EventWord, Gate, type ProtocolState, RecorderWord } from '../state.ts';
 import { type Location, Step } from '../step.ts';
 import type { Counters } from './counters.ts';
+import { CpuWord, EventWord, Gate, type ProtocolState, RecorderWord } from './state.ts';
 
 /** All words of an event: what a new record's step stores. */
 const EVENT_LOCATIONS = Object.keys(EventWord).map((name) => `event.${name}` as Location);

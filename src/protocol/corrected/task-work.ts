@@ -17,7 +17,7 @@ import { logStart } from './writer.ts';
  * The task returns to user mode: runs its works until none is left. The numbers are those of docs/PROTOCOL.md. One
  * flat generator: a step yielded through a level of delegation costs as much again.
  */
-export function* taskWorkRun(p: Corrected, task: number): Operation<void> {
+export function* runTaskWorks(p: Corrected, task: number): Operation<void> {
   const { steps, counters } = p;
   let event = -1;
   for (;;) {

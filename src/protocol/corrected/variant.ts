@@ -1,11 +1,12 @@
 /** The corrected protocol behind the common face. */
 import { Account } from '../account.ts';
+import { EventState } from '../event-state.ts';
 import type { Machine } from '../machine.ts';
 import { Pinning } from '../pinning.ts';
-import { CpuWord, EventState, EventWord, Gate } from '../state.ts';
 import { type Operation, Step } from '../step.ts';
 import type { Observed, Variant } from '../variant.ts';
 import { restart } from './pmu.ts';
+import { CpuWord, EventWord, Gate } from './state.ts';
 
 /** What the corrected protocol's writers need of a machine beyond the port: a record's stores. */
 export interface WritingMachine extends Machine {

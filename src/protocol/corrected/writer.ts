@@ -7,8 +7,8 @@
  * `beginWrite` and `beginWriting` must keep it alike.
  */
 import { assert } from '../../base/error.ts';
-import { EventWord, Gate } from '../state.ts';
 import type { Operation } from '../step.ts';
+import { EventWord, Gate } from './state.ts';
 import type { Corrected } from './steps.ts';
 
 /** The writer's half, live: no generator, no allocation. The same order as `beginWriting`. False: count it lost. */

@@ -1,5 +1,5 @@
 /** What the steps of the posted protocol work on, before there are steps. */
-import type { PostedMachine } from '../machine.ts';
+import type { PostedMachine } from './machine.ts';
 import type { PostedState } from './state.ts';
 
 /**

@@ -4,7 +4,7 @@
  * What it meant to hold: one event a slot, xpinned its number of slots, pages there while xpinned is positive. What it lacks: the
  * slot, the count and the pages change in separate steps, under no lock, and a slot and a work hold no reference.
  */
-import { EventState } from '../state.ts';
+import { EventState } from '../event-state.ts';
 import type { Operation } from '../step.ts';
 import { rbInject } from './injection.ts';
 import { rbGetKernelPages, rbPutKernelPages } from './pages.ts';

@@ -5,7 +5,7 @@
  * Invariant: a word of an event that was freed is never read or written: that is a use after free, and it is reported
  * as such (I8).
  */
-import { EventState } from '../state.ts';
+import { EventState } from '../event-state.ts';
 import { Violation } from '../violation.ts';
 
 /** The words of an event and of its ring buffer: one of each, always together. */

@@ -11,9 +11,9 @@
  * all events is what the bound is about.
  */
 
-import type { PostedMachine } from '../machine.ts';
-import { EventState } from '../state.ts';
+import { EventState } from '../event-state.ts';
 import { type Effect, type Location, type Operation, runToEnd, Step } from '../step.ts';
+import type { PostedMachine } from './machine.ts';
 import { addWithoutStart, delPmu, startPmu, stopPmu } from './output.ts';
 import type { Parts } from './parts.ts';
 import { type PostedState, PostedWord } from './state.ts';

@@ -1,9 +1,10 @@
 /** The posted protocol behind the common face. */
-import type { PostedMachine } from '../machine.ts';
-import { EventState } from '../state.ts';
+
+import { EventState } from '../event-state.ts';
 import type { Operation, Step } from '../step.ts';
 import type { Observed, Variant } from '../variant.ts';
 import { createEvent, inheritEvent, perfEventExitTask, putEvent, removeEvent } from './life.ts';
+import type { PostedMachine } from './machine.ts';
 import { perfRbSize } from './pages.ts';
 import type { Mend } from './parts.ts';
 import { taskWorkRun, unpinEventPages } from './pin.ts';

@@ -3,7 +3,7 @@
  *
  * Invariant: every method of `ProtocolState` that touches a shared word is overridden here.
  */
-import { CpuWord, EventWord, ProtocolState, RecorderWord } from '../state.ts';
+import { CpuWord, EventWord, ProtocolState, RecorderWord } from '../corrected/state.ts';
 import type { Location } from '../step.ts';
 
 const EVENT_LOCATIONS = Object.keys(EventWord).map((name) => `event.${name}` as Location);

@@ -9,8 +9,9 @@
 
 import { Prng } from '../../base/prng.ts';
 import { Account } from '../account.ts';
+import { CpuWord, EventWord, Gate, RecorderWord } from '../corrected/state.ts';
+import { EventState } from '../event-state.ts';
 import { Pinning } from '../pinning.ts';
-import { CpuWord, EventState, EventWord, Gate, RecorderWord } from '../state.ts';
 import { type Operation, Step } from '../step.ts';
 import { expectInvariant, Violation } from '../violation.ts';
 import { type Failing, MemoryMachine } from './memory-machine.ts';

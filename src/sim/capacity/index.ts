@@ -1,8 +1,8 @@
 /** The curated face of the capacity simulation: what the command line imports. */
-import { Corrected, type Extent } from './corrected.ts';
+import { CorrectedPolicy, type Extent } from './corrected-policy.ts';
 import { PinAll } from './pin-all.ts';
 import type { PolicyFactory } from './policy.ts';
-import { Posted } from './posted.ts';
+import { PostedPolicy } from './posted-policy.ts';
 
 export { batched } from './batch.ts';
 export { COST_NAMES, CostModel, type CostName, type Costs, DEFAULT_COSTS, isCostName } from './cost-model.ts';
@@ -13,7 +13,7 @@ export { type SimulationResult, type SimulationSetting, simulate } from './simul
 export { generateWorkload, type WorkloadOptions } from './workload.ts';
 
 export const pinAll: PolicyFactory = (setting, memory) => new PinAll(setting, memory);
-export const posted: PolicyFactory = (setting, memory) => new Posted(setting, memory);
+export const posted: PolicyFactory = (setting, memory) => new PostedPolicy(setting, memory);
 export function corrected(slotsPerCpu: number, extent: Extent): PolicyFactory {
-  return (setting, memory) => new Corrected(setting, memory, slotsPerCpu, extent);
+  return (setting, memory) => new CorrectedPolicy(setting, memory, slotsPerCpu, extent);
 }

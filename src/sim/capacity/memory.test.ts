@@ -2,13 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ENOMEM } from '../../base/errno.ts';
 import { CostModel } from './cost-model.ts';
-import { RingMemory } from './memory.ts';
+import { RingPages } from './memory.ts';
 
 const PAGES = 4;
 const costs = new CostModel(PAGES);
 
-function memoryOf(rings: number, limitPages: number): RingMemory {
-  return new RingMemory({ rings, pagesPerRing: PAGES, limitPages, costs });
+function memoryOf(rings: number, limitPages: number): RingPages {
+  return new RingPages({ rings, pagesPerRing: PAGES, limitPages, costs });
 }
 
 describe('without pressure', () => {

@@ -29,7 +29,7 @@ export interface MemoryOptions {
   readonly costs: CostModel;
 }
 
-export class RingMemory {
+export class RingPages {
   /** Pages pinned now, and the most that ever were. */
   pinnedPages = 0;
   pinnedPeak = 0;

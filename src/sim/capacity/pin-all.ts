@@ -2,7 +2,7 @@
  * What `perf record --per-thread` does: every ring is pinned from its task's birth to its end. Beyond the lock limit a ring
  * is refused, and all its task does goes unrecorded.
  */
-import type { RingMemory } from './memory.ts';
+import type { RingPages } from './memory.ts';
 import { eventCount, eventOf, type Policy, type PolicySetting } from './policy.ts';
 
 export class PinAll implements Policy {
@@ -14,10 +14,10 @@ export class PinAll implements Policy {
   unpins = 0;
   refusedTasks = 0;
   readonly #setting: PolicySetting;
-  readonly #memory: RingMemory;
+  readonly #memory: RingPages;
   readonly #isPinned: Uint8Array;
 
-  constructor(setting: PolicySetting, memory: RingMemory) {
+  constructor(setting: PolicySetting, memory: RingPages) {
     this.#setting = setting;
     this.#memory = memory;
     this.#isPinned = new Uint8Array(eventCount(setting));

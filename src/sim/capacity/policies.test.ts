@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { runs } from '../../base/testing/runs.ts';
 import { CostModel } from './cost-model.ts';
 import { batched, corrected, type PolicyFactory, pinAll, posted, type Schedule, ScheduleBuilder } from './index.ts';
-import { Posted } from './posted.ts';
+import { PostedPolicy } from './posted-policy.ts';
 import { type SimulationResult, type SimulationSetting, simulate } from './simulation.ts';
 import { anySchedule } from './testing/arbitrary-schedule.ts';
 import { settingFor } from './testing/setting.ts';
@@ -136,7 +136,7 @@ describe('corrected and write-window', () => {
 
 describe('posted', () => {
   it('with its count of pages mended, without exits, failures and second events, pins what corrected pins with one slot', () => {
-    const mended: PolicyFactory = (setting, memory) => new Posted(setting, memory, ['pages-in']);
+    const mended: PolicyFactory = (setting, memory) => new PostedPolicy(setting, memory, ['pages-in']);
     fc.assert(
       fc.property(anySchedule, (any) => {
         const schedule = { ...any, exits: new Uint8Array(any.count) };

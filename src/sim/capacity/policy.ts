@@ -1,11 +1,11 @@
 /**
  * What decides which rings are pinned when. A policy is told of every birth, switch and exit of a schedule, pins and unpins
- * pages of a `RingMemory`, and says which records found their ring pinned.
+ * pages of a `RingPages`, and says which records found their ring pinned.
  *
  * Invariant: a record is written only into a ring that is pinned at that moment; whatever a policy does not write is lost,
  * and the simulation counts it.
  */
-import type { RingMemory } from './memory.ts';
+import type { RingPages } from './memory.ts';
 
 export interface Policy {
   /** As in tables and charts: `corrected W=2`. */
@@ -52,7 +52,7 @@ export interface PolicySetting {
 }
 
 /** Makes a policy on the memory of one run. */
-export type PolicyFactory = (setting: PolicySetting, memory: RingMemory) => Policy;
+export type PolicyFactory = (setting: PolicySetting, memory: RingPages) => Policy;
 
 /** The index of a task's n-th event, which is also its ring's. */
 export function eventOf(setting: PolicySetting, task: number, nth: number): number {

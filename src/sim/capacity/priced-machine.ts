@@ -1,18 +1,18 @@
 /**
- * The protocol's machine of a capacity simulation: a page is referenced by a pin in `RingMemory`, which knows what it costs.
+ * The protocol's machine of a capacity simulation: a page is referenced by a pin in `RingPages`, which knows what it costs.
  * Calls are made as the live recorder makes them (src/recorder/live-machine.ts): a pin that begins small takes the header and
  * the data page that the next record goes to, two calls unless they lie side by side; anything more is one call for the ring.
  *
  * Invariant: what a pin took is what its unpin gives back.
  */
 import { BareMachine } from '../../protocol/index.ts';
-import type { RingMemory } from './memory.ts';
+import type { RingPages } from './memory.ts';
 import { eventCount, type PolicySetting } from './policy.ts';
 
-export const PAGE_BYTES = 4096;
+const PAGE_BYTES = 4096;
 
 export class PricedMachine extends BareMachine {
-  readonly #memory: RingMemory;
+  readonly #memory: RingPages;
   readonly #pagesPerRing: number;
   readonly #headerPages: number;
   readonly #dataBytes: number;
@@ -25,7 +25,7 @@ export class PricedMachine extends BareMachine {
   readonly #position: Float64Array;
   readonly #window: Int32Array;
 
-  constructor(setting: PolicySetting, memory: RingMemory) {
+  constructor(setting: PolicySetting, memory: RingPages) {
     super();
     this.#memory = memory;
     this.#pagesPerRing = setting.pagesPerRing;

@@ -11,7 +11,7 @@
  */
 import { assert } from '../../base/error.ts';
 import type { CostModel } from './cost-model.ts';
-import { RingMemory } from './memory.ts';
+import { RingPages } from './memory.ts';
 import { eventCount, type Policy, type PolicyFactory, type PolicyKind, type PolicySetting } from './policy.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -64,7 +64,7 @@ export function simulate(
   make: PolicyFactory,
   points = SERIES_POINTS,
 ): SimulationResult {
-  const memory = new RingMemory({
+  const memory = new RingPages({
     rings: eventCount(setting),
     pagesPerRing: setting.pagesPerRing,
     limitPages: setting.memoryPages,
@@ -102,7 +102,7 @@ function replay(
   schedule: Schedule,
   setting: SimulationSetting,
   policy: Policy,
-  memory: RingMemory,
+  memory: RingPages,
   gauge: Gauge,
 ): Replayed {
   const { cpus, count, timeNs, cpu, prev, next, exits, isBatched } = schedule;
@@ -169,7 +169,7 @@ function birthOrder(bornNs: Float64Array): Int32Array {
 /** Pinned pages over time. */
 class Gauge {
   readonly series: Float64Array;
-  readonly #memory: RingMemory;
+  readonly #memory: RingPages;
   readonly #endNs: number;
   /** Nanoseconds spent with so many pages pinned. */
   #spentNs = new Float64Array(1024);
@@ -177,7 +177,7 @@ class Gauge {
   #pages = 0;
   #point = 0;
 
-  constructor(memory: RingMemory, endNs: number, points: number) {
+  constructor(memory: RingPages, endNs: number, points: number) {
     this.#memory = memory;
     this.#endNs = Math.max(1, endNs);
     this.series = new Float64Array(points);

@@ -7,9 +7,9 @@
  */
 import { EAGAIN, ENOMEM, ESRCH } from '../../base/errno.ts';
 import { BareMachine } from '../../protocol/bare-machine.ts';
-import type { PostedMachine } from '../../protocol/machine.ts';
+import type { PostedMachine } from '../../protocol/posted/machine.ts';
 import { Violation } from '../../protocol/violation.ts';
-import { AddressSpace } from './address-space.ts';
+import { MmStruct } from './mm-struct.ts';
 import { RingMemory, type RingShape } from './ring-memory.ts';
 
 /** A call of the port that can be made to fail. */
@@ -32,7 +32,7 @@ export interface KernelTask {
   readonly name: string;
   /** The CPU it is on, or on whose queue it waits. */
   cpu: number;
-  mm: AddressSpace | null;
+  mm: MmStruct | null;
   exiting: boolean;
   /** Its works have run for the last time. */
   worksClosed: boolean;
@@ -59,7 +59,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   readonly broken: Broken[] = [];
   readonly warnings = new Set<string>();
   readonly #events = new Map<number, EventSide>();
-  readonly #mms: AddressSpace[] = [];
+  readonly #mms: MmStruct[] = [];
   readonly #charges = new Map<number, number>();
   readonly #failures: Failure[] = [];
   readonly #unmapped = new Set<number>();
@@ -85,14 +85,14 @@ export class Kernel extends BareMachine implements PostedMachine {
 
   // Tasks and address spaces.
 
-  addTask(id: number, name: string, cpu: number, mm: AddressSpace | null): KernelTask {
+  addTask(id: number, name: string, cpu: number, mm: MmStruct | null): KernelTask {
     const task = { id, name, cpu, mm, exiting: false, worksClosed: false, works: [], detached: [] };
     this.tasks.set(id, task);
     return task;
   }
 
-  newMm(): AddressSpace {
-    const mm = new AddressSpace(this.#mms.length + 1);
+  newMm(): MmStruct {
+    const mm = new MmStruct(this.#mms.length + 1);
     this.#mms.push(mm);
     return mm;
   }
@@ -105,7 +105,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   /** dup_mmap: what may be copied is. */
-  forkMm(parent: number): AddressSpace {
+  forkMm(parent: number): MmStruct {
     const mm = this.newMm();
     mm.areas.push(...this.#task(parent).mm!.areas.filter((area) => area.copied));
     return mm;
@@ -139,11 +139,11 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   /** Where the event's ring is mapped by a live address space. */
-  mappingsOf(event: number): readonly AddressSpace[] {
+  mappingsOf(event: number): readonly MmStruct[] {
     return this.#mms.filter((mm) => mm.users > 0 && mm.areaOf(event) !== undefined);
   }
 
-  get mms(): readonly AddressSpace[] {
+  get mms(): readonly MmStruct[] {
     return this.#mms;
   }
 

@@ -5,7 +5,7 @@
  * Invariant: a state that is in order passes all of them for both variants; what a variant itself says of its counts is only
  * compared with what the machine knows.
  */
-import { EventState } from '../../protocol/state.ts';
+import { EventState } from '../../protocol/event-state.ts';
 import type { Observed } from '../../protocol/variant.ts';
 import type { Kernel } from './kernel.ts';
 

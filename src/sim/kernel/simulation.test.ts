@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { EventState } from '../../protocol/state.ts';
+import { EventState } from '../../protocol/event-state.ts';
 import { parseAction, type Setup } from './setup.ts';
 import { type MakeVariant, Simulation } from './simulation.ts';
-import { corrected, posted } from './variants.ts';
+import { correctedVariant, postedVariant } from './variants.ts';
 
 /** Lets an actor step while it can; a scheduler for one switch. */
 function run(simulation: Simulation, ...names: string[]): void {
@@ -18,13 +18,13 @@ function run(simulation: Simulation, ...names: string[]): void {
 
 const ONE: Setup = { cpus: 1, tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'write E', 'run'] }] };
 const forms: readonly (readonly [string, MakeVariant])[] = [
-  ['posted', posted(['pages-in'])],
-  ['corrected', corrected(1)],
+  ['posted', postedVariant(['pages-in'])],
+  ['corrected', correctedVariant(1)],
 ];
 
 describe('the posted protocol', () => {
   it('loses ITRACE_START while the ring is paused', () => {
-    const simulation = new Simulation(ONE, posted());
+    const simulation = new Simulation(ONE, postedVariant());
     run(simulation, 'A');
     expect([...simulation.kernel.warnings]).toContain('event 0: ITRACE_START is lost: the ring is paused');
   });
@@ -38,7 +38,7 @@ describe('the posted protocol', () => {
       ],
       others: [{ name: 'ioctl', script: ['disable E'] }],
     };
-    const simulation = new Simulation(setup, posted(['pages-in']));
+    const simulation = new Simulation(setup, postedVariant(['pages-in']));
     run(simulation, 'B');
     const [e, f] = [simulation.event('E'), simulation.event('F')];
     expect(simulation.kernel.ring(f).pinnedPages).toBe(3);
@@ -54,7 +54,7 @@ describe('the posted protocol', () => {
       tasks: [{ name: 'A', cpu: 0, events: ['E'], script: ['run', 'sleep', 'run'] }],
       others: [{ name: 'filter', script: ['restart E', 'restart E'] }],
     };
-    const simulation = new Simulation(setup, posted());
+    const simulation = new Simulation(setup, postedVariant());
     const a = simulation.actors.indexOf('A');
     while (simulation.pending(a)!.name !== 'page.get') simulation.advance(a);
     run(simulation, 'filter', 'A');

@@ -24,7 +24,7 @@ import { Scripts } from './script.ts';
 import { childNames, parseAction, type Setup } from './setup.ts';
 import type { Actor, Cpu, Scheduled } from './stage.ts';
 
-export interface BrokenInvariant {
+export interface SimulatedViolation {
   readonly invariant: string;
   readonly message: string;
   /** The state that broke it. */
@@ -34,7 +34,7 @@ export interface BrokenInvariant {
   readonly actor: string;
 }
 
-export interface PendingStep {
+export interface SimulatedStep {
   readonly name: string;
   readonly a: number;
   readonly b: number;
@@ -74,7 +74,7 @@ const LEAVES_ATOMIC = new Set(['irq.on', 'write.leave']);
 export class Simulation {
   readonly kernel: Kernel;
   readonly variant: Variant;
-  readonly violations: BrokenInvariant[] = [];
+  readonly violations: SimulatedViolation[] = [];
   steps = 0;
   readonly #setup: Setup;
   readonly #mutant: Mutant | undefined;
@@ -125,7 +125,7 @@ export class Simulation {
   }
 
   /** The next step of an actor that has one. */
-  pending(index: number): PendingStep | undefined {
+  pending(index: number): SimulatedStep | undefined {
     const actor = this.#actors[index]!;
     const { step, a, b } = actor;
     if (!step) return undefined;

@@ -8,12 +8,12 @@ import type { MakeVariant } from './simulation.ts';
 const MAX_EVENTS = 16;
 
 /** The patch as posted, one slot a CPU, with some of its defects mended. */
-export function posted(mends: readonly Mend[] = []): MakeVariant {
+export function postedVariant(mends: readonly Mend[] = []): MakeVariant {
   return (kernel, setup) => new PostedVariant(kernel, { cpus: setup.cpus, maxEvents: MAX_EVENTS, mends });
 }
 
 /** The corrected protocol with W slots a CPU. */
-export function corrected(slotsPerCpu: number): MakeVariant {
+export function correctedVariant(slotsPerCpu: number): MakeVariant {
   return (kernel, setup) =>
     new CorrectedVariant(kernel, {
       cpus: setup.cpus,

@@ -1,18 +1,18 @@
 /**
  * The posted protocol's machine of a capacity simulation: page references counted one by one, as the patch takes them; a page is pinned
- * in `RingMemory` while anybody references it. Nothing but memory can fail, nobody execs, forks or unmaps.
+ * in `RingPages` while anybody references it. Nothing but memory can fail, nobody execs, forks or unmaps.
  *
  * Invariant: a page is pinned exactly while its count is positive. A page keeps one frame number: that reclaim moved it is seen in the costs only.
  */
 import { BareMachine } from '../../protocol/index.ts';
-import type { PostedMachine as PostedPort } from '../../protocol/machine.ts';
-import type { RingMemory } from './memory.ts';
+import type { PostedMachine } from '../../protocol/posted/machine.ts';
+import type { RingPages } from './memory.ts';
 import { eventCount, type PolicySetting } from './policy.ts';
 
-export class PostedMachine extends BareMachine implements PostedPort {
+export class PricedPostedMachine extends BareMachine implements PostedMachine {
   pins = 0;
   unpins = 0;
-  readonly #memory: RingMemory;
+  readonly #memory: RingPages;
   readonly #pages: number;
   readonly #ring: Int32Array;
   /** By ring and page. */
@@ -22,7 +22,7 @@ export class PostedMachine extends BareMachine implements PostedPort {
   readonly #isOn: Uint8Array;
   #detached: readonly number[] = [];
 
-  constructor(setting: PolicySetting, memory: RingMemory) {
+  constructor(setting: PolicySetting, memory: RingPages) {
     super();
     const rings = eventCount(setting);
     this.#memory = memory;

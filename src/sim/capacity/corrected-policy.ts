@@ -8,14 +8,14 @@
  * With more events a task than slots, the rest are refused at the sched-in; which ones takes turns, as perf rotates events.
  */
 import { EventState, Pinning, runToEnd } from '../../protocol/index.ts';
-import type { RingMemory } from './memory.ts';
+import type { RingPages } from './memory.ts';
 import { eventCount, eventOf, type Policy, type PolicySetting } from './policy.ts';
 import { PricedMachine } from './priced-machine.ts';
 
 /** How much of a ring a pin begins with. */
 export type Extent = 'whole' | 'window';
 
-export class Corrected implements Policy {
+export class CorrectedPolicy implements Policy {
   readonly name: string;
   readonly kind: 'corrected' | 'write-window';
   readonly slotsPerCpu: number;
@@ -31,7 +31,7 @@ export class Corrected implements Policy {
   readonly #isIn: Uint8Array;
   #rotation = 0;
 
-  constructor(setting: PolicySetting, memory: RingMemory, slotsPerCpu: number, extent: Extent) {
+  constructor(setting: PolicySetting, memory: RingPages, slotsPerCpu: number, extent: Extent) {
     const { cpus, pagesPerRing } = setting;
     const events = eventCount(setting);
     this.kind = extent === 'whole' ? 'corrected' : 'write-window';

@@ -7,7 +7,7 @@
  * Invariant: a word is read and written only by the methods here. Words of a slot list are plain, the list's lock
  * orders them, except its front, which `isFront` reads without the lock.
  */
-import { assert, RingkeepError } from '../base/error.ts';
+import { assert, RingkeepError } from '../../base/error.ts';
 
 /** The words of an event. */
 export const EventWord = {
@@ -48,10 +48,6 @@ export const EventWord = {
 } as const;
 export type EventWord = (typeof EventWord)[keyof typeof EventWord];
 const EVENT_WORDS = 17;
-
-/** `enum perf_event_state` of kernel 4.13 (include/linux/perf_event.h), and `free` for a record not in use. */
-export const EventState = { free: -5, dead: -4, exit: -3, off: -1, inactive: 0, active: 1 } as const;
-export type EventState = (typeof EventState)[keyof typeof EventState];
 
 /** `held`: shut for good, by a core dump. */
 export const Gate = { shut: 0, open: 1, held: 2 } as const;

@@ -10,29 +10,29 @@
 import { runToEnd } from '../../protocol/index.ts';
 import type { Mend } from '../../protocol/posted/parts.ts';
 import { PostedVariant } from '../../protocol/posted/variant.ts';
-import type { RingMemory } from './memory.ts';
+import type { RingPages } from './memory.ts';
 import { eventCount, eventOf, type Policy, type PolicySetting } from './policy.ts';
-import { PostedMachine } from './posted-machine.ts';
+import { PricedPostedMachine } from './priced-posted-machine.ts';
 
-export class Posted implements Policy {
+export class PostedPolicy implements Policy {
   readonly name = 'posted';
   readonly kind = 'posted';
   readonly slotsPerCpu = 1;
   readonly boundPages: number;
   readonly refusedTasks = 0;
   readonly #setting: PolicySetting;
-  readonly #machine: PostedMachine;
+  readonly #machine: PricedPostedMachine;
   readonly #variant: PostedVariant;
   /** By event: its index in the protocol, which numbers them as they are born. */
   readonly #event: Int32Array;
-  readonly #memory: RingMemory;
+  readonly #memory: RingPages;
 
-  constructor(setting: PolicySetting, memory: RingMemory, mends: readonly Mend[] = []) {
+  constructor(setting: PolicySetting, memory: RingPages, mends: readonly Mend[] = []) {
     const events = eventCount(setting);
     this.#setting = setting;
     this.#memory = memory;
     this.boundPages = setting.cpus * setting.pagesPerRing;
-    this.#machine = new PostedMachine(setting, memory);
+    this.#machine = new PricedPostedMachine(setting, memory);
     this.#variant = new PostedVariant(this.#machine, { cpus: setting.cpus, maxEvents: events, mends });
     this.#event = new Int32Array(events).fill(-1);
   }

@@ -16,7 +16,7 @@ export interface VmArea {
   readonly mayWrite: boolean;
 }
 
-export class AddressSpace {
+export class MmStruct {
   readonly id: number;
   users = 1;
   holders = 0;
