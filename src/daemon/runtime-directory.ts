@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readlinkSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
-import { checkPrivateDirectory, makePrivateDirectory, memoryRoom } from '../linux/private-directory.ts';
+import { memoryRoom, PRIVATE, requireDirectory } from '../linux/private-directory.ts';
 
 /** sun_path of unix(7), less its NUL. */
 const LONGEST_SOCKET_PATH = 107;
@@ -64,13 +64,13 @@ export function makeRuntimeDirectory(directory: RuntimeDirectory): void {
       // What stands in the way is told of by the directory itself.
     }
   }
-  makePrivateDirectory(directory.path);
+  requireDirectory(directory.path, PRIVATE);
 }
 
 /** For a client: nothing is trusted that others could have put there. Throws `no-daemon`, `runtime-directory`. */
 export function checkRuntimeDirectory(directory: RuntimeDirectory): void {
   if (directory.isNamed) return;
-  if (!checkPrivateDirectory(directory.path)) throw noDaemon(directory);
+  if (!requireDirectory(directory.path, { ...PRIVATE, mayCreate: false })) throw noDaemon(directory);
 }
 
 export function noDaemon({ socket }: { readonly socket: string }, cause?: unknown): RingkeepError {
@@ -89,7 +89,7 @@ export interface EventDirectory {
  */
 export function makeEventDirectory(directory: RuntimeDirectory, neededBytes: number): EventDirectory {
   const path = earlierEventDirectory(directory) ?? newEventDirectory(directory, neededBytes);
-  makePrivateDirectory(path);
+  requireDirectory(path, PRIVATE);
   const { freeBytes } = memoryRoom(path);
   if (freeBytes >= neededBytes) return { path };
   return { path, shortage: `${path} has ${freeBytes} bytes left, fewer than the rings may take (${neededBytes})` };
@@ -113,7 +113,7 @@ function newEventDirectory({ path, events, shmEvents }: RuntimeDirectory, needed
   if (!isLeft && own.isMemory && own.freeBytes >= neededBytes) return events;
   try {
     if (!memoryRoom(dirname(shmEvents)).isMemory) throw new Error('it is no tmpfs');
-    makePrivateDirectory(shmEvents);
+    requireDirectory(shmEvents, PRIVATE);
     symlinkSync(shmEvents, events);
     return shmEvents;
   } catch (cause) {

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, symlink
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkPrivateDirectory, makePrivateDirectory, memoryRoom } from './private-directory.ts';
+import { memoryRoom, PRIVATE, requireDirectory } from './private-directory.ts';
 
 const NOBODY = 65534;
 let scratch: string;
@@ -11,25 +11,26 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(scratch, { recursive: true, force: true }));
 
+const checkOnly = (path: string) => requireDirectory(path, { ...PRIVATE, mayCreate: false });
 const refused = (sentence: string) =>
   expect.objectContaining({ code: 'runtime-directory', message: expect.stringContaining(sentence) });
 
 describe('a private directory', () => {
   it('is made for its user alone, and accepted when it is there', () => {
     const path = join(scratch, 'd');
-    expect(checkPrivateDirectory(path)).toBe(false);
-    makePrivateDirectory(path);
+    expect(checkOnly(path)).toBe(false);
+    requireDirectory(path, PRIVATE);
     expect(statSync(path).mode & 0o777).toBe(0o700);
-    makePrivateDirectory(path);
-    expect(checkPrivateDirectory(path)).toBe(true);
+    requireDirectory(path, PRIVATE);
+    expect(checkOnly(path)).toBe(true);
   });
 
   it('is refused when it is a link, even to a directory that would do', () => {
-    makePrivateDirectory(join(scratch, 'd'));
+    requireDirectory(join(scratch, 'd'), PRIVATE);
     symlinkSync(join(scratch, 'd'), join(scratch, 'link'));
     symlinkSync(join(scratch, 'nowhere'), join(scratch, 'dangling'));
-    expect(() => makePrivateDirectory(join(scratch, 'link'))).toThrow(refused('is a symbolic link'));
-    expect(() => makePrivateDirectory(join(scratch, 'dangling'))).toThrow(refused('is a symbolic link'));
+    expect(() => requireDirectory(join(scratch, 'link'), PRIVATE)).toThrow(refused('is a symbolic link'));
+    expect(() => requireDirectory(join(scratch, 'dangling'), PRIVATE)).toThrow(refused('is a symbolic link'));
   });
 
   it('is refused when others may look into it or write to it', () => {
@@ -37,7 +38,23 @@ describe('a private directory', () => {
     mkdirSync(path);
     for (const mode of [0o701, 0o710, 0o755, 0o1777]) {
       chmodSync(path, mode);
-      expect(() => checkPrivateDirectory(path)).toThrow(refused('is open to other users'));
+      expect(() => checkOnly(path)).toThrow(refused('is open to other users'));
+    }
+  });
+
+  it('may let others read it, where only writing is refused', () => {
+    const path = join(scratch, 'd');
+    mkdirSync(path);
+    const requirement = { code: 'snapshot-directory', forbiddenMode: 0o022, mayCreate: false } as const;
+    for (const mode of [0o755, 0o711]) {
+      chmodSync(path, mode);
+      expect(requireDirectory(path, requirement)).toBe(true);
+    }
+    for (const mode of [0o775, 0o757, 0o1777]) {
+      chmodSync(path, mode);
+      expect(() => requireDirectory(path, requirement)).toThrow(
+        expect.objectContaining({ code: 'snapshot-directory', details: { path } }),
+      );
     }
   });
 
@@ -45,15 +62,15 @@ describe('a private directory', () => {
     const path = join(scratch, 'd');
     mkdirSync(path, { mode: 0o700 });
     chownSync(path, NOBODY, NOBODY);
-    expect(() => makePrivateDirectory(path)).toThrow(refused('belongs to another user (uid 65534)'));
+    expect(() => requireDirectory(path, PRIVATE)).toThrow(refused('belongs to another user (uid 65534)'));
   });
 
   it('is refused when something else has its name, or has the name of the directory that it is in', () => {
     writeFileSync(join(scratch, 'file'), '');
-    expect(() => makePrivateDirectory(join(scratch, 'file'))).toThrow(refused('is no directory'));
-    expect(checkPrivateDirectory(join(scratch, 'file', 'd'))).toBe(false);
-    expect(() => makePrivateDirectory(join(scratch, 'file', 'd'))).toThrow(refused('ENOTDIR'));
-    expect(() => makePrivateDirectory(join(scratch, 'missing', 'd'))).toThrow(refused('ENOENT'));
+    expect(() => requireDirectory(join(scratch, 'file'), PRIVATE)).toThrow(refused('is not a directory'));
+    expect(checkOnly(join(scratch, 'file', 'd'))).toBe(false);
+    expect(() => requireDirectory(join(scratch, 'file', 'd'), PRIVATE)).toThrow(refused('ENOTDIR'));
+    expect(() => requireDirectory(join(scratch, 'missing', 'd'), PRIVATE)).toThrow(refused('ENOENT'));
   });
 });
 

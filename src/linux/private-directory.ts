@@ -1,66 +1,72 @@
 /**
- * Directories that nobody else can look into or put anything into.
- * Invariant: a directory that was accepted is a directory itself, not a link to one, is this user's, and is closed to others.
+ * Directories whose owner and mode are checked before anything is put into them.
+ *
+ * Invariant: an accepted directory is a directory, not a link to one, belongs to this user and grants other users nothing of
+ * what was to be refused. It stays so if its parent does not let others rename it: a directory of the user's own, or a sticky
+ * one such as /tmp.
  */
 import { lstatSync, mkdirSync, type Stats, statfsSync } from 'node:fs';
-import { RingkeepError } from '../base/error.ts';
+import { type ErrorCode, RingkeepError } from '../base/error.ts';
 
 const TMPFS_MAGIC = 0x01021994;
-const OPEN_TO_OTHERS = 0o077;
 
-/** Makes the directory, 0700, or accepts the one that is there. Throws `runtime-directory`. */
-export function makePrivateDirectory(path: string): void {
+export interface DirectoryRequirement {
+  /** Of the error that refuses a directory. */
+  readonly code: ErrorCode;
+  /** Permissions that other users must not have: 0o077 any, 0o022 to write. */
+  readonly forbiddenMode: number;
+  /** Made, with mode 0700, where it is absent; its parent must exist. */
+  readonly mayCreate: boolean;
+}
+
+/** Closed to all other users. */
+export const PRIVATE = { code: 'runtime-directory', forbiddenMode: 0o077, mayCreate: true } as const;
+
+/**
+ * Checks the directory, after making it where that is allowed. False: it is absent. Throws `requirement.code`, with
+ * details.path, and details.errno where a system call failed.
+ */
+export function requireDirectory(path: string, requirement: DirectoryRequirement): boolean {
+  if (requirement.mayCreate) makeDirectory(path, requirement);
+  // A directory that was just made is checked too: a default ACL may have widened its mode.
+  const stats = statOf(path, requirement);
+  if (!stats) return false;
+  const fault = faultOf(stats, requirement.forbiddenMode);
+  if (fault) throw new RingkeepError(requirement.code, `${path} ${fault}`, { path });
+  return true;
+}
+
+function makeDirectory(path: string, { code }: DirectoryRequirement): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (cause) {
     const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    if (errno !== 'EEXIST') {
-      throw new RingkeepError(
-        'runtime-directory',
-        `the directory ${path} cannot be made: ${errno}`,
-        { path, errno },
-        { cause },
-      );
-    }
+    if (errno === 'EEXIST') return;
+    throw new RingkeepError(code, `the directory ${path} cannot be made: ${errno}`, { path, errno }, { cause });
   }
-  // What was made is looked at as well: it may be that a default ACL opens it.
-  checkPrivateDirectory(path);
 }
 
-/**
- * Throws `runtime-directory` when the directory is a link, another user's, open to others or no directory. False: it is not
- * there. The directory it stands in must not let others rename it: it is their user's own, or sticky as /tmp is.
- */
-export function checkPrivateDirectory(path: string): boolean {
-  let stats: Stats | undefined;
+function statOf(path: string, { code }: DirectoryRequirement): Stats | undefined {
   try {
-    stats = lstatSync(path, { throwIfNoEntry: false });
+    return lstatSync(path, { throwIfNoEntry: false });
   } catch (cause) {
     const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    // A component of the path is a file: there is no such directory either.
-    if (errno === 'ENOTDIR') return false;
-    throw new RingkeepError(
-      'runtime-directory',
-      `the directory ${path} cannot be looked at: ${errno}`,
-      { path, errno },
-      { cause },
-    );
+    // A component of the path is a file, so there is no such directory.
+    if (errno === 'ENOTDIR') return undefined;
+    throw new RingkeepError(code, `the directory ${path} cannot be examined: ${errno}`, { path, errno }, { cause });
   }
-  if (!stats) return false;
-  const fault = faultOf(stats);
-  if (fault) throw new RingkeepError('runtime-directory', `${path} ${fault}`, { path });
-  return true;
 }
 
-function faultOf(stats: Stats): string | undefined {
+function faultOf(stats: Stats, forbiddenMode: number): string | undefined {
+  const { mode, uid } = stats;
   if (stats.isSymbolicLink()) return 'is a symbolic link, which may lead anywhere';
-  if (!stats.isDirectory()) return 'is in the way: it is no directory';
-  if (stats.uid !== process.geteuid!()) return `belongs to another user (uid ${stats.uid})`;
-  if (stats.mode & OPEN_TO_OTHERS) return `is open to other users (mode ${(stats.mode & 0o777).toString(8)})`;
+  if (!stats.isDirectory()) return 'is in the way: it is not a directory';
+  if (uid !== process.geteuid!()) return `belongs to another user (uid ${uid})`;
+  if (mode & forbiddenMode) return `is open to other users (mode ${(mode & 0o777).toString(8)})`;
   return undefined;
 }
 
-/** Whether the file system of the directory is memory, and how many bytes it has left. */
+/** Whether the directory's file system is memory, and the bytes available in it. */
 export function memoryRoom(path: string): { readonly isMemory: boolean; readonly freeBytes: number } {
   const { type, bavail, bsize } = statfsSync(path);
   return { isMemory: type === TMPFS_MAGIC, freeBytes: bavail * bsize };

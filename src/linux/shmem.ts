@@ -3,24 +3,14 @@
  * that a full tmpfs is an error here and never a SIGBUS at a store, and its descriptor is closed once it is mapped.
  * Source: tmpfs(5), fallocate(2), mmap(2).
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fstatSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  statfsSync,
-  unlinkSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, mkdtempSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { Mapping } from './mapping.ts';
+import { memoryRoom } from './private-directory.ts';
 import { errnoName, mustSyscall, syscall } from './syscall.ts';
 
-const TMPFS_MAGIC = 0x01021994;
 const ENOSPC = 28;
 /** Of st_blocks (stat(2)). */
 const BLOCK_BYTES = 512;
@@ -48,7 +38,7 @@ export function makeRingDirectory(neededBytes: number): RingDirectory {
     // mkdtemp makes the directory with mode 0700.
     const path = mkdtempSync(join(parent, `ringkeep-${process.pid}-`));
     if (refusals.length === 0) return { path };
-    const kind = statfsSync(path).type === TMPFS_MAGIC ? 'tmpfs' : 'a disk, not memory';
+    const kind = memoryRoom(path).isMemory ? 'tmpfs' : 'a disk, not memory';
     return { path, fallback: `rings are in ${parent} (${kind}), since ${refusals.join('; ')}` };
   }
   throw new RingkeepError('ring-directory', `no directory can hold the rings (${refusals.join('; ')})`, {
@@ -59,8 +49,8 @@ export function makeRingDirectory(neededBytes: number): RingDirectory {
 function refusalOf(parent: string, neededBytes: number): string | undefined {
   try {
     accessSync(parent, constants.W_OK | constants.X_OK);
-    const { bavail, bsize } = statfsSync(parent);
-    return bavail * bsize < neededBytes ? `it has ${bavail * bsize} bytes left` : undefined;
+    const { freeBytes } = memoryRoom(parent);
+    return freeBytes < neededBytes ? `it has ${freeBytes} bytes left` : undefined;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? String(error);
   }

@@ -51,6 +51,19 @@ describe('a directory of snapshots', () => {
     }
   });
 
+  it('is checked again for each snapshot, and made again if it was removed', () => {
+    const path = join(scratch, 'd');
+    const directory = new SnapshotDirectory(path, { keep: 1 }, NOON);
+    rmSync(path, { recursive: true });
+    directory.nextPath('stall', 7, NOON);
+    expect(statSync(path).mode & 0o777).toBe(0o700);
+    chmodSync(path, 0o777);
+    expect(() => directory.nextPath('stall', 7, NOON)).toThrow(expect.objectContaining({ code: 'snapshot-directory' }));
+    rmSync(path, { recursive: true });
+    symlinkSync(scratch, path);
+    expect(() => directory.nextPath('stall', 7, NOON)).toThrow(expect.objectContaining({ code: 'snapshot-directory' }));
+  });
+
   it('names snapshots so that they sort by time, and passes over names that are taken', () => {
     const directory = new SnapshotDirectory(scratch, { keep: 9 }, NOON);
     symlinkSync('nowhere', join(scratch, '20251125T120000.000Z-exit-signal-12.perf.data'));

@@ -1,22 +1,25 @@
 /**
- * A directory of snapshots that triggers had taken, which keeps the newest of them.
+ * A directory of snapshots taken by triggers, which keeps the newest of them.
  *
- *   20251125T193102.123Z-exit-signal-4711.perf.data       time, trigger, process: by name is by time
+ *   20251125T193102.123Z-exit-signal-4711.perf.data       time, trigger, process: sorted by name they are sorted by time
  *
- * Invariants: only regular files with a name of this form are ever removed, never the newest of them and never one that is
- * still being written; a name that somebody else has taken is passed over; nothing is reached through a link.
+ * Invariants: only regular files with a name of this form are removed, never the newest of them and never one that is being
+ * written; a name in use is skipped; no link is followed; owner and mode of the directory are checked before each snapshot.
  */
 import { lstatSync, mkdirSync, readdirSync, type Stats, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
+import { requireDirectory } from '../linux/private-directory.ts';
 import type { TriggerKind } from './trigger.ts';
 
+/** Snapshots may be read by others if their directory lets them. */
+const REQUIREMENT = { code: 'snapshot-directory', forbiddenMode: 0o022, mayCreate: true } as const;
 const KINDS: readonly TriggerKind[] = ['exit-signal', 'exit-status', 'stall', 'runqueue', 'tracepoint', 'psi'];
 const FORM = `\\d{8}T\\d{6}\\.\\d{3}Z-(?:${KINDS.join('|')})(?:-\\d+)?\\.perf\\.data`;
 const NAME = new RegExp(`^${FORM}$`);
-/** What a snapshot is called until it is whole (src/snapshot/perf-data-file.ts). */
+/** The name of a snapshot until it is complete (src/snapshot/perf-data-file.ts). */
 const UNFINISHED = new RegExp(`^\\.${FORM}\\.[0-9a-f]{12}\\.tmp$`);
-/** Nobody is writing a snapshot that has not changed for so long: its recorder was killed. */
+/** A snapshot in progress that has not changed for so long was left by a killed recorder. */
 const ABANDONED_MS = 600_000;
 
 export interface RetentionLimits {
@@ -25,10 +28,9 @@ export interface RetentionLimits {
   readonly keepBytes?: number;
 }
 
-/** What retention did. */
 export interface RetentionResult {
   readonly removed: readonly string[];
-  /** Those that could not be removed: path and errno. */
+  /** Not removed: path and errno. */
   readonly stuck: readonly string[];
 }
 
@@ -40,29 +42,33 @@ interface Snapshot {
 export class SnapshotDirectory {
   readonly path: string;
   readonly #limits: RetentionLimits;
-  /** Named, and not yet said to be written or given up. */
+  /** Paths handed out, neither written nor given up yet. */
   readonly #underWay = new Set<string>();
   #lastNamedMs = 0;
 
   /**
-   * Makes the directory where there is none, for its user alone, and clears away what a killed recorder left unfinished. Throws
-   * `snapshot-directory` (details.path, details.errno) when it cannot be had, is another user's, or others may write to it.
+   * Makes the directory if it is absent, with mode 0700, and removes unfinished snapshots of a killed recorder. Throws
+   * `snapshot-directory` (details.path, details.errno) when it cannot be made, is another user's, or others may write to it.
    */
   constructor(path: string, limits: RetentionLimits, wallMs: number) {
     this.path = resolve(path);
     this.#limits = limits;
     refusing(this.path, () => {
       mkdirSync(dirname(this.path), { recursive: true });
-      makePrivate(this.path);
+      requireDirectory(this.path, REQUIREMENT);
       this.#clearUnfinished(wallMs);
     });
   }
 
-  /** A free path for the next snapshot; `written` or `givenUp` is told later. `wallMs` is the time of the cut. */
+  /**
+   * A free path for the next snapshot, until `written` or `givenUp` is called with it. `wallMs` is the time of the cut. Throws as
+   * the constructor does.
+   */
   nextPath(kind: TriggerKind, pid: number | undefined, wallMs: number): string {
     return refusing(this.path, () => {
-      // Two in one millisecond keep their order, and a taken name is passed over, at the price of a millisecond. Where the
-      // clock was set back, names go back with it.
+      requireDirectory(this.path, REQUIREMENT);
+      // Two cuts in one millisecond keep their order, and a name in use is skipped, by adding a millisecond. When the clock
+      // is set back, names go back with it.
       const leadMs = this.#lastNamedMs - Math.floor(wallMs);
       let timeMs = leadMs >= 0 && leadMs < 1000 ? this.#lastNamedMs + 1 : Math.floor(wallMs);
       while (exists(this.#pathOf(kind, pid, timeMs))) timeMs++;
@@ -77,7 +83,7 @@ export class SnapshotDirectory {
     return join(this.path, snapshotName(kind, pid, timeMs));
   }
 
-  /** The snapshot stands at `path`: drops the oldest until the limits hold. Never throws: what could not go is told. */
+  /** The snapshot at `path` is complete: removes the oldest until the limits hold. Never throws: failures are in the result. */
   written(path: string): RetentionResult {
     this.#underWay.delete(path);
     const removed: string[] = [];
@@ -111,7 +117,7 @@ export class SnapshotDirectory {
     this.#underWay.delete(path);
   }
 
-  /** Those that are whole, the oldest first. */
+  /** Complete snapshots, the oldest first. */
   #snapshots(): Snapshot[] {
     return readdirSync(this.path)
       .filter((name) => NAME.test(name) && !this.#underWay.has(join(this.path, name)))
@@ -137,23 +143,6 @@ function snapshotName(kind: TriggerKind, pid: number | undefined, timeMs: number
   return `${time}-${kind}${pid === undefined ? '' : `-${pid}`}.perf.data`;
 }
 
-/** Makes the directory, or sees that the one that is there is nobody else's. */
-function makePrivate(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o700 });
-    return;
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error;
-  }
-  const stat = lstatSync(path);
-  const refuse = (why: string) => {
-    throw new RingkeepError('snapshot-directory', `${path} cannot hold snapshots: ${why}`, { path });
-  };
-  if (!stat.isDirectory()) refuse('it is not a directory');
-  if (!isOwn(stat)) refuse('it belongs to another user');
-  if (stat.mode & 0o022) refuse('other users may write to it');
-}
-
 function isOwn(stat: Stats): boolean {
   return stat.uid === process.geteuid?.();
 }
@@ -162,7 +151,7 @@ function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-/** Undefined: it is gone, whoever removed it; else the errno. */
+/** The errno; undefined: it is gone. */
 function remove(path: string): string | undefined {
   try {
     unlinkSync(path);
