@@ -75,15 +75,33 @@ export function bodyOffset<N extends NonSampleName>(name: N, field: FieldName<N>
   for (const [fieldName, kind] of RECORD_TABLE[name].fields as readonly BodyField[]) {
     if (fieldName === field) return offset;
     assert(kind !== 'cstr' && kind !== 'bytes', `the place of ${name}'s ${String(field)} is fixed`);
-    offset += kind === 'bytes24' ? 24 : scalarBytes(kind);
+    offset += fixedBytes(kind);
   }
   throw new Error(`a ${name} record has no field ${String(field)}`);
+}
+
+/** Bytes of a body's fields before the one of variable size, if it has one. */
+export function fixedBodyBytes(name: NonSampleName): number {
+  const fields = RECORD_TABLE[name].fields as readonly BodyField[];
+  return fields.reduce((sum, [, kind]) => sum + fixedBytes(kind), 0);
+}
+
+function fixedBytes(kind: BodyField[1]): number {
+  if (kind === 'cstr' || kind === 'bytes') return 0;
+  return kind === 'bytes24' ? 24 : scalarBytes(kind);
 }
 
 /** As `bodyOffset`, in words. */
 export function bodyWord<N extends NonSampleName>(name: N, field: FieldName<N>): number {
   return bodyOffset(name, field) >> 2;
 }
+
+/** The process that a side-band record is of, which its body begins with; 0 of a LOST. */
+export function bodyPidIn(view: DataView, offset: number): number {
+  return recordTypeIn(view, offset) === RecordType.LOST ? 0 : view.getUint32(offset + BODY_PID_OFFSET, true);
+}
+
+const BODY_PID_OFFSET = bodyOffset('COMM', 'pid');
 
 /** The fields of the sample-id trailer, in the kernel's order (struct sample_id). */
 export const TRAILER = [

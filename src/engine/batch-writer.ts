@@ -11,14 +11,12 @@
  */
 import { existsSync } from 'node:fs';
 import { encodeRecord } from '../abi/record.ts';
-import { HEADER_BYTES } from '../abi/record-table.ts';
-import type { RecordGeometry } from '../abi/record-view.ts';
+import { type RecordView, recordBytesAt } from '../abi/record-view.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
 import type { EventIds } from './event-ids.ts';
 import { FastPath } from './fast-path.ts';
 import type { RingOptions, RingStore } from './ring-store.ts';
-import type { RunMerge } from './run-merge.ts';
 import type { RingFile, Thread } from './thread-ring.ts';
 
 /** Batches to wait before a ring that could not be made larger is tried again. */
@@ -29,7 +27,7 @@ export class BatchWriter {
   readonly #rings: RingStore;
   readonly #leader: SourceEvent;
   readonly #ids: EventIds;
-  readonly #merge: RunMerge;
+  readonly #view: RecordView;
   readonly #slotsPerCpu: number;
   readonly #cpuIndex: ReadonlyMap<number, number>;
   readonly #lostRecordBytes: number;
@@ -44,16 +42,16 @@ export class BatchWriter {
   /** Records lost of all threads. */
   lost = 0;
 
-  constructor(rings: RingStore, options: RingOptions, ids: EventIds, geometry: RecordGeometry, merge: RunMerge) {
-    this.hot = new FastPath(geometry, ids.keptOfLeader);
+  constructor(rings: RingStore, options: RingOptions, ids: EventIds, view: RecordView) {
+    this.hot = new FastPath(view, ids.keptOfLeader);
     this.#rings = rings;
     this.#leader = ids.kept[0]!;
     this.#ids = ids;
-    this.#merge = merge;
+    this.#view = view;
     this.#slotsPerCpu = options.slotsPerCpu;
     this.#cpuIndex = new Map(options.cpus.map((cpu, index) => [cpu, index]));
     this.#openOn = new Int32Array(options.cpus.length);
-    this.#lostRecordBytes = HEADER_BYTES + 16 + geometry.trailer;
+    this.#lostRecordBytes = encodeRecord('LOST', {}, {}, this.#leader.attr).length;
   }
 
   /** Records written. */
@@ -158,7 +156,7 @@ export class BatchWriter {
   }
 
   #writeRecord(thread: Thread, ring: RingFile, words: Int32Array, at: number): void {
-    const bytes = words[at + 1]! >>> 16;
+    const bytes = recordBytesAt(words, at);
     if (!thread.isPinnedWhole || thread.pendingLost > 0 || !ring.writer.fits(bytes)) {
       if (!this.#makeRoom(thread, ring, bytes)) {
         this.#loseOne(thread);
@@ -194,7 +192,7 @@ export class BatchWriter {
   /** What the kernel does after a loss: a LOST record of how many, before the next one that gets through. */
   #writeLost(thread: Thread, ring: RingFile, words: Int32Array, at: number): void {
     const { attr, ids } = this.#leader;
-    const id = { pid: thread.pid, tid: thread.tid, time: BigInt(this.#merge.timeOf(words, at)), id: ids[0]! };
+    const id = { pid: thread.pid, tid: thread.tid, time: BigInt(this.#view.timeNsAt(words, at)), id: ids[0]! };
     const record = encodeRecord('LOST', { id: ids[0]!, lost: BigInt(thread.pendingLost) }, id, attr);
     if (!ring.writer.fits(record.length)) return;
     thread.pendingLost = 0;

@@ -3,9 +3,9 @@
  * Invariant: nothing in a cut is shared with the recorder, which goes on writing.
  */
 import { Misc, RecordType } from '../abi/record-table.ts';
+import { nextRecordAt, type RecordView, recordMiscAt, recordTypeAt } from '../abi/record-view.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
-import type { RunMerge } from './run-merge.ts';
 import type { RingFile, Thread } from './thread-ring.ts';
 
 /** A thread's part of a cut. */
@@ -39,11 +39,12 @@ export interface TakenCut {
 }
 
 /** When the thread was last switched in, by its records, newest first. */
-export function lastSwitchInNs(records: Uint8Array, merge: RunMerge): number | undefined {
+export function lastSwitchInNs(records: Uint8Array, view: RecordView): number | undefined {
   const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
-  for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) {
-    const isSwitch = words[at] === RecordType.SWITCH || words[at] === RecordType.SWITCH_CPU_WIDE;
-    if (isSwitch && !(words[at + 1]! & Misc.switchOut)) return merge.timeOf(words, at);
+  for (let at = 0; at < words.length; at = nextRecordAt(words, at)) {
+    const type = recordTypeAt(words, at);
+    const isSwitch = type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE;
+    if (isSwitch && !(recordMiscAt(words, at) & Misc.switchOut)) return view.timeNsAt(words, at);
   }
   return undefined;
 }
@@ -56,7 +57,7 @@ export interface RingSpan {
 }
 
 /** Of the thread's ring; undefined where that is not there, or cannot be read any more. */
-export function spanOf({ ring }: Thread, merge: RunMerge): RingSpan | undefined {
+export function spanOf({ ring }: Thread, view: RecordView): RingSpan | undefined {
   let contents: RingContents | undefined;
   try {
     contents = ring && contentsOf(ring);
@@ -68,8 +69,12 @@ export function spanOf({ ring }: Thread, merge: RunMerge): RingSpan | undefined 
   const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
   if (words.length === 0) return { records: 0, firstNs: null, lastNs: null };
   let oldest = 0;
-  for (let at = 0; at < words.length; at += words[at + 1]! >>> 18) oldest = at;
-  return { records: recordCount, firstNs: String(merge.timeOf(words, oldest)), lastNs: String(merge.timeOf(words, 0)) };
+  for (let at = 0; at < words.length; at = nextRecordAt(words, at)) oldest = at;
+  return {
+    records: recordCount,
+    firstNs: String(view.timeNsAt(words, oldest)),
+    lastNs: String(view.timeNsAt(words, 0)),
+  };
 }
 
 /** What a ring holds now; undefined: its file was removed a moment ago. Throws what reading a damaged file does. */

@@ -8,7 +8,8 @@
  * Invariant: every id of an event set leads to its event from `add` to `remove`.
  */
 import { lowWord } from '../abi/layout.ts';
-import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import { RecordType } from '../abi/record-table.ts';
+import { identifierLowAt, recordTypeAt } from '../abi/record-view.ts';
 import type { SourceEvent } from '../source/source.ts';
 
 export class EventIds {
@@ -42,12 +43,12 @@ export class EventIds {
 
   /** Which of the events the sample at word `at` is of; −1: none that is known. */
   indexOfSample(words: Int32Array, at: number): number {
-    return this.#indexOfLow.get(words[at + (HEADER_BYTES >> 2)]!) ?? -1;
+    return this.#indexOfLow.get(identifierLowAt(words, at)) ?? -1;
   }
 
   /** The id that the record at word `at` is kept with; 0: the one it has. */
   keptId(words: Int32Array, at: number): number {
     if (!this.#renames) return 0;
-    return words[at] === RecordType.SAMPLE ? this.indexOfSample(words, at) + 1 : 1;
+    return recordTypeAt(words, at) === RecordType.SAMPLE ? this.indexOfSample(words, at) + 1 : 1;
   }
 }

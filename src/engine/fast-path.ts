@@ -9,7 +9,7 @@
  */
 
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
-import type { RecordGeometry } from '../abi/record-view.ts';
+import { fixedBodyBytes, type RecordView, recordBytesAt, recordTypeAt } from '../abi/record-view.ts';
 import type { RingWriter } from '../ring/ring-writer.ts';
 import { isPast, type TimeLimit } from './run-merge.ts';
 
@@ -17,15 +17,8 @@ import { isPast, type TimeLimit } from './run-merge.ts';
 const ENTRIES = 256;
 const MASK = ENTRIES - 1;
 
-/** What is written without a thought. */
-export interface PlainRecord {
-  readonly type: number;
-  readonly bodyBytes: number;
-}
-
-/** A switch as the kernel tells it of a task's own event, and of one for all tasks of a CPU: then with the other task's ids. */
-export const SWITCH_OF_TASK: PlainRecord = { type: RecordType.SWITCH, bodyBytes: 0 };
-export const SWITCH_OF_CPU: PlainRecord = { type: RecordType.SWITCH_CPU_WIDE, bodyBytes: 8 };
+/** A switch: SWITCH of a per-task event, SWITCH_CPU_WIDE, with the other task's ids, of a system-wide one. */
+export type SwitchName = 'SWITCH' | 'SWITCH_CPU_WIDE';
 
 /** Whether events on all tasks tell of the record of whatever runs, with nothing that it does: also of a task behind its EXIT. */
 export function isOfRunning(type: number): boolean {
@@ -37,29 +30,24 @@ export class FastPath {
   readonly #tids = new Int32Array(ENTRIES);
   readonly #writers: RingWriter[] = [];
   /** The record that needs no thought: its type, and its size, which all of them have; and the id it is written with. */
-  #type: number = SWITCH_OF_TASK.type;
-  #switchBytes: number;
-  readonly #trailerBytes: number;
+  #type!: number;
+  #switchBytes!: number;
+  readonly #view: RecordView;
   readonly #id: number;
   /** Written so far. */
   records = 0;
-  // Offsets in words.
-  readonly #tidFromEnd: number;
-  readonly #timeFromEnd: number;
 
   /** `id` as `RingWriter.write` takes it. */
-  constructor({ trailer, fromEnd }: RecordGeometry, id: number) {
-    this.#trailerBytes = trailer;
-    this.#switchBytes = HEADER_BYTES + trailer;
+  constructor(view: RecordView, id: number) {
+    this.#view = view;
     this.#id = id;
-    this.#tidFromEnd = fromEnd.tid >> 2;
-    this.#timeFromEnd = fromEnd.time >> 2;
+    this.expect('SWITCH');
   }
 
   /** Which switches there are most of; the others are written all the same. */
-  expect({ type, bodyBytes }: PlainRecord): void {
-    this.#type = type;
-    this.#switchBytes = HEADER_BYTES + bodyBytes + this.#trailerBytes;
+  expect(name: SwitchName): void {
+    this.#type = RecordType[name];
+    this.#switchBytes = HEADER_BYTES + fixedBodyBytes(name) + this.#view.trailerBytes;
   }
 
   /** The thread's switches go to `writer` without a thought from now on. */
@@ -85,11 +73,11 @@ export class FastPath {
     const bytes = this.#switchBytes;
     const id = this.#id;
     const count = bytes >> 2;
-    const tidAt = count - this.#tidFromEnd;
-    const timeAt = count - this.#timeFromEnd;
+    const tidAt = this.#view.tidWord(count);
+    const timeAt = this.#view.timeWord(count);
     let next = at;
     while (next + count <= to) {
-      if (words[next] !== type || words[next + 1]! >>> 16 !== bytes) break;
+      if (recordTypeAt(words, next) !== type || recordBytesAt(words, next) !== bytes) break;
       const tid = words[next + tidAt]!;
       if (tids[tid & MASK] !== tid || tid === 0 || isPast(words, next + timeAt, limit)) break;
       writers[tid & MASK]!.write(words, next, bytes, id);

@@ -14,7 +14,8 @@
  */
 import { lowWord } from '../abi/layout.ts';
 import { decodeRecord, encodeRecord } from '../abi/record.ts';
-import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import { bodyWord, identifierLowAt, RecordView, recordMiscAt, recordTypeAt } from '../abi/record-view.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
@@ -27,7 +28,7 @@ import { BatchWriter } from './batch-writer.ts';
 import { type Cut, cutOf, lastSwitchInNs, type RingSpan, spanOf, type ThreadCut } from './cut.ts';
 import type { DeathWatch } from './death-watch.ts';
 import { EventIds } from './event-ids.ts';
-import { isOfRunning, SWITCH_OF_CPU, SWITCH_OF_TASK } from './fast-path.ts';
+import { isOfRunning } from './fast-path.ts';
 import { Interleaving } from './interleaving.ts';
 import { PinHistory } from './pin-history.ts';
 import type { RecorderStats } from './recorder-stats.ts';
@@ -61,8 +62,15 @@ export interface DetachedHooks extends Required<Omit<ThreadHooks, 'onProcessGone
   onForeignSample(tid: number, pid: number, timeNs: number, idLow: number): void;
 }
 
-/** Word of a sample's id (PERF_SAMPLE_IDENTIFIER), the low one. */
-const ID_OF_SAMPLE = HEADER_BYTES >> 2;
+// Words from a record's start. FORK and EXIT are laid out alike, and so are MMAP and MMAP2 up to their pid.
+const TASK_PID = bodyWord('FORK', 'pid');
+const TASK_PPID = bodyWord('FORK', 'ppid');
+const TASK_TID = bodyWord('FORK', 'tid');
+const TASK_PTID = bodyWord('FORK', 'ptid');
+const COMM_PID = bodyWord('COMM', 'pid');
+const COMM_TID = bodyWord('COMM', 'tid');
+const MMAP_PID = bodyWord('MMAP', 'pid');
+const LOST_COUNT = bodyWord('LOST', 'lost');
 
 /** While a cut is taken, the source is drained so often at most. */
 const DRAIN_DURING_CUT_MS = 20;
@@ -80,9 +88,7 @@ export class Recorder {
   /** signal:signal_deliver, if it is recorded, and its place among the events. */
   readonly #deliver: SourceEvent | undefined;
   readonly #deliverIndex: number;
-  // Offsets in words, out of the geometry: −1 never occurs, every source records tid and time.
-  readonly #sampleTid: number;
-  readonly #tidFromEnd: number;
+  readonly #view: RecordView;
   /** The event set that tells of all tasks, by the low words of its ids, and since when. */
   #wide: { readonly ids: ReadonlySet<number>; readonly sinceNs: number } | undefined;
   readonly #pinHistory = new PinHistory();
@@ -101,11 +107,9 @@ export class Recorder {
     this.#rings = new RingStore(options, this.#ids.kept, (thread) => this.threads.ringIsGone(thread));
     this.#deliverIndex = source.events.findIndex(({ name }) => name === SIGNAL_DELIVER);
     this.#deliver = source.events[this.#deliverIndex];
-    const { sample, fromEnd } = source.geometry;
-    this.#sampleTid = sample.tid >> 2;
-    this.#tidFromEnd = fromEnd.tid >> 2;
-    this.#merge = new RunMerge(source.geometry);
-    this.#batch = new BatchWriter(this.#rings, options, this.#ids, source.geometry, this.#merge);
+    this.#view = new RecordView(source.geometry);
+    this.#merge = new RunMerge(this.#view);
+    this.#batch = new BatchWriter(this.#rings, options, this.#ids, this.#view);
     this.threads = new ThreadTable(this.#rings, this.#batch, {
       ...options.detached,
       onProcessGone: (pid) => {
@@ -144,40 +148,37 @@ export class Recorder {
 
   /** One record that needs a thought, in its turn. */
   #take(words: Int32Array, at: number, cpu: number): void {
-    const type = words[at]!;
-    const bytes = words[at + 1]! >>> 16;
-    const end = at + (bytes >> 2);
-    const tid = type === RecordType.SAMPLE ? words[at + this.#sampleTid]! : words[end - this.#tidFromEnd]!;
-    if (type === RecordType.SAMPLE ? this.#isForeignSample(tid, words, at) : this.#isDeliveredTwice(words, at, end))
-      return;
+    const type = recordTypeAt(words, at);
+    const tid = this.#view.tidAt(words, at);
+    if (type === RecordType.SAMPLE ? this.#isForeignSample(tid, words, at) : this.#isDeliveredTwice(words, at)) return;
     if (tid <= 0 || type === RecordType.LOST) {
-      this.#takeThreadless(type, tid, words, at, bytes);
+      this.#takeThreadless(type, tid, words, at);
       return;
     }
-    let thread = this.#threadOf(tid, words, at, end);
-    if (!thread || (thread.isDeliveredTwice && this.#isAnothers(thread, words, at, end))) return;
+    let thread = this.#threadOf(tid, words, at);
+    if (!thread || (thread.isDeliveredTwice && this.#isAnothers(thread, words, at))) return;
     if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
     if (!thread) return;
     if (!thread.isRemoved) this.#batch.write(thread, words, at, cpu);
     if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
       if (thread.isWatched)
-        this.#options.detached?.onSwitch(thread, this.#merge.timeOf(words, at), words[at + 1]! & 0xffff);
-    } else if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at, bytes);
+        this.#options.detached?.onSwitch(thread, this.#view.timeNsAt(words, at), recordMiscAt(words, at));
+    } else if (type !== RecordType.SAMPLE) this.#sideBand(type, words, at);
     else if (this.#deliver && this.#ids.indexOfSample(words, at) === this.#deliverIndex)
       this.#signalDelivered(this.#deliver, words, at);
   }
 
   /** A record of an event set that the wide one has taken the place of, from when both told of the same. */
-  #isDeliveredTwice(words: Int32Array, at: number, end: number): boolean {
-    if (!this.#wide || words[at] === RecordType.LOST || this.#wide.ids.has(words[end - 2]!)) return false;
-    return this.#merge.timeOf(words, at) > this.#wide.sinceNs;
+  #isDeliveredTwice(words: Int32Array, at: number): boolean {
+    if (!this.#wide || recordTypeAt(words, at) === RecordType.LOST || this.#wide.ids.has(identifierLowAt(words, at)))
+      return false;
+    return this.#view.timeNsAt(words, at) > this.#wide.sinceNs;
   }
 
   /** A record of a thread that is told twice, by what it has inherited beside its own event set's events. */
-  #isAnothers(thread: Thread, words: Int32Array, at: number, end: number): boolean {
-    const idLow = words[at] === RecordType.SAMPLE ? words[at + ID_OF_SAMPLE]! : words[end - 2]!;
-    const by = this.#options.detached?.attachedBy(idLow, thread.pid);
-    return by !== undefined && by.eventSet !== thread.eventSet && this.#merge.timeOf(words, at) > thread.attachedNs;
+  #isAnothers(thread: Thread, words: Int32Array, at: number): boolean {
+    const by = this.#options.detached?.attachedBy(identifierLowAt(words, at), thread.pid);
+    return by !== undefined && by.eventSet !== thread.eventSet && this.#view.timeNsAt(words, at) > thread.attachedNs;
   }
 
   /** A sample that no ring is to have: of a trigger's event, or of an attachment that has ended. */
@@ -186,19 +187,18 @@ export class Recorder {
     if (!detached || this.#ids.indexOfSample(words, at) >= 0) return false;
     detached.onForeignSample(
       tid,
-      words[at + this.#sampleTid - 1]!,
-      this.#merge.timeOf(words, at),
-      words[at + ID_OF_SAMPLE]!,
+      this.#view.pidAt(words, at),
+      this.#view.timeNsAt(words, at),
+      identifierLowAt(words, at),
     );
     return true;
   }
 
   /** A LOST of the kernel, or a record of a task past its last breath: it has no thread, but it is not lost. */
-  #takeThreadless(type: number, tid: number, words: Int32Array, at: number, bytes: number): void {
+  #takeThreadless(type: number, tid: number, words: Int32Array, at: number): void {
     // The idle task of a CPU, of which events on all tasks tell too.
     if (tid === 0 && type !== RecordType.LOST) return;
-    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at, bytes))
-      this.#keepInSideBandLog(0, words, at, bytes);
+    if (type === RecordType.SAMPLE || !this.#sideBand(type, words, at)) this.#keepInSideBandLog(0, words, at);
   }
 
   /**
@@ -207,25 +207,24 @@ export class Recorder {
    * is of the thread's way out.
    */
   #successor(exited: Thread, words: Int32Array, at: number): Thread | undefined {
-    const timeNs = this.#merge.timeOf(words, at);
+    const timeNs = this.#view.timeNsAt(words, at);
     if (timeNs <= Number(exited.exitTimeNs)) return exited;
-    if (exited.eventSet?.tid === 0 && isOfRunning(words[at]!)) return undefined;
+    if (exited.eventSet?.tid === 0 && isOfRunning(recordTypeAt(words, at))) return undefined;
     this.threads.moveAside(exited);
     const { tid, pid, attachment, eventSet } = exited;
     return this.threads.enter({ tid, pid, attachment, eventSet, timeNs, isImplicit: false });
   }
 
   /** Undefined: a task that nothing attached to accounts for, as there may be for a moment after a detach. */
-  #threadOf(tid: number, words: Int32Array, at: number, end: number): Thread | undefined {
+  #threadOf(tid: number, words: Int32Array, at: number): Thread | undefined {
     const known = this.threads.get(tid);
     if (known) return known;
-    const isSample = words[at] === RecordType.SAMPLE;
-    const pid = isSample ? words[at + this.#sampleTid - 1]! : words[end - this.#tidFromEnd - 1]!;
-    const timeNs = this.#merge.timeOf(words, at);
-    if (isOfRunning(words[at]!) && this.threads.hasJustExited(tid, timeNs)) return undefined;
+    const pid = this.#view.pidAt(words, at);
+    const timeNs = this.#view.timeNsAt(words, at);
+    if (isOfRunning(recordTypeAt(words, at)) && this.threads.hasJustExited(tid, timeNs)) return undefined;
     const { detached } = this.#options;
     if (!detached) return this.threads.enter({ tid, pid, timeNs, isImplicit: true });
-    const attached = detached.attachedBy(isSample ? words[at + ID_OF_SAMPLE]! : words[end - 2]!, pid);
+    const attached = detached.attachedBy(identifierLowAt(words, at), pid);
     if (!attached) return undefined;
     // It may be heard of before its turn has come to be attached to again.
     const adopted = this.threads.adopt({ tid, pid, ...attached, timeNs }, []);
@@ -237,64 +236,63 @@ export class Recorder {
   }
 
   /** Takes note of a side-band record: in the side-band log, and in the table of threads. False: it is another. */
-  #sideBand(type: number, words: Int32Array, at: number, size: number): boolean {
-    const body = at + (HEADER_BYTES >> 2);
+  #sideBand(type: number, words: Int32Array, at: number): boolean {
     switch (type) {
       case RecordType.FORK: {
-        const [pid, parentPid, tid, parentTid] = [words[body]!, words[body + 1]!, words[body + 2]!, words[body + 3]!];
-        this.#keepInSideBandLog(pid, words, at, size);
-        this.#inherit(tid, pid, parentTid, this.#merge.timeOf(words, at));
+        const [pid, tid] = [words[at + TASK_PID]!, words[at + TASK_TID]!];
+        const [parentPid, parentTid] = [words[at + TASK_PPID]!, words[at + TASK_PTID]!];
+        this.#keepInSideBandLog(pid, words, at);
+        this.#inherit(tid, pid, parentTid, this.#view.timeNsAt(words, at));
         if (pid !== parentPid && !this.threads.get(tid)?.isRemoved) this.#deaths.watch(pid);
         return true;
       }
       case RecordType.EXIT: {
-        const [pid, tid] = [words[body]!, words[body + 2]!];
-        this.#keepInSideBandLog(pid, words, at, size);
+        const [pid, tid] = [words[at + TASK_PID]!, words[at + TASK_TID]!];
+        this.#keepInSideBandLog(pid, words, at);
         const thread = this.threads.get(tid);
         if (!thread || thread.exitTimeNs !== undefined) return true;
-        const timeNs = BigInt(this.#merge.timeOf(words, at));
+        const timeNs = BigInt(this.#view.timeNsAt(words, at));
         this.threads.exit(thread, timeNs);
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs });
         if (thread.isWatched) this.#options.detached?.onThreadEnd(tid);
         return true;
       }
       case RecordType.COMM: {
-        const [pid, tid] = [words[body]!, words[body + 1]!];
-        this.#keepInSideBandLog(pid, words, at, size);
-        const record = this.#decode(words, at, size);
+        const [pid, tid] = [words[at + COMM_PID]!, words[at + COMM_TID]!];
+        this.#keepInSideBandLog(pid, words, at);
+        const record = this.#decode(words, at, this.#source.events[0]!);
         if (record.name === 'COMM') this.threads.rename(tid, record.body.comm);
         if (record.misc & Misc.commExec) {
-          this.threads.exitOthers(pid, tid, BigInt(this.#merge.timeOf(words, at)));
+          this.threads.exitOthers(pid, tid, BigInt(this.#view.timeNsAt(words, at)));
           this.#deaths.execed(pid);
         }
         return true;
       }
       case RecordType.MMAP:
       case RecordType.MMAP2:
-        this.#keepInSideBandLog(words[body]!, words, at, size);
+        this.#keepInSideBandLog(words[at + MMAP_PID]!, words, at);
         return true;
       case RecordType.LOST:
-        this.#kernelLost += words[body + 2]! >>> 0;
-        this.#options.detached?.onLoss(this.#merge.timeOf(words, at));
-        this.#keepInSideBandLog(0, words, at, size);
+        this.#kernelLost += words[at + LOST_COUNT]! >>> 0;
+        this.#options.detached?.onLoss(this.#view.timeNsAt(words, at));
+        this.#keepInSideBandLog(0, words, at);
         return true;
       default:
         return false;
     }
   }
 
-  #keepInSideBandLog(pid: number, words: Int32Array, at: number, bytes: number): void {
-    this.#sideBandLog.add(pid, words, at, bytes, this.#ids.keptId(words, at));
+  #keepInSideBandLog(pid: number, words: Int32Array, at: number): void {
+    this.#sideBandLog.add(pid, words, at, this.#ids.keptId(words, at));
   }
 
-  #decode(words: Int32Array, at: number, size: number) {
-    return decodeRecord(new DataView(words.buffer, words.byteOffset + at * 4, size), 0, this.#source.events[0]!.attr);
+  #decode(words: Int32Array, at: number, { attr }: SourceEvent) {
+    return decodeRecord(new DataView(words.buffer, words.byteOffset, words.byteLength), at * 4, attr);
   }
 
   /** Asked for by the user the event tells of all signals, not of deaths only. */
   #signalDelivered(event: SourceEvent, words: Int32Array, at: number): void {
-    const size = words[at + 1]! >>> 16;
-    const record = decodeRecord(new DataView(words.buffer, words.byteOffset + at * 4, size), 0, event.attr);
+    const record = this.#decode(words, at, event);
     const signal = record.name === 'SAMPLE' && record.body.raw ? fatalSignalOf(record.body.raw) : undefined;
     if (signal === undefined) return;
     const { pid = 0, tid = 0, time = 0n } = record.id;
@@ -333,7 +331,7 @@ export class Recorder {
   /** An attachment's further events: their records are known by their ids from now on. */
   addEventSet(eventSet: EventSet): void {
     this.#ids.add(eventSet.events);
-    this.#batch.hot.expect(eventSet.tid === 0 ? SWITCH_OF_CPU : SWITCH_OF_TASK);
+    this.#batch.hot.expect(eventSet.tid === 0 ? 'SWITCH_CPU_WIDE' : 'SWITCH');
   }
 
   /** CPUs came or went: the source's own events, those of no event set, may have further ids. */
@@ -397,13 +395,12 @@ export class Recorder {
 
   /** As `spanOf` of cut.ts. */
   spanOf(thread: Thread): RingSpan | undefined {
-    return spanOf(thread, this.#merge);
+    return spanOf(thread, this.#view);
   }
 
   /** The cut without what is older. */
   windowOf(cut: Cut, fromNs: number): Cut {
-    const timeOf = (words: Int32Array, at: number) => this.#merge.timeOf(words, at);
-    const threads = cut.threads.map((thread) => windowOf(thread, fromNs, timeOf));
+    const threads = cut.threads.map((thread) => windowOf(thread, fromNs, this.#view));
     return { ...cut, threads: threads.filter(({ alive, records }) => alive || records.length > 0) };
   }
 
@@ -459,7 +456,7 @@ export class Recorder {
     return this.#deaths.death(pid, signal, comm, (tid) => {
       const thread = threads.findLast((candidate) => candidate.tid === tid);
       const part = thread && cutOf(thread);
-      return part && lastSwitchInNs(part.records, this.#merge);
+      return part && lastSwitchInNs(part.records, this.#view);
     });
   }
 

@@ -13,8 +13,8 @@
  * Invariant: every record is visited exactly once.
  */
 
-import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
-import type { RecordGeometry } from '../abi/record-view.ts';
+import { HEADER_BYTES } from '../abi/record-table.ts';
+import { nextRecordAt, type RecordView, recordBytesAt } from '../abi/record-view.ts';
 import { assert } from '../base/error.ts';
 import type { RecordRun } from '../source/source.ts';
 
@@ -40,25 +40,15 @@ const NEVER = 0x7fffffff;
 const SIGN = 0x80000000;
 
 export class RunMerge {
-  // Offsets in words; every source records the time.
-  readonly #sampleTime: number;
-  readonly #timeFromEnd: number;
+  readonly #view: RecordView;
   readonly #limit: TimeLimit = { high: NEVER, low: NEVER };
   /** Of each run: the time of its next record, and where that is. */
   #high = new Int32Array(8);
   #low = new Int32Array(8);
   #at = new Int32Array(8);
 
-  constructor(geometry: RecordGeometry) {
-    assert(geometry.sample.time >= 0 && geometry.fromEnd.time >= 0, 'records carry their time');
-    this.#sampleTime = geometry.sample.time >> 2;
-    this.#timeFromEnd = geometry.fromEnd.time >> 2;
-  }
-
-  /** Nanoseconds on the source's clock; exact up to 2^53 (104 days of uptime), then to 2 ns. */
-  timeOf(words: Int32Array, at: number): number {
-    const word = this.#timeWord(words, at);
-    return (words[word + 1]! >>> 0) * 2 ** 32 + (words[word]! >>> 0);
+  constructor(view: RecordView) {
+    this.#view = view;
   }
 
   /** Visits all records of `runs`, none of which is empty, oldest first. */
@@ -75,17 +65,13 @@ export class RunMerge {
     let at = this.#at[index]!;
     do {
       at = visitor.takeFast(words, at, to, this.#limit);
-      if (at >= to || isPast(words, this.#timeWord(words, at), this.#limit)) break;
-      const bytes = words[at + 1]! >>> 16;
-      assert(bytes >= HEADER_BYTES && at + (bytes >> 2) <= to, 'a run holds whole records');
+      if (at >= to || isPast(words, this.#view.timeWordAt(words, at), this.#limit)) break;
+      const next = nextRecordAt(words, at);
+      assert(recordBytesAt(words, at) >= HEADER_BYTES && next <= to, 'a run holds whole records');
       visitor.take(words, at, cpu);
-      at += bytes >> 2;
-    } while (at < to && !isPast(words, this.#timeWord(words, at), this.#limit));
+      at = next;
+    } while (at < to && !isPast(words, this.#view.timeWordAt(words, at), this.#limit));
     this.#moveTo(index, words, at, to);
-  }
-
-  #timeWord(words: Int32Array, at: number): number {
-    return words[at] === RecordType.SAMPLE ? at + this.#sampleTime : at + (words[at + 1]! >>> 18) - this.#timeFromEnd;
   }
 
   #begin(runs: readonly RecordRun[]): void {
@@ -102,7 +88,7 @@ export class RunMerge {
 
   #moveTo(index: number, words: Int32Array, at: number, to: number): void {
     this.#at[index] = at;
-    const word = at < to ? this.#timeWord(words, at) : -1;
+    const word = at < to ? this.#view.timeWordAt(words, at) : -1;
     this.#high[index] = word < 0 ? NEVER : words[word + 1]!;
     this.#low[index] = word < 0 ? NEVER : words[word]! ^ SIGN;
   }

@@ -10,14 +10,23 @@
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
-import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import {
+  bodyOffset,
+  identifierWord,
+  nextRecordAt,
+  recordMiscIn,
+  recordTypeAt,
+  recordTypeIn,
+} from '../abi/record-view.ts';
 
 /** Entries of one process before it is looked through for replaced ones. */
 const COMPACT_AT = 2048;
 /** Of what is nobody's so many entries stay. */
 const KEPT_OF_NOBODY = 1024;
-/** Of a LOST record's u64 (perf_event_open(2)): its number is behind an id. */
-const LOST_OFFSET = HEADER_BYTES + 8;
+const LOST_OFFSET = bodyOffset('LOST', 'lost');
+const FORK_PID_OFFSET = bodyOffset('FORK', 'pid');
+const FORK_PPID_OFFSET = bodyOffset('FORK', 'ppid');
 
 /** Where a side-band log is kept beside memory. Neither call throws: a side-band log that cannot be kept ends no recording. */
 export interface SideBandSink {
@@ -57,14 +66,13 @@ export class SideBandLog {
   }
 
   /**
-   * Adds a copy of the record at word `at`, `bytes` long, to those of process `pid`; with `keptId` unless 0 for its id, as its
-   * like in a ring has it.
+   * Adds a copy of the record at word `at` to those of process `pid`; with `keptId`, unless 0, in the place of its id, as in a
+   * ring.
    */
-  add(pid: number, words: Int32Array, at: number, bytes: number, keptId: number): void {
-    const record = words.slice(at, at + (bytes >> 2));
+  add(pid: number, words: Int32Array, at: number, keptId: number): void {
+    const record = words.slice(at, nextRecordAt(words, at));
     if (keptId !== 0) {
-      // A sample has its id in front, all others at their end (PERF_SAMPLE_IDENTIFIER in perf_event_open(2)).
-      const idAt = record[0] === RecordType.SAMPLE ? HEADER_BYTES >> 2 : record.length - 2;
+      const idAt = identifierWord(recordTypeAt(record, 0), record.length);
       record[idAt] = keptId;
       record[idAt + 1] = 0;
     }
@@ -104,10 +112,10 @@ export class SideBandLog {
 
   #noteParent(pid: number, record: Uint8Array): void {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
-    const type = view.getUint32(0, true);
-    if (type === RecordType.COMM && view.getUint16(4, true) & Misc.commExec) this.#standAlone(pid);
+    const type = recordTypeIn(view, 0);
+    if (type === RecordType.COMM && recordMiscIn(view, 0) & Misc.commExec) this.#standAlone(pid);
     if (type !== RecordType.FORK) return;
-    const [child, parent] = [view.getUint32(HEADER_BYTES, true), view.getUint32(HEADER_BYTES + 4, true)];
+    const [child, parent] = [view.getUint32(FORK_PID_OFFSET, true), view.getUint32(FORK_PPID_OFFSET, true)];
     if (child === parent) return;
     this.#standAlone(child);
     // It may be the number of one that is gone: it is in use again.
@@ -240,7 +248,7 @@ function newest(entries: readonly Uint8Array[]): Uint8Array[] {
 }
 
 function isLost(entry: Uint8Array): boolean {
-  return viewOf(entry).getUint32(0, true) === RecordType.LOST;
+  return recordTypeIn(viewOf(entry), 0) === RecordType.LOST;
 }
 
 /** How many records it says were lost. */

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { EventAttr } from '../abi/event-attr.ts';
-import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import { bodyPidIn, recordBytesIn } from '../abi/record-view.ts';
 import { RingkeepError } from '../base/error.ts';
 import { encodeSideBandHeader, readSideBandFile, type SideBandFile, sideBandFileName } from '../ring/side-band-file.ts';
 import type { SideBandSink } from './side-band-log.ts';
@@ -116,9 +116,8 @@ function wholeBytes(file: Uint8Array): number {
 export function* sideBandRecords({ records }: SideBandFile): Iterable<{ pid: number; record: Uint8Array }> {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   for (let at = 0, size = 0; at < records.length; at += size) {
-    size = view.getUint16(at + 6, true);
-    const pid = view.getUint32(at, true) === RecordType.LOST ? 0 : view.getUint32(at + HEADER_BYTES, true);
-    yield { pid, record: records.slice(at, at + size) };
+    size = recordBytesIn(view, at);
+    yield { pid: bodyPidIn(view, at), record: records.slice(at, at + size) };
   }
 }
 

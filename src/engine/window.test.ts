@@ -1,12 +1,10 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { recordGeometry } from '../abi/record-view.ts';
-import { RunMerge } from './run-merge.ts';
+import { RecordView, recordGeometry } from '../abi/record-view.ts';
 import { attr, records } from './testing/scripted-source.ts';
 import { lastOf, windowOf } from './window.ts';
 
-const merge = new RunMerge(recordGeometry(attr));
-const timeOf = merge.timeOf.bind(merge);
+const view = new RecordView(recordGeometry(attr));
 
 /** Records of several kinds and sizes, with their times. */
 const record = fc
@@ -33,9 +31,9 @@ it('a window holds exactly the records that are no older, whole and in their ord
       const given = isSorted ? all.toSorted((a, b) => b.time - a.time) : all;
       const ring = new Uint8Array(Buffer.concat(given.map(({ bytes }) => bytes)));
       const wanted = Buffer.concat(given.filter(({ time }) => time >= fromNs).map(({ bytes }) => bytes));
-      const kept = lastOf(ring, fromNs, timeOf);
+      const kept = lastOf(ring, fromNs, view);
       expect(Buffer.from(kept).equals(wanted)).toBe(true);
-      expect(lastOf(kept, fromNs, timeOf)).toBe(kept);
+      expect(lastOf(kept, fromNs, view)).toBe(kept);
       if (kept !== ring) expect(kept.buffer.byteLength).toBe(kept.length);
     }),
   );
@@ -54,8 +52,8 @@ it('a thread stays in its cut without records, and damaged ones are left out', (
     overwritten: 2,
     leftOutBytes: 0,
   };
-  expect(windowOf(thread, 6, timeOf)).toEqual({ ...thread, records: new Uint8Array(0) });
-  expect(windowOf(thread, 5, timeOf).records).toBe(old);
+  expect(windowOf(thread, 6, view)).toEqual({ ...thread, records: new Uint8Array(0) });
+  expect(windowOf(thread, 5, view).records).toBe(old);
   const damaged = new Uint8Array(Buffer.concat([records.switchIn({ tid: 7, time: 9 }), Buffer.alloc(16), old]));
-  expect(lastOf(damaged, 6, timeOf)).toEqual(new Uint8Array(records.switchIn({ tid: 7, time: 9 })));
+  expect(lastOf(damaged, 6, view)).toEqual(new Uint8Array(records.switchIn({ tid: 7, time: 9 })));
 });

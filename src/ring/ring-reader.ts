@@ -7,6 +7,7 @@
  *    cannot be one; say how many bytes were left out there.
  */
 import { HEADER_BYTES } from '../abi/record-table.ts';
+import { recordBytesIn, recordTypeIn } from '../abi/record-view.ts';
 import { AUX_HEAD_OFFSET, AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET } from '../abi/user-page.ts';
 import { acquireAuxHead, acquireAuxTail, acquireHead, acquireTail } from './publication.ts';
 import { type RingHeader, readRingHeader } from './ring-layout.ts';
@@ -66,8 +67,8 @@ export function readRing(image: Uint8Array): RingContents {
   let end: RingEnd = 'oldest-cut';
   while (trusted - used >= HEADER_BYTES) {
     const at = dataOffset + ((head + used) & (dataBytes - 1));
-    const size = view.getUint16(at + 6, true);
-    const isBlank = size === 0 && view.getUint32(at, true) === 0;
+    const size = recordBytesIn(view, at);
+    const isBlank = size === 0 && recordTypeIn(view, at) === 0;
     if (isBlank) {
       end = 'never-full';
       break;

@@ -5,7 +5,7 @@
  * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
 import { lowWord } from '../abi/layout.ts';
-import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import { identifierWord, recordTypeAt } from '../abi/record-view.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { acquireHead, acquireTail, announceData, publishData } from './publication.ts';
@@ -104,8 +104,7 @@ export class RingWriter {
       copyWords(source, from + first, words, this.#data, count - first);
     }
     if (id !== 0) {
-      const idAt = source[from] === RecordType.SAMPLE ? HEADER_BYTES >> 2 : count - 2;
-      const idWord = this.#data + ((at + idAt) & this.#mask);
+      const idWord = this.#data + ((at + identifierWord(recordTypeAt(source, from), count)) & this.#mask);
       words[idWord] = id;
       words[idWord + 1] = 0;
     }

@@ -9,7 +9,7 @@
 import { ATTR_BYTES, decodeAttr, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { decodeStruct, encodeStruct, type ScalarField, structBytes } from '../abi/layout.ts';
 import { HEADER_BYTES, RecordType, USER_TYPE_START } from '../abi/record-table.ts';
-import { trailerBytes } from '../abi/record-view.ts';
+import { recordBytesIn, recordTypeIn, trailerBytes } from '../abi/record-view.ts';
 import { RingkeepError } from '../base/error.ts';
 
 /** "RKJOURNL" as a little-endian u64. */
@@ -85,8 +85,8 @@ export function readSideBandFile(bytes: Uint8Array): SideBandFile {
 function endOfRecords(view: DataView, trailer: number): number {
   let at = JOURNAL_HEADER_BYTES;
   while (view.byteLength - at >= HEADER_BYTES) {
-    const type = view.getUint32(at, true);
-    const size = view.getUint16(at + 6, true);
+    const type = recordTypeIn(view, at);
+    const size = recordBytesIn(view, at);
     const isRecord = type > 0 && type < USER_TYPE_START && type !== RecordType.SAMPLE;
     if (!isRecord || size % 8 !== 0 || size < HEADER_BYTES + trailer || size > view.byteLength - at) break;
     at += size;

@@ -10,6 +10,7 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import { RecordView } from '../abi/record-view.ts';
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
@@ -24,7 +25,6 @@ import { cpuSeconds, Rates } from '../engine/rates.ts';
 import { Recorder } from '../engine/recorder.ts';
 import { type Begun, closeAll } from '../engine/resource-stack.ts';
 import { newSessionId } from '../engine/ring-store.ts';
-import { RunMerge } from '../engine/run-merge.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
 import type { Thread } from '../engine/thread-ring.ts';
 import { nowMs } from '../linux/clock.ts';
@@ -153,8 +153,7 @@ export class DetachedRecorder {
     this.#pace.poller.add(this.#removals.fd);
     this.#deaths = new DeathWatch(this.#pace.poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
     begun.unshift(this.#deaths);
-    const merge = new RunMerge(source.geometry);
-    const left = findOrphanedRings(options.directory, kept, (words, at) => merge.timeOf(words, at));
+    const left = findOrphanedRings(options.directory, kept, new RecordView(source.geometry));
     const sessionId = left.sessionId ?? newSessionId();
     this.#sideBandLog = new SideBandStore(options.directory, sessionId, kept[0]!.attr);
     begun.unshift(this.#sideBandLog);

@@ -5,6 +5,7 @@
  * is counted. A file removed meanwhile counts as absent.
  */
 import { basename, relative } from 'node:path';
+import type { RecordView } from '../abi/record-view.ts';
 import type { OrphanedRing } from '../engine/orphaned-ring.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { RingHeader } from '../ring/ring-layout.ts';
@@ -33,12 +34,8 @@ const START_SLACK_NS = 50_000_000n;
 /** As the ring store names them: TID, and ring id where the TID alone was taken. */
 const RING_NAME = /^\d+(\.\d+)?$/;
 
-/** `events` as this recorder keeps them; `timeOf` gives the time of the record at an index of the words. */
-export function findOrphanedRings(
-  directory: string,
-  events: readonly SourceEvent[],
-  timeOf: (words: Int32Array, at: number) => number,
-): OrphanedRings {
+/** `events` as this recorder keeps them; `view` reads their records. */
+export function findOrphanedRings(directory: string, events: readonly SourceEvent[], view: RecordView): OrphanedRings {
   const rings: OrphanedRing[] = [];
   const useless: string[] = [];
   const sessions = new Set<bigint>();
@@ -62,7 +59,7 @@ export function findOrphanedRings(
       const { header } = item.contents;
       sessions.add(header.sessionId);
       if (isRecordedAlike(header, events)) {
-        newestNs = Math.max(newestNs, newestTimeOf(item.contents, timeOf));
+        newestNs = Math.max(newestNs, newestTimeOf(item.contents, view));
         rings.push({ path, attachment, pmu, header, isAlive: isAlive(header, nowNs) });
       } else unreadable++;
     }
@@ -74,9 +71,9 @@ export function findOrphanedRings(
   return { rings, unreadable, useless, newestNs, sessionId, sideBandLog };
 }
 
-function newestTimeOf({ records }: RingContents, timeOf: (words: Int32Array, at: number) => number): number {
+function newestTimeOf({ records }: RingContents, view: RecordView): number {
   if (records.length === 0) return 0;
-  return timeOf(new Int32Array(records.buffer, records.byteOffset, records.byteLength >> 2), 0);
+  return view.timeNsAt(new Int32Array(records.buffer, records.byteOffset, records.byteLength >> 2), 0);
 }
 
 /**

@@ -1,9 +1,8 @@
 /** Test builder: a second recorder goes on in the directory that a first one was killed in. */
-import { recordGeometry } from '../../abi/record-view.ts';
+import { RecordView, recordGeometry } from '../../abi/record-view.ts';
 import { EventIds } from '../../engine/event-ids.ts';
 import type { RecorderOptions } from '../../engine/recorder.ts';
 import { newSessionId } from '../../engine/ring-store.ts';
-import { RunMerge } from '../../engine/run-merge.ts';
 import { attr } from '../../engine/testing/scripted-source.ts';
 import { adoptOrphanedRings } from '../adoption.ts';
 import type { Adoption } from '../control.ts';
@@ -18,9 +17,8 @@ export function kill(scripted: ScriptedAttachments): void {
 }
 
 export function leftIn(directory: string): OrphanedRings {
-  const merge = new RunMerge(recordGeometry(attr));
   const { kept } = new EventIds(new ScriptedAttachableSource().events, true);
-  return findOrphanedRings(directory, kept, (words, at) => merge.timeOf(words, at));
+  return findOrphanedRings(directory, kept, new RecordView(recordGeometry(attr)));
 }
 
 export interface Adopting extends ScriptedAttachments {
