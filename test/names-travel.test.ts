@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { isLong } from '../src/base/testing/runs.ts';
 import { openCapture } from '../src/perf-data/capture.ts';
-import type { FrameNamer } from '../src/perf-data/frame-names.ts';
+import type { Symbolizer } from '../src/perf-data/symbolizer.ts';
 import { systemSymbolsOf } from '../src/services/capture-symbols.ts';
 import { addNames } from '../src/services/symbolize-snapshot.ts';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
-import { CapturedNames } from '../src/symbols/captured-symbols.ts';
-import { decodeNames } from '../src/symbols/symbols-section.ts';
+import { CapturedSymbols } from '../src/symbols/captured-symbols.ts';
+import { decodeSymbols } from '../src/symbols/symbols-section.ts';
 import { Daemon } from './testing/daemon.ts';
 import { allFrames, framesBy } from './testing/name-agreement.ts';
 import { record, ringkeep, show, Workplace } from './testing/ringkeep.ts';
@@ -24,9 +24,9 @@ afterEach(() => void vi.unstubAllEnvs());
 /** Names of all frames, by what the file says alone: on a machine that has no file of this one's. */
 function namesElsewhere(path: string): (string | null)[] {
   const capture = openCapture(new Uint8Array(readFileSync(path)));
-  const captured = new CapturedNames(decodeNames(capture.features.names!)!);
+  const captured = new CapturedSymbols(decodeSymbols(capture.features.symbols!)!);
   const system = systemSymbolsOf(capture);
-  const namer: FrameNamer = {
+  const namer: Symbolizer = {
     problems: [],
     nameOf: (place) => captured.nameOf(place, system.buildIdOf(place)),
   };
@@ -57,7 +57,7 @@ test('names stay equal when the program is overwritten and when it is gone, here
   await record([...OFTEN, '--no-names', '-o', plain], [program, '300']);
   const byMachine = namesHere(plain);
   expect(byMachine.filter((name) => name !== null).length).toBeGreaterThan(300);
-  expect(openCapture(new Uint8Array(readFileSync(plain))).features.names).toBeUndefined();
+  expect(openCapture(new Uint8Array(readFileSync(plain))).features.symbols).toBeUndefined();
   copyFileSync(plain, named);
   expect(addNames(named, 60_000)).toMatchObject({ isComplete: true });
 
@@ -141,7 +141,7 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
     clearTimeout(timer);
     const capture = openCapture(new Uint8Array(readFileSync(output)));
     expect(capture.damage).toEqual([]);
-    if (capture.features.names === undefined) addNames(output, 60_000);
+    if (capture.features.symbols === undefined) addNames(output, 60_000);
   }
   expect(ends).toContain('SIGKILL');
   expect(namesElsewhere(output)).toEqual(expected);
@@ -165,8 +165,8 @@ test('damage to the names loses names only', async (context) => {
   withoutCopies(place);
   rmSync(program);
   const whole = show(output);
-  const { names } = openCapture(new Uint8Array(readFileSync(output))).features;
-  const at = readFileSync(output).indexOf(names!) + Math.floor(names!.length / 2);
+  const { symbols } = openCapture(new Uint8Array(readFileSync(output))).features;
+  const at = readFileSync(output).indexOf(symbols!) + Math.floor(symbols!.length / 2);
   const descriptor = openSync(output, 'r+');
   writeSync(descriptor, Buffer.from('damage!'), 0, 7, at);
   closeSync(descriptor);
@@ -196,7 +196,7 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
     ([trigger]) => trigger?.lastSnapshot,
   );
   const lastSnapshot = triggers[0]!.lastSnapshot!;
-  const hasNames = (path: string) => openCapture(new Uint8Array(readFileSync(path))).features.names !== undefined;
+  const hasNames = (path: string) => openCapture(new Uint8Array(readFileSync(path))).features.symbols !== undefined;
   await daemon.until(async () => hasNames(lastSnapshot), Boolean);
 
   expect([asked, bare].map(hasNames)).toEqual([true, false]);
@@ -211,7 +211,7 @@ test('a recorder that is to add no names adds none, whoever asks', async (contex
   await daemon.untilEvents((events) => events.some(({ records }) => records > 10));
   const output = daemon.file('now.perf.data');
   expect(await daemon.json('snapshot', '-o', output)).toMatchObject({ namesMs: null });
-  expect(openCapture(new Uint8Array(readFileSync(output))).features.names).toBeUndefined();
+  expect(openCapture(new Uint8Array(readFileSync(output))).features.symbols).toBeUndefined();
 });
 
 test('a program that only a process in a container sees has names', async (context) => {

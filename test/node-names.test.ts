@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openCapture } from '../src/perf-data/capture.ts';
-import { decodeNames } from '../src/symbols/symbols-section.ts';
+import { decodeSymbols } from '../src/symbols/symbols-section.ts';
 import { allFrames } from './testing/name-agreement.ts';
 import { record, show, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
@@ -118,8 +118,8 @@ test('what V8 dumps of its code names frames by time, and names the same when th
   const dumps = readdirSync(place.path).filter((name) => /^jit-\d+\.dump$/.test(name));
   expect(dumps).toHaveLength(1);
   expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
-  const { names } = openCapture(new Uint8Array(readFileSync(output))).features;
-  const kinds = decodeNames(names!)!.spaces.map(({ key }) => key.kind);
+  const { symbols } = openCapture(new Uint8Array(readFileSync(output))).features;
+  const kinds = decodeSymbols(symbols!)!.spaces.map(({ key }) => key.kind);
   expect(kinds).toContain('jitdump');
   const before = allFrames(output).frames;
   rmSync(place.file(dumps[0]!));

@@ -1,12 +1,12 @@
 /**
- * The sections a snapshot adds to perf.data: JSON (UTF-8) in the feature bit RINGKEEP_FEATURE, and names in NAMES_FEATURE. Readers
+ * The sections a snapshot adds to perf.data: JSON (UTF-8) in the feature bit RINGKEEP_FEATURE, and names in SYMBOLS_FEATURE. Readers
  * iterate the features they know (perf: up to HEADER_LAST_FEATURE), so every other tool passes over them.
  */
 
 /** Far above the features that perf has numbered (31 in Linux 6.1), inside the bitmap's 256 bits. */
 export const RINGKEEP_FEATURE = 200;
-/** The names of the frames, which are added when the snapshot is on disk (src/symbols/names-section.ts); empty until then. */
-export const NAMES_FEATURE = 201;
+/** The names of the frames, which are added when the snapshot is on disk (src/symbols/symbols-section.ts); empty until then. */
+export const SYMBOLS_FEATURE = 201;
 
 /** How a task's death was learned: a signal record names the thread; otherwise it is deduced. */
 export type DeathEvidence = 'signal-deliver' | 'first-exit' | 'main-thread';

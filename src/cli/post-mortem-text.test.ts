@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { runs } from '../base/testing/runs.ts';
-import type { Frame } from '../perf-data/stack.ts';
+import type { StackFrame } from '../perf-data/stack.ts';
 import type { PostMortem, ThreadReport } from '../post-mortem/report.ts';
 import { formatPostMortem } from './post-mortem-text.ts';
 
@@ -121,7 +121,7 @@ describe('the text of a post-mortem', () => {
 
   test('has names where frames have them, and the line of what is JavaScript', () => {
     const [worker] = report().threads;
-    const [kernel, server] = worker!.stacks[0]!.frames as [Frame, Frame];
+    const [kernel, server] = worker!.stacks[0]!.frames as [StackFrame, StackFrame];
     const frames = [
       { ...kernel, name: 'futex_wait', nameOffset: 0x20, symbol: 'futex_wait' },
       { ...kernel, name: 'do_syscall_64', nameOffset: 0x5b, symbol: 'do_syscall_64' },
@@ -129,7 +129,7 @@ describe('the text of a post-mortem', () => {
       { ...server, name: 'poll', symbol: 'JS:*poll /srv/a.js:1:2', source: { file: '/srv/a.ts', line: 7 } },
       server,
     ];
-    const text = (shown: Frame[]) => {
+    const text = (shown: StackFrame[]) => {
       const stacks = [{ ...worker!.stacks[0]!, frames: shown }];
       return formatPostMortem(report({ threads: [{ ...worker!, stacks }] }), { ...plain, width: 160 });
     };

@@ -3,7 +3,7 @@
  * matter most. Pure. Invariant: no line is wider than the width asked for.
  */
 import { formatDurationNs } from '../base/units.ts';
-import { type Frame, frameText } from '../perf-data/stack.ts';
+import { frameText, type StackFrame } from '../perf-data/stack.ts';
 import type { Activity, PostMortem, SampledStack, ThreadReport } from '../post-mortem/report.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle, wrapped } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
@@ -267,7 +267,7 @@ function stackLines(stack: SampledStack, report: PostMortem, limit: number, widt
   ];
 }
 
-function frameLine(frame: Frame, width: number, paint: Paint): string {
+function frameLine(frame: StackFrame, width: number, paint: Paint): string {
   const line = fitText(`      ${printable(frameText(frame))}`, width);
   return frame.isKernel ? paint('dim', line) : line;
 }

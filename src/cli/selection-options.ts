@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
 import { parseDurationNs } from '../base/units.ts';
-import type { Selection } from '../perf-data/selection.ts';
+import type { CaptureSelection } from '../perf-data/selection.ts';
 
 export interface SelectionOptions {
   tid?: string;
@@ -21,7 +21,7 @@ export function addSelectionOptions(command: Command): Command {
 }
 
 /** Throws `bad-argument` and `bad-duration`. */
-export function parseSelection({ tid, pid, comm, last }: SelectionOptions): Selection {
+export function parseSelection({ tid, pid, comm, last }: SelectionOptions): CaptureSelection {
   return {
     ...(tid === undefined ? {} : { tid: parseTaskId(tid, '--tid', 'a thread id') }),
     ...(pid === undefined ? {} : { pid: parseTaskId(pid, '--pid', 'a process id') }),

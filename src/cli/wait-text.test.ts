@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Frame } from '../perf-data/stack.ts';
+import type { StackFrame } from '../perf-data/stack.ts';
 import { placesOf } from './wait-text.ts';
 
-function frame(fields: Partial<Frame>): Frame {
+function frame(fields: Partial<StackFrame>): StackFrame {
   const file = fields.isKernel ? '[kernel.kallsyms]_text' : '/usr/lib/libc.so.6';
   return {
     address: '0x1',

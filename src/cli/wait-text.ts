@@ -3,7 +3,7 @@
  * kernel part one place is named, what was waited for, not the scheduler that it went through.
  */
 import { formatDurationNs } from '../base/units.ts';
-import { type Frame, frameText } from '../perf-data/stack.ts';
+import { frameText, type StackFrame } from '../perf-data/stack.ts';
 import type { PostMortem, ThreadReport, WaitReport } from '../post-mortem/report.ts';
 import { type Paint, printable, wrapped } from './terminal.ts';
 
@@ -20,7 +20,7 @@ const SCHEDULER = /^_*(io_)?(schedule|preempt_schedule|do_nanosleep)(_|$)/;
 const ENTRY = /^(asm_|entry_|irqentry_|exit_to_user_mode|do_syscall_64|x64_sys_call|arch_do_signal|el0)/;
 
 /** A stack in one line, innermost first. Where there is a better place, one that no file is known for is left out. */
-export function placesOf(frames: readonly Frame[]): string[] {
+export function placesOf(frames: readonly StackFrame[]): string[] {
   const isKernelOnly = frames.every(({ isKernel }) => isKernel);
   const kernel = frames.filter(({ isKernel, name }) => isKernel && (name === null || !SCHEDULER.test(name)));
   const inner = kernel.filter(({ name }) => name === null || !ENTRY.test(name)).slice(0, 1);
@@ -35,14 +35,14 @@ export function placesOf(frames: readonly Frame[]): string[] {
 }
 
 /** Code without frame pointers leaves numbers on the stack that are no addresses. */
-function userFrames(frames: readonly Frame[]): Frame[] {
+function userFrames(frames: readonly StackFrame[]): StackFrame[] {
   const user = frames.filter(({ isKernel }) => !isKernel);
   const mapped = user.filter(({ file, name }) => file !== null || name !== null);
   return mapped.length > 0 ? mapped : user;
 }
 
 /** The name alone, with the line of what is JavaScript. */
-function shortText(frame: Frame): string {
+function shortText(frame: StackFrame): string {
   return frame.name === null || frame.source !== null ? frameText(frame) : frame.name;
 }
 

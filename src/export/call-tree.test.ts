@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { openCapture } from '../perf-data/capture.ts';
-import type { Selection } from '../perf-data/selection.ts';
+import type { CaptureSelection } from '../perf-data/selection.ts';
 import type { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { type CallNode, type CallTree, callTrees } from './call-tree.ts';
 import { PLACES_AS_NAMES } from './frame-names.ts';
 import { FIXTURES, sleepStacks, twoThreads } from './testing/fixtures.ts';
 
-function treesOf(builder: CaptureBuilder, selection: Selection = {}): CallTree[] {
+function treesOf(builder: CaptureBuilder, selection: CaptureSelection = {}): CallTree[] {
   return callTrees(openCapture(builder.build()), PLACES_AS_NAMES, selection);
 }
 
@@ -33,7 +33,7 @@ describe('the tree of an event', () => {
     ]);
   });
 
-  test.each<[string, Selection, number]>([
+  test.each<[string, CaptureSelection, number]>([
     ['a thread', { tid: 101 }, 1],
     ['a process', { pid: 100 }, 4],
     ['a name', { comm: (comm) => comm === 'main' }, 3],

@@ -4,7 +4,7 @@
  * own part and its children's totals; the totals of the roots are those of all samples that were selected.
  */
 import type { Capture } from '../perf-data/capture.ts';
-import { SelectedPart, type Selection } from '../perf-data/selection.ts';
+import { type CaptureSelection, SelectedPart } from '../perf-data/selection.ts';
 import { isSwitchEvent } from '../schedule/switch-stacks.ts';
 import type { FrameNames } from './frame-names.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
@@ -35,7 +35,7 @@ export interface CallTree {
 }
 
 /** The trees of what is selected, one for each event that has something in it, in the order of the events. */
-export function callTrees(capture: Capture, names: FrameNames, selection: Selection): CallTree[] {
+export function callTrees(capture: Capture, names: FrameNames, selection: CaptureSelection): CallTree[] {
   const gathering = new Gathering(capture, names, selection);
   for (let index = 0; index < capture.recordCount; index++) gathering.read(index);
   return gathering.finish();
@@ -48,7 +48,7 @@ class Gathering {
   /** By event. */
   readonly #trees: (TreeBuilder | undefined)[] = [];
 
-  constructor(capture: Capture, names: FrameNames, selection: Selection) {
+  constructor(capture: Capture, names: FrameNames, selection: CaptureSelection) {
     this.#capture = capture;
     this.#reader = new SampleReader(capture, names);
     const part = new SelectedPart(capture, selection);

@@ -1,12 +1,12 @@
 /** What every exporter is: a pure function from a capture to the bytes of a file, in chunks, in one pass over the records. */
 import type { Capture } from '../perf-data/capture.ts';
-import { SelectedPart, type Selection } from '../perf-data/selection.ts';
+import { type CaptureSelection, SelectedPart } from '../perf-data/selection.ts';
 import type { FrameNames } from './frame-names.ts';
 
 export interface ExportOptions {
   readonly names: FrameNames;
   /** What to export of the capture: all of it, unless told otherwise. */
-  readonly selection?: Selection;
+  readonly selection?: CaptureSelection;
   /** Called now and then with the number of records done. */
   readonly progress?: (records: number) => void;
 }

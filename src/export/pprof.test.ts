@@ -1,6 +1,6 @@
 import { Profile } from 'pprof-format';
 import { expect, test } from 'vitest';
-import type { Selection } from '../perf-data/selection.ts';
+import type { CaptureSelection } from '../perf-data/selection.ts';
 import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { exported } from './testing/exported.ts';
 import { MAIN, sleepStacks, twoThreads, userStack } from './testing/fixtures.ts';
@@ -13,7 +13,7 @@ interface ReadSample {
 
 function read(
   builder: CaptureBuilder,
-  selection: Selection = {},
+  selection: CaptureSelection = {},
 ): { types: string[]; samples: ReadSample[]; profile: Profile } {
   const profile = Profile.decode(exported(builder, 'pprof', undefined, selection));
   const text = (index: number | bigint) => profile.stringTable.strings[Number(index)]!;

@@ -7,11 +7,11 @@ import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import type { SampleRecord } from '../abi/record.ts';
 import { RecordType } from '../abi/record-table.ts';
-import type { AddressSpace } from '../perf-data/address-space.ts';
+import type { AddressMap } from '../perf-data/address-map.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import type { CaptureEvent } from '../perf-data/event-table.ts';
 import type { SelectedPart } from '../perf-data/selection.ts';
-import { type Frame, resolveStack, type StackAddress, stackAddresses } from '../perf-data/stack.ts';
+import { resolveStack, type StackAddress, type StackFrame, stackAddresses } from '../perf-data/stack.ts';
 import { spaceAt, type ThreadEntry } from '../perf-data/task-table.ts';
 import type { FrameNames } from './frame-names.ts';
 import { NO_STACK, StackTable } from './stack-table.ts';
@@ -44,7 +44,7 @@ export class SampleReader {
   readonly stacks = new StackTable();
   readonly #capture: Capture;
   readonly #names: FrameNames;
-  readonly #placesBySpace = new Map<AddressSpace, SpacePlaces>();
+  readonly #placesBySpace = new Map<AddressMap, SpacePlaces>();
   readonly #frameByKey = new Map<string, number>();
   readonly #weights: number[];
 
@@ -87,7 +87,7 @@ export class SampleReader {
     return stack;
   }
 
-  #places(space: AddressSpace, timeNs: bigint, epoch = 0): Map<bigint, number> {
+  #places(space: AddressMap, timeNs: bigint, epoch = 0): Map<bigint, number> {
     let places = this.#placesBySpace.get(space);
     if (places === undefined) {
       places = new SpacePlaces(space);
@@ -99,7 +99,7 @@ export class SampleReader {
   #frame(at: StackAddress, thread: ThreadEntry | undefined, timeNs: bigint): number {
     const process = thread?.process;
     const [resolved] = process ? resolveStack([at], process, this.#capture.tasks, timeNs, this.#names.namer) : [];
-    const frame: Frame = resolved ?? {
+    const frame: StackFrame = resolved ?? {
       address: `0x${at.address.toString(16)}`,
       file: null,
       fileOffset: null,
@@ -137,12 +137,12 @@ export class SampleReader {
 
 /** Frames by address, of one address space, as long as nothing new is mapped in it and no code is replaced. Asked in time order. */
 class SpacePlaces {
-  readonly #space: AddressSpace;
+  readonly #space: AddressMap;
   readonly #frames = new Map<bigint, number>();
   #mappings = 0;
   #epoch = 0;
 
-  constructor(space: AddressSpace) {
+  constructor(space: AddressMap) {
     this.#space = space;
   }
 

@@ -3,7 +3,7 @@ import { Profile } from 'pprof-format';
 import { describe, expect, test } from 'vitest';
 import { RecordType } from '../abi/record-table.ts';
 import { openCapture } from '../perf-data/capture.ts';
-import { SelectedPart, type Selection } from '../perf-data/selection.ts';
+import { type CaptureSelection, SelectedPart } from '../perf-data/selection.ts';
 import type { FormatName } from './formats.ts';
 import { exported } from './testing/exported.ts';
 import { FIXTURES, twoThreads } from './testing/fixtures.ts';
@@ -33,7 +33,7 @@ const COUNTS: Readonly<Record<FormatName, (bytes: Uint8Array) => number>> = {
     ),
 };
 
-const SELECTIONS: Readonly<Record<string, Selection>> = {
+const SELECTIONS: Readonly<Record<string, CaptureSelection>> = {
   'a thread': { tid: 101 },
   'a process': { pid: 100 },
   'a name': { comm: (comm) => comm.startsWith('m') },

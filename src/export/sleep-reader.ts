@@ -3,7 +3,7 @@
  * time that is selected; time that a thread merely waited for a CPU is none of it.
  */
 import type { Capture } from '../perf-data/capture.ts';
-import { momentOf, type SelectedPart } from '../perf-data/selection.ts';
+import { lookbackMoment, type SelectedPart } from '../perf-data/selection.ts';
 import type { Transition } from '../schedule/schedule-reader.ts';
 import type { Sample, SampleReader } from './sample-reader.ts';
 import { SelectedSchedule } from './selected-schedule.ts';
@@ -22,7 +22,7 @@ export class SleepReader {
     this.#schedule = new SelectedSchedule(capture, part, samples, (...entered) => this.#enter(...entered));
     this.#tell = tell;
     // Of a dead process the sleep is nobody's question.
-    this.#untilNs = momentOf(capture).momentNs ?? 0n;
+    this.#untilNs = lookbackMoment(capture).momentNs ?? 0n;
   }
 
   /** To be told of every record; returns the sample that it is, when it is one that is selected. */

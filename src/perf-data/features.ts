@@ -15,7 +15,7 @@ import {
   SAMPLE_TIME_FIELDS,
 } from '../abi/perf-data.ts';
 import { HEADER_BYTES } from '../abi/record-table.ts';
-import { NAMES_FEATURE, RINGKEEP_FEATURE, type RingkeepSection } from '../abi/ringkeep-section.ts';
+import { RINGKEEP_FEATURE, type RingkeepSection, SYMBOLS_FEATURE } from '../abi/ringkeep-section.ts';
 import { decodeTracingData, type TracingData } from '../abi/tracing-data.ts';
 import { type BuildId, decodeBuildId } from './build-id.ts';
 import { ByteCursor } from './byte-cursor.ts';
@@ -60,7 +60,7 @@ export interface CaptureFeatures {
   /** What a ringkeep snapshot adds. */
   section?: RingkeepSection;
   /** The names that travel with it, as they are in the file: who names frames decodes them. Absent while there are none. */
-  names?: Uint8Array;
+  symbols?: Uint8Array;
 }
 
 type Decoder = (cursor: ByteCursor, features: CaptureFeatures) => void;
@@ -82,13 +82,13 @@ const DECODERS: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   [Feature.buildId, decodeBuildIds],
   [Feature.tracingData, decodeTracing],
   [RINGKEEP_FEATURE, decodeSection],
-  [NAMES_FEATURE, keepNames],
+  [SYMBOLS_FEATURE, keepSymbols],
 ]);
 
 /** The name of a feature bit, for messages. */
 export function featureName(feature: number): string {
   if (feature === RINGKEEP_FEATURE) return 'ringkeep';
-  if (feature === NAMES_FEATURE) return 'names';
+  if (feature === SYMBOLS_FEATURE) return 'symbols';
   return Object.entries(Feature).find(([, bit]) => bit === feature)?.[0] ?? `feature ${feature}`;
 }
 
@@ -195,6 +195,6 @@ function decodeSection(cursor: ByteCursor, features: CaptureFeatures): void {
   else cursor.overrun = true;
 }
 
-function keepNames(cursor: ByteCursor, features: CaptureFeatures): void {
-  if (cursor.left > 0) features.names = cursor.take(cursor.left);
+function keepSymbols(cursor: ByteCursor, features: CaptureFeatures): void {
+  if (cursor.left > 0) features.symbols = cursor.take(cursor.left);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { openCapture } from './capture.ts';
-import { SelectedPart, type Selection } from './selection.ts';
+import { type CaptureSelection, SelectedPart } from './selection.ts';
 import { CaptureBuilder } from './testing/capture-builder.ts';
 
 const MAIN = { pid: 100, tid: 100 };
@@ -18,7 +18,7 @@ const builder = new CaptureBuilder()
   .record('LOST', { id: 11n, lost: 3n }, { time: 700n, pid: 0xffffffff, tid: 0xffffffff })
   .switchOut(OTHER, 1_000n);
 
-function selected(selection: Selection): { tids: number[]; records: number } {
+function selected(selection: CaptureSelection): { tids: number[]; records: number } {
   const capture = openCapture(builder.build());
   const part = new SelectedPart(capture, selection);
   const indices = Array.from({ length: capture.recordCount }, (_, index) => index);
@@ -29,7 +29,7 @@ function selected(selection: Selection): { tids: number[]; records: number } {
 }
 
 describe('a selection', () => {
-  test.each<[string, Selection, number[], number]>([
+  test.each<[string, CaptureSelection, number[], number]>([
     ['of nothing in particular is everything', {}, [100, 101, 200], 9],
     ['by tid', { tid: 101 }, [101], 3],
     ['by pid', { pid: 100 }, [100, 101], 6],

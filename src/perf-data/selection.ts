@@ -9,7 +9,7 @@ import { matchRings } from './ring-matcher.ts';
 import { commAt, type ThreadEntry } from './task-table.ts';
 
 /** What is asked for; what is absent does not matter. */
-export interface Selection {
+export interface CaptureSelection {
   /** Only the thread (each incarnation of it) with this tid. */
   readonly tid?: number;
   /** Only the threads of this process. */
@@ -29,7 +29,7 @@ export interface Moment {
   readonly momentNs: bigint | null;
 }
 
-export function momentOf(capture: Capture): Moment {
+export function lookbackMoment(capture: Capture): Moment {
   const { section, lastNs } = capture;
   const death = section ? section.death : deathFromSignals(capture);
   const cutNs = section ? BigInt(section.cutNs) : null;
@@ -38,14 +38,14 @@ export function momentOf(capture: Capture): Moment {
 }
 
 /** Where the time asked for begins; 0 when all is. */
-export function windowStartNs({ lastNs }: Selection, { momentNs }: Moment): bigint {
+export function windowStartNs({ lastNs }: CaptureSelection, { momentNs }: Moment): bigint {
   if (lastNs === undefined) return 0n;
   const start = (momentNs ?? 0n) - BigInt(Math.ceil(lastNs));
   return start > 0n ? start : 0n;
 }
 
 /** Whether a thread of these numbers and that name is asked for, whenever it lived. */
-export function isAskedFor(selection: Selection, pid: number, tid: number, comm: string | null): boolean {
+export function isAskedFor(selection: CaptureSelection, pid: number, tid: number, comm: string | null): boolean {
   if ((selection.tid ?? tid) !== tid || (selection.pid ?? pid) !== pid) return false;
   return selection.comm === undefined || (comm !== null && selection.comm(comm));
 }
@@ -67,9 +67,9 @@ export class SelectedPart {
   /** Of its time. */
   #hasAllThreads = true;
 
-  constructor(capture: Capture, selection: Selection) {
+  constructor(capture: Capture, selection: CaptureSelection) {
     const { tasks } = capture;
-    const moment = momentOf(capture);
+    const moment = lookbackMoment(capture);
     const { ofThread } = matchRings(capture);
     this.#capture = capture;
     this.fromNs = windowStartNs(selection, moment);

@@ -4,12 +4,12 @@
  */
 import { Misc } from '../abi/record-table.ts';
 import { CONTEXT_MAX, Context, type SampleBody } from '../abi/sample.ts';
-import type { Mapping } from './address-space.ts';
-import type { FrameNamer, SourceLine } from './frame-names.ts';
+import type { MappedRange } from './address-map.ts';
+import type { SourceLine, Symbolizer } from './symbolizer.ts';
 import { type ProcessEntry, spaceAt, type TaskTable } from './task-table.ts';
 
 /** One frame of a stack. Callers' addresses are return addresses, as the kernel records them. */
-export interface Frame {
+export interface StackFrame {
   /** Hexadecimal, with 0x. */
   address: string;
   /** What is mapped there: a path, `//anon`, `[vdso]`; null when the capture does not say. */
@@ -57,8 +57,8 @@ export function resolveStack(
   process: ProcessEntry,
   tasks: TaskTable,
   timeNs: bigint,
-  namer?: FrameNamer,
-): Frame[] {
+  namer?: Symbolizer,
+): StackFrame[] {
   const space = spaceAt(process, timeNs);
   return addresses.map((place) => {
     const mapping = (place.isKernel ? tasks.kernelSpace : space).find(place.address, timeNs);
@@ -76,8 +76,8 @@ export function resolveStack(
 function placeOf(
   address: bigint,
   isKernel: boolean,
-  mapping: Mapping | undefined,
-): Pick<Frame, 'address' | 'file' | 'fileOffset' | 'isKernel'> {
+  mapping: MappedRange | undefined,
+): Pick<StackFrame, 'address' | 'file' | 'fileOffset' | 'isKernel'> {
   const hasOffsets = mapping !== undefined && !isKernelText(mapping.file) && !isAnonymous(mapping.file);
   return {
     address: hexAddress(address),
@@ -103,7 +103,7 @@ function hexAddress(address: bigint): string {
 }
 
 /** `read+0x10 (libc.so.6)`, `spin app.ts:3`; without a name `libc.so.6+0x1234`, `[kernel]+0xffffffff81001234`. */
-export function frameText(frame: Frame): string {
+export function frameText(frame: StackFrame): string {
   const { name, nameOffset, source } = frame;
   if (name === null) return placeText(frame);
   if (source !== null) return `${name} ${baseName(source.file)}:${source.line}`;
@@ -111,7 +111,7 @@ export function frameText(frame: Frame): string {
   return `${name}+0x${(nameOffset ?? 0).toString(16)}${file === '' ? '' : ` (${file})`}`;
 }
 
-function placeText(frame: Frame): string {
+function placeText(frame: StackFrame): string {
   if (frame.file === null || (frame.isKernel && isKernelText(frame.file)))
     return `${frame.isKernel ? '[kernel]' : '[unknown]'}+${frame.address}`;
   if (frame.fileOffset === null) return `${frame.file === '' ? '//anon' : frame.file}+${frame.address}`;

@@ -6,7 +6,7 @@
  */
 import type { PerfRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
-import { AddressSpace, type Mapping } from './address-space.ts';
+import { AddressMap, type MappedRange } from './address-map.ts';
 import { mappedBuildId } from './build-id.ts';
 import { NO_TASK } from './record-index.ts';
 
@@ -45,14 +45,14 @@ export interface ProcessEntry {
   exitNs: bigint | null;
   readonly threads: ThreadEntry[];
   /** Address spaces in time order, each from its time on: exec begins a new one. */
-  readonly spaces: { readonly fromNs: bigint; readonly space: AddressSpace }[];
+  readonly spaces: { readonly fromNs: bigint; readonly space: AddressMap }[];
 }
 
 export interface TaskTable {
   readonly threads: readonly ThreadEntry[];
   readonly processes: readonly ProcessEntry[];
   /** The kernel's own mappings: its text and its modules. */
-  readonly kernelSpace: AddressSpace;
+  readonly kernelSpace: AddressMap;
   /** For every record the index of its thread, −1 when it names none. */
   readonly threadOfRecord: Int32Array;
 }
@@ -66,7 +66,7 @@ export function commAt(thread: ThreadEntry, timeNs?: bigint): string | null {
 }
 
 /** The address space that the process had at `timeNs`. */
-export function spaceAt(process: ProcessEntry, timeNs: bigint): AddressSpace {
+export function spaceAt(process: ProcessEntry, timeNs: bigint): AddressMap {
   const { spaces } = process;
   for (let i = spaces.length - 1; i > 0; i--) if (spaces[i]!.fromNs <= timeNs) return spaces[i]!.space;
   return spaces[0]!.space;
@@ -114,7 +114,7 @@ interface ForkBody {
 class TaskTableBuilder {
   readonly #threads: ThreadEntry[] = [];
   readonly #processes: ProcessEntry[] = [];
-  readonly #kernelSpace = new AddressSpace();
+  readonly #kernelSpace = new AddressMap();
   readonly #threadOfRecord: Int32Array;
   readonly #threadByTid = new Map<number, ThreadEntry>();
   readonly #processByPid = new Map<number, ProcessEntry>();
@@ -173,7 +173,7 @@ class TaskTableBuilder {
     if (exec && timeNs > 0n) this.#takeOver(body.pid, body.tid, timeNs);
     const thread = this.#thread(body.pid, body.tid);
     thread.comms.push({ timeNs, comm: body.comm, exec });
-    if (exec && timeNs > 0n) thread.process.spaces.push({ fromNs: timeNs, space: new AddressSpace() });
+    if (exec && timeNs > 0n) thread.process.spaces.push({ fromNs: timeNs, space: new AddressMap() });
   }
 
   /**
@@ -194,7 +194,7 @@ class TaskTableBuilder {
     if (timeNs > 0n) thread.exitNs ??= timeNs;
   }
 
-  #learnMapping(body: { pid: number; tid: number }, mapping: Mapping): void {
+  #learnMapping(body: { pid: number; tid: number }, mapping: MappedRange): void {
     if (body.pid === NO_TASK) {
       this.#kernelSpace.add(mapping);
       return;
@@ -230,7 +230,7 @@ class TaskTableBuilder {
   /** A process of its own, or a fork: its memory is its parent's until it execs, unless the fork was made up. */
   #addProcess(pid: number, parentPid: number | null, forkNs: bigint, isSynthesized: boolean): ProcessEntry {
     const parent = parentPid === null || isSynthesized ? undefined : this.#processByPid.get(parentPid);
-    const space = new AddressSpace(parent?.spaces.at(-1)?.space, forkNs);
+    const space = new AddressMap(parent?.spaces.at(-1)?.space, forkNs);
     const process: ProcessEntry = {
       index: this.#processes.length,
       pid,
@@ -266,7 +266,7 @@ class TaskTableBuilder {
   }
 }
 
-function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigint): Mapping {
+function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigint): MappedRange {
   const { addr, len, pgoff, filename } = record.body;
   const prot = record.name === 'MMAP2' ? record.body.prot : null;
   return {

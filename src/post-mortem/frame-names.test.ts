@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { Misc } from '../abi/record-table.ts';
 import { Context } from '../abi/sample.ts';
 import { openCapture } from '../perf-data/capture.ts';
-import { type FrameNamer, type FramePlace, symbolResolver } from '../perf-data/frame-names.ts';
-import { type Frame, frameText, stackAddresses } from '../perf-data/stack.ts';
+import { frameText, type StackFrame, stackAddresses } from '../perf-data/stack.ts';
+import type { FramePlace, Symbolizer } from '../perf-data/symbolizer.ts';
 import { CaptureBuilder, CPU_CLOCK } from '../perf-data/testing/capture-builder.ts';
 import { postMortem } from './post-mortem.ts';
 
@@ -11,7 +11,7 @@ const MAIN = { pid: 100, tid: 100 };
 const KERNEL = 0xffffffff81000000n;
 
 /** Names every place after its address, and remembers what it was asked. */
-function scriptedNamer(): FrameNamer & { asked: FramePlace[] } {
+function scriptedNamer(): Symbolizer & { asked: FramePlace[] } {
   const asked: FramePlace[] = [];
   return {
     asked,
@@ -80,7 +80,7 @@ test('a sample without a call chain is where the thread was', () => {
 });
 
 test('JavaScript is shown with the line that it was written in', () => {
-  const frame: Frame = {
+  const frame: StackFrame = {
     address: '0x1',
     file: '//anon',
     fileOffset: null,
@@ -91,25 +91,6 @@ test('JavaScript is shown with the line that it was written in', () => {
     source: { file: '/srv/src/app.ts', line: 14 },
   };
   expect(frameText(frame)).toBe('searchUpTo app.ts:14');
-});
-
-test('a resolver finds out what was mapped in the process that had the pid at the time', () => {
-  const builder = new CaptureBuilder()
-    .mmap(MAIN, 5n, 0x400000n, 0x1000n, 0n, '/opt/before')
-    .exit(MAIN, 10n)
-    .fork({ pid: 1, tid: 1 }, MAIN, 20n)
-    .comm(MAIN, 21n, 'after', true)
-    .mmap(MAIN, 22n, 0x400000n, 0x1000n, 0n, '/opt/after');
-  const namer = scriptedNamer();
-  const resolver = symbolResolver(openCapture(builder.build()), namer);
-  for (const timeNs of [1n, 9n, 30n]) resolver.nameOf(100, timeNs, 0x400010n, false);
-  expect(resolver.nameOf(555, 1n, 0x400010n, false, true)).toMatchObject({ name: 'f400010' });
-  expect(namer.asked.map(({ mapping, isReturnAddress }) => [mapping?.file, isReturnAddress])).toEqual([
-    ['/opt/before', false],
-    ['/opt/before', false],
-    ['/opt/after', false],
-    [undefined, true],
-  ]);
 });
 
 test('threads are chosen by name, each incarnation by its own', () => {

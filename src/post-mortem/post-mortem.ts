@@ -11,19 +11,19 @@
 import { hasFlag } from '../abi/event-attr.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
-import type { FrameNamer } from '../perf-data/frame-names.ts';
-import { momentOf, type Selection, windowStartNs as startOf } from '../perf-data/selection.ts';
+import { type CaptureSelection, lookbackMoment, windowStartNs as startOf } from '../perf-data/selection.ts';
+import type { Symbolizer } from '../perf-data/symbolizer.ts';
 import { type KeptSpan, keptSpans } from '../perf-data/whole-since.ts';
 import { isProcfsEvent, ThreadTally } from '../schedule/thread-tally.ts';
 import { type PostMortem, timeText } from './report.ts';
 import { buildThreadReports } from './thread-report.ts';
 
 /** Threads are listed as they are selected; what is said of the whole capture is said of all of it. */
-export interface PostMortemOptions extends Selection {
+export interface PostMortemOptions extends CaptureSelection {
   /** Distinct stacks a thread, 3 by default. */
   stacks?: number;
   /** Makes what names the frames of the capture; without it they have none. */
-  namer?: (capture: Capture) => FrameNamer;
+  namer?: (capture: Capture) => Symbolizer;
 }
 
 const DEFAULT_STACKS = 3;
@@ -31,7 +31,7 @@ const DEFAULT_STACKS = 3;
 /** Reduces `capture` to its post-mortem. Never throws for what the capture holds; a tid that is not in it gives no thread. */
 export function postMortem(capture: Capture, options: PostMortemOptions = {}): PostMortem {
   const { section, features } = capture;
-  const moment = momentOf(capture);
+  const moment = lookbackMoment(capture);
   const { death, endNs, momentNs } = moment;
   const windowStartNs = startOf(options, moment);
   const spans = keptSpans(capture);

@@ -3,8 +3,8 @@
  * thread that spins costs no more than one that waits.
  */
 import type { Capture } from '../perf-data/capture.ts';
-import type { FrameNamer } from '../perf-data/frame-names.ts';
 import { resolveStack, type StackAddress, stackAddresses } from '../perf-data/stack.ts';
+import type { Symbolizer } from '../perf-data/symbolizer.ts';
 import { RECENT_SAMPLES, type ThreadTally } from '../schedule/thread-tally.ts';
 import type { SampledStack } from './report.ts';
 
@@ -23,7 +23,7 @@ export function recentStacks(
   tally: ThreadTally,
   momentNs: bigint | null,
   limit: number,
-  namer?: FrameNamer,
+  namer?: Symbolizer,
 ): SampledStack[] {
   const run = distinctStacks(capture, tally.recentSamples, limit);
   const off = distinctStacks(capture, tally.recentSwitchSamples, run.length > 0 ? 1 : limit);

@@ -4,7 +4,7 @@
  */
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import type { Damage } from '../perf-data/damage.ts';
-import type { Frame } from '../perf-data/stack.ts';
+import type { StackFrame } from '../perf-data/stack.ts';
 
 /** What a thread was doing. `running-or-runnable`: /proc cannot tell the two apart. */
 export type Activity =
@@ -31,7 +31,7 @@ export interface SampledStack {
   /** Samples with this stack among the newest ones looked at. */
   samples: number;
   /** Innermost first. */
-  frames: Frame[];
+  frames: StackFrame[];
 }
 
 /** A time that a thread spent off the CPUs. */
@@ -42,12 +42,12 @@ export interface WaitReport {
   /** How long before the moment it ended; 0 for one that lasted. Null in a capture without a moment. */
   endedBeforeNs: number | null;
   /** Where the thread waits, innermost first; null when no stack was sampled as it went off. */
-  frames: Frame[] | null;
+  frames: StackFrame[] | null;
   /**
    * Where it was sampled last, so long before it went off and without having been off in between: somewhere behind that place it
    * went off. Null when it was not, and where `frames` says more.
    */
-  lastSeen: { earlierNs: number; frames: Frame[] } | null;
+  lastSeen: { earlierNs: number; frames: StackFrame[] } | null;
 }
 
 /** What /proc said of a thread, where the capture holds that. Times are differences over the window. */

@@ -5,10 +5,10 @@
  */
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from '../perf-data/capture.ts';
-import type { FrameNamer } from '../perf-data/frame-names.ts';
 import { matchRings } from '../perf-data/ring-matcher.ts';
-import { isAskedFor, nameOf, type Selection } from '../perf-data/selection.ts';
+import { type CaptureSelection, isAskedFor, nameOf } from '../perf-data/selection.ts';
 import { resolveStack, stackAddresses } from '../perf-data/stack.ts';
+import type { Symbolizer } from '../perf-data/symbolizer.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
 import type { ThreadTally, TimedProcfsSample } from '../schedule/thread-tally.ts';
 import { recentStacks } from './recent-stacks.ts';
@@ -30,8 +30,8 @@ export interface ReportContext {
   hasSwitches: boolean;
   /** Distinct stacks a thread. */
   stacks: number;
-  selection: Selection;
-  namer: FrameNamer | undefined;
+  selection: CaptureSelection;
+  namer: Symbolizer | undefined;
 }
 
 /** The reports in their order, and how many threads and processes there are whether asked for or not. */

@@ -5,15 +5,15 @@
 import { ClockId } from '../abi/event-attr.ts';
 import { KERNEL_DSO_NAME } from '../abi/perf-data.ts';
 import type { Capture } from '../perf-data/capture.ts';
-import type { FrameName, FrameNamer, FramePlace } from '../perf-data/frame-names.ts';
-import { CapturedNames } from '../symbols/captured-symbols.ts';
+import type { FramePlace, FrameSymbol, Symbolizer } from '../perf-data/symbolizer.ts';
+import { CapturedSymbols } from '../symbols/captured-symbols.ts';
 import { isMappedFile } from '../symbols/code-place.ts';
 import { isJitDump } from '../symbols/jit-files.ts';
-import { decodeNames } from '../symbols/symbols-section.ts';
+import { decodeSymbols } from '../symbols/symbols-section.ts';
 import { SystemSymbols, type SystemSymbolsOptions } from '../symbols/system-symbols.ts';
 
 /** A namer for the frames of `capture`. Nothing is read before the first name is asked for. */
-export function symbolsOf(capture: Capture): FrameNamer {
+export function symbolsOf(capture: Capture): Symbolizer {
   return new CaptureSymbols(capture);
 }
 
@@ -54,17 +54,17 @@ function jitDumpsOf({ tasks }: Capture): Map<number, string[]> {
   return dumps;
 }
 
-class CaptureSymbols implements FrameNamer {
-  readonly #captured: CapturedNames | undefined;
+class CaptureSymbols implements Symbolizer {
+  readonly #captured: CapturedSymbols | undefined;
   readonly #system: SystemSymbols;
   readonly #problems: readonly string[];
 
   constructor(capture: Capture, options: SystemSymbolsOptions = {}) {
     this.#system = systemSymbolsOf(capture, options);
-    const { names } = capture.features;
-    const decoded = names && decodeNames(names);
-    this.#captured = decoded && new CapturedNames(decoded);
-    const isDamaged = names !== undefined && decoded === undefined;
+    const { symbols } = capture.features;
+    const decoded = symbols && decodeSymbols(symbols);
+    this.#captured = decoded && new CapturedSymbols(decoded);
+    const isDamaged = symbols !== undefined && decoded === undefined;
     this.#problems = isDamaged ? ['the names that travelled with the capture are damaged'] : [];
   }
 
@@ -72,7 +72,7 @@ class CaptureSymbols implements FrameNamer {
     return [...this.#problems, ...this.#system.problems];
   }
 
-  nameOf(place: FramePlace): FrameName | undefined {
+  nameOf(place: FramePlace): FrameSymbol | undefined {
     const captured = this.#captured;
     if (captured === undefined) return this.#system.nameOf(place);
     const buildId = this.#system.buildIdOf(place);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { Capture } from '../perf-data/capture.ts';
-import type { Selection } from '../perf-data/selection.ts';
+import type { CaptureSelection } from '../perf-data/selection.ts';
 import { withProcessSideBand } from '../snapshot/process-side-band.ts';
 import { type RecoveryMoment, snapshotsOfRings } from '../snapshot/recovered-snapshot.ts';
 import {
@@ -30,7 +30,7 @@ import { isPerfDirectory, openInput, useCapture, withCapture } from './capture-f
  */
 export function withCaptureOrRings<T>(
   path: string,
-  use: (capture: Capture, only: Selection, files: readonly string[]) => T,
+  use: (capture: Capture, only: CaptureSelection, files: readonly string[]) => T,
 ): T {
   const rings = ringsAt(path);
   if (!rings) return withCapture(path, (capture) => use(capture, {}, [path]));

@@ -9,14 +9,14 @@
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { RecordType } from '../abi/record-table.ts';
-import { NAMES_FEATURE } from '../abi/ringkeep-section.ts';
-import type { AddressSpace } from '../perf-data/address-space.ts';
+import { SYMBOLS_FEATURE } from '../abi/ringkeep-section.ts';
+import type { AddressMap } from '../perf-data/address-map.ts';
 import { type Capture, openCapture } from '../perf-data/capture.ts';
 import { type StackAddress, stackAddresses } from '../perf-data/stack.ts';
 import { spaceAt } from '../perf-data/task-table.ts';
 import { fillSection, findEmptySection } from '../snapshot/appended-section.ts';
-import { NameHarvest } from '../symbols/symbol-harvest.ts';
-import { encodeNames, type SnapshotNames } from '../symbols/symbols-section.ts';
+import { SymbolHarvest } from '../symbols/symbol-harvest.ts';
+import { encodeSymbols, type SnapshotSymbols } from '../symbols/symbols-section.ts';
 import type { SystemSymbols } from '../symbols/system-symbols.ts';
 import { filePort } from './capture-file.ts';
 import { systemSymbolsOf } from './capture-symbols.ts';
@@ -37,13 +37,13 @@ export function addNames(path: string, timeMs: number): AddedNames {
   const endMs = performance.now() + timeMs;
   const descriptor = openSync(path, 'r+');
   try {
-    const section = findEmptySection(descriptor, NAMES_FEATURE);
+    const section = findEmptySection(descriptor, SYMBOLS_FEATURE);
     if (section === undefined) return { bytes: 0, isComplete: false };
     // By range, however small: what is in memory here is what was gathered.
     const capture = openCapture(filePort(descriptor, fstatSync(descriptor).size, path));
     const names = namesOf(capture, systemSymbolsOf(capture, { isRecent: true }), () => performance.now() > endMs);
     if (names.spaces.length === 0) return { bytes: 0, isComplete: names.isComplete };
-    const bytes = encodeNames(names);
+    const bytes = encodeSymbols(names);
     fillSection(descriptor, section, bytes);
     return { bytes: bytes.length, isComplete: names.isComplete };
   } finally {
@@ -55,13 +55,13 @@ export function addNames(path: string, timeMs: number): AddedNames {
 const SAMPLES_A_LOOK = 64;
 
 /** The names of all frames in `capture`, or of those of its newest samples when time is up. */
-export function namesOf(capture: Capture, symbols: SystemSymbols, isTimeUp: () => boolean): SnapshotNames {
-  const harvest = new NameHarvest();
+export function namesOf(capture: Capture, symbols: SystemSymbols, isTimeUp: () => boolean): SnapshotSymbols {
+  const harvest = new SymbolHarvest();
   const seen = new SeenPlaces();
   let samples = 0;
   for (let index = capture.recordCount - 1; index >= 0; index--) {
     if (capture.typeAt(index) !== RecordType.SAMPLE) continue;
-    if (samples++ % SAMPLES_A_LOOK === 0 && isTimeUp()) return harvest.names(false);
+    if (samples++ % SAMPLES_A_LOOK === 0 && isTimeUp()) return harvest.symbols(false);
     const process = capture.threadAt(index)?.process;
     const record = process && capture.record(index);
     if (process === undefined || record?.name !== 'SAMPLE') continue;
@@ -76,17 +76,14 @@ export function namesOf(capture: Capture, symbols: SystemSymbols, isTimeUp: () =
       if (name !== undefined) harvest.add(name);
     }
   }
-  return harvest.names(true);
+  return harvest.symbols(true);
 }
 
 /** Which addresses were looked up, as long as nothing else is mapped in their space and no code is replaced. */
 class SeenPlaces {
-  readonly #bySpace = new Map<
-    AddressSpace,
-    { mapped: number; epoch: number; places: Set<bigint>; calls: Set<bigint> }
-  >();
+  readonly #bySpace = new Map<AddressMap, { mapped: number; epoch: number; places: Set<bigint>; calls: Set<bigint> }>();
 
-  isNew(space: AddressSpace, timeNs: bigint, epoch: number, { address, isReturnAddress }: StackAddress): boolean {
+  isNew(space: AddressMap, timeNs: bigint, epoch: number, { address, isReturnAddress }: StackAddress): boolean {
     const mapped = mappedAt(space, timeNs);
     let seen = this.#bySpace.get(space);
     if (seen === undefined || seen.mapped !== mapped || seen.epoch !== epoch) {
@@ -101,7 +98,7 @@ class SeenPlaces {
 }
 
 /** How many mappings there were at `timeNs`. */
-function mappedAt({ mappings }: AddressSpace, timeNs: bigint): number {
+function mappedAt({ mappings }: AddressMap, timeNs: bigint): number {
   let low = 0;
   let high = mappings.length;
   while (low < high) {

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { NAMES_FEATURE, RINGKEEP_FEATURE } from '../abi/ringkeep-section.ts';
+import { RINGKEEP_FEATURE, SYMBOLS_FEATURE } from '../abi/ringkeep-section.ts';
 import { fillSection, findEmptySection } from './appended-section.ts';
 import { writeSnapshot } from './snapshot.ts';
 import { PerfDataImage } from './testing/perf-tool.ts';
@@ -54,14 +54,14 @@ function withFile<T>(use: (descriptor: number) => T): T {
 }
 
 function fill(): void {
-  withFile((descriptor) => fillSection(descriptor, findEmptySection(descriptor, NAMES_FEATURE)!, NAMES));
+  withFile((descriptor) => fillSection(descriptor, findEmptySection(descriptor, SYMBOLS_FEATURE)!, NAMES));
 }
 
 test('a snapshot has a place for names, which is filled once', () => {
-  expect(new PerfDataImage(path).feature(NAMES_FEATURE)).toEqual(new Uint8Array(0));
+  expect(new PerfDataImage(path).feature(SYMBOLS_FEATURE)).toEqual(new Uint8Array(0));
   fill();
-  expect(new PerfDataImage(path).feature(NAMES_FEATURE)).toEqual(NAMES);
-  expect(withFile((descriptor) => findEmptySection(descriptor, NAMES_FEATURE))).toBeUndefined();
+  expect(new PerfDataImage(path).feature(SYMBOLS_FEATURE)).toEqual(NAMES);
+  expect(withFile((descriptor) => findEmptySection(descriptor, SYMBOLS_FEATURE))).toBeUndefined();
   expect(withFile((descriptor) => findEmptySection(descriptor, 222))).toBeUndefined();
 });
 
@@ -88,7 +88,7 @@ test('stopped within or after any store, it leaves the snapshot as it was, or wi
         for (const { bytes: part, offset } of done) fs.writeSync(descriptor, part, 0, part.length, offset);
       });
       const image = new PerfDataImage(path);
-      const names = image.feature(NAMES_FEATURE)!;
+      const names = image.feature(SYMBOLS_FEATURE)!;
       expect([[], [...NAMES]]).toContainEqual([...names]);
       seen.add(names.length);
       expect(image.feature(RINGKEEP_FEATURE)).toEqual(sectionOf(before));
@@ -107,7 +107,7 @@ test('on a disk that is full nothing is added, and the file is as long as it was
 test('what is no snapshot of ours has no place for names', () => {
   for (const bytes of [new Uint8Array(0), new Uint8Array(300), before.subarray(0, 104), before.subarray(0, 300)]) {
     fs.writeFileSync(path, bytes);
-    expect(withFile((descriptor) => findEmptySection(descriptor, NAMES_FEATURE))).toBeUndefined();
+    expect(withFile((descriptor) => findEmptySection(descriptor, SYMBOLS_FEATURE))).toBeUndefined();
   }
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../abi/record.ts';
 import { asWords } from '../perf-data/record-walk.ts';
-import { makeUpIdentities, type NamedThread, SideBandCensus } from './side-band.ts';
+import { type NamedThread, SideBandCensus, synthesizeIdentities } from './side-band.ts';
 import { CPU_CLOCK, START_NS, ThreadRecords } from './testing/synthetic.ts';
 
 const leader = CPU_CLOCK.attr;
@@ -13,7 +13,7 @@ function synthesized(threads: NamedThread[], sideBandLog: readonly (readonly [bi
     const words = asWords(record);
     census.add(words, 0, words[0]!, Number(time >> 32n), Number(time & 0xffffffffn));
   }
-  const { before, behind } = makeUpIdentities(threads, census, leader);
+  const { before, behind } = synthesizeIdentities(threads, census, leader);
   return [before, behind].map((records) =>
     records.map((bytes) => {
       const record = decodeRecord(new DataView(bytes.buffer), 0, leader);

@@ -81,7 +81,7 @@ export interface SynthesizedRecords {
  * COMM and FORK records for the threads that the side-band log leaves without a name or a process. A process whose main
  * thread is unknown altogether takes the name of its first recorded thread.
  */
-export function makeUpIdentities(
+export function synthesizeIdentities(
   threads: readonly NamedThread[],
   census: SideBandCensus,
   leader: EventAttr,

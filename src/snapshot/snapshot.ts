@@ -15,10 +15,10 @@ import { encodeRecord } from '../abi/record.ts';
 import { RecordType } from '../abi/record-table.ts';
 import {
   encodeRingkeepSection,
-  NAMES_FEATURE,
   RINGKEEP_FEATURE,
   type RingkeepSection,
   type RingSummary,
+  SYMBOLS_FEATURE,
 } from '../abi/ringkeep-section.ts';
 import { assert } from '../base/error.ts';
 import type { BuildId } from '../perf-data/build-id.ts';
@@ -37,7 +37,7 @@ import { asWords, RecordWalk, recordWordsAt } from '../perf-data/record-walk.ts'
 import { BuildIdCollector, readKernelBuildIds } from './build-ids.ts';
 import type { SnapshotHost } from './host.ts';
 import { type KernelModule, kernelMapRecords, readKernelModules, readKernelText } from './kernel-maps.ts';
-import { isSideBand, makeUpIdentities, SideBandCensus } from './side-band.ts';
+import { isSideBand, SideBandCensus, synthesizeIdentities } from './side-band.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import { TimeIndex } from './time-merge.ts';
 import { readTracingData } from './tracefs.ts';
@@ -180,7 +180,7 @@ class Merge {
     const tasks = [...input.tasks];
     const census = new SideBandCensus(this.leader);
     const sideBandLog = this.sortSideBandLog(input.sideBandLog, census);
-    const { before, behind } = makeUpIdentities(tasks, census, this.leader);
+    const { before, behind } = synthesizeIdentities(tasks, census, this.leader);
     if (modules) this.addRecords(kernelMapRecords(readKernelText(), modules, this.leader));
     this.addRecords(before);
     this.addSideBandLog(sideBandLog);
@@ -392,8 +392,8 @@ function featuresOf(
     degraded,
     rings: [...rings],
   });
-  // A place for the names of frames, which are looked for when the snapshot is safely on disk (late-section.ts).
-  return features.set(RINGKEEP_FEATURE, section).set(NAMES_FEATURE, new Uint8Array(0));
+  // A place for the names of frames, which are looked for when the snapshot is safely on disk (appended-section.ts).
+  return features.set(RINGKEEP_FEATURE, section).set(SYMBOLS_FEATURE, new Uint8Array(0));
 }
 
 /** The events that perf wants a format for; one whose tracepoint is not told is named after its event. */

@@ -1,16 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CapturedNames } from './captured-symbols.ts';
+import { CapturedSymbols } from './captured-symbols.ts';
 import { type CodePlace, findAt } from './code-place.ts';
-import { NameStore } from './kallsyms.ts';
-import { type LocatedName, NameHarvest } from './symbol-harvest.ts';
-import { KERNEL_BASE, kernelNumber, type PlacedSymbol, SymbolTable } from './symbol-table.ts';
-import { decodeNames, encodeNames, type NamedSpaceKey } from './symbols-section.ts';
+import { type LocatedSymbol, SymbolHarvest } from './symbol-harvest.ts';
+import { KERNEL_BASE, kernelNumber, type PlacedSymbol, StringTable, SymbolTable } from './symbol-table.ts';
+import { decodeSymbols, encodeSymbols, type SymbolSpaceKey } from './symbols-section.ts';
 
 const FILE = '/usr/bin/program';
 const PID = 4711;
 
-const SPACES: Readonly<Record<NamedSpaceKey['kind'], NamedSpaceKey>> = {
+const SPACES: Readonly<Record<SymbolSpaceKey['kind'], SymbolSpaceKey>> = {
   kernel: { kind: 'kernel' },
   file: { kind: 'file', file: FILE, buildId: 'ab12' },
   jit: { kind: 'jit', pid: PID },
@@ -18,8 +17,8 @@ const SPACES: Readonly<Record<NamedSpaceKey['kind'], NamedSpaceKey>> = {
 };
 
 /** A table of all symbols, as the machine has it. */
-function tableOf(kind: NamedSpaceKey['kind'], given: readonly { start: number; bytes: number }[]): SymbolTable {
-  const names = new NameStore();
+function tableOf(kind: SymbolSpaceKey['kind'], given: readonly { start: number; bytes: number }[]): SymbolTable {
+  const names = new StringTable();
   const symbols = given.map(
     ({ start, bytes }, order): PlacedSymbol => ({
       start,
@@ -33,7 +32,7 @@ function tableOf(kind: NamedSpaceKey['kind'], given: readonly { start: number; b
   return new SymbolTable(symbols, names.bytes(), kind === 'jit' || kind === 'jitdump' ? 'newest' : 'innermost');
 }
 
-function placeAt(kind: NamedSpaceKey['kind'], address: number, fields: Partial<CodePlace>): CodePlace {
+function placeAt(kind: SymbolSpaceKey['kind'], address: number, fields: Partial<CodePlace>): CodePlace {
   const mapping = { start: 0x10000n, fileOffset: 0n, file: FILE, buildId: 'ab12' };
   const isFile = kind === 'file';
   const bias = isFile ? mapping.start : kind === 'kernel' ? KERNEL_BASE : 0n;
@@ -49,11 +48,11 @@ function placeAt(kind: NamedSpaceKey['kind'], address: number, fields: Partial<C
 
 /** What the machine answers: the names of `table` alone. */
 function located(
-  kind: NamedSpaceKey['kind'],
+  kind: SymbolSpaceKey['kind'],
   table: SymbolTable,
   address: number,
   place: CodePlace,
-): LocatedName | undefined {
+): LocatedSymbol | undefined {
   const found = findAt(table, address, place);
   if (found === undefined) return undefined;
   const { start, end, name, since } = found;
@@ -65,7 +64,7 @@ function located(
 }
 
 /** Tables of native code have one symbol at each start. */
-const symbolsOf = (kind: NamedSpaceKey['kind']) => {
+const symbolsOf = (kind: SymbolSpaceKey['kind']) => {
   const symbol = fc.record({ start: fc.nat(120), bytes: fc.nat(30) });
   const isNative = kind === 'kernel' || kind === 'file';
   return isNative
@@ -77,19 +76,19 @@ const asked = fc.array(
   { maxLength: 60 },
 );
 
-describe.each(Object.keys(SPACES) as NamedSpaceKey['kind'][])('captured names of %s', (kind) => {
+describe.each(Object.keys(SPACES) as SymbolSpaceKey['kind'][])('captured names of %s', (kind) => {
   test('answer every place that was looked up as the machine did', () => {
     fc.assert(
       fc.property(symbolsOf(kind), asked, (given, places) => {
         const table = tableOf(kind, given);
-        const harvest = new NameHarvest();
+        const harvest = new SymbolHarvest();
         const answers = places.map(({ address, ...fields }) => {
           const place = placeAt(kind, address, fields);
           const name = located(kind, table, address, place);
           if (name !== undefined) harvest.add(name);
           return { place, name };
         });
-        const captured = new CapturedNames(decodeNames(encodeNames(harvest.names(true)))!);
+        const captured = new CapturedSymbols(decodeSymbols(encodeSymbols(harvest.symbols(true)))!);
         for (const { place, name } of answers) {
           const answer = captured.nameOf(place, 'ab12');
           const { name: shown, offset, symbol, source } = name ?? {};
@@ -101,10 +100,10 @@ describe.each(Object.keys(SPACES) as NamedSpaceKey['kind'][])('captured names of
 });
 
 test('names of a file are no names of a file that was built anew', () => {
-  const harvest = new NameHarvest();
+  const harvest = new SymbolHarvest();
   const place = placeAt('file', 20, {});
   harvest.add(located('file', tableOf('file', [{ start: 16, bytes: 16 }]), 20, place)!);
-  const captured = new CapturedNames(harvest.names(true));
+  const captured = new CapturedSymbols(harvest.symbols(true));
   expect(captured.nameOf(place, 'ab12')?.name).toBe('f0');
   expect(captured.covers(place, 'ab12')).toBe(true);
   expect(captured.nameOf(place, 'cd34')).toBeUndefined();
@@ -112,17 +111,17 @@ test('names of a file are no names of a file that was built anew', () => {
 });
 
 test('a function that begins before the bytes that were mapped has no place to be kept under', () => {
-  const harvest = new NameHarvest();
+  const harvest = new SymbolHarvest();
   harvest.add({
     ...located('file', tableOf('file', [{ start: 0, bytes: 16 }]), 4, placeAt('file', 4, {}))!,
     start: -8,
   });
-  expect(harvest.names(true).spaces).toEqual([]);
+  expect(harvest.symbols(true).spaces).toEqual([]);
   expect(kernelNumber(4n)).toBeUndefined();
 });
 
 test('code that was replaced begins another epoch, and only that', () => {
-  const harvest = new NameHarvest();
+  const harvest = new SymbolHarvest();
   const table = tableOf('jitdump', [
     { start: 0, bytes: 8 },
     { start: 64, bytes: 8 },
@@ -134,7 +133,7 @@ test('code that was replaced begins another epoch, and only that', () => {
     [5, 35n],
   ] as const)
     harvest.add(located('jitdump', table, address, placeAt('jitdump', address, { timeNs }))!);
-  const captured = new CapturedNames(harvest.names(true));
+  const captured = new CapturedSymbols(harvest.symbols(true));
   expect([9n, 10n, 20n, 29n, 30n, 99n].map((timeNs) => captured.epochAt(PID, timeNs))).toEqual([0, 1, 1, 1, 2, 2]);
   expect(captured.epochAt(PID + 1, 99n)).toBe(0);
 });

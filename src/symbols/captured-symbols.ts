@@ -2,25 +2,24 @@
  * Names that travelled with a snapshot, asked as the machine would have been on which it was taken. Pure.
  * Invariant: nothing is looked for anywhere else, so the answer is the same on every machine.
  */
-import { type CodeName, type CodePlace, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
-import { NameStore } from './kallsyms.ts';
-import { NativeNames } from './native-names.ts';
+import { type CodePlace, type CodeSymbol, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
+import { NativeSymbols } from './native-symbols.ts';
 import { spaceText } from './symbol-harvest.ts';
-import { kernelNumber, SymbolTable } from './symbol-table.ts';
-import type { NamedRange, NamedSpaceKey, SnapshotNames } from './symbols-section.ts';
+import { kernelNumber, StringTable, SymbolTable } from './symbol-table.ts';
+import type { SnapshotSymbols, SymbolRange, SymbolSpaceKey } from './symbols-section.ts';
 
 interface CapturedSpace {
-  readonly ranges: readonly NamedRange[];
+  readonly ranges: readonly SymbolRange[];
   readonly table: SymbolTable;
 }
 
-export class CapturedNames {
+export class CapturedSymbols {
   /** Whether every frame was looked up when they were captured. */
   readonly isComplete: boolean;
   readonly #spaces: ReadonlyMap<string, CapturedSpace>;
-  readonly #nativeNames = new NativeNames();
+  readonly #nativeNames = new NativeSymbols();
 
-  constructor({ isComplete, spaces }: SnapshotNames) {
+  constructor({ isComplete, spaces }: SnapshotSymbols) {
     this.isComplete = isComplete;
     this.#spaces = new Map(spaces.map(({ key, ranges }) => [spaceText(key), { ranges, table: tableOf(key, ranges) }]));
   }
@@ -31,7 +30,7 @@ export class CapturedNames {
   }
 
   /** The name of what stands at `place`, in a file of that build id; undefined when it was not captured. */
-  nameOf(place: CodePlace, buildId: string | null): CodeName | undefined {
+  nameOf(place: CodePlace, buildId: string | null): CodeSymbol | undefined {
     const address = addressOf(place);
     if (address === undefined) return undefined;
     for (const key of this.#spacesOf(place, buildId)) {
@@ -51,7 +50,7 @@ export class CapturedNames {
   }
 
   /** Where names of the place may be, the best first. */
-  #spacesOf({ isKernel, mapping, pid }: CodePlace, buildId: string | null): readonly NamedSpaceKey[] {
+  #spacesOf({ isKernel, mapping, pid }: CodePlace, buildId: string | null): readonly SymbolSpaceKey[] {
     if (isKernel) return [{ kind: 'kernel' }];
     if (isMappedFile(mapping)) return [{ kind: 'file', file: mapping.file, buildId }];
     return [
@@ -66,8 +65,8 @@ function addressOf({ address, isKernel, mapping }: CodePlace): number | undefine
   return isMappedFile(mapping) ? fileOffsetOf(address, mapping) : Number(address);
 }
 
-function tableOf({ kind }: NamedSpaceKey, ranges: readonly NamedRange[]): SymbolTable {
-  const names = new NameStore();
+function tableOf({ kind }: SymbolSpaceKey, ranges: readonly SymbolRange[]): SymbolTable {
+  const names = new StringTable();
   const isOfJit = kind === 'jit' || kind === 'jitdump';
   const ranks = rankOf(ranges);
   const symbols = ranges.map(({ start, bytes, symbol, since }, index) => ({
@@ -81,7 +80,7 @@ function tableOf({ kind }: NamedSpaceKey, ranges: readonly NamedRange[]): Symbol
 }
 
 /** By position, how many are no newer. */
-function rankOf(ranges: readonly NamedRange[]): Uint32Array {
+function rankOf(ranges: readonly SymbolRange[]): Uint32Array {
   const byAge = ranges.map((_, index) => index);
   byAge.sort((a, b) => (ranges[a]!.since < ranges[b]!.since ? -1 : ranges[a]!.since > ranges[b]!.since ? 1 : a - b));
   const ranks = new Uint32Array(ranges.length);

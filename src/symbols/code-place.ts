@@ -20,7 +20,7 @@ export interface CodePlace {
 }
 
 /** What stands at an address. */
-export interface CodeName {
+export interface CodeSymbol {
   /** Demangled, without parameters; of JavaScript the function alone. */
   readonly name: string;
   /** Bytes from where it begins. */

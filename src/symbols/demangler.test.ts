@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { demangled } from './demangler.ts';
-import { withoutParameters } from './function-name.ts';
+import { withoutParameters } from './short-name.ts';
 
 describe('a mangled name', () => {
   test.each([

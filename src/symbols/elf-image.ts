@@ -70,7 +70,7 @@ export class ElfImage {
   static parse(read: ReadAt): ElfImage | undefined {
     const bytes = read(0, structBytes(ELF_HEADER_FIELDS));
     if (bytes.length < structBytes(ELF_HEADER_FIELDS)) return undefined;
-    const header = decodeStruct(ELF_HEADER_FIELDS, viewOf(bytes), 0);
+    const header = decodeStruct(ELF_HEADER_FIELDS, dataViewOf(bytes), 0);
     const isKnown = header.magic === ELF_MAGIC && header.class === CLASS_64 && header.data === DATA_LITTLE_ENDIAN;
     return isKnown ? new ElfImage(read, header) : undefined;
   }
@@ -104,7 +104,7 @@ export class ElfImage {
     const name = cString(bytes);
     const crcAt = alignUp(Buffer.byteLength(name) + 1, 4);
     if (name === '' || name.includes('/') || crcAt + 4 > bytes.length) return undefined;
-    return { name, crc: viewOf(bytes).getUint32(crcAt, true) };
+    return { name, crc: dataViewOf(bytes).getUint32(crcAt, true) };
   }
 }
 
@@ -161,13 +161,13 @@ function table<const F extends readonly ScalarField[]>(
 ): StructOf<F>[] {
   if (entryBytes < structBytes(fields) || count > MAX_HEADERS || offset > Number.MAX_SAFE_INTEGER) return [];
   const bytes = read(Number(offset), entryBytes * count);
-  const view = viewOf(bytes);
+  const view = dataViewOf(bytes);
   const entries: StructOf<F>[] = [];
   for (let at = 0; at + entryBytes <= bytes.length; at += entryBytes) entries.push(decodeStruct(fields, view, at));
   return entries;
 }
 
 /** The bytes as a view. */
-export function viewOf(bytes: Uint8Array): DataView {
+export function dataViewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -20,7 +20,7 @@ import {
   SymbolVisibility,
   UNDEFINED_SECTION,
 } from '../abi/elf-symbol.ts';
-import { type ElfImage, type Section, viewOf } from './elf-image.ts';
+import { dataViewOf, type ElfImage, type Section } from './elf-image.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
 import { nameAt, type SymbolTable } from './symbol-table.ts';
 
@@ -46,7 +46,7 @@ export function elfSymbolTable(image: ElfImage, runtime: ElfImage = image): Symb
 }
 
 function* symbolsOf(image: ElfImage, section: Section): Generator<Candidate> {
-  const view = viewOf(image.bytesOf(section));
+  const view = dataViewOf(image.bytesOf(section));
   const kinds = image.sections.map(sectionKind);
   for (let at = SYMBOL_BYTES; at + SYMBOL_BYTES <= view.byteLength; at += SYMBOL_BYTES) {
     const info = view.getUint8(at + SymbolOffset.info);
@@ -99,8 +99,8 @@ function pltStubs(image: ElfImage, namesAt: number): Stubs {
   if (!plt || !relocations || !symbols || !names) return { candidates: [], names: new Uint8Array() };
   const layout = image.machine === MACHINE_AARCH64 ? PLT_LAYOUT.aarch64 : PLT_LAYOUT.x86_64;
   const firstAt = plt.name === '.plt.sec' ? 0 : layout.headerBytes;
-  const relocationView = viewOf(image.bytesOf(relocations));
-  const symbolView = viewOf(image.bytesOf(symbols));
+  const relocationView = dataViewOf(image.bytesOf(relocations));
+  const symbolView = dataViewOf(image.bytesOf(symbols));
   const nameBytes = image.bytesOf(names);
   const candidates: Candidate[] = [];
   const pieces: Uint8Array[] = [];

@@ -20,9 +20,8 @@ import {
 } from '../abi/jitdump.ts';
 import { cString, decodeStruct, type StructOf, structBytes } from '../abi/layout.ts';
 import type { CodeSource } from './code-place.ts';
-import { viewOf } from './elf-image.ts';
-import { NameStore } from './kallsyms.ts';
-import { type PlacedSymbol, SymbolTable } from './symbol-table.ts';
+import { dataViewOf } from './elf-image.ts';
+import { type PlacedSymbol, StringTable, SymbolTable } from './symbol-table.ts';
 
 /** The code of a process. */
 export interface JitCode {
@@ -52,7 +51,7 @@ export function jitDumpCode(read: ReadAt, hasTimes: boolean): JitCode | undefine
   const header = structAt(read, JITDUMP_HEADER_FIELDS, 0);
   if (header === undefined || header.magic !== JITDUMP_MAGIC) return undefined;
   const isTimed = hasTimes && (header.flags & JITDUMP_ARCH_TIMESTAMP) === 0n;
-  const names = new NameStore();
+  const names = new StringTable();
   const loads = readLoads(read, header.totalSize, names);
   const byTime = loads.map((_, index) => index);
   byTime.sort((a, b) => (loads[a]!.timeNs < loads[b]!.timeNs ? -1 : loads[a]!.timeNs > loads[b]!.timeNs ? 1 : a - b));
@@ -69,7 +68,7 @@ export function jitDumpCode(read: ReadAt, hasTimes: boolean): JitCode | undefine
 }
 
 /** Every place where code was put, in the order of the file. */
-function readLoads(read: ReadAt, firstAt: number, names: NameStore): Load[] {
+function readLoads(read: ReadAt, firstAt: number, names: StringTable): Load[] {
   const loads: Load[] = [];
   const byIndex = new Map<bigint, Load>();
   /** The lines of the code that is loaded next, by its address. */
@@ -102,7 +101,7 @@ function loadAt(
   bytes: number,
   timeNs: bigint,
   lines: { address: bigint; source: CodeSource | undefined } | undefined,
-  names: NameStore,
+  names: StringTable,
 ): { code: Load; index: bigint } | undefined {
   const fields = structAt(read, JITDUMP_LOAD_FIELDS, at);
   const nameBytes = bytes - structBytes(JITDUMP_LOAD_FIELDS);
@@ -158,5 +157,5 @@ function structAt<const F extends Parameters<typeof structBytes>[0]>(
   at: number,
 ): StructOf<F> | undefined {
   const bytes = read(at, structBytes(fields));
-  return bytes.length < structBytes(fields) ? undefined : decodeStruct(fields, viewOf(bytes), 0);
+  return bytes.length < structBytes(fields) ? undefined : decodeStruct(fields, dataViewOf(bytes), 0);
 }

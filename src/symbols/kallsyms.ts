@@ -7,7 +7,7 @@
  */
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
-import { kernelNumber, type SymbolTable } from './symbol-table.ts';
+import { kernelNumber, StringTable, type SymbolTable } from './symbol-table.ts';
 
 export interface KernelSymbols {
   readonly table: SymbolTable;
@@ -20,7 +20,7 @@ const REFERENCES: ReadonlySet<string> = new Set(['_text', '_stext']);
 
 /** The table of a listing; undefined when it tells no addresses. */
 export function kernelSymbols(pieces: Iterable<string>): KernelSymbols | undefined {
-  const names = new NameStore();
+  const names = new StringTable();
   const candidates: Candidate[] = [];
   const references = new Map<string, bigint>();
   for (const [, digits, letter, name, module] of lines(pieces)) {
@@ -54,28 +54,3 @@ function* lines(pieces: Iterable<string>): Generator<RegExpExecArray> {
   }
   yield* rest.matchAll(line);
 }
-
-/** Names, one behind the other, each with a NUL. */
-export class NameStore {
-  #bytes = new Uint8Array(1 << 16);
-  #length = 0;
-
-  /** Where the name stands. */
-  add(name: string): number {
-    const at = this.#length;
-    const room = at + 3 * name.length + 1;
-    if (room > this.#bytes.length) {
-      const longer = new Uint8Array(2 * room);
-      longer.set(this.#bytes.subarray(0, at));
-      this.#bytes = longer;
-    }
-    this.#length += encoder.encodeInto(name, this.#bytes.subarray(at)).written + 1;
-    return at;
-  }
-
-  bytes(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
-  }
-}
-
-const encoder = new TextEncoder();

@@ -5,12 +5,11 @@
  * on the order of all lines: symbols__find and dso__load_perf_map, tools/perf/util/symbol.c.) When a line was written is not told, so
  * a name does not depend on the time; the dump (jit-dump.ts) tells it.
  */
-import { NameStore } from './kallsyms.ts';
-import { SymbolTable } from './symbol-table.ts';
+import { StringTable, SymbolTable } from './symbol-table.ts';
 
 /** The table of the map; lines that are none, and the last one when it is cut, are left out. */
 export function perfMapTable(text: string): SymbolTable {
-  const names = new NameStore();
+  const names = new StringTable();
   const entries: { start: number; end: number; nameAt: number; order: number }[] = [];
   for (const [, digits, size, name] of text.matchAll(/^(?:0x)?([0-9a-f]+) (?:0x)?([0-9a-f]+) (.+)\n/gim)) {
     const start = Number.parseInt(digits!, 16);

@@ -13,13 +13,13 @@ import { withFile } from './local-file.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
 /** A file with names. */
-export interface NamedFile {
+export interface SymbolFile {
   readonly image: Pick<ElfImage, 'addressOf'>;
   readonly table: SymbolTable;
 }
 
 /** What came of looking for a file: it, or why there is none. */
-export type FileSearch = NamedFile | 'absent' | 'another-file' | 'no-symbols';
+export type FileSearch = SymbolFile | 'absent' | 'another-file' | 'no-symbols';
 
 /** The file as it was recorded. */
 export interface RecordedFile {
@@ -32,7 +32,7 @@ export interface RecordedFile {
 }
 
 /** Looks for the file that was mapped. */
-export function findNamedFile({ path, buildId, pid, isRecent }: RecordedFile, places: SymbolPlaces): FileSearch {
+export function findSymbolFile({ path, buildId, pid, isRecent }: RecordedFile, places: SymbolPlaces): FileSearch {
   const inside = buildId === null && !isRecent ? [] : [`/proc/${pid}/root${path}`];
   const copies = [...inside, ...(buildId === null ? [] : copiesOf(buildId, places))];
   let failure: FileSearch = 'absent';

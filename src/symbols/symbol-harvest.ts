@@ -2,12 +2,12 @@
  * The names of all frames of a snapshot, gathered place by place: what is to travel with it. Pure.
  * Invariant: whoever asks the gathered names for a place that was gathered gets the answer that was gathered.
  */
-import type { CodeName } from './code-place.ts';
-import type { NamedRange, NamedScript, NamedSpaceKey, SnapshotNames } from './symbols-section.ts';
+import type { CodeSymbol } from './code-place.ts';
+import type { ScriptFunction, SnapshotSymbols, SymbolRange, SymbolSpaceKey } from './symbols-section.ts';
 
 /** A name, and of which piece of code in which space it is. */
-export interface LocatedName extends CodeName {
-  readonly space: NamedSpaceKey;
+export interface LocatedSymbol extends CodeSymbol {
+  readonly space: SymbolSpaceKey;
   /** Where the code begins, counted in that space. */
   readonly start: number;
   /** Length of the code. */
@@ -15,10 +15,10 @@ export interface LocatedName extends CodeName {
   readonly since: bigint;
 }
 
-export class NameHarvest {
-  readonly #spaces = new Map<string, { key: NamedSpaceKey; ranges: Map<string, NamedRange> }>();
+export class SymbolHarvest {
+  readonly #spaces = new Map<string, { key: SymbolSpaceKey; ranges: Map<string, SymbolRange> }>();
 
-  add({ space: key, start, bytes, since, symbol, name, source }: LocatedName): void {
+  add({ space: key, start, bytes, since, symbol, name, source }: LocatedSymbol): void {
     // A segment that begins in the middle of a function has no offset for where that begins.
     if (!Number.isSafeInteger(start) || start < 0) return;
     const text = spaceText(key);
@@ -28,12 +28,12 @@ export class NameHarvest {
       this.#spaces.set(text, space);
     }
     const isOfJit = key.kind === 'jit' || key.kind === 'jitdump';
-    const script: NamedScript | null = isOfJit ? { name, source } : null;
+    const script: ScriptFunction | null = isOfJit ? { name, source } : null;
     space.ranges.set(`${start} ${since} ${symbol}`, { start, bytes, symbol, script, since });
   }
 
   /** `isComplete`: every frame was looked up. */
-  names(isComplete: boolean): SnapshotNames {
+  symbols(isComplete: boolean): SnapshotSymbols {
     const spaces = Array.from(this.#spaces.values(), ({ key, ranges }) => ({
       key,
       ranges: [...ranges.values()].sort(
@@ -45,7 +45,7 @@ export class NameHarvest {
 }
 
 /** The space as a text that equals another's exactly when they are the same. */
-export function spaceText(key: NamedSpaceKey): string {
+export function spaceText(key: SymbolSpaceKey): string {
   if (key.kind === 'file') return `file ${key.buildId} ${key.file}`;
   return key.kind === 'kernel' ? key.kind : `${key.kind} ${key.pid}`;
 }

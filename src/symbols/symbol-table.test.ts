@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
-import { NameStore } from './kallsyms.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
-import { KERNEL_BASE, kernelNumber, type SymbolTable } from './symbol-table.ts';
+import { KERNEL_BASE, kernelNumber, StringTable, type SymbolTable } from './symbol-table.ts';
 
 type Given = Partial<Omit<Candidate, 'nameAt'>> & { name: string; start: number };
 
 function tableOf(...symbols: Given[]): SymbolTable {
-  const names = new NameStore();
+  const names = new StringTable();
   const candidates = symbols.map(({ name, ...symbol }) => ({
     bytes: 16,
     type: SymbolType.func,

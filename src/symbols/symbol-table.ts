@@ -143,6 +143,30 @@ export class SymbolTable {
   }
 }
 
+/** A string table as ELF has it: names one after the other, each with a NUL. */
+export class StringTable {
+  #bytes = new Uint8Array(1 << 16);
+  #length = 0;
+
+  /** Where the name stands. */
+  add(name: string): number {
+    const at = this.#length;
+    const room = at + 3 * name.length + 1;
+    if (room > this.#bytes.length) {
+      const longer = new Uint8Array(2 * room);
+      longer.set(this.#bytes.subarray(0, at));
+      this.#bytes = longer;
+    }
+    this.#length += encoder.encodeInto(name, this.#bytes.subarray(at)).written + 1;
+    return at;
+  }
+
+  bytes(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+}
+
+const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The NUL-terminated name at `offset`; empty beyond the end. */

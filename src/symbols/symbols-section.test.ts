@@ -2,25 +2,25 @@ import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  decodeNames,
-  encodeNames,
-  type NamedRange,
-  type NamedSpaceKey,
-  type SnapshotNames,
+  decodeSymbols,
+  encodeSymbols,
+  type SnapshotSymbols,
+  type SymbolRange,
+  type SymbolSpaceKey,
 } from './symbols-section.ts';
 
 const text = fc.string({ unit: 'grapheme', maxLength: 20 });
 const address = fc.oneof(fc.nat(5000), fc.maxSafeNat());
 const source = fc.record({ file: text, line: fc.integer({ min: 1, max: 2 ** 32 }) });
 const script = fc.option(fc.record({ name: text, source: fc.option(source, { nil: null }) }), { nil: null });
-const range: fc.Arbitrary<NamedRange> = fc.record({
+const range: fc.Arbitrary<SymbolRange> = fc.record({
   start: address,
   bytes: fc.nat(10_000),
   symbol: text,
   script,
   since: fc.bigInt(0n, 2n ** 64n - 1n),
 });
-const key: fc.Arbitrary<NamedSpaceKey> = fc.oneof(
+const key: fc.Arbitrary<SymbolSpaceKey> = fc.oneof(
   fc.constant({ kind: 'kernel' } as const),
   fc.record({
     kind: fc.constant('file' as const),
@@ -29,7 +29,7 @@ const key: fc.Arbitrary<NamedSpaceKey> = fc.oneof(
   }),
   fc.record({ kind: fc.constantFrom('jit', 'jitdump'), pid: fc.nat() }),
 );
-const names: fc.Arbitrary<SnapshotNames> = fc.record({
+const names: fc.Arbitrary<SnapshotSymbols> = fc.record({
   isComplete: fc.boolean(),
   spaces: fc.array(
     fc.record({ key, ranges: fc.array(range).map((ranges) => ranges.sort((a, b) => a.start - b.start)) }),
@@ -41,7 +41,7 @@ describe('the section of names', () => {
   test('is read as it was written', () => {
     fc.assert(
       fc.property(names, (given) => {
-        expect(decodeNames(encodeNames(given))).toEqual(given);
+        expect(decodeSymbols(encodeSymbols(given))).toEqual(given);
       }),
     );
   });
@@ -49,11 +49,11 @@ describe('the section of names', () => {
   test('never gives other names once a byte of it is another, and none when it is cut', () => {
     fc.assert(
       fc.property(names, fc.nat(), fc.integer({ min: 1, max: 255 }), (given, at, change) => {
-        const bytes = encodeNames(given);
+        const bytes = encodeSymbols(given);
         const place = at % bytes.length;
-        expect(decodeNames(bytes.subarray(0, place))).toBeUndefined();
+        expect(decodeSymbols(bytes.subarray(0, place))).toBeUndefined();
         bytes[place]! ^= change;
-        const read = decodeNames(bytes);
+        const read = decodeSymbols(bytes);
         // There are bits that mean nothing: how hard zlib tried, and what fills its last byte.
         if (read !== undefined) expect(read).toEqual(given);
       }),
@@ -63,17 +63,17 @@ describe('the section of names', () => {
   test('of any bytes behind a head that is right is read to what it can be, without an exception', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (body) => {
-        const head = encodeNames({ isComplete: true, spaces: [] }).subarray(0, 8);
-        const read = decodeNames(Buffer.concat([head, deflateSync(body)]));
-        if (read !== undefined) expect(decodeNames(encodeNames(read))).toEqual(read);
+        const head = encodeSymbols({ isComplete: true, spaces: [] }).subarray(0, 8);
+        const read = decodeSymbols(Buffer.concat([head, deflateSync(body)]));
+        if (read !== undefined) expect(decodeSymbols(encodeSymbols(read))).toEqual(read);
       }),
     );
   });
 
   test('does not believe in more rows than there are bytes for', () => {
-    const head = encodeNames({ isComplete: true, spaces: [] }).subarray(0, 8);
+    const head = encodeSymbols({ isComplete: true, spaces: [] }).subarray(0, 8);
     const manyTexts = [0xff, 0xff, 0xff, 0xff, 0x7f];
-    expect(decodeNames(Buffer.concat([head, deflateSync(Uint8Array.from(manyTexts))]))).toBeUndefined();
+    expect(decodeSymbols(Buffer.concat([head, deflateSync(Uint8Array.from(manyTexts))]))).toBeUndefined();
   });
 
   test('takes a few bytes a function', () => {
@@ -84,8 +84,8 @@ describe('the section of names', () => {
       script: null,
       since: 0n,
     }));
-    const section = encodeNames({ isComplete: true, spaces: [{ key: { kind: 'kernel' }, ranges: functions }] });
+    const section = encodeSymbols({ isComplete: true, spaces: [{ key: { kind: 'kernel' }, ranges: functions }] });
     expect(section.length / functions.length).toBeLessThan(10);
-    expect(decodeNames(section)?.spaces[0]?.ranges.length).toBe(functions.length);
+    expect(decodeSymbols(section)?.spaces[0]?.ranges.length).toBe(functions.length);
   });
 });

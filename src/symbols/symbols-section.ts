@@ -11,39 +11,39 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import { type RowOf, type RowTable, VarintReader, VarintWriter } from './varint-rows.ts';
 
 /** A function, or another piece of code with a name, in one space. */
-export interface NamedRange {
+export interface SymbolRange {
   /** Offset in the file, address counted from KERNEL_BASE, or address in the process. */
   readonly start: number;
   readonly bytes: number;
   /** As the symbol table or the JIT compiler spells it. */
   readonly symbol: string;
-  readonly script: NamedScript | null;
+  readonly script: ScriptFunction | null;
   /** Since when it is there, nanoseconds; in a space without times the number by which later ones count before earlier ones. */
   readonly since: bigint;
 }
 
 /** What a JIT compiler's code was written as. */
-export interface NamedScript {
+export interface ScriptFunction {
   readonly name: string;
   readonly source: { readonly file: string; readonly line: number } | null;
 }
 
 /** What addresses are counted in. `jitdump` is code of a process with times, `jit` without. */
-export type NamedSpaceKey =
+export type SymbolSpaceKey =
   | { readonly kind: 'kernel' }
   | { readonly kind: 'file'; readonly file: string; readonly buildId: string | null }
   | { readonly kind: 'jit' | 'jitdump'; readonly pid: number };
 
-export interface NamedSpace {
-  readonly key: NamedSpaceKey;
+export interface SymbolSpace {
+  readonly key: SymbolSpaceKey;
   /** By start; of equal start, by `since`. */
-  readonly ranges: readonly NamedRange[];
+  readonly ranges: readonly SymbolRange[];
 }
 
-export interface SnapshotNames {
+export interface SnapshotSymbols {
   /** Whether every frame was looked up; false when there was no time for all. */
   readonly isComplete: boolean;
-  readonly spaces: readonly NamedSpace[];
+  readonly spaces: readonly SymbolSpace[];
 }
 
 /** "RKNM", read as a little-endian u32. */
@@ -83,11 +83,11 @@ const RANGE_ROW = [
 ] as const satisfies RowTable;
 
 /** The section's bytes. */
-export function encodeNames({ isComplete, spaces }: SnapshotNames): Uint8Array {
+export function encodeSymbols({ isComplete, spaces }: SnapshotSymbols): Uint8Array {
   const writer = new VarintWriter();
   const scripts = new Map<string, number>();
   const scriptRows: RowOf<typeof SCRIPT_ROW>[] = [];
-  const numberOf = (script: NamedScript | null): number => {
+  const numberOf = (script: ScriptFunction | null): number => {
     if (script === null) return 0;
     const row = { name: script.name, file: script.source?.file ?? '', line: script.source?.line ?? 0 };
     const key = JSON.stringify(row);
@@ -113,7 +113,7 @@ export function encodeNames({ isComplete, spaces }: SnapshotNames): Uint8Array {
 }
 
 /** Undefined when the bytes are no such section, or a damaged one. */
-export function decodeNames(bytes: Uint8Array): SnapshotNames | undefined {
+export function decodeSymbols(bytes: Uint8Array): SnapshotSymbols | undefined {
   const body = unpacked(bytes);
   const reader = body && VarintReader.open(body);
   if (reader === undefined) return undefined;
@@ -121,7 +121,7 @@ export function decodeNames(bytes: Uint8Array): SnapshotNames | undefined {
   const scripts = reader.rows(SCRIPT_ROW).map(scriptOfRow);
   const spaces = reader.rows(SPACE_ROW).map((row) => ({ key: keyOfRow(row), ranges: rangesOf(reader, scripts) }));
   const isWhole = !reader.isDamaged && reader.isAtEnd && spaces.every(({ key }) => key !== undefined);
-  return isWhole ? { isComplete: (flags & COMPLETE_FLAG) !== 0, spaces: spaces as NamedSpace[] } : undefined;
+  return isWhole ? { isComplete: (flags & COMPLETE_FLAG) !== 0, spaces: spaces as SymbolSpace[] } : undefined;
 }
 
 function unpacked(bytes: Uint8Array): Uint8Array | undefined {
@@ -135,24 +135,24 @@ function unpacked(bytes: Uint8Array): Uint8Array | undefined {
   }
 }
 
-function rangesOf(reader: VarintReader, scripts: readonly NamedScript[]): NamedRange[] {
+function rangesOf(reader: VarintReader, scripts: readonly ScriptFunction[]): SymbolRange[] {
   return reader.rows(RANGE_ROW).map(({ script, ...range }) => {
     if (script > scripts.length) reader.isDamaged = true;
     return { ...range, script: scripts[script - 1] ?? null };
   });
 }
 
-function scriptOfRow({ name, file, line }: RowOf<typeof SCRIPT_ROW>): NamedScript {
+function scriptOfRow({ name, file, line }: RowOf<typeof SCRIPT_ROW>): ScriptFunction {
   return { name, source: line === 0 ? null : { file, line } };
 }
 
-function rowOfKey(key: NamedSpaceKey): RowOf<typeof SPACE_ROW> {
+function rowOfKey(key: SymbolSpaceKey): RowOf<typeof SPACE_ROW> {
   const row = { kind: KINDS.indexOf(key.kind), file: '', buildId: '', pid: 0 };
   if (key.kind === 'file') return { ...row, file: key.file, buildId: key.buildId ?? '' };
   return key.kind === 'kernel' ? row : { ...row, pid: key.pid };
 }
 
-function keyOfRow({ kind, file, buildId, pid }: RowOf<typeof SPACE_ROW>): NamedSpaceKey | undefined {
+function keyOfRow({ kind, file, buildId, pid }: RowOf<typeof SPACE_ROW>): SymbolSpaceKey | undefined {
   const name = KINDS[kind];
   if (name === undefined || name === 'kernel') return name && { kind: name };
   return name === 'file' ? { kind: name, file, buildId: buildId || null } : { kind: name, pid };

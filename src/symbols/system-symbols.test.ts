@@ -16,7 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { JITDUMP_MAGIC } from '../abi/jitdump.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { parseMaps } from '../linux/proc.ts';
-import type { CodeName, CodePlace } from './code-place.ts';
+import type { CodePlace, CodeSymbol } from './code-place.ts';
 import { SystemSymbols } from './system-symbols.ts';
 
 /** A pid that no process has: above the highest of Linux. */
@@ -32,7 +32,7 @@ function place(address: bigint, fields: Partial<CodePlace> = {}): CodePlace {
 }
 
 describe('code of a JIT compiler', () => {
-  const nameOf = (address: bigint): [CodeName | undefined, readonly string[]] => {
+  const nameOf = (address: bigint): [CodeSymbol | undefined, readonly string[]] => {
     const symbols = new SystemSymbols(NOTHING_RECORDED);
     return [symbols.nameOf(place(address)), symbols.problems];
   };

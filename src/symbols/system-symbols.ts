@@ -13,26 +13,17 @@ import { type CodePlace, fileOffsetOf, findAt, isMappedFile } from './code-place
 import type { SymbolPlaces } from './debug-files.ts';
 import { ElfImage } from './elf-image.ts';
 import { elfSymbolTable } from './elf-symbols.ts';
-import { JavaScriptNames } from './javascript-names.ts';
+import { JavaScriptSymbols } from './javascript-symbols.ts';
 import { type JitCode, jitDumpCode } from './jit-dump.ts';
 import { type Distrust, isJitDump, jitMapText, withJitDump } from './jit-files.ts';
 import { type KernelSymbols, kernelSymbols } from './kallsyms.ts';
 import { attempt, ownMemory, textPieces } from './local-file.ts';
-import { NativeNames } from './native-names.ts';
+import { NativeSymbols } from './native-symbols.ts';
 import { perfMapTable } from './perf-map.ts';
-import { type FileSearch, findNamedFile } from './symbol-files.ts';
-import type { LocatedName } from './symbol-harvest.ts';
+import { type FileSearch, findSymbolFile } from './symbol-files.ts';
+import type { LocatedSymbol } from './symbol-harvest.ts';
 import { type FoundSymbol, kernelNumber, type SymbolTable } from './symbol-table.ts';
 import { TableCache } from './table-cache.ts';
-
-/** What the capture says of the system that it was recorded on. */
-export interface RecordedSystem {
-  readonly osrelease: string | null;
-  /** Build ids by file, lower-case hexadecimal. */
-  readonly buildIds: ReadonlyMap<string, string>;
-  /** By which symbol, at which address, the kernel's place was recorded; null when it was not. */
-  readonly kernelReference: { readonly symbol: string; readonly address: bigint } | null;
-}
 
 /** What the capture says of the system that it was recorded on. */
 export interface RecordedSystem {
@@ -70,8 +61,8 @@ export class SystemSymbols {
   readonly #files: TableCache<FileSearch>;
   readonly #jitMaps: TableCache<SymbolTable | undefined>;
   readonly #jitDumps: TableCache<JitCode | undefined>;
-  readonly #javaScript = new JavaScriptNames();
-  readonly #nativeNames = new NativeNames();
+  readonly #javaScript = new JavaScriptSymbols();
+  readonly #nativeNames = new NativeSymbols();
   #kernel: { symbols: KernelSymbols; movedBy: bigint } | null | undefined;
 
   constructor(recorded: RecordedSystem, options: SystemSymbolsOptions = {}) {
@@ -85,7 +76,7 @@ export class SystemSymbols {
   }
 
   /** The name of what stands at `place`, and of which piece of code it is; undefined when it is not known. */
-  nameOf(place: CodePlace): LocatedName | undefined {
+  nameOf(place: CodePlace): LocatedSymbol | undefined {
     if (place.isKernel) return this.#kernelName(place);
     return isMappedFile(place.mapping)
       ? this.#fileName(place, place.mapping)
@@ -102,7 +93,7 @@ export class SystemSymbols {
     return this.#recorded.jitDumps?.has(pid) ? (this.#dump(pid)?.table.changesUntil(timeNs) ?? 0) : 0;
   }
 
-  #kernelName(place: CodePlace): LocatedName | undefined {
+  #kernelName(place: CodePlace): LocatedSymbol | undefined {
     if (this.#kernel === undefined) this.#kernel = this.#openKernel();
     if (this.#kernel === null) return undefined;
     const { symbols, movedBy } = this.#kernel;
@@ -133,7 +124,7 @@ export class SystemSymbols {
     return null;
   }
 
-  #fileName(place: CodePlace, mapping: NonNullable<CodePlace['mapping']>): LocatedName | undefined {
+  #fileName(place: CodePlace, mapping: NonNullable<CodePlace['mapping']>): LocatedSymbol | undefined {
     const buildId = this.buildIdOf(place);
     const file = this.#file(mapping.file, buildId, place.pid);
     if (typeof file === 'string') return undefined;
@@ -148,7 +139,7 @@ export class SystemSymbols {
       const found =
         path === VDSO_NAME
           ? this.#vdso(buildId)
-          : findNamedFile({ path, buildId, pid, isRecent: this.#isRecent }, this.#places);
+          : findSymbolFile({ path, buildId, pid, isRecent: this.#isRecent }, this.#places);
       if (typeof found === 'string') this.problems.push(`no names from ${path}: ${WHY_NONE[found]}`);
       return found;
     };
@@ -171,9 +162,9 @@ export class SystemSymbols {
     table: SymbolTable,
     address: number,
     place: CodePlace,
-    space: LocatedName['space'],
+    space: LocatedSymbol['space'],
     counted: number,
-  ): LocatedName | undefined {
+  ): LocatedSymbol | undefined {
     const found = findAt(table, address, place);
     if (found === undefined) return undefined;
     const { start, end, name: symbol } = found;
@@ -182,7 +173,7 @@ export class SystemSymbols {
     return { name, offset, symbol, source: null, space, start: counted - offset, bytes: end - start, since: 0n };
   }
 
-  #dumpedName(place: CodePlace): LocatedName | undefined {
+  #dumpedName(place: CodePlace): LocatedSymbol | undefined {
     const code = this.#dump(place.pid);
     const found = code && findAt(code.table, Number(place.address), place);
     if (found === undefined) return undefined;
@@ -192,7 +183,7 @@ export class SystemSymbols {
     return { ...script, ...pieceOf(found), offset: Number(place.address) - start, space };
   }
 
-  #mapName(place: CodePlace): LocatedName | undefined {
+  #mapName(place: CodePlace): LocatedSymbol | undefined {
     const table = this.#jitMaps.get(
       `${place.pid}`,
       () => this.#jitMap(place.pid),
@@ -233,7 +224,12 @@ export class SystemSymbols {
   }
 }
 
-function pieceOf({ start, end, since, name }: FoundSymbol): Pick<LocatedName, 'start' | 'bytes' | 'since' | 'symbol'> {
+function pieceOf({
+  start,
+  end,
+  since,
+  name,
+}: FoundSymbol): Pick<LocatedSymbol, 'start' | 'bytes' | 'since' | 'symbol'> {
   return { start, bytes: end - start, since, symbol: name };
 }
 

@@ -6,8 +6,8 @@
 import { RecordType } from '../../src/abi/record-table.ts';
 import { CONTEXT_MAX, Context } from '../../src/abi/sample.ts';
 import type { Capture } from '../../src/perf-data/capture.ts';
-import type { FrameNamer } from '../../src/perf-data/frame-names.ts';
-import { type Frame, resolveStack, stackAddresses } from '../../src/perf-data/stack.ts';
+import { resolveStack, type StackFrame, stackAddresses } from '../../src/perf-data/stack.ts';
+import type { Symbolizer } from '../../src/perf-data/symbolizer.ts';
 import { withCapture } from '../../src/services/capture-file.ts';
 import { symbolsOf } from '../../src/services/capture-symbols.ts';
 import { run } from '../../src/snapshot/testing/perf-tool.ts';
@@ -38,7 +38,7 @@ export function nameAgreement(path: string): NameAgreement {
   const different = new Map<string, number>();
   const names = new Set<string>();
   const counts = { equal: 0, unnamed: 0, equalInKernel: 0 };
-  const compare = (frame: Frame, symbol: string): void => {
+  const compare = (frame: StackFrame, symbol: string): void => {
     if (frame.symbol === null && symbol === UNKNOWN) counts.unnamed++;
     else if (frame.symbol === symbol) {
       counts.equal++;
@@ -60,16 +60,16 @@ export function nameAgreement(path: string): NameAgreement {
 }
 
 /** Every frame of every sample in `path`, and what could not be named. */
-export function allFrames(path: string): { frames: Frame[]; problems: string[] } {
+export function allFrames(path: string): { frames: StackFrame[]; problems: string[] } {
   return framesBy(path, symbolsOf);
 }
 
 /** As `allFrames`, with names from elsewhere. */
 export function framesBy(
   path: string,
-  namerOf: (capture: Capture) => FrameNamer,
-): { frames: Frame[]; problems: string[] } {
-  const all: Frame[] = [];
+  namerOf: (capture: Capture) => Symbolizer,
+): { frames: StackFrame[]; problems: string[] } {
+  const all: StackFrame[] = [];
   const problems = eachStack(path, (frames) => all.push(...frames), namerOf);
   return { frames: all, problems };
 }
@@ -77,8 +77,8 @@ export function framesBy(
 /** Names every sample's stack in time order; what could not be named, in the end. */
 function eachStack(
   path: string,
-  visit: (frames: Frame[], tid: number, timeNs: bigint, callchain: BigUint64Array | undefined) => void,
-  namerOf: (capture: Capture) => FrameNamer = symbolsOf,
+  visit: (frames: StackFrame[], tid: number, timeNs: bigint, callchain: BigUint64Array | undefined) => void,
+  namerOf: (capture: Capture) => Symbolizer = symbolsOf,
 ): string[] {
   return withCapture(path, (capture) => {
     const namer = namerOf(capture);

@@ -1,6 +1,6 @@
 /** A capture that a builder holds, as the bytes of an export. */
 import { type Capture, openCapture } from '../../perf-data/capture.ts';
-import type { Selection } from '../../perf-data/selection.ts';
+import type { CaptureSelection } from '../../perf-data/selection.ts';
 import type { CaptureBuilder } from '../../perf-data/testing/capture-builder.ts';
 import type { FormatName } from '../formats.ts';
 import { FORMATS } from '../formats.ts';
@@ -10,7 +10,7 @@ export function exported(
   source: CaptureBuilder | Capture,
   format: FormatName,
   names?: FrameNames,
-  selection: Selection = {},
+  selection: CaptureSelection = {},
 ): Uint8Array {
   const capture = 'build' in source ? openCapture(source.build()) : source;
   const chunks = [...FORMATS[format].write(capture, { names: names ?? PLACES_AS_NAMES, selection })];

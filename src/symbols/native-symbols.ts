@@ -1,8 +1,8 @@
 /** Symbols of native code as short names; the same few are met again and again, so each is demangled once. */
 import { demangled } from './demangler.ts';
-import { withoutParameters } from './function-name.ts';
+import { withoutParameters } from './short-name.ts';
 
-export class NativeNames {
+export class NativeSymbols {
   readonly #shortNames = new Map<string, string>();
 
   /** The symbol as its source spells it, without parameters. */

@@ -8,7 +8,7 @@ import { readText } from './local-file.ts';
 import { inlineMap, MappedSource, sourceMapUrl } from './source-map.ts';
 import { parseV8Name, type V8Function } from './v8-name.ts';
 
-export interface JavaScriptName {
+export interface JavaScriptSymbol {
   readonly name: string;
   readonly source: { readonly file: string; readonly line: number } | null;
 }
@@ -22,12 +22,12 @@ interface MapOfFile {
   readonly folder: string;
 }
 
-export class JavaScriptNames {
+export class JavaScriptSymbols {
   readonly #maps = new Map<string, MapOfFile | undefined>();
-  readonly #names = new Map<string, JavaScriptName | undefined>();
+  readonly #names = new Map<string, JavaScriptSymbol | undefined>();
 
   /** Undefined for what is no function of JavaScript. */
-  nameOf(text: string): JavaScriptName | undefined {
+  nameOf(text: string): JavaScriptSymbol | undefined {
     if (!this.#names.has(text)) {
       const parsed = parseV8Name(text);
       this.#names.set(text, parsed && { name: parsed.name, source: this.#sourceOf(parsed) });
@@ -35,7 +35,7 @@ export class JavaScriptNames {
     return this.#names.get(text);
   }
 
-  #sourceOf({ file, line, column }: V8Function): JavaScriptName['source'] {
+  #sourceOf({ file, line, column }: V8Function): JavaScriptSymbol['source'] {
     if (file === '') return null;
     if (!isAbsolute(file)) return { file, line };
     if (!this.#maps.has(file)) this.#maps.set(file, mapOf(file));

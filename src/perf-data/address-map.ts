@@ -5,7 +5,7 @@
  */
 
 /** One mapping of a file, or of anonymous memory, into a process. */
-export interface Mapping {
+export interface MappedRange {
   /** When it was made; 0 for one that was there before the recording. */
   readonly timeNs: bigint;
   readonly start: bigint;
@@ -22,29 +22,29 @@ export interface Mapping {
   readonly buildId: string | null;
 }
 
-export class AddressSpace {
+export class AddressMap {
   /** In time order. */
-  readonly mappings: Mapping[] = [];
-  readonly #parent: AddressSpace | undefined;
+  readonly mappings: MappedRange[] = [];
+  readonly #parent: AddressMap | undefined;
   readonly #forkNs: bigint;
-  #sorted: { mappings: Mapping[]; highestEnd: bigint[] } | undefined;
+  #sorted: { mappings: MappedRange[]; highestEnd: bigint[] } | undefined;
 
   /** A space of its own, or that of a child forked from `parent` at `forkNs`. */
-  constructor(parent?: AddressSpace, forkNs = 0n) {
+  constructor(parent?: AddressMap, forkNs = 0n) {
     this.#parent = parent;
     this.#forkNs = forkNs;
   }
 
-  add(mapping: Mapping): void {
+  add(mapping: MappedRange): void {
     this.mappings.push(mapping);
     this.#sorted = undefined;
   }
 
   /** The mapping that covers `address` at `timeNs`; undefined when none does. */
-  find(address: bigint, timeNs: bigint): Mapping | undefined {
-    let later: Mapping | undefined;
+  find(address: bigint, timeNs: bigint): MappedRange | undefined {
+    let later: MappedRange | undefined;
     let limit = timeNs;
-    for (let space: AddressSpace | undefined = this; space !== undefined; space = space.#parent) {
+    for (let space: AddressMap | undefined = this; space !== undefined; space = space.#parent) {
       const found = space.#findOwn(address, limit);
       if (found !== undefined && found.timeNs <= limit) return found;
       if (space === this) later = found;
@@ -53,10 +53,10 @@ export class AddressSpace {
     return later;
   }
 
-  #findOwn(address: bigint, timeNs: bigint): Mapping | undefined {
+  #findOwn(address: bigint, timeNs: bigint): MappedRange | undefined {
     this.#sorted ??= sortByStart(this.mappings);
     const { mappings, highestEnd } = this.#sorted;
-    let best: Mapping | undefined;
+    let best: MappedRange | undefined;
     for (let i = lastAtOrBelow(mappings, address); i >= 0 && highestEnd[i]! > address; i--) {
       const mapping = mappings[i]!;
       if (mapping.end > address && (best === undefined || isBetter(mapping, best, timeNs))) best = mapping;
@@ -66,13 +66,13 @@ export class AddressSpace {
 }
 
 /** Newest of those made by `timeNs`; failing that, oldest. Of two as old, the one recorded later (it replaced the other). */
-function isBetter(candidate: Mapping, best: Mapping, timeNs: bigint): boolean {
+function isBetter(candidate: MappedRange, best: MappedRange, timeNs: bigint): boolean {
   if (candidate.timeNs <= timeNs) return best.timeNs > timeNs || candidate.timeNs > best.timeNs;
   return best.timeNs > timeNs && candidate.timeNs < best.timeNs;
 }
 
 /** By start, and by age within a start: walking back meets younger mappings first. */
-function sortByStart(inTimeOrder: readonly Mapping[]): { mappings: Mapping[]; highestEnd: bigint[] } {
+function sortByStart(inTimeOrder: readonly MappedRange[]): { mappings: MappedRange[]; highestEnd: bigint[] } {
   const mappings = inTimeOrder.toSorted((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
   const highestEnd: bigint[] = [];
   let highest = 0n;
@@ -84,7 +84,7 @@ function sortByStart(inTimeOrder: readonly Mapping[]): { mappings: Mapping[]; hi
 }
 
 /** Position of the last mapping that starts at or below `address`; −1 when all start above it. */
-function lastAtOrBelow(mappings: readonly Mapping[], address: bigint): number {
+function lastAtOrBelow(mappings: readonly MappedRange[], address: bigint): number {
   let low = 0;
   let high = mappings.length;
   while (low < high) {
