@@ -149,6 +149,6 @@ test('the table says that it is simulated, by which constants, and the chart is 
   expect(status).toBe(0);
   expect(stdout).toMatch(/^simulated, not measured:/);
   expect(stdout).toMatch(/^pin-all .*\n.*posted/m);
-  expect(stdout).toMatch(/measured, but for lock-9/);
+  expect(stdout).toMatch(/measured, except lock-9/);
   expect(readFileSync(chart, 'utf8')).toMatch(/^<svg .*[\s\S]*simulated/);
 });

@@ -200,7 +200,7 @@ describe('attach is refused with cause and remedy', () => {
     const puppet = await Puppet.start();
     const pid = String(puppet.pid);
     await daemon.json('attach', '-p', pid, '--name', 'web');
-    const remedy = 'See `ringkeep status` for what is attached, or end that with `ringkeep rm NAME` first.';
+    const remedy = 'List the attachments with `ringkeep status`, and end this one with `ringkeep rm NAME`.';
     expect(await daemon.refused(['attach', '-p', pid, '--name', 'again'])).toEqual([
       `Process ${pid} is recorded already, as part of "web".`,
       remedy,
@@ -212,7 +212,7 @@ describe('attach is refused with cause and remedy', () => {
     const worker = await puppet.thread('worker');
     expect(await daemon.refused(['attach', '-p', String(worker)])).toEqual([
       `${worker} is a thread of process ${pid}.`,
-      `Give -t ${worker} for it alone, or -p ${pid} for all of its process.`,
+      `Use -t ${worker} for this thread alone, or -p ${pid} for its whole process.`,
     ]);
     const events = await daemon.untilEvents((all) => all.some(({ tid }) => tid === worker));
     rmSync(events.find(({ tid }) => tid === worker)!.path);
@@ -236,7 +236,7 @@ describe('attach is refused with cause and remedy', () => {
     puppet.kill('SIGKILL');
     await puppet.ended();
     const pid = String(puppet.pid);
-    const remedy = 'See `ps -eLf` for the threads there are.';
+    const remedy = 'List the threads of the machine with `ps -eLf`, or the recorded ones with `ringkeep events`.';
     expect(await daemon.refused(['attach', '-p', pid])).toEqual([`There is no process ${pid}.`, remedy]);
     expect(await daemon.refused(['attach', '-t', pid])).toEqual([`There is no thread ${pid}.`, remedy]);
     expect((await daemon.client.status()).attachments).toEqual([]);
@@ -248,7 +248,7 @@ describe('attach is refused with cause and remedy', () => {
     const puppet = await Puppet.start();
     const [cause, remedy, ...more] = await daemon.refused(['attach', '-p', String(puppet.pid)]);
     expect(cause).toMatch(/refused .*(EACCES|EPERM)\.$/);
-    expect(remedy).toBe('Attach to processes of your own user, or have root run `ringkeep up`.');
+    expect(remedy).toBe('Attach to processes of your own user, or run `ringkeep up` as root.');
     expect(more).toEqual([]);
     expect((await daemon.client.status()).attachments).toEqual([]);
   });

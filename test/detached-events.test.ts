@@ -130,7 +130,7 @@ describe('an event ends, and the others go on, when its file is removed by', () 
     expect(events.map(({ tid }) => tid).sort()).toEqual([puppet.pid, second.tid].sort());
     expect(await daemon.refused(['rm', first.path])).toEqual([
       `There is no event ${first.path}.`,
-      'See `ringkeep events` and `ringkeep status` for what there is.',
+      'List events with `ringkeep events` and attachments with `ringkeep status`.',
     ]);
   });
 });

@@ -127,7 +127,7 @@ describe('a snapshot is refused in two sentences', () => {
     const [cause, remedy, ...more] = await daemon.refused(['snapshot', '-o', output]);
     expect(cause).toContain(output);
     expect(cause).toMatch(/ENOENT\.$/);
-    expect(remedy).toBe('Give -o a file in a directory that you may write to and that has room.');
+    expect(remedy).toBe('Use -o with a file in a writable directory that has free space.');
     expect(more).toEqual([]);
     const asDirectory = await daemon.refused(['snapshot', '-o', daemon.place.path]);
     expect(asDirectory).toHaveLength(2);
@@ -140,7 +140,7 @@ describe('a snapshot is refused in two sentences', () => {
     for (const selection of [[], ['-t', '1'], ['--comm', 'nobody-is-called-so']]) {
       expect(await daemon.refused(['snapshot', ...selection, '-o', output])).toEqual([
         'No recorded thread is selected.',
-        'See `ps -eLf` for the threads there are.',
+        'List the threads of the machine with `ps -eLf`, or the recorded ones with `ringkeep events`.',
       ]);
     }
     expect(existsSync(output)).toBe(false);

@@ -72,7 +72,7 @@ test('another user’s recorder cannot be asked anything', async (context) => {
   for (const args of ASKS(daemon, tid)) {
     expect(await daemon.refused(args, AS_NOBODY)).toEqual([
       `The recorder at ${daemon.runtime.socket} belongs to another user.`,
-      'Ask as the user who started it or as root, or start your own with `ringkeep up`.',
+      'Run the command as that user or as root, or start your own recorder with `ringkeep up`.',
     ]);
   }
   expect((await daemon.client.status()).threads).toBe(2);
@@ -86,7 +86,7 @@ test('not even where the modes of its socket and directories let everybody in', 
   for (const args of ASKS(daemon, tid)) {
     const [cause, remedy, ...more] = await daemon.refused(args, AS_NOBODY);
     expect(cause).toMatch(/another user|not yours|user 65534/i);
-    expect(remedy).toBe('Ask as the user who started it or as root, or start your own with `ringkeep up`.');
+    expect(remedy).toBe('Run the command as that user or as root, or start your own recorder with `ringkeep up`.');
     expect(more).toEqual([]);
   }
   for (const path of ['/v1/status', '/v1/events', '/metrics', '/']) {

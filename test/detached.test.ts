@@ -47,7 +47,7 @@ describe('a detached recorder', () => {
     const second = await daemon.run(['up']);
     expect(second).toMatchObject({ status: 0, stderr: '' });
     expect(second.stdout).toBe(
-      `a recorder is up already (pid ${daemon.pid}); its socket is ${daemon.runtime.socket}\n`,
+      `a recorder is already running (pid ${daemon.pid}); its socket is ${daemon.runtime.socket}\n`,
     );
     expect((await daemon.client.status()).ringBytes).toBe(64 * 1024);
   });
@@ -82,7 +82,7 @@ describe('a detached recorder', () => {
     if (how === 'down') {
       const { status, stdout, stderr } = await daemon.run(['down']);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-      expect(stdout).toBe(`the recorder (pid ${daemon.pid}) has ended; nothing of it is left\n`);
+      expect(stdout).toBe(`the recorder (pid ${daemon.pid}) has stopped and left nothing behind\n`);
     } else {
       process.kill(daemon.pid, 'SIGTERM');
       await daemon.until(

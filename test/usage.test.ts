@@ -29,7 +29,7 @@ describe.each([
     options: ['-e', 'sched:nothing'],
     says: /The tracepoint sched:nothing cannot be found/,
   },
-  { what: 'a pin budget for less than a ring', options: ['--pin-budget', '4KiB'], says: /Give --pin-budget/ },
+  { what: 'a pin budget for less than a ring', options: ['--pin-budget', '4KiB'], says: /Use --pin-budget/ },
 ])('$what', ({ what, options, says }) => {
   test('is wrong usage, and the command does not run', async (context) => {
     // Who may not read tracefs cannot be told that a tracepoint does not exist.
@@ -119,7 +119,7 @@ describe('a snapshot that could not be written is told before the command runs',
     const { status, stderr } = await ringkeep(['record', '-o', place.file('missing/x.perf.data'), '--', ...command]);
 
     expect(status).toBe(FAILURE);
-    expectCauseAndRemedy(stderr, /^The snapshot x\.perf\.data cannot be written in .*missing\.$/, /Give -o a file/);
+    expectCauseAndRemedy(stderr, /^The snapshot x\.perf\.data cannot be written in .*missing\.$/, /Use -o with a file/);
     expect(hasRun()).toBe(false);
   });
 
@@ -132,7 +132,7 @@ describe('a snapshot that could not be written is told before the command runs',
     const { status, stderr } = await ringkeep(args, { as: 'nobody' });
 
     expect(status).toBe(FAILURE);
-    expectCauseAndRemedy(stderr, /cannot be written in .*roots\.$/, /Give -o a file/);
+    expectCauseAndRemedy(stderr, /cannot be written in .*roots\.$/, /Use -o with a file/);
     expect(hasRun()).toBe(false);
   });
 
@@ -142,7 +142,7 @@ describe('a snapshot that could not be written is told before the command runs',
     const { status, stderr } = await ringkeep(['record', '-o', place.path, '--', ...command]);
 
     expect(status).toBe(FAILURE);
-    expectCauseAndRemedy(stderr, /cannot be written/, /Give -o a file/);
+    expectCauseAndRemedy(stderr, /cannot be written/, /Use -o with a file/);
     expect(hasRun()).toBe(false);
   });
 
@@ -210,7 +210,7 @@ describe('plan', () => {
     const { status, stderr } = await ringkeep(['plan', capture]);
 
     expect(status).toBe(FAILURE);
-    expectCauseAndRemedy(stderr, /^The capture has no switches: /, /Record one with `perf sched record`/);
+    expectCauseAndRemedy(stderr, /^The capture has no switches: /, /Record with `perf sched record`/);
   });
 
   test('within a budget that holds not one ring a CPU says what does', async (context) => {
@@ -220,7 +220,11 @@ describe('plan', () => {
     const { status, stderr } = await ringkeep(['plan', '--lock-budget', '4KiB', capture]);
 
     expect(status).toBe(USAGE);
-    expectCauseAndRemedy(stderr, /^A lock budget of 4KiB does not hold one ring/, /^Give --lock-budget \d+KiB or more/);
+    expectCauseAndRemedy(
+      stderr,
+      /^A lock budget of 4KiB is too small for one ring/,
+      /^Use --lock-budget \d+KiB or more/,
+    );
   });
 
   test('whose chart cannot be written says so', async () => {
@@ -229,6 +233,10 @@ describe('plan', () => {
     const { status, stderr } = await ringkeep(['simulate', ...args]);
 
     expect(status).toBe(FAILURE);
-    expectCauseAndRemedy(stderr, /^The chart .*x\.svg cannot be written\.$/, /Give .* a file in a directory/);
+    expectCauseAndRemedy(
+      stderr,
+      /^The chart .*x\.svg cannot be written\.$/,
+      /Use .* with a file in a writable directory/,
+    );
   });
 });

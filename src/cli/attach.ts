@@ -1,4 +1,4 @@
-/** `ringkeep attach`: has the detached recorder record something from now on. */
+/** `ringkeep attach`: adds a target to the detached recorder. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
@@ -22,13 +22,13 @@ const CGROUP_ROOT = '/sys/fs/cgroup';
 export function addAttachCommand(program: Command): void {
   program
     .command('attach')
-    .description('Record running threads and all that they start, until `ringkeep rm NAME`.')
-    .option('-p, --pid <pid...>', 'processes: all their threads', collectIds)
+    .description('Record running threads, and every thread and process they start, until `ringkeep rm NAME`.')
+    .option('-p, --pid <pid...>', 'processes, with all their threads', collectIds)
     .option('-t, --tid <tid...>', 'single threads', collectIds)
-    .option('-a, --all', 'every task of the machine')
-    .option('--comm <glob>', 'every process of that name, those to come included: node*')
-    .option('--cgroup <path>', 'every process of the cgroup and those below it, those to come included')
-    .option('--name <name>', 'name of the attachment, and of the directory of its event files')
+    .option('-a, --all', 'every task on the machine')
+    .option('--comm <glob>', 'every process with this name (node*), including those started later')
+    .option('--cgroup <path>', 'every process in this cgroup or below it, including those started later')
+    .option('--name <name>', 'name of the attachment and of the directory with its event files')
     .option('--json', 'print the attachments as a JSON array', false)
     .action(async (options: AttachOptions) => {
       const targets = targetsOf(options);
@@ -37,7 +37,7 @@ export function addAttachCommand(program: Command): void {
       for (const target of targets) {
         const attachment = await daemon.attach(target, options.name);
         attached.push(attachment);
-        // At once: the next one may be refused.
+        // Printed at once: the next target may be refused.
         if (!options.json) process.stdout.write(`${attachmentText(attachment)}\n`);
       }
       if (options.json) printJson(attached);
@@ -48,7 +48,7 @@ function collectIds(text: string, previous: number[] = []): number[] {
   return [...previous, ...text.split(',').map(parseId)];
 }
 
-/** Throws `bad-argument` unless they are of one kind, and one where they are to have a name. */
+/** Throws `bad-argument` unless all targets are of one kind, and for a name with several targets. */
 function targetsOf({ pid, tid, all, comm, cgroup, name }: AttachOptions): Target[] {
   const kinds: Target[][] = [
     (pid ?? []).map((each) => ({ kind: 'pid', pid: each })),
@@ -59,16 +59,16 @@ function targetsOf({ pid, tid, all, comm, cgroup, name }: AttachOptions): Target
   ];
   const given = kinds.filter((targets) => targets.length > 0);
   if (given.length !== 1) {
-    throw new RingkeepError('bad-argument', 'attach takes one of -p, -t, -a, --comm and --cgroup', {});
+    throw new RingkeepError('bad-argument', 'attach takes exactly one of -p, -t, -a, --comm and --cgroup', {});
   }
   const targets = given[0]!;
   if (name !== undefined && targets.length > 1) {
-    throw new RingkeepError('bad-argument', `one name cannot be had by ${targets.length} attachments`, { name });
+    throw new RingkeepError('bad-argument', `--name takes a single target, not ${targets.length}`, { name });
   }
   return targets;
 }
 
-/** As systemd-cgls and /proc/PID/cgroup write it, or as a directory: the latter. */
+/** The directory of a cgroup, given as systemd-cgls and /proc/PID/cgroup print it or as that directory. */
 function cgroupPath(path: string): string {
   const absolute = resolve('/', path);
   return absolute === CGROUP_ROOT || absolute.startsWith(`${CGROUP_ROOT}/`) ? absolute : `${CGROUP_ROOT}${absolute}`;

@@ -14,7 +14,7 @@ function tree(roots: CallNode[], unit: CallTree['unit'] = 'samples'): CallTree {
 }
 
 describe('a call tree as text', () => {
-  test('keeps a chain in one column and puts branches further in; small ones are counted', () => {
+  test('a chain stays in one column and branches are indented; small ones are counted', () => {
     const small = [node('a', 1), node('b', 1)];
     const work = node('work', 100, [node('read', 300), node('parse', 98), ...small]);
     const idle = node('idle', 500, [], '/usr/lib/libc.so.6');
@@ -33,12 +33,12 @@ describe('a call tree as text', () => {
     `);
   });
 
-  test('of time is in durations', () => {
+  test('a tree of time shows durations', () => {
     const text = formatCallTrees([tree([node('main', 1_500_000, [], null)], 'nanoseconds')], plain);
     expect(text).toMatch(/^cpu-clock: 1\.5ms asleep\n.*\n 100\.0% +1\.5ms +1\.5ms {2}main\n$/);
   });
 
-  test('leaves nothing out where all is asked for', () => {
+  test('nothing is omitted with showAll', () => {
     const many = tree([
       node(
         'main',
@@ -50,11 +50,11 @@ describe('a call tree as text', () => {
     expect(formatCallTrees([many], plain)).toContain('… 500 more\n');
   });
 
-  test('says when there is none', () => {
-    expect(formatCallTrees([], plain)).toBe('nothing was sampled: there is no tree\n');
+  test('reports that there is no tree', () => {
+    expect(formatCallTrees([], plain)).toBe('no samples: there is no tree to show\n');
   });
 
-  test('is never wider than the terminal, and no name moves the cursor', () => {
+  test('no line is wider than the terminal, and no name moves the cursor', () => {
     const { tree: arbitrary } = fc.letrec<{ tree: CallNode }>((tie) => ({
       tree: fc
         .record({

@@ -1,25 +1,25 @@
 /**
- * Call trees as text, like a flame graph laid on its side: a line a function, with its share, what it took with all that it
- * calls and by itself. A chain of functions that call nothing else stays in one column; where paths part, the
- * branches stand further in. Pure. Invariants: no line is wider than the width asked for; what is left out is counted.
+ * Call trees as text, like a flame graph on its side: one line per function with its share, its total and its self time.
+ * A chain of single calls stays in one column; branches are indented. Pure.
+ * Invariants: no line is wider than the given width; omitted functions are counted.
  */
 import { formatDurationNs } from '../base/units.ts';
 import type { CallNode, CallTree } from '../export/call-tree.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle } from './terminal.ts';
 
 export interface CallTreeTextOptions extends TerminalStyle {
-  /** Every function, however small its part. */
+  /** Every function, however small its share. */
   readonly showAll: boolean;
 }
 
-/** A smaller part of the whole is left out. */
+/** Functions with a smaller share are omitted. */
 const LEAST_SHARE = 0.01;
-/** Branches stand no further in than this, however narrow it is. */
+/** The largest part of the width that the guides of branches take. */
 const MOST_INDENT_SHARE = 0.4;
 
 /** The trees one below the other, lines ended by newlines. */
 export function formatCallTrees(trees: readonly CallTree[], options: CallTreeTextOptions): string {
-  if (trees.length === 0) return 'nothing was sampled: there is no tree\n';
+  if (trees.length === 0) return 'no samples: there is no tree to show\n';
   return trees.map((tree) => `${treeLines(tree, options).join('\n')}\n`).join('\n');
 }
 
@@ -52,7 +52,7 @@ class TreeWriter {
     this.#least = options.showAll ? 0 : tree.total * LEAST_SHARE;
   }
 
-  /** `guide`: what stands before the names, lines of branches that go on. */
+  /** `guide`: the vertical lines of open branches, printed before the names. */
   branches(nodes: readonly CallNode[], guide: string): void {
     const shown = nodes.filter(({ total }) => total >= this.#least);
     const isRoot = guide === '';
@@ -91,7 +91,7 @@ class TreeWriter {
     return `${share.padStart(7)}${amountText(this.#tree, total).padStart(10)}${self.padStart(10)}  `;
   }
 
-  /** Of deep branches the outer lines are cut off: the nearest ones tell what belongs together. */
+  /** Deep branches lose their outer lines: the inner ones show which functions belong together. */
   #fitted(guide: string): string {
     const most = Math.floor(this.#options.width * MOST_INDENT_SHARE);
     return guide.length <= most ? guide : `‥${guide.slice(guide.length - most + 1)}`;
@@ -100,7 +100,7 @@ class TreeWriter {
 
 function labelOf({ name, file }: CallNode): string {
   const base = file?.slice(file.lastIndexOf('/') + 1) ?? '';
-  // The place in a file stands for a name where there is none: it names the file already, as JavaScript's lines do theirs.
+  // A label that is a place in a file, or a JavaScript line, names the file already.
   const isSaid = base === '' || name.includes(base) || / \S+:\d+$/.test(name);
   return isSaid ? name : `${name} (${base.startsWith('[kernel') ? '[kernel]' : base})`;
 }

@@ -1,8 +1,8 @@
 /**
- * A setting of `ringkeep record` for what a capture shows.
+ * Recommends `ringkeep record` options for the workload in a capture.
  *
- * Invariant: what is recommended was simulated on this capture, its bound is within the budget, and `ringkeep record` takes it
- * as it stands: `planPins`, which decides there, agrees.
+ * Invariant: the recommended setting was simulated on this capture, its bound is within the budget, and `ringkeep record` accepts
+ * it unchanged: its own `planPins` agrees.
  */
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert, RingkeepError } from '../base/error.ts';
@@ -25,18 +25,18 @@ export interface Plan {
   readonly slots: number;
   readonly ringBytes: number;
   readonly pinBudgetBytes: number;
-  /** CPUs x slots x bytes of a ring file: never exceeded, whatever is recorded. */
+  /** CPUs x slots x bytes of a ring file: never exceeded, for any workload. */
   readonly boundBytes: number;
-  /** The most that was pinned in the simulation. */
+  /** Most bytes pinned at a time in the simulation. */
   readonly peakBytes: number;
-  /** CPUs busy with pinning: so set, with one slot a CPU, and with as many as the budget holds. */
+  /** CPUs busy with pinning: as recommended, with one slot per CPU, and with as many as fit the budget. */
   readonly pinCpus: { readonly recommended: number; readonly least: number; readonly most: number };
   readonly mostSlots: number;
   /** For the command line of `ringkeep record`. */
   readonly options: readonly string[];
 }
 
-/** Throws `pin-budget` when not one ring a CPU fits, and what reading the capture throws. */
+/** Throws `pin-budget` when one ring per CPU exceeds the budget, and what reading the capture throws. */
 export function planCapture(file: string, options: PlanOptions): { comparison: Comparison; plan: Plan } {
   const { budgetBytes, ringBytes } = options;
   const costs = parseCosts(options.costTexts);
@@ -52,13 +52,13 @@ export function planCapture(file: string, options: PlanOptions): { comparison: C
     costs,
     slots: slotsToTry(mostSlots),
   });
-  // `ringkeep record` always begins with the page that is written.
+  // `ringkeep record` always starts by pinning the written page only.
   const candidates = comparison.results.filter(({ kind }) => kind === 'write-window');
   const chosen = recommend(candidates, Math.floor(budgetBytes / PAGE_BYTES), lengthNs);
-  assert(chosen !== undefined, 'one slot a CPU fits, and was tried');
+  assert(chosen !== undefined, 'one slot per CPU fits and was tried');
   const { slotsPerCpu: slots, pinnedPages, pinNs } = chosen.result;
   const pins = planPins({ cpus, ringFileBytes: fileBytes, slots: slots!, budgetBytes, lockLimitBytes: budgetBytes });
-  assert(pins.pins && pins.slotsPerCpu === slots, 'what is recommended is what the recorder will do');
+  assert(pins.pins && pins.slotsPerCpu === slots, 'the recorder accepts the recommendation unchanged');
   const plan: Plan = {
     slots: slots!,
     ringBytes,
@@ -80,13 +80,13 @@ export function planCapture(file: string, options: PlanOptions): { comparison: C
   return { comparison, plan };
 }
 
-/** As many as `--slots auto` would take. */
+/** As many as `--slots auto` chooses. */
 function slotsWithin(cpus: number, ringFileBytes: number, budgetBytes: number): number {
   const neededBytes = cpus * ringFileBytes;
   if (budgetBytes < neededBytes) {
     throw new RingkeepError(
       'pin-budget',
-      `a lock budget of ${formatSize(budgetBytes)} does not hold one ring on each of ${cpus} CPUs (${formatSize(neededBytes)})`,
+      `a lock budget of ${formatSize(budgetBytes)} is too small for one ring on each of ${cpus} CPUs (${formatSize(neededBytes)})`,
       { budgetBytes, neededBytes, option: '--lock-budget' },
     );
   }
@@ -94,14 +94,14 @@ function slotsWithin(cpus: number, ringFileBytes: number, budgetBytes: number): 
     .slotsPerCpu;
 }
 
-/** 1, 2, 4 … and the most. */
+/** 1, 2, 4 … and the maximum. */
 function slotsToTry(most: number): number[] {
   const slots: number[] = [];
   for (let count = 1; count < most; count *= 2) slots.push(count);
   return [...slots, most];
 }
 
-/** Whole: what is read back is the number that was written. */
+/** In the largest unit that divides it: parsing returns the same number. */
 function sizeArgument(bytes: number): string {
   for (const [unit, factor] of [
     ['GiB', 2 ** 30],
@@ -112,7 +112,7 @@ function sizeArgument(bytes: number): string {
   return `${bytes}`;
 }
 
-/** From so many CPUs on, the recorder's one thread has little left for the records. */
+/** Above this, pinning leaves the recorder's one thread too little time to read records. */
 const BUSY_CPUS = 0.5;
 
 /** The recommendation for a terminal. */
@@ -122,12 +122,12 @@ export function planLines({ workload, ring }: Comparison, plan: Plan, style: Ter
   const cpus = (value: number) => value.toFixed(3);
   const others = [
     ...(slots > 1 ? [`with 1 slot ${cpus(pinCpus.least)}`] : []),
-    ...(mostSlots > slots ? [`with ${mostSlots}, the most that the budget holds, ${cpus(pinCpus.most)}`] : []),
+    ...(mostSlots > slots ? [`with ${mostSlots} (the most the budget allows) ${cpus(pinCpus.most)}`] : []),
   ];
   return [
     paint('bold', `recommended: ringkeep record ${plan.options.join(' ')} -- CMD…`),
     ...wrapped(
-      `  bound ${formatSize(plan.boundBytes)} = ${workload.cpus} CPUs x ${slots} ${slots === 1 ? 'slot' : 'slots'} x ${formatSize(ring.fileBytes)}, whatever is recorded; simulated peak ${formatSize(plan.peakBytes)}`,
+      `  bound ${formatSize(plan.boundBytes)} = ${workload.cpus} CPUs x ${slots} ${slots === 1 ? 'slot' : 'slots'} x ${formatSize(ring.fileBytes)}, for any workload; simulated peak ${formatSize(plan.peakBytes)}`,
       style.width,
     ),
     ...wrapped(
@@ -138,7 +138,7 @@ export function planLines({ workload, ring }: Comparison, plan: Plan, style: Ter
       ? [
           paint(
             'yellow',
-            '  the recorder has one thread: expect it to lose records of this workload, and to say how many',
+            '  the recorder has one thread: with this workload it will lose records (the losses are counted)',
           ),
         ]
       : []),

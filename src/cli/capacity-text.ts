@@ -1,4 +1,4 @@
-/** A comparison of policies as text for a terminal and as a chart. Pure. Says that it is simulated, and from what. */
+/** A comparison of policies as text for a terminal and as a chart. Pure. States that it is simulated, and from which input. */
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import { type CostName, DEFAULT_COSTS } from '../sim/capacity/index.ts';
@@ -26,7 +26,7 @@ export function comparisonLines(comparison: Comparison, style: TerminalStyle): s
   ];
 }
 
-/** It exceeded what it promises. */
+/** It exceeded its bound. */
 function isBroken({ pinnedBytes: { peak, bound } }: PolicyReport): boolean {
   return bound !== null && peak > bound;
 }
@@ -37,19 +37,21 @@ function workloadLines({ workload }: Comparison): string[] {
   const size = `${cpus} CPUs, ${grouped(tasks)} tasks, ${grouped(switches)} switches in ${formatDurationNs(lengthNs)} (${grouped(rate)}/s)`;
   const when =
     workload.turns === 'batch'
-      ? 'rings pinned once a batch, as the recorder does'
-      : 'rings pinned at each switch, as a kernel does';
+      ? 'rings pinned once per batch, as the recorder does'
+      : 'rings pinned at each switch, as a kernel would';
   if (workload.origin === 'generated') return [`${size}, seed ${workload.seed}`, when];
   const from = workload.switchesFrom === 'sched_switch' ? 'sched:sched_switch samples' : 'SWITCH records';
   const gaps = [
     ...(workload.leftOutNs > 0
-      ? [`the first ${formatDurationNs(workload.leftOutNs)} are left out: some rings had lost them`]
+      ? [`the first ${formatDurationNs(workload.leftOutNs)} are excluded: some rings had already overwritten them`]
       : []),
     ...(workload.lostRecords > 0
-      ? [`the capture lost ${grouped(workload.lostRecords)} records: there were more switches than these`]
+      ? [`the capture lost ${grouped(workload.lostRecords)} records: the true number of switches is higher`]
       : []),
     ...(workload.mendedSwitches > 0
-      ? [`${grouped(workload.mendedSwitches)} switches that the capture leaves out were put in, without their time`]
+      ? [
+          `${grouped(workload.mendedSwitches)} switches missing from the capture were inserted, with no time of their own`,
+        ]
       : []),
   ];
   return [size, `read from ${from} of ${workload.file}`, when, ...gaps];
@@ -57,7 +59,7 @@ function workloadLines({ workload }: Comparison): string[] {
 
 function settingLines({ ring, eventsPerTask, memoryBytes, lockLimitBytes }: Comparison): string[] {
   const parts = [`rings of ${formatSize(ring.dataBytes)} (${ring.fileBytes / PAGE_BYTES} pages with the header)`];
-  if (eventsPerTask > 1) parts.push(`${eventsPerTask} events a task`);
+  if (eventsPerTask > 1) parts.push(`${eventsPerTask} events per task`);
   if (memoryBytes !== null) parts.push(`${formatSize(memoryBytes)} of memory for all rings`);
   if (lockLimitBytes !== null) parts.push(`at most ${formatSize(lockLimitBytes)} locked`);
   return [parts.join(', ')];
@@ -101,10 +103,10 @@ function costLines({ costsNs, policies, memoryBytes }: Comparison): string[] {
     },
   );
   const changed = names.filter((name) => costsNs[name] !== DEFAULT_COSTS[name]);
-  const source = changed.length === 0 ? 'measured on Linux 6.18, 2 cores' : `measured, but for ${changed.join(', ')}`;
+  const source = changed.length === 0 ? 'measured on Linux 6.18, 2 cores' : `measured, except ${changed.join(', ')}`;
   return [
-    `costs (${source}): ${groups.join('; ')}; a first touch ${formatDurationNs(costsNs.populate)}`,
-    ...(policies.some(isBroken) ? ['!: more than it promises'] : []),
+    `costs (${source}): ${groups.join('; ')}; first touch ${formatDurationNs(costsNs.populate)}`,
+    ...(policies.some(isBroken) ? ['!: exceeds its bound'] : []),
   ];
 }
 
@@ -118,7 +120,7 @@ function percent(part: number, whole: number): string {
   return `(${value < 0.1 ? '<0.1' : value.toFixed(1)}%)`;
 }
 
-/** One hue a kind of policy, darker with more slots. */
+/** One hue per kind of policy, darker with more slots. */
 const HUES: Readonly<Record<PolicyReport['kind'], number>> = {
   'pin-all': 0,
   posted: 32,
@@ -126,7 +128,7 @@ const HUES: Readonly<Record<PolicyReport['kind'], number>> = {
   'write-window': 150,
 };
 
-/** Pinned bytes over time, a line a policy, with the bounds. */
+/** Pinned bytes over time, one line per policy, with the bounds. */
 export function comparisonChart(comparison: Comparison): string {
   const { results, policies, workload, ring } = comparison;
   const mostSlots = Math.max(...policies.map(({ slots }) => slots ?? 1));

@@ -1,4 +1,4 @@
-/** What `ringkeep check` prints: a line for each scenario, a trace and a token for each finding. Pure: text from results. */
+/** The output of `ringkeep check`: a line per scenario, a trace and a token per finding. Pure: text from results. */
 import type { Catalogue, CatalogueEntry } from '../check/catalogue.ts';
 import type { Program } from '../check/program.ts';
 import { type Replay, tokenOf } from '../check/replay.ts';
@@ -20,14 +20,14 @@ export interface ShownFinding {
   readonly message: string;
   readonly step: string;
   readonly occurrences: number;
-  /** Of the smallest schedule found. */
+  /** Length of the smallest schedule found. */
   readonly steps: number;
   /** That schedule, to paste after --replay. */
   readonly token: string;
   readonly trace: string;
 }
 
-/** Shrinks what was found and puts it into words. Two ways into the same break can shrink to one. */
+/** Shrinks and formats the findings. Findings that shrink to the same violation are merged. */
 export function reportOf(
   { name, summary }: CatalogueEntry,
   variant: string,
@@ -53,7 +53,7 @@ export function reportOf(
   return { scenario: name, summary, variant, ...result, findings: [...shown.values()] };
 }
 
-/** A livelock's trace says the same again and again. */
+/** Drops the middle of a long trace: that of a livelock repeats itself. */
 function withoutMiddle(trace: string): string {
   const lines = trace.split('\n');
   if (lines.length <= 2 * LONGEST_TRACE_END) return trace;
@@ -61,14 +61,14 @@ function withoutMiddle(trace: string): string {
   return [...lines.slice(0, LONGEST_TRACE_END), `… ${left} lines …`, ...lines.slice(-LONGEST_TRACE_END)].join('\n');
 }
 
-/** A name and what it is about, for each. */
+/** Name and summary of each scenario. */
 export function formatCatalogue(catalogue: Catalogue): string {
   return catalogue.map(({ name, summary }) => `${name}\n    ${summary}\n`).join('');
 }
 
-/** Lines that are shown of either end of a long trace. */
+/** Lines shown of either end of a long trace. */
 const LONGEST_TRACE_END = 120;
-/** Steps of one actor in a row that are shown; --replay shows all. */
+/** Consecutive steps of one actor that are shown; --replay shows all. */
 const LONGEST_RUN = 14;
 /** Candidates that shrinking one finding may execute. */
 const SHRINK_EXECUTIONS = 500;
@@ -82,25 +82,25 @@ export function formatChecked(checked: Checked, { hasColour }: TerminalStyle): s
     `${scenario.padEnd(NAME_WIDTH)} ${variant.padEnd(11)} ${paint(COLOURS[verdict], verdict.padEnd(9))} ${extentOf(checked)}`,
   ];
   for (const { invariant, step, message, trace, token } of findings)
-    lines.push('', `  ${invariant} broken at ${step}: ${message}`, '', indent(trace), `  --replay ${token}`, '');
+    lines.push('', `  ${invariant} violated at ${step}: ${message}`, '', indent(trace), `  --replay ${token}`, '');
   return `${lines.join('\n')}\n`;
 }
 
-/** How much was explored, in the words of its end. */
+/** How much was explored, and why the search ended. */
 function extentOf({ ended, executions, redundant, longest, notes }: Checked): string {
   const explored =
     redundant === 0 ? `${executions} executions` : `${executions - redundant} executions (and ${redundant} redundant)`;
   const size = `${explored} of up to ${longest} steps`;
-  const told = Object.entries(notes).map(([name, value]) => `${name} ${Number(value.toPrecision(3))}`);
+  const noted = Object.entries(notes).map(([name, value]) => `${name} ${Number(value.toPrecision(3))}`);
   const end = {
-    exhausted: 'nothing is left',
-    preemptions: 'nothing is left within the bound',
-    executions: 'ended by --executions',
-    milliseconds: 'ended by --time',
+    exhausted: 'complete',
+    preemptions: 'complete within the preemption bound',
+    executions: 'stopped by --executions',
+    milliseconds: 'stopped by --time',
     cancelled: 'interrupted',
-    finding: 'ended at the first finding',
+    finding: 'stopped at the first finding',
   }[ended];
-  return [size, end, ...told].join(', ');
+  return [size, end, ...noted].join(', ');
 }
 
 export function formatSummary(all: readonly Checked[]): string {
@@ -115,7 +115,7 @@ export function formatProgress(scenario: string, { executions, fraction, estimat
 }
 
 export function formatReplay(program: Program, { schedule, broken }: Replay, width: number): string {
-  const end = broken.length === 0 ? '\nnothing is broken after these steps\n' : '';
+  const end = broken.length === 0 ? '\nno invariant is violated by these steps\n' : '';
   return `${formatTrace(program, schedule, { width })}${end}`;
 }
 

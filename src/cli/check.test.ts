@@ -24,7 +24,7 @@ afterEach(() => {
   process.exitCode = undefined;
 });
 
-/** What `ringkeep check` with these arguments writes, and its exit status. */
+/** The output of `ringkeep check` with these arguments, and its exit status. */
 async function check(...args: readonly string[]): Promise<{ text: string; status: number }> {
   let text = '';
   vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
@@ -41,18 +41,18 @@ async function check(...args: readonly string[]): Promise<{ text: string; status
 }
 
 describe('ringkeep check', () => {
-  it('says of every scenario how it ended, and sums up', async () => {
+  it('prints the verdict of every scenario, and a summary', async () => {
     const { text, status } = await check();
-    expect(text).toMatch(/^dekker +corrected +exhausted 7 executions of up to 10 steps, nothing is left$/m);
+    expect(text).toMatch(/^dekker +corrected +exhausted 7 executions of up to 10 steps, complete$/m);
     expect(text).toMatch(/^peterson +corrected +exhausted 4 executions \(and 2 redundant\)/m);
     expect(text).toMatch(/^2 scenarios: 2 exhausted, 0 bounded, 0 violated; \d+ steps$/m);
     expect(status).toBe(0);
   });
 
-  it('shows a violation as a trace with a token that replays it', async () => {
+  it('prints a violation as a trace with a token that replays it', async () => {
     const { text, status } = await check('dekker', '--variant', 'posted');
     expect(status).toBe(1);
-    expect(text).toMatch(/mutual exclusion broken at enter/);
+    expect(text).toMatch(/mutual exclusion violated at enter/);
     const token = /--replay (\S+)/.exec(text)![1]!;
     const replayed = await check('--replay', token);
     expect(replayed.status).toBe(1);
@@ -60,17 +60,19 @@ describe('ringkeep check', () => {
     expect(text).toContain(replayed.text.split('\n')[1]!);
   });
 
-  it('says bounded where a bound ended it', async () => {
+  it('the verdict of a search stopped by a bound is bounded', async () => {
     expect((await check('peterson', '--executions', '2')).text).toMatch(
-      /bounded +1 executions \(and 1 redundant\) .*ended by --executions/,
+      /bounded +1 executions \(and 1 redundant\) .*stopped by --executions/,
     );
-    expect((await check('peterson', '--preemptions', '0')).text).toMatch(/bounded .*nothing is left within the bound/);
+    expect((await check('peterson', '--preemptions', '0')).text).toMatch(
+      /bounded .*complete within the preemption bound/,
+    );
     expect((await check('peterson', '--strategy', 'pct', '--depth', '2')).text).toMatch(
       /bounded +2000 executions .*probability 0\.0\d+$/m,
     );
   });
 
-  it('writes the same as JSON, the same each time', async () => {
+  it('prints the same JSON each time', async () => {
     const args = ['--variant', 'posted', '--every', '--json', '--strategy', 'random', '--executions', '300'];
     const { text } = await check(...args);
     const { checked } = JSON.parse(text);
@@ -81,7 +83,7 @@ describe('ringkeep check', () => {
     expect((await check(...args)).text).toBe(text);
   });
 
-  it('says bounded when it is interrupted, of what was not begun too', async () => {
+  it('the verdict after an interrupt is bounded, also for scenarios not begun', async () => {
     const running = check('--strategy', 'random', '--executions', '100000000');
     await new Promise((resolve) => setTimeout(resolve, 50));
     process.emit('SIGINT');
@@ -92,8 +94,8 @@ describe('ringkeep check', () => {
 
   it.each([
     [['nothing'], /there is no scenario "nothing"; there are dekker, peterson/],
-    [['--executions', '0'], /"0" is not a whole number from 1/],
-    [['--strategy', 'pct', '--preemptions', '2'], /--preemptions means nothing to pct/],
+    [['--executions', '0'], /"0" is not a whole number of at least 1/],
+    [['--strategy', 'pct', '--preemptions', '2'], /--preemptions does not apply to the strategy pct/],
     [['--replay', 'A1'], /is not a schedule/],
   ])('refuses %j', async (args, message) => {
     await expect(check(...args)).rejects.toThrow(message);

@@ -1,9 +1,8 @@
 /**
- * `ringkeep check`: searches scenarios of the protocol for what breaks, or performs one schedule again.
+ * `ringkeep check`: searches scenarios of the protocol for violated invariants, or replays one schedule.
  *
- * Invariant: every scenario asked for gets a verdict in the output, also when the search is interrupted: what was not begun
- * then is `bounded` with no execution. Standard output depends on the options alone, apart from --time; progress goes to
- * standard error.
+ * Invariant: every requested scenario gets a verdict in the output, also after an interrupt: scenarios not begun by then are
+ * `bounded` with no execution. Standard output depends on the options alone, except with --time; progress goes to standard error.
  */
 import { type Command, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
@@ -50,7 +49,7 @@ interface CheckOptions {
   json?: boolean;
 }
 
-/** Executions of a scenario, unless told otherwise: all scenarios then take a minute or two. */
+/** Executions of a scenario by default: all scenarios then take a minute or two. */
 const DEFAULT_EXECUTIONS = 2_000;
 /** Executions between two looks at signals. */
 const PORTION = 200;
@@ -61,44 +60,46 @@ const NS_PER_MS = 1e6;
 export function addCheckCommand(program: Command, loadCatalogue: () => Promise<Catalogue>): void {
   program
     .command('check')
-    .summary('search scenarios of the pinning protocol for what breaks')
+    .summary('model-check the pinning protocol')
     .description(
-      'Explores the interleavings of scenarios and says exhausted, bounded or violated of each; a violation comes with a\n' +
-        'shortest trace and a token to replay it. The exit status is 1 when something is violated.',
+      'Explores the interleavings of each scenario and prints its verdict: exhausted, bounded or violated. A violation comes\n' +
+        'with a minimized trace and a token that replays it. The exit status is 1 if any scenario is violated.',
     )
-    .argument('[scenario...]', 'scenarios by name (default: all)')
+    .argument('[scenario...]', 'names of scenarios (default: all)')
     .addOption(
-      new Option('--variant <variant>', 'the protocol as it is, or the kernel patch as it was posted')
+      new Option('--variant <variant>', 'corrected: the protocol of this program; posted: the kernel patch as posted')
         .choices(['posted', 'corrected'])
         .default('corrected'),
     )
     .addOption(
-      new Option('--slots <list>', 'slots of each CPU, in the corrected protocol')
+      new Option('--slots <list>', 'slots per CPU, in the corrected protocol')
         .argParser(parseSlots)
         .default([1, 2], '1,2'),
     )
     .addOption(
-      new Option('--strategy <strategy>', 'how to search (default: dpor, or pct for posted)').choices([...STRATEGIES]),
+      new Option('--strategy <strategy>', 'search strategy (default: dpor, or pct for posted)').choices([
+        ...STRATEGIES,
+      ]),
     )
     .option(
       '--preemptions <n>',
-      'switches away from an actor that could go on, at most',
+      'most preemptions: switches away from an actor that could continue',
       parseCount('--preemptions', 0),
     )
+    .option('--executions <n>', 'most executions of each scenario', parseCount('--executions', 1), DEFAULT_EXECUTIONS)
+    .option('--time <duration>', 'most time for each scenario (30s, 5m)', parseTime)
+    .option('--seed <n>', 'seed of pct and random', parseCount('--seed', 0), 1)
     .option(
-      '--executions <n>',
-      'executions of each scenario, at most',
-      parseCount('--executions', 1),
-      DEFAULT_EXECUTIONS,
+      '--depth <n>',
+      'bug depth that pct searches for: number of ordering constraints',
+      parseCount('--depth', 1),
+      3,
     )
-    .option('--time <duration>', 'time for each scenario, at most (30s, 5m)', parseTime)
-    .option('--seed <n>', 'of pct and random', parseCount('--seed', 0), 1)
-    .option('--depth <n>', 'ordering constraints of the bugs that pct looks for', parseCount('--depth', 1), 3)
-    .option('--every', 'go on after the first finding')
-    .option('--replay <token>', 'perform one schedule again and print its trace')
-    .option('--list', 'the scenarios and what they are about')
-    .option('--markdown', 'verdicts and findings as a document; implies --every')
-    .option('--json', 'verdicts and findings as JSON')
+    .option('--every', 'continue after the first finding')
+    .option('--replay <token>', 'replay one schedule and print its trace')
+    .option('--list', 'list the scenarios with their summaries')
+    .option('--markdown', 'print verdicts and findings as a document; implies --every')
+    .option('--json', 'print verdicts and findings as JSON')
     .addHelpText('after', '\nExample: ringkeep check --variant posted evict-before-inc')
     .action(async (names: string[], options: CheckOptions) => {
       const catalogue = await loadCatalogue();
@@ -141,13 +142,13 @@ async function checkAll(catalogue: Catalogue, names: readonly string[], options:
   if (all.some(({ verdict }) => verdict === 'violated')) process.exitCode = EXIT_FAILURE;
 }
 
-/** The entry's variants of the form that is asked for: `corrected`, or `corrected-2` where it has slots. */
+/** The entry's variants that match the options: `corrected`, or `corrected-2` for one with slots. */
 function variantsOf(entry: CatalogueEntry, { variant, slots }: CheckOptions): readonly string[] {
   const wanted = [variant, ...slots.map((count) => `${variant}-${count}`)];
   return entry.variants.filter((candidate) => wanted.includes(candidate));
 }
 
-/** Drives a search to its end, with a line of progress on a terminal and room for signals. */
+/** Runs a search to its end, with a progress line on a terminal; yields to the event loop so that signals are handled. */
 async function driven(name: string, underway: Search): Promise<SearchResult> {
   const { stderr } = process;
   let nextMs = performance.now() + PROGRESS_EVERY_MS;
@@ -174,7 +175,7 @@ function replayOne(catalogue: Catalogue, text: string, isJson: boolean): void {
 
 function strategyOf({ variant, preemptions, seed, depth, ...options }: CheckOptions): Strategy {
   const bound = preemptions === undefined ? {} : { preemptions };
-  // What finds is not what proves: pct has a probability for every bug, dpor an end.
+  // pct finds a bug of the given depth with a known probability; dpor terminates, and so can prove its absence.
   const strategy = options.strategy ?? (variant === 'posted' && preemptions === undefined ? 'pct' : 'dpor');
   switch (strategy) {
     case 'dpor':
@@ -194,7 +195,7 @@ function strategyOf({ variant, preemptions, seed, depth, ...options }: CheckOpti
 
 function refuseBound(strategy: string, preemptions: number | undefined): void {
   if (preemptions !== undefined)
-    throw new RingkeepError('bad-argument', `--preemptions means nothing to ${strategy}`, {
+    throw new RingkeepError('bad-argument', `--preemptions does not apply to the strategy ${strategy}`, {
       argument: '--preemptions',
     });
 }
@@ -212,7 +213,10 @@ function parseCount(argument: string, least: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
-      throw new RingkeepError('bad-argument', `"${text}" is not a whole number from ${least}`, { argument, text });
+      throw new RingkeepError('bad-argument', `"${text}" is not a whole number of at least ${least}`, {
+        argument,
+        text,
+      });
     return value;
   };
 }

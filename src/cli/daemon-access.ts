@@ -1,4 +1,4 @@
-/** The daemon that the commands talk to: the one of this user and this environment. */
+/** The daemon of this user and environment, which the commands talk to. */
 import { DaemonClient } from '../daemon/client.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from '../daemon/runtime-directory.ts';
 
@@ -11,7 +11,7 @@ export function ownDaemon(): DaemonClient {
   return new DaemonClient(ownRuntimeDirectory());
 }
 
-/** The line of a command that was asked for JSON. */
+/** The single line of JSON that a command prints with --json. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }

@@ -39,7 +39,7 @@ afterEach(async () => {
 
 const ringkeep = (...args: string[]) => commandLine.run(args, env);
 
-/** The JSON that a command printed, which must have ended well. */
+/** The JSON that a command printed; expects status 0 and no error output. */
 async function json(...args: string[]) {
   const { status, stdout, stderr } = await ringkeep(...args, '--json');
   expect([status, stderr]).toEqual([0, '']);
@@ -55,7 +55,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe('up and down', () => {
-  it('starts a recorder that outlives it, in a session and a directory of its own, and leaves nothing behind', async () => {
+  it('up starts a recorder that outlives it, in its own session and directory; down leaves nothing behind', async () => {
     const up = await json('up');
     expect(up).toMatchObject({ started: true, socket: join(runtime, 'control.sock'), source: 'perf', adoption: null });
     expect(isAlive(up.pid)).toBe(true);
@@ -71,28 +71,28 @@ describe('up and down', () => {
     const down = await ringkeep('down');
     expect(down).toMatchObject({
       status: 0,
-      stdout: `the recorder (pid ${up.pid}) has ended; nothing of it is left\n`,
+      stdout: `the recorder (pid ${up.pid}) has stopped and left nothing behind\n`,
     });
     expect(isAlive(up.pid)).toBe(false);
     expect(readdirSync(runtime)).toEqual([]);
     expect(existsSync(up.directory)).toBe(false);
   });
 
-  it('finds the first, says so and ends well, in the background and in the foreground', async () => {
+  it('a second up reports the first recorder and exits with status 0, in the background and in the foreground', async () => {
     const { pid, socket } = await json('up');
     expect(await json('up')).toMatchObject({ started: false, pid, socket });
-    // Nobody waits for a message there, so that its line is on standard output.
+    // It has no parent to send its report to, and prints it.
     const here = await ringkeep('up', '--foreground', '--json');
     expect(JSON.parse(here.stdout)).toMatchObject({ started: false, pid, socket });
     const again = await ringkeep('up');
     expect(again).toMatchObject({
       status: 0,
-      stdout: `a recorder is up already (pid ${pid}); its socket is ${socket}\n`,
+      stdout: `a recorder is already running (pid ${pid}); its socket is ${socket}\n`,
     });
     expect((await json('status')).pid).toBe(pid);
   });
 
-  it('goes on where one was killed', async () => {
+  it('uses the directory of event files of a killed recorder', async () => {
     const first = await json('up');
     process.kill(first.pid, 'SIGKILL');
     while (isAlive(first.pid)) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -105,7 +105,7 @@ describe('up and down', () => {
     expect(second.pid).not.toBe(first.pid);
   });
 
-  it('brings out what keeps the recorder from starting, in its two sentences, and leaves nothing', async () => {
+  it('prints cause and remedy of a recorder that cannot start, and leaves nothing behind', async () => {
     env.RINGKEEP_FAKE = 'refused';
     const { status, stderr, stdout } = await ringkeep('up');
     expect([status, stdout]).toEqual([1, '']);
@@ -113,25 +113,25 @@ describe('up and down', () => {
     expect(readdirSync(runtime)).toEqual([]);
   });
 
-  it('tells what is in its way, and leaves nothing beside that', async () => {
+  it('reports an obstacle in the runtime directory, and leaves nothing else there', async () => {
     mkdirSync(join(runtime, 'control.sock'), { recursive: true, mode: 0o700 });
     expect(await ringkeep('up')).toMatchObject({
       status: 1,
-      stderr: expect.stringMatching(/control\.sock cannot be removed: EISDIR\.\nRemove what is in the way, .*\n$/),
+      stderr: expect.stringMatching(/control\.sock cannot be removed: EISDIR\.\nRemove the obstacle, .*\n$/),
     });
     expect(readdirSync(runtime)).toEqual(['control.sock']);
     expect(existsSync(locateRuntimeDirectory(env, process.geteuid!()).shmEvents)).toBe(false);
   });
 
-  it('names the one that holds the event files after its runtime directory was removed', async (context) => {
+  it('names the recorder that holds the event files after its runtime directory was removed', async (context) => {
     const { pid, directory } = await json('up');
     try {
-      if (directory.startsWith(runtime)) context.skip('the runtime directory is in memory, and the event files in it');
+      if (directory.startsWith(runtime)) context.skip('the runtime directory is a tmpfs and has the event files in it');
       rmSync(runtime, { recursive: true });
       expect(await ringkeep('up')).toMatchObject({
         status: 1,
         stderr: expect.stringMatching(
-          new RegExp(`^Another recorder of yours \\(pid ${pid}\\) has .*\nEnd it with \`kill ${pid}\` .*\n$`),
+          new RegExp(`^Another recorder of this user \\(pid ${pid}\\) has .*\nStop it with \`kill ${pid}\` .*\n$`),
         ),
       });
       expect(readdirSync(runtime)).toEqual([]);
@@ -142,7 +142,7 @@ describe('up and down', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  it('says where to look when the recorder ends without a word', async () => {
+  it('names the log when the recorder ends without a report', async () => {
     env.RINGKEEP_FAKE = 'killed';
     const { status, stderr } = await ringkeep('up');
     expect(status).toBe(1);
@@ -150,12 +150,12 @@ describe('up and down', () => {
     expect(stderr).toContain(join(runtime, 'log'));
   });
 
-  it('tells wrong usage by its exit status, wherever it is found', async () => {
+  it('exits with status 2 for wrong usage, whichever process finds it', async () => {
     expect((await ringkeep('up', '--ring', '5KiB')).status).toBe(2);
     expect((await ringkeep('up', '-e', 'no-such-event')).status).toBe(2);
   });
 
-  it('in the foreground ends in order on a signal, and prints where it is', async () => {
+  it('in the foreground prints its report, and stops cleanly on a signal', async () => {
     const child = commandLine.spawn(['up', '--foreground', '--json'], env);
     const line = await new Promise<string>((resolve) => child.stdout!.setEncoding('utf8').once('data', resolve));
     expect(JSON.parse(line)).toMatchObject({ started: true, pid: child.pid });
@@ -166,7 +166,7 @@ describe('up and down', () => {
 });
 
 describe('the clients', () => {
-  it('attach, list, save, trigger and end, for people and for scripts', async () => {
+  it('attach, list, save, trigger and remove, as text and as JSON', async () => {
     await ringkeep('up');
     expect(await json('attach', '-p', '42,43')).toMatchObject([
       { target: { kind: 'pid', pid: 42 } },
@@ -186,7 +186,7 @@ describe('the clients', () => {
     expect(await json('events')).toHaveLength(2);
 
     const saved = await json('snapshot', '--comm', 'node*', '--last', '5s', '-o', 'x.perf.data');
-    // Relative to where it was asked, not to where the recorder is.
+    // Relative to the client's working directory, not the daemon's.
     expect(saved.path).toMatch(/^\/.*\.ringkeep-fake-.*\/x\.perf\.data$/);
     expect((await ringkeep('snapshot', '-o', '/a/b')).stdout).toMatch(/^saved \/a\/b: 990 records of 1 thread, 4KiB\n/);
 
@@ -201,15 +201,16 @@ describe('the clients', () => {
     expect((await ringkeep('trigger', 'rm', '1')).status).toBe(0);
     expect(await json('trigger', 'ls')).toEqual([]);
     expect((await ringkeep('top')).stdout).toMatch(/^ringkeep 0\.1\.0 {2}pid \d+ [\s\S]*\nCPU {2}PINNED IN ITS SLOTS/);
-    expect((await ringkeep('status')).stdout).toMatch(/^ringkeep 0\.1\.0, pid \d+, up .*, by perf\n/);
+    expect((await ringkeep('status')).stdout).toMatch(/^ringkeep 0\.1\.0, pid \d+, up .*, source perf\n/);
   });
 
-  it('tell a refusal in two sentences', async () => {
+  it('print cause and remedy of a refusal', async () => {
     await ringkeep('up');
     expect(await ringkeep('attach', '-p', '4000000')).toMatchObject({
       status: 1,
       stdout: '',
-      stderr: 'There is no process 4000000.\nSee `ps -eLf` for the threads there are.\n',
+      stderr:
+        'There is no process 4000000.\nList the threads of the machine with `ps -eLf`, or the recorded ones with `ringkeep events`.\n',
     });
     expect(await ringkeep('rm', 'nobody')).toMatchObject({
       status: 1,
@@ -229,12 +230,12 @@ describe('the clients', () => {
     ['trigger', 'add', '--on', 'exit-signal', '--at-most', 'often'],
     ['trigger', 'rm', 'x'],
     ['rm'],
-  ])('call wrong usage wrong usage, recorder or not: %s %s %s', async (...args) => {
+  ])('exit with status 2 for wrong usage, with or without a recorder: %s %s %s', async (...args) => {
     expect((await ringkeep(...args)).status).toBe(2);
   });
 
   it.each(['up', 'down', 'status', 'top', 'attach', 'events', 'rm', 'snapshot', 'trigger'])(
-    'explain %s',
+    'print help: %s',
     async (name) => {
       const { status, stdout } = await ringkeep(name, '--help');
       expect([status, stdout.startsWith(`Usage: ringkeep ${name}`)]).toEqual([0, true]);
@@ -250,7 +251,7 @@ describe('the clients', () => {
     ['rm', 'name'],
     ['snapshot', '-o', 'x'],
     ['trigger', 'ls'],
-  ])('say that there is no recorder: %s', async (...args) => {
+  ])('report that no recorder answers: %s', async (...args) => {
     expect(await ringkeep(...args)).toMatchObject({
       status: 1,
       stderr: `No recorder answers at ${runtime}/control.sock.\nStart it with \`ringkeep up\`.\n`,
@@ -259,7 +260,7 @@ describe('the clients', () => {
 });
 
 describe('rm', () => {
-  it('takes the path of an event through `events` in the runtime directory, where that is a link too', async () => {
+  it('accepts the path of an event through `events` in the runtime directory, also if that is a link', async () => {
     const { directory } = await json('up');
     await ringkeep('attach', '-p', '42', '--name', 'web');
     mkdirSync(join(directory, 'web/software'), { recursive: true });
@@ -278,12 +279,12 @@ describe('rm without a recorder', () => {
     writeFileSync(join(runtime, 'events/web/software/8'), '');
   });
 
-  it('removes the file of an event, by its short path or its whole one', async () => {
+  it('removes the file of an event, given its relative or absolute path', async () => {
     expect((await ringkeep('rm', 'web/software/7', join(runtime, 'events/web/software/8'))).status).toBe(0);
     expect(readdirSync(join(runtime, 'events/web/software'))).toEqual([]);
   });
 
-  it('removes it by its whole path through a link, as `events` is where the runtime directory is on a disk', async () => {
+  it('removes it by its absolute path through a link: `events` is one if the runtime directory is on a disk', async () => {
     renameSync(join(runtime, 'events'), join(scratch, 'memory'));
     symlinkSync(join(scratch, 'memory'), join(runtime, 'events'));
     expect((await ringkeep('rm', join(runtime, 'events/web/software/8'))).status).toBe(0);

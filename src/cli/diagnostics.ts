@@ -1,6 +1,6 @@
 /**
- * Errors become one sentence of cause and one of remedy, here and nowhere else.
- * Invariant: every ErrorCode has a remedy (the type sees to it); advice never depends on a message's text.
+ * Turns errors into one sentence of cause and one of remedy. No other file gives advice.
+ * Invariant: every ErrorCode has a remedy (the type requires it); advice never depends on a message's text.
  */
 import { type ErrorCode, RingkeepError } from '../base/error.ts';
 
@@ -10,87 +10,87 @@ export const EXIT_USAGE = 2;
 
 type Details = RingkeepError['details'];
 
-const PERF_NEEDS = '`sysctl kernel.perf_event_paranoid=2`, and a seccomp profile that permits perf_event_open';
+const PERF_NEEDS = '`sysctl kernel.perf_event_paranoid=2` and a seccomp profile that permits perf_event_open';
 
 const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'bad-size': () => 'Write sizes as 64KiB or 8MiB; a ring must be a power of two from 4KiB to 1GiB.',
   'bad-duration': () => 'Write times as 200ms, 5s or 10us.',
-  'bad-argument': () => 'See `ringkeep --help` for what each option takes.',
+  'bad-argument': () => 'See `ringkeep COMMAND --help` for the arguments of each option.',
   'not-a-capture': () => 'Give a file that `ringkeep record` or `perf record` wrote.',
-  'damaged-capture': () => 'Look for an undamaged copy; what could be read of this one is nothing.',
+  'damaged-capture': () => 'Use an undamaged copy; nothing in this one can be read.',
   'unsupported-capture': ({ feature }) =>
     feature === 'stat'
       ? 'Read it with `perf stat report`, or record with `ringkeep record` or `perf record`.'
       : 'Record again without that option, or convert the file with `perf inject`.',
-  'capture-unreadable': () => "Check the file's name and that you may read it.",
+  'capture-unreadable': () => "Check the file's name and that you have permission to read it.",
   'no-such-thread': ({ file, tid, process }) =>
     process !== undefined
-      ? `Give -t ${tid} for it alone, or -p ${process} for all of its process.`
+      ? `Use -t ${tid} for this thread alone, or -p ${process} for its whole process.`
       : file === undefined
-        ? 'See `ps -eLf` for the threads there are.'
-        : 'See `ringkeep show FILE` for the threads there are.',
+        ? 'List the threads of the machine with `ps -eLf`, or the recorded ones with `ringkeep events`.'
+        : 'List the threads of the capture with `ringkeep show FILE`.',
   'already-attached': ({ option }) =>
-    `See \`ringkeep status\` for what is attached, or end that with \`ringkeep rm NAME\` first${option === undefined ? '' : `, or give another ${option}`}.`,
+    `List the attachments with \`ringkeep status\`, and end this one with \`ringkeep rm NAME\`${option === undefined ? '' : ` or use another ${option}`}.`,
   'no-switches': () =>
-    'Record one with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
+    'Record with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
   'not-a-ring': () =>
-    'Give a ring file as a recorder keeps or left it; `ringkeep recover DIR` saves what can be read of all.',
-  'not-a-journal': () => 'Leave it out: rings decode without it, only older names and mappings are missing then.',
+    'Use a ring file of a running or killed recorder; `ringkeep recover DIR -o FILE` saves every readable ring of a directory.',
+  'not-a-journal': () => 'Remove it: rings decode without it, but older thread names and mappings are then missing.',
   'no-rings': () =>
-    'Give the directory of a detached recorder, or what a killed `ringkeep record` left: /dev/shm/ringkeep-PID-….',
+    'Use the directory of a detached recorder, or one left by a killed `ringkeep record`: /dev/shm/ringkeep-PID-….',
   'ring-directory': () =>
-    'Make /dev/shm, or another directory named by XDG_RUNTIME_DIR or TMPDIR, writable and free some space in it.',
-  'ring-memory': () => 'Free space in /dev/shm, or give a smaller --ring or --keep-dead.',
-  'pin-refused': () => 'Raise `ulimit -l`, or give a smaller --ring or fewer --slots.',
+    'Make /dev/shm, or the directory in XDG_RUNTIME_DIR or TMPDIR, writable and free space in it.',
+  'ring-memory': () => 'Free space in /dev/shm, or use a smaller --ring or --keep-dead.',
+  'pin-refused': () => 'Raise `ulimit -l`, or use a smaller --ring or fewer --slots.',
   'pin-budget': ({ neededBytes, option = '--pin-budget' }) =>
-    `Give ${option} ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
+    `Use ${option} ${Math.ceil(Number(neededBytes) / 1024)}KiB or more, or a smaller --ring.`,
   'perf-refused': ({ errno, tid, source }) =>
     source === 'procfs'
-      ? `Let perf in: ${PERF_NEEDS}; then start the recorder anew.`
+      ? `Permit perf (${PERF_NEEDS}) and restart the recorder.`
       : errno === 'EMFILE'
-        ? 'Raise `ulimit -n` (its hard limit, and start the recorder anew), or start it as root.'
+        ? 'Raise the hard limit of `ulimit -n` and restart the recorder, or run it as root.'
         : tid !== undefined
-          ? 'Attach to processes of your own user, or have root run `ringkeep up`.'
-          : `Use --source procfs or auto, or let perf in: ${PERF_NEEDS}.`,
-  'procfs-refused': () => 'Mount /proc without hidepid, or run as the same user.',
+          ? 'Attach to processes of your own user, or run `ringkeep up` as root.'
+          : `Use --source procfs or auto, or permit perf: ${PERF_NEEDS}.`,
+  'procfs-refused': () => 'Mount /proc without hidepid, or run as the user of the process.',
   'unknown-event': () =>
-    'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and the right to read it.',
+    'Check its spelling with `perf list`; tracepoints need `mount -t tracefs nodev /sys/kernel/tracing` and permission to read it.',
   'command-not-found': ({ command }) => `Check the spelling, PATH and the permissions of ${command}.`,
   'command-not-started': () => 'Raise the limits on processes and descriptors (`ulimit -u`, `ulimit -n`).',
   'output-unwritable': ({ option = '-o', input }) =>
     input === undefined
-      ? `Give ${option} a file in a directory that you may write to and that has room.`
-      : `Give ${option} another file.`,
+      ? `Use ${option} with a file in a writable directory that has free space.`
+      : `Use ${option} with another file.`,
   'snapshot-directory': () =>
-    'Give --dir, or `ringkeep up --snapshots`, a directory of your own that nobody else may write to and that has room.',
+    'Use --dir, or `ringkeep up --snapshots`, with a directory that you own, that no other user can write to and that has free space.',
   'psi-absent': () =>
-    'Boot a kernel of 5.2 or later with psi=1 on its command line (CONFIG_PSI), or trigger on something else.',
+    'Boot Linux 5.2 or later with CONFIG_PSI and psi=1 on the kernel command line, or use another trigger.',
   'psi-refused': () =>
-    'Give a window that is a multiple of 2s, as Linux 6.4 and later grant to everybody, or CAP_SYS_RESOURCE to the recorder; /proc/pressure must be writable.',
+    'Use a window that is a multiple of 2s (Linux 6.4 and later permit it to every user), or run the recorder with CAP_SYS_RESOURCE and a writable /proc/pressure.',
   'runtime-directory': ({ pid }) =>
     pid !== undefined
-      ? `End it with \`kill ${pid}\` (with \`kill -9 ${pid}\` its rings stay, and \`ringkeep up\` goes on in them), or name a directory of your own by RINGKEEP_DIR.`
-      : 'Remove what is in the way, or name a directory of your own by RINGKEEP_DIR, for `ringkeep up` and for all that talk to it.',
+      ? `Stop it with \`kill ${pid}\` (after \`kill -9 ${pid}\`, \`ringkeep up\` adopts its rings), or set RINGKEEP_DIR to another directory.`
+      : 'Remove the obstacle, or set RINGKEEP_DIR to another directory for `ringkeep up` and all its clients.',
   'no-daemon': () => 'Start it with `ringkeep up`.',
-  'not-yours': () => 'Ask as the user who started it or as root, or start your own with `ringkeep up`.',
-  'no-such-event': () => 'See `ringkeep events` and `ringkeep status` for what there is.',
-  'no-such-trigger': () => 'See `ringkeep trigger ls` for the triggers there are.',
-  'no-such-route': () => 'Start the recorder anew with this version: `ringkeep down`, then `ringkeep up`.',
-  'daemon-failed': ({ log }) => `Read ${log} for its last words, or run \`ringkeep up --foreground\` to watch it.`,
+  'not-yours': () => 'Run the command as that user or as root, or start your own recorder with `ringkeep up`.',
+  'no-such-event': () => 'List events with `ringkeep events` and attachments with `ringkeep status`.',
+  'no-such-trigger': () => 'List the triggers with `ringkeep trigger ls`.',
+  'no-such-route': () => 'Restart the recorder with this version: `ringkeep down`, then `ringkeep up`.',
+  'daemon-failed': ({ log }) => `See ${log} for the reason, or run \`ringkeep up --foreground\`.`,
   'daemon-answer': () =>
-    'See with `ringkeep status` whether it still runs; if not, `ringkeep up` goes on with the rings that it left.',
+    'Check with `ringkeep status` whether it still runs; if not, `ringkeep up` adopts the rings it left.',
   'daemon-unresponsive': () =>
-    'Wait and ask again, or end it with SIGKILL: `ringkeep up` then goes on with the rings that it left.',
+    'Wait and try again, or stop it with SIGKILL: the next `ringkeep up` adopts the rings it left.',
   syscall: ({ errno }) =>
     errno === 'EMFILE' || errno === 'ENFILE' ? 'Raise `ulimit -n`.' : 'Report it with the command line and `uname -a`.',
 };
 
-/** Two sentences for whoever reads the terminal. A bug is no operating failure and keeps its stack. */
+/** Cause and remedy, a line each. A bug is no operating failure and keeps its stack. */
 export function explain(error: unknown): string {
   const failure = operatingFailureOf(error);
   if (failure) return `${sentence(failure)}\n${REMEDIES[failure.code](failure.details)}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return `ringkeep broke down, which is a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
+  return `ringkeep failed because of a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
 }
 
 /** Undefined: it is a bug. */
@@ -106,13 +106,13 @@ function refusedToNode(error: unknown): RingkeepError | undefined {
   return new RingkeepError('syscall', `${syscall} failed: ${code}`, { call: syscall, errno: code }, { cause: error });
 }
 
-/** The exit status for an error: what the command line got wrong, or what its surroundings refused. */
+/** The exit status for an error: wrong usage, or an operating failure. */
 export function exitStatusOf(error: unknown): number {
   const usage: readonly ErrorCode[] = ['bad-size', 'bad-duration', 'bad-argument', 'pin-budget', 'unknown-event'];
   return error instanceof RingkeepError && usage.includes(error.code) ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-/** What a sentence begins with as it was given, a path or a name, keeps its letters. */
+/** Capitalizes the message, unless it begins with a path or a name from the details. */
 function sentence({ message, details }: RingkeepError): string {
   const isGiven = /^\S*\//.test(message) || Object.values(details).some((value) => message.startsWith(`${value} `));
   const text = isGiven ? message : message.charAt(0).toUpperCase() + message.slice(1);

@@ -1,4 +1,4 @@
-/** `ringkeep down`: ends the detached recorder and waits until nothing of it is left. */
+/** `ringkeep down`: stops the detached recorder and waits until its process has exited. */
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { ownDaemon, ownRuntimeDirectory, printJson } from './daemon-access.ts';
@@ -6,14 +6,15 @@ import { ownDaemon, ownRuntimeDirectory, printJson } from './daemon-access.ts';
 export function addDownCommand(program: Command): void {
   program
     .command('down')
-    .description('End the detached recorder: its events end, and their rings, its socket and its files go.')
-    .option('--json', 'print what was ended as JSON', false)
+    .description('Stop the detached recorder and remove its events, rings, socket and files.')
+    .option('--json', 'print the pid and what was left as JSON', false)
     .action(async ({ json }: { json: boolean }) => {
       const { socket, lock, events } = ownRuntimeDirectory();
       const pid = await ownDaemon().down();
       const left = [socket, lock, events].filter((path) => existsSync(path));
       if (json) printJson({ pid, left });
-      else if (left.length === 0) process.stdout.write(`the recorder (pid ${pid}) has ended; nothing of it is left\n`);
-      else process.stdout.write(`the recorder (pid ${pid}) has ended; left in place: ${left.join(', ')}\n`);
+      else if (left.length === 0)
+        process.stdout.write(`the recorder (pid ${pid}) has stopped and left nothing behind\n`);
+      else process.stdout.write(`the recorder (pid ${pid}) has stopped; left in place: ${left.join(', ')}\n`);
     });
 }

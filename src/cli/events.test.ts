@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { fakeEvent } from '../daemon/testing/fake-recorder.ts';
 import { formatEvents } from './events.ts';
 
-test('each line begins with the path of its own file, also where a thread has the number of one that ended', () => {
+test('each line begins with the path of its own file, also after TID reuse', () => {
   const living = fakeEvent('/dev/shm/fake', 'web', 7);
   const ended = { ...living, path: join(dirname(living.path), '7.a1b2'), alive: false };
   const text = formatEvents([living, ended], { width: 200, hasColour: false });

@@ -1,4 +1,4 @@
-/** `ringkeep events`: the event files there are, and what each holds. */
+/** `ringkeep events`: lists the event files and what each holds. */
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDurationNs, formatSize } from '../base/units.ts';
@@ -11,10 +11,10 @@ export function addEventsCommand(program: Command): void {
   program
     .command('events')
     .description(
-      'List the event files: each is the ring of one thread, and can be read with `ringkeep show`.\n' +
+      'List the event files. Each is the ring of one thread; `ringkeep show` reads it.\n' +
         'SPAN is the time between its oldest and its newest record.',
     )
-    .option('--json', 'the events as a JSON array', false)
+    .option('--json', 'print the events as a JSON array', false)
     .action(async ({ json }: { json: boolean }) => {
       const events = await ownDaemon().events();
       if (json) printJson(events);
@@ -23,7 +23,7 @@ export function addEventsCommand(program: Command): void {
 }
 
 const COLUMNS: readonly Column<EventStatus>[] = [
-  // As `ringkeep rm` takes it: of its file, which is not called by the thread's number alone once another thread has that number.
+  // The path that `ringkeep rm` takes: after TID reuse the file of the exited thread has a suffix.
   { title: 'EVENT', cell: ({ attachment, pmu, path }) => join(attachment, pmu, basename(path)) },
   { title: 'PID', cell: ({ pid }) => String(pid), align: 'right' },
   { title: 'COMM', cell: ({ comm }) => printable(comm) },
@@ -40,15 +40,15 @@ function spanText({ firstNs, lastNs }: EventStatus): string {
   return formatDurationNs(Number(BigInt(lastNs) - BigInt(firstNs)));
 }
 
-/** A table, and where the files are. */
+/** A table, and the directory of the files. */
 export function formatEvents(events: readonly EventStatus[], { width, hasColour }: TerminalStyle): string {
   const first = events[0];
-  if (!first) return 'no events: ringkeep attach begins one\n';
+  if (!first) return 'no events: start one with `ringkeep attach`\n';
   const paint = painter(hasColour);
   const lines = formatTable(events, COLUMNS, width, (line, event) => {
     if (event === undefined) return paint('bold', line);
     return event.alive ? line : paint('dim', line);
   });
-  // Of <directory>/<attachment>/<pmu>/<tid>.
+  // A path is <directory>/<attachment>/<pmu>/<tid>.
   return `${lines.join('\n')}\nfiles in ${dirname(dirname(dirname(first.path)))}\n`;
 }

@@ -73,14 +73,14 @@ function linked(make: (target: string, path: string) => void, path: string): str
 }
 
 describe('ringkeep export', () => {
-  it('says where the file is and what opens it', async () => {
+  it('prints the path of the file and its viewer', async () => {
     const output = join(directory, 'trace');
     const { stdout } = await runExport(capture, '--to', 'perfetto', '-o', output);
     expect(stdout).toMatch(/^ringkeep: saved: .*trace \(\S+KiB\) — open it in https:\/\/ui\.perfetto\.dev\n$/);
     expect(statSync(output).mode & 0o777).toBe(0o600);
   });
 
-  it('replaces a file of that name, and the file behind a link', async () => {
+  it('replaces an existing file, and the target of a link', async () => {
     const output = join(directory, 'stacks');
     const link = join(directory, 'link');
     writeFileSync(output, 'old');
@@ -89,7 +89,7 @@ describe('ringkeep export', () => {
     expect(readFileSync(output, 'utf8')).toMatch(/^main;/);
   });
 
-  it('exports only what is selected', async () => {
+  it('exports the selection only', async () => {
     const output = join(directory, 'stacks');
     await runExport(capture, '--to', 'collapsed', '-o', output, '--pid', '100', '--comm', 'w*', '--last', '5us');
     expect(readFileSync(output, 'utf8')).toBe(
@@ -118,7 +118,7 @@ describe('ringkeep export', () => {
   });
 });
 
-describe('what cannot be done', () => {
+describe('ringkeep export refuses', () => {
   const output = () => join(directory, 'out');
 
   it.each([
@@ -136,7 +136,7 @@ describe('what cannot be done', () => {
     ],
     ['an output that is a directory', () => [capture, '--to', 'pprof', '-o', directory], 'output-unwritable'],
     ['a device as the output', () => [capture, '--to', 'pprof', '-o', '/dev/null'], 'output-unwritable'],
-  ])('%s is refused by code, and nothing is written', async (_, args, code) => {
+  ])('%s with a code, and writes nothing', async (_, args, code) => {
     expect(await codeOf(...args())).toBe(code);
     expect(readdirSync(directory)).toEqual(['perf.data']);
   });
@@ -145,7 +145,7 @@ describe('what cannot be done', () => {
     ['its own name', (path: string) => path],
     ['a symbolic link', (path: string) => linked(symlinkSync, path)],
     ['a hard link', (path: string) => linked(linkSync, path)],
-  ])('an output that is the capture itself, by %s, is refused, and the capture is as it was', async (_, nameOf) => {
+  ])('an output that is the capture itself, by %s, and the capture is unchanged', async (_, nameOf) => {
     const before = readFileSync(capture);
     const name = nameOf(capture);
     for (const [input, to] of [
@@ -156,7 +156,7 @@ describe('what cannot be done', () => {
     expect(readFileSync(capture).equals(before)).toBe(true);
   });
 
-  it('an output that is one of the rings or side-band logs of the directory is refused', async () => {
+  it('an output that is one of the rings or side-band logs of the directory', async () => {
     const files = {
       [JOURNAL_NAME]: sideBandImage([]),
       'web/software/100': ringImage([new ThreadRecords(100, 100).switched(1000n, false)]),
@@ -172,7 +172,7 @@ describe('what cannot be done', () => {
     }
   });
 
-  it('another file is no capture, and leaves what was there as it was', async () => {
+  it('a file that is no capture, and the output is unchanged', async () => {
     const other = join(directory, 'notes');
     writeFileSync(other, 'nothing to see, at some length');
     writeFileSync(output(), 'old');
@@ -181,7 +181,7 @@ describe('what cannot be done', () => {
   });
 });
 
-test('a file that fails halfway is not there, nor is its temporary one', () => {
+test('a write that fails halfway leaves neither the file nor its temporary file', () => {
   const output = join(directory, 'out');
   const file = new OutputFile(output);
   file.write(new Uint8Array(10));

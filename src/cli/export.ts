@@ -7,7 +7,7 @@ import { formatSize } from '../base/units.ts';
 import { addSelectionOptions, noSuchThread, parseSelection, type SelectionOptions } from './selection-options.ts';
 import { printable } from './terminal.ts';
 
-/** As src/export/formats.ts has them: `record` need not load that for the help. */
+/** The formats of src/export/formats.ts, which --help does not load. */
 const FORMATS = 'perfetto, pprof, speedscope, firefox or collapsed';
 
 interface ExportCommandOptions extends SelectionOptions {
@@ -19,15 +19,15 @@ interface ExportCommandOptions extends SelectionOptions {
 export function addExportCommand(program: Command): void {
   const command = program
     .command('export')
-    .summary('write a capture as the file of another viewer')
+    .summary('convert a capture for another viewer')
     .description(
-      'Writes a capture, a ringkeep snapshot or any perf.data file, in the format of another viewer: threads, samples with\n' +
-        'their stacks, on-CPU, runnable and sleeping times, and losses, as far as the format has a place for them\n' +
-        '(docs/EXPORT.md). Times are those of the capture.',
+      'Writes a capture (a ringkeep snapshot or any perf.data file) in the format of another viewer: threads, samples with\n' +
+        'stacks, on-CPU, runnable and sleeping times, and losses, as far as the format can represent them (docs/EXPORT.md).\n' +
+        'Times are those of the capture.',
     )
     .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory')
     .requiredOption('--to <format>', FORMATS)
-    .requiredOption('-o, --output <file>', 'where the export goes');
+    .requiredOption('-o, --output <file>', 'output file');
   addSelectionOptions(command).action(async (file: string, options: ExportCommandOptions) => {
     await exportCapture(file, options);
   });
@@ -39,7 +39,7 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
   const { FORMATS: formats, FORMAT_NAMES } = await import('../export/formats.ts');
   const name = FORMAT_NAMES.find((each) => each === to);
   if (name === undefined)
-    throw new RingkeepError('bad-argument', `"${to}" is no format: there are ${FORMATS}`, {
+    throw new RingkeepError('bad-argument', `unknown format "${to}"; expected ${FORMATS}`, {
       argument: '--to',
       text: to,
     });
@@ -75,7 +75,7 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
   );
 }
 
-/** How far it is, on the terminal that standard error is; nothing on any other. */
+/** Progress on standard error, if that is a terminal. */
 class Progress {
   readonly #records: number;
   #percent = -1;

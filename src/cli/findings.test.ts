@@ -23,7 +23,7 @@ describe('docs/FINDINGS.md', () => {
     expect(without.map(({ name }) => name)).toEqual([]);
   });
 
-  it.each(sections.flatMap(({ findings }) => findings))('%s at %s: %s breaks it still', (invariant, step, text) => {
+  it.each(sections.flatMap(({ findings }) => findings))('%s at %s: %s still violates it', (invariant, step, text) => {
     const token = parseToken(text!);
     const { broken } = replayToken(programIn(SCENARIO_CATALOGUE, token.program, token.variant), token);
     expect(broken.some((found) => found.invariant === invariant && found.step === step)).toBe(true);

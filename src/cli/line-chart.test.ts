@@ -25,7 +25,7 @@ function textHeights(svg: string, fromX: number): number[] {
     .map(([, , y]) => Number(y));
 }
 
-it('is one self-contained picture on white', () => {
+it('the chart is one self-contained picture on white', () => {
   const svg = chartOf(series('a', 4096, 8192));
   expect(svg.match(/<svg /g)).toHaveLength(1);
   expect(svg).not.toMatch(/href|url\(|<script|<image/);
@@ -33,11 +33,11 @@ it('is one self-contained picture on white', () => {
   expect(svg).toContain('stroke-dasharray');
 });
 
-it('shows names as they are, whatever is in them', () => {
+it('names are escaped', () => {
   expect(chartOf(series('<a & "b">', 4096))).toContain('&lt;a &amp; &quot;b&quot;&gt;');
 });
 
-it('keeps names apart and everything inside the picture, also where values are 0, equal or far apart', () => {
+it('names do not overlap and everything is inside the picture, also for values that are 0, equal or far apart', () => {
   const values = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2 ** 40 })), {
     minLength: 1,
     maxLength: 20,

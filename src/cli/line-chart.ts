@@ -1,6 +1,6 @@
 /**
- * A line chart as a self-contained SVG: values over time on a logarithmic axis, with a dashed line for what each series must
- * not exceed. Pure. Invariant: names stand beside their lines and never on one another; no text leaves the picture.
+ * A line chart as a self-contained SVG: values over time on a logarithmic axis, with a dashed line for each bound. Pure.
+ * Invariant: labels are placed beside their lines and never overlap; no text leaves the picture.
  */
 import { formatDurationNs, formatSize } from '../base/units.ts';
 
@@ -31,7 +31,7 @@ const PLOT = { left: 74, top: 70, right: 800, bottom: 505 } as const;
 const LABEL_HEIGHT = 16;
 const FONT = 'font-family="system-ui, DejaVu Sans, sans-serif"';
 const TIME_TICKS = 5;
-/** A characters' width at 12 px, on average. */
+/** Average width of a character at 12 px. */
 const CHARACTER_WIDTH = 6.6;
 
 export function lineChart(chart: Chart): string {
@@ -52,7 +52,7 @@ export function lineChart(chart: Chart): string {
   return `${parts.join('\n')}\n`;
 }
 
-/** Powers of two that all values lie between; nothing lies below a page. */
+/** The powers of two between which all values lie; no value lies below a page. */
 interface Scale {
   readonly least: number;
   readonly most: number;
@@ -108,7 +108,7 @@ function timeAxis(lengthNs: number): string[] {
   return parts;
 }
 
-/** Their names stand on the line, at the left. */
+/** Labels are placed on the line, at the left. */
 function limitLines(limits: readonly ChartLimit[], scale: Scale): string[] {
   return limits.flatMap(({ name, bytes }) => {
     const y = heightOf(bytes, scale);
@@ -119,7 +119,7 @@ function limitLines(limits: readonly ChartLimit[], scale: Scale): string[] {
   });
 }
 
-/** A step a value: it holds until the next one. */
+/** A step function: a value holds until the next one. */
 function seriesLine({ colour, bytes }: ChartSeries, scale: Scale): string {
   const width = (PLOT.right - PLOT.left) / Math.max(1, bytes.length);
   let path = '';
@@ -134,7 +134,7 @@ function seriesLine({ colour, bytes }: ChartSeries, scale: Scale): string {
   return `<path d="${path}H${PLOT.right}" fill="none" stroke="${colour}" stroke-width="1.6" stroke-linejoin="round"/>`;
 }
 
-/** Each at the height where its line ends, moved apart where lines end close together. */
+/** Each label at the height where its line ends, moved apart where lines end close together. */
 function seriesNames(series: readonly ChartSeries[], scale: Scale): string[] {
   const labels = series
     .map(({ name, colour, bytes }) => ({ name, colour, endY: heightOf(bytes.at(-1) ?? 0, scale), y: 0 }))
@@ -144,7 +144,7 @@ function seriesNames(series: readonly ChartSeries[], scale: Scale): string[] {
     label.y = Math.max(label.endY, free);
     free = label.y + LABEL_HEIGHT;
   }
-  // What ran out of the plot at the bottom is pushed up again.
+  // Labels below the plot are moved up again.
   let most = PLOT.bottom + LABEL_HEIGHT;
   for (const label of labels.toReversed()) {
     label.y = Math.min(label.y, most);
@@ -165,11 +165,11 @@ interface TextStyle {
   readonly fill?: string;
   readonly size?: number;
   readonly weight?: number;
-  /** White around the letters, for what stands on lines. */
+  /** White around the letters, for text on lines. */
   readonly hasHalo?: boolean;
 }
 
-/** Cut to what fits between its place and the edge of the picture. */
+/** Cut where it would leave the picture. */
 function text(x: number, y: number, content: string, style: TextStyle = {}): string {
   const { anchor, fill = '#222222', size = 12, weight, hasHalo } = style;
   const room = Math.floor((WIDTH - x) / ((CHARACTER_WIDTH * size) / 12));

@@ -1,19 +1,19 @@
 #!/usr/bin/env node
-/** The command line: one file a command, errors turned into cause, remedy and an exit status. */
+/** The command line: one file per command; errors are printed as cause and remedy and set the exit status. */
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
 
-// A process that has gone quiet is V8's occasion to collect garbage twice for the sake of a smaller heap: 35 ms of CPU time for a
-// megabyte. Ordinary collections stay. Before the first of them, which sets the clock for it.
+// V8's memory reducer collects garbage twice in an idle process: 35 ms of CPU time for a megabyte. Ordinary collections stay.
+// Must be set before the first collection, which starts the reducer's timer.
 setFlagsFromString('--no-memory-reducer-for-small-heaps');
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-/** What adds each command. Loaded when it is called: a start is CPU time that the recorded command could have had. */
+/** Adds each command. A command's modules are loaded when it is called: start-up delays the recorded command. */
 const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
   record: async (program) => (await import('./record.ts')).addRecordCommand(program, version),
   up: async (program) => {
@@ -40,13 +40,13 @@ const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = 
 };
 
 const program = new Command('ringkeep')
-  .description('A flight recorder for every thread: each keeps its last moments in a ring buffer of its own.')
+  .description('A flight recorder for every thread: each thread keeps its last records in a ring buffer of its own.')
   .version(version)
   .enablePositionalOptions()
   .showHelpAfterError(false)
   .exitOverride();
 
-// A reader that closes its end early (`ringkeep show FILE | head`) has what it wanted.
+// A reader that closes the pipe early (`ringkeep show FILE | head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   throw error;
@@ -59,7 +59,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    // Commander has said what is wrong; help and --version are no errors.
+    // Commander has printed the cause; help and --version are no errors.
     const isHelp = error.exitCode === 0 || error.code === 'commander.help';
     if (!isHelp) process.stderr.write('See `ringkeep --help` and `ringkeep COMMAND --help`.\n');
     process.exitCode = isHelp && error.exitCode === 0 ? 0 : EXIT_USAGE;

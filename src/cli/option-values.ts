@@ -1,4 +1,4 @@
-/** What options take: sizes, times, numbers, read the same way by every command. What is none of these is wrong usage. */
+/** Parsers of option values (sizes, times, numbers), shared by all commands. An unparsable value is wrong usage. */
 import { InvalidArgumentError, Option } from 'commander';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -25,7 +25,7 @@ export function parseSizeArgument(text: string): number {
   try {
     return parseSize(text);
   } catch (error) {
-    if (error instanceof RingkeepError) throw new InvalidArgumentError('Write a size as 64KiB or 8MiB.');
+    if (error instanceof RingkeepError) throw new InvalidArgumentError('Expected a size such as 64KiB or 8MiB.');
     throw error;
   }
 }
@@ -34,7 +34,7 @@ export function parseDurationArgument(text: string): number {
   try {
     return parseDurationNs(text);
   } catch (error) {
-    if (error instanceof RingkeepError) throw new InvalidArgumentError('Write a time as 200ms or 5s.');
+    if (error instanceof RingkeepError) throw new InvalidArgumentError('Expected a time such as 200ms or 5s.');
     throw error;
   }
 }
@@ -42,7 +42,7 @@ export function parseDurationArgument(text: string): number {
 function parseRing(text: string): number {
   const bytes = parseSizeArgument(text);
   if (!isPowerOfTwo(bytes) || bytes < PAGE_BYTES || bytes > LARGEST_RING) {
-    throw new InvalidArgumentError('It must be a power of two from 4KiB to 1GiB.');
+    throw new InvalidArgumentError('Expected a power of two from 4KiB to 1GiB.');
   }
   return bytes;
 }
@@ -50,21 +50,21 @@ function parseRing(text: string): number {
 export function parseCount(text: string, least: number, most: number): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < least || number > most) {
-    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}.`);
   }
   return number;
 }
 
-/** A number between two others, which need not be whole. */
+/** A number, possibly fractional, within bounds. */
 export function parseNumber(text: string, least: number, most: number): number {
   const number = Number(text);
   if (text.trim() === '' || !(number >= least && number <= most)) {
-    throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`);
+    throw new InvalidArgumentError(`Expected a number from ${least} to ${most}.`);
   }
   return number;
 }
 
-/** For an option that may be given again and again. */
+/** Collects the values of a repeatable option. */
 export function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }

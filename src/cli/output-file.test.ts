@@ -24,8 +24,8 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 const kinds = ['itself', 'symbolic', 'hard'] as const;
 
-describe('an output that is what is read', () => {
-  test.each(kinds)('is refused by whatever name: %s', (kind) => {
+describe('an output that is one of the inputs', () => {
+  test.each(kinds)('is refused under any name: %s', (kind) => {
     for (const [input, output] of [
       [capture, names[kind]],
       [names[kind], capture],
@@ -35,8 +35,8 @@ describe('an output that is what is read', () => {
       );
   });
 
-  test('is told as that, with the option that names it', () => {
-    const told = (output: string) => {
+  test('is reported with the option that names it', () => {
+    const reported = (output: string) => {
       try {
         refuseToReplace([capture], output, '--plot');
       } catch (error) {
@@ -44,18 +44,18 @@ describe('an output that is what is read', () => {
       }
       return 'nothing';
     };
-    expect(told(capture)).toBe(`${capture} is what is read: writing it would destroy that.\nGive --plot another file.`);
-    expect(told(names.hard)).toBe(
-      `${names.hard} is ${capture}, which is read: writing it would destroy that.\nGive --plot another file.`,
+    expect(reported(capture)).toBe(`${capture} is an input and would be overwritten.\nUse --plot with another file.`);
+    expect(reported(names.hard)).toBe(
+      `${names.hard} is the input ${capture} and would be overwritten.\nUse --plot with another file.`,
     );
-    // Of what cannot be looked at, its writer tells.
-    expect([told(join(directory, 'new')), told(join(capture, 'new')), told('/dev/null')]).toEqual(
+    // Errors of a path that cannot be inspected are reported by its writer.
+    expect([reported(join(directory, 'new')), reported(join(capture, 'new')), reported('/dev/null')]).toEqual(
       Array(3).fill('nothing'),
     );
   });
 
   test.each(kinds.flatMap((kind) => [['plan', kind] as const, ['simulate', kind] as const]))(
-    'leaves the capture of %s --plot as it was: %s',
+    '%s --plot does not change its input: %s',
     async (command, kind) => {
       const before = readFileSync(capture);
       const program = new Command().exitOverride();

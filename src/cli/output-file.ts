@@ -1,6 +1,6 @@
 /**
- * A file that is written front to back under a temporary name, which becomes the real one at the end. Invariant: the target's
- * name shows either what was there before or the whole file; the temporary one never outlives `commit` or `dispose`.
+ * An output file, written under a temporary name and renamed at the end. Invariant: the target is either the old file or the
+ * whole new one; the temporary file does not outlive `commit` or `dispose`.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -27,7 +27,7 @@ export class OutputFile {
     this.#path = guard(path, () => targetOf(path));
     this.#temporaryPath = join(dirname(this.#path), `.${basename(this.#path)}.${randomBytes(6).toString('hex')}.tmp`);
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    // What a capture holds of a process is its owner's alone, as the capture is.
+    // An export holds the data of a capture, and is as private as one.
     this.#descriptor = guard(path, () =>
       openSync(this.#temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
     );
@@ -41,7 +41,7 @@ export class OutputFile {
     });
   }
 
-  /** Gives the file its name. Throws `output-unwritable`. */
+  /** Renames the temporary file to the target. Throws `output-unwritable`. */
   commit(): void {
     guard(this.#path, () => {
       this.#close();
@@ -49,7 +49,7 @@ export class OutputFile {
     });
   }
 
-  /** Takes the temporary file away unless it was committed. */
+  /** Removes the temporary file unless it was committed. */
   dispose(): void {
     this.#close();
     rmSync(this.#temporaryPath, { force: true });
@@ -63,22 +63,22 @@ export class OutputFile {
 }
 
 /**
- * Refuses an output that is one of the files read for it, by whatever name, link or hard link: writing it would destroy what is read.
- * `option`: the one that names the output. Throws `output-unwritable`.
+ * Refuses an output that is one of the inputs, under any name or link: writing it would destroy the input.
+ * `option` names the output on the command line. Throws `output-unwritable`.
  */
 export function refuseToReplace(inputs: readonly string[], output: string, option = '-o'): void {
   const target = statOf(output);
-  // A terminal may well be both.
+  // A terminal may be both.
   if (!target?.isFile()) return;
   for (const input of inputs) {
     const file = statOf(input);
     if (file?.dev !== target.dev || file.ino !== target.ino) continue;
-    const message = `${output} is ${output === input ? 'what is read' : `${input}, which is read`}: writing it would destroy that`;
+    const message = `${output} is ${output === input ? 'an input' : `the input ${input}`} and would be overwritten`;
     throw new RingkeepError('output-unwritable', message, { path: output, option, input });
   }
 }
 
-/** Undefined: whoever reads or writes it says why that cannot be done. */
+/** Undefined on failure: reading or writing the file reports the cause. */
 function statOf(path: string): BigIntStats | undefined {
   try {
     return statSync(path, { bigint: true });
@@ -87,7 +87,7 @@ function statOf(path: string): BigIntStats | undefined {
   }
 }
 
-/** The file behind a symbolic link, so that the link stays; a device would be replaced by the rename, and is refused. */
+/** The target of a symbolic link, so that the link stays. A device would be replaced by the rename and is refused. */
 function targetOf(path: string): string {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) return path;

@@ -1,4 +1,4 @@
-/** What `ringkeep record` says at its end: for people on standard error, for scripts as JSON on standard output. */
+/** The report at the end of `ringkeep record`: text on standard error, JSON on standard output. */
 import type { Death } from '../abi/ringkeep-section.ts';
 import { formatSize } from '../base/units.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
@@ -9,23 +9,23 @@ import { terminalStyle } from './terminal.ts';
 export interface RecordSummary extends RecorderStats {
   /** `none`: nothing could be recorded, for the reason in `degraded`. */
   readonly source: 'perf' | 'procfs' | 'none';
-  /** CPU time of the ringkeep process, its start included. */
+  /** CPU time of the ringkeep process, including its start. */
   readonly recorderCpuSeconds: number;
   readonly wallSeconds: number;
-  /** The snapshot that shows `death`, or the newest; null without one. */
+  /** The snapshot that shows `death`, else the newest; null if there is none. */
   readonly snapshot: string | null;
   readonly snapshots: readonly string[];
-  /** The command's own death by a signal, else the first of a process it started. */
+  /** The command's own death by a signal, else the first one of a process it started. */
   readonly death: Death | null;
   /** How many processes died of a signal. */
   readonly deaths: number;
   /** How the command ended. */
   readonly exit: { readonly code: number | null; readonly signal: string | null };
-  /** What the source could not see, a sentence each. */
+  /** What the source could not record, a sentence each. */
   readonly degraded: readonly string[];
 }
 
-/** The counts of a command that ran unrecorded. */
+/** The statistics of a command that ran unrecorded. */
 export const NOTHING_RECORDED: RecorderStats = {
   tasks: 0,
   records: 0,
@@ -41,18 +41,18 @@ export const NOTHING_RECORDED: RecorderStats = {
   unknownEnds: 0,
 };
 
-/** Prints the report: the JSON line last, with nothing behind it. */
+/** Prints the report. The JSON is the last line of standard output. */
 export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {
   process.stderr.write(reportText(summary));
   if (summary.snapshot && summary.death) {
     try {
       process.stderr.write(await postMortemOf(summary.snapshot));
     } catch (error) {
-      // The snapshot is written, and the command's own status and summary matter more than its picture.
+      // The snapshot is written; the exit status and the summary must not be lost for a post-mortem.
       process.stderr.write(`ringkeep: no post-mortem. ${explain(error)}\n`);
     }
   }
-  // The command may have left standard output in the middle of a line; the summary stands on one of its own.
+  // The command may have ended standard output without a newline; the summary needs a line of its own.
   if (json) process.stdout.write(`\n${JSON.stringify(summary)}\n`);
 }
 
@@ -72,7 +72,7 @@ function reportText(summary: RecordSummary): string {
       : `at most ${formatSize(pinnedBytes.peak)} pinned (bound ${formatSize(pinnedBytes.bound)})`;
   if (source === 'none') return '';
   const lines = [
-    `${tasks} ${tasks === 1 ? 'task' : 'tasks'}, ${records} records by ${source}, ${lost === 0 ? 'none' : lost} lost; ${formatSize(summary.ringBytes)} of rings, ${pinned}`,
+    `${tasks} ${tasks === 1 ? 'task' : 'tasks'}, ${records} records by ${source}, ${lost === 0 ? 'none' : lost} lost; rings ${formatSize(summary.ringBytes)}, ${pinned}`,
     ...summary.degraded,
   ];
   if (death) {

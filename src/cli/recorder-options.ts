@@ -1,4 +1,4 @@
-/** The options of every command that starts a recorder: the source, its events, the rings, what may be pinned. */
+/** The options shared by commands that start a recorder: source, events, rings, pinning. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import type { SourceChoice } from '../session/recording.ts';
@@ -19,36 +19,25 @@ export interface RecorderOptions {
 export function addRecorderOptions(command: Command): Command {
   return command
     .addOption(ringOption())
-    .addOption(numberOption('--freq <hz>', 'samples a second of each running thread; 0: none', 99, 0, 50_000))
-    .addOption(
-      new Option('--source <source>', 'where records come from').choices(['auto', 'perf', 'procfs']).default('auto'),
-    )
+    .addOption(numberOption('--freq <hz>', 'samples per second of each running thread; 0 for none', 99, 0, 50_000))
+    .addOption(new Option('--source <source>', 'source of records').choices(['auto', 'perf', 'procfs']).default('auto'))
     .option(
       '-e, --event <event>',
-      "another event to record: perf's software and hardware events, tracepoints as system:name; repeatable",
+      'additional event: a software or hardware event of perf, or a tracepoint as system:name; repeatable',
       collect,
       [],
     )
     .option(
       '--sleep-stacks',
-      'record the stack of each thread as it goes off its CPU: where it sleeps; one more record a switch, with privilege only',
+      'record the stack of each thread as it leaves its CPU; one more record per switch; needs privilege',
       false,
     )
+    .addOption(new Option('--slots <count>', 'rings pinned per CPU at most').argParser(parseSlots).default('auto'))
     .addOption(
-      new Option('--slots <count>', 'rings that may be pinned on account of each CPU')
-        .argParser(parseSlots)
-        .default('auto'),
+      sizeOption('--pin-budget <size>', 'most locked memory that --slots auto uses', 8 * 1024 ** 2, parseSizeArgument),
     )
     .addOption(
-      sizeOption('--pin-budget <size>', 'locked memory that --slots auto may use', 8 * 1024 ** 2, parseSizeArgument),
-    )
-    .addOption(
-      sizeOption(
-        '--keep-dead <size>',
-        'memory for the rings of threads that have ended',
-        64 * 1024 ** 2,
-        parseSizeArgument,
-      ),
+      sizeOption('--keep-dead <size>', 'memory for the rings of exited threads', 64 * 1024 ** 2, parseSizeArgument),
     );
 }
 
@@ -56,15 +45,15 @@ function parseSlots(text: string): number | 'auto' {
   if (text === 'auto') return text;
   const slots = Number(text);
   if (!Number.isInteger(slots) || slots < 1 || slots > MOST_SLOTS) {
-    throw new InvalidArgumentError(`It must be auto or a whole number from 1 to ${MOST_SLOTS}.`);
+    throw new InvalidArgumentError(`Expected auto or a whole number from 1 to ${MOST_SLOTS}.`);
   }
   return slots;
 }
 
-/** The software event that happens as a thread goes off its CPU. */
+/** The software event that is counted as a thread leaves its CPU. */
 const SLEEP_STACKS_EVENT = 'context-switches';
 
-/** Events that exist but may not be had are left out, and said; one that does not exist is wrong usage. */
+/** Events without permission are dropped and reported in `degraded`. Throws `unknown-event` for one that does not exist. */
 export function parseEvents({ event, sleepStacks }: Pick<RecorderOptions, 'event' | 'sleepStacks'>): {
   events: EventSpec[];
   degraded: string[];
@@ -78,7 +67,7 @@ export function parseEvents({ event, sleepStacks }: Pick<RecorderOptions, 'event
     } catch (error) {
       const errno = error instanceof RingkeepError ? error.details.errno : undefined;
       if (errno !== 'EACCES' && errno !== 'EPERM') throw error;
-      degraded.push(`the event ${text} is not recorded: tracefs answers ${errno}`);
+      degraded.push(`the event ${text} is not recorded: reading tracefs failed with ${errno}`);
     }
   }
   return { events, degraded };

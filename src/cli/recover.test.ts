@@ -65,7 +65,7 @@ async function codeOf(...args: string[]): Promise<string> {
 }
 
 describe('ringkeep recover', () => {
-  test('writes what the directory holds and says how much that is', async () => {
+  test('saves the rings of the directory and prints their totals', async () => {
     const directory = place(FILES);
     expect(await recovered(directory)).toMatchObject({
       directory,
@@ -84,14 +84,14 @@ describe('ringkeep recover', () => {
     );
   });
 
-  test('names what could not be read', async () => {
+  test('names the unreadable files', async () => {
     const directory = place({ ...FILES, 'web/software/102': new Uint8Array(10).fill(7) });
     const path = join(directory, 'web/software/102');
     expect((await recovered(directory)).unreadable).toEqual([{ path, why: 'it is shorter than two pages' }]);
     expect(await printed('recover', directory, '-o', output)).toContain(`${path}: it is shorter than two pages\n`);
   });
 
-  test('writes a file more for rings of another layout', async () => {
+  test('writes one more file for rings of another layout', async () => {
     const attr = { ...CPU_CLOCK.attr, sampleType: CPU_CLOCK.attr.sampleType & ~SampleType.cpu };
     const directory = place({ ...FILES, 'old/software/300': ringImage([], { tid: 300 }, [{ ...CPU_CLOCK, attr }]) });
     const { snapshots } = await recovered(directory);
@@ -104,7 +104,7 @@ describe('ringkeep recover', () => {
   test.each([
     ['an empty directory', {}],
     ['a directory without a readable ring', { '100': new Uint8Array(20_000).fill(7) }],
-  ])('refuses %s by code', async (_, files) => {
+  ])('refuses %s with a code', async (_, files) => {
     expect(await codeOf('recover', place(files), '-o', output)).toBe('no-rings');
     expect(await codeOf('show', place(files))).toBe('no-rings');
   });
@@ -139,14 +139,14 @@ describe('ringkeep recover', () => {
     expect(readFileSync(join(directory, 'web/software/100'))).toEqual(Buffer.from(FILES['web/software/100']));
   });
 
-  test('refuses what is no directory, and an output that cannot be written', async () => {
+  test('refuses a path that is no directory, and an output that cannot be written', async () => {
     expect(await codeOf('recover', '/nowhere', '-o', output)).toBe('capture-unreadable');
     expect(await codeOf('recover', place(FILES), '-o', '/nowhere/out')).toBe('output-unwritable');
   });
 });
 
 describe('ringkeep show', () => {
-  test('of an event file shows that thread alone, by the names of its journal', async () => {
+  test('of an event file shows that thread alone, with the mappings of the side-band log', async () => {
     const directory = place(FILES);
     expect(JSON.parse(await printed('show', '--json', join(directory, 'web/software/101')))).toMatchObject({
       reason: 'recover',
@@ -160,7 +160,7 @@ describe('ringkeep show', () => {
     expect(report.momentNs).toBe('1000030');
   });
 
-  test('of an event file that is damaged says so by code', async () => {
+  test('refuses a damaged event file with a code', async () => {
     const [cut, unfinished] = [ringImage(RECORDS).subarray(0, 8192), ringImage(RECORDS, {}, [])];
     const directory = place({ cut, unfinished });
     expect(await codeOf('show', join(directory, 'cut'))).toBe('not-a-ring');

@@ -1,6 +1,6 @@
 /**
- * `ringkeep rm`: ends events. An event is its file, so that one goes without a daemon too.
- * Invariant: without a daemon nothing is removed but a regular file three levels below the directory of the event files.
+ * `ringkeep rm`: ends events. An event is its file, so an event left by a killed daemon can be removed too.
+ * Invariant: without a daemon, only a regular file three levels below the directory of the event files is removed.
  */
 import { lstatSync, realpathSync, unlinkSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
@@ -12,8 +12,8 @@ import { ownDaemon, ownRuntimeDirectory } from './daemon-access.ts';
 export function addRmCommand(program: Command): void {
   program
     .command('rm')
-    .description('End events: an attachment with all its events by its name, or one event by its path.')
-    .argument('<event...>', 'as `ringkeep status` and `ringkeep events` print them')
+    .description('End an attachment and all its events, given its name, or one event, given its path.')
+    .argument('<event...>', 'a name from `ringkeep status` or a path from `ringkeep events`')
     .action(async (names: string[]) => {
       for (const name of names) await removeOne(name);
     });
@@ -28,7 +28,7 @@ async function removeOne(name: string): Promise<void> {
     else await daemon.detach(name);
   } catch (error) {
     if (!isFile || !(error instanceof RingkeepError)) throw error;
-    // By the name that was given.
+    // The error names the event as given.
     if (error.code === 'no-such-event') throw noSuchEvent(name);
     if (error.code !== 'no-daemon') throw error;
     removeFile(name, ownRuntimeDirectory());
@@ -36,8 +36,8 @@ async function removeOne(name: string): Promise<void> {
 }
 
 /**
- * An event's path below the directory of the event files, to which `events` in the runtime directory may be a link; undefined: it
- * leads elsewhere, or to nothing.
+ * An event's path relative to the directory of the event files (`events` in the runtime directory may be a link to it);
+ * undefined for a path outside it or one that does not exist.
  */
 function shortPath(name: string, { events }: RuntimeDirectory): string | undefined {
   let path: string;
@@ -61,7 +61,7 @@ function removeFile(name: string, runtime: RuntimeDirectory): void {
   if (short === undefined) throw noSuchEvent(name);
   const directory = realpathSync(runtime.events);
   const parts = short.split(sep);
-  // A link on the way would lead out of the directory.
+  // A symbolic link in the path could lead out of the directory.
   const isOurs = parts.every((_, index) => {
     const stats = lstatSync(join(directory, ...parts.slice(0, index + 1)), { throwIfNoEntry: false });
     return index === parts.length - 1 ? stats?.isFile() : stats?.isDirectory();

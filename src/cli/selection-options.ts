@@ -1,4 +1,4 @@
-/** The options that select threads and time, of every command that shows a capture; and what is said when nothing is left. */
+/** The options that select threads and a time range of a capture, and the error for a selection without threads. */
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
@@ -16,8 +16,8 @@ export function addSelectionOptions(command: Command): Command {
   return command
     .option('-t, --tid <tid>', 'only this thread')
     .option('-p, --pid <pid>', 'only the threads of this process')
-    .option('--comm <glob>', 'only threads with such a name (nginx*, worker-?)')
-    .option('--last <duration>', 'only the last part before the death, or before the end (10ms, 2s)');
+    .option('--comm <glob>', 'only threads with this name (nginx*, worker-?)')
+    .option('--last <duration>', 'only this much before the death, or before the end (10ms, 2s)');
 }
 
 /** Throws `bad-argument` and `bad-duration`. */
@@ -30,7 +30,7 @@ export function parseSelection({ tid, pid, comm, last }: SelectionOptions): Capt
   };
 }
 
-/** What there is no thread for. */
+/** The error for a selection that no thread matches. */
 export function noSuchThread(file: string, { tid, pid, comm, last }: SelectionOptions): RingkeepError {
   const asked = [
     ...(tid === undefined ? [] : [tid]),
@@ -48,6 +48,10 @@ const TASK_ID_LIMIT = 2 ** 22;
 function parseTaskId(text: string, argument: string, what: string): number {
   const id = Number(text);
   if (!/^\d+$/.test(text) || id === 0 || id > TASK_ID_LIMIT)
-    throw new RingkeepError('bad-argument', `"${text}" is not ${what}`, { argument, text });
+    throw new RingkeepError(
+      'bad-argument',
+      `"${text}" is not ${what}: expected a whole number from 1 to ${TASK_ID_LIMIT}`,
+      { argument, text },
+    );
   return id;
 }

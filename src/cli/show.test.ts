@@ -60,23 +60,23 @@ describe('ringkeep show', () => {
     });
   });
 
-  test('narrows to one thread and to the last moments', async () => {
+  test('selects one thread and a time range', async () => {
     const report = JSON.parse(await show(capture, '--json', '--tid', '101', '--last', '10ns'));
     expect(report).toMatchObject({ windowNs: 10, threads: [{ tid: 101, onCpuNs: 10, switchesIn: 0 }] });
   });
 
-  test('prints a tree of what was sampled with --tree, and has it in the JSON', async () => {
+  test('--tree prints call trees, and adds them to the JSON', async () => {
     expect(await show(capture, '--tree')).toMatch(/^signal:signal_deliver: 1 samples?\n/);
     expect(JSON.parse(await show(capture, '--tree', '--json')).trees).toMatchObject([{ unit: 'samples', total: 1 }]);
-    expect(await show(capture, '--tree', '--tid', '100')).toBe('nothing was sampled: there is no tree\n');
+    expect(await show(capture, '--tree', '--tid', '100')).toBe('no samples: there is no tree to show\n');
   });
 
-  test('narrows to the threads of a process', async () => {
+  test('selects the threads of a process', async () => {
     const report = JSON.parse(await show(capture, '--json', '--pid', '100', '--comm', '*'));
     expect(report.threads.map(({ tid }: { tid: number }) => tid)).toEqual([100]);
   });
 
-  test('narrows to the threads of a name', async () => {
+  test('selects threads by name', async () => {
     const report = JSON.parse(await show(capture, '--json', '--comm', 'no?e'));
     expect(report.threads.map(({ tid }: { tid: number }) => tid)).toEqual([100]);
     expect(report.totals.threads).toBe(2);
@@ -93,7 +93,7 @@ describe('ringkeep show', () => {
     ['a pid that is none', [capture, '--pid', '-1'], 'bad-argument'],
     ['a tid that is none', [capture, '--tid', 'main'], 'bad-argument'],
     ['a duration that is none', [capture, '--last', 'soon'], 'bad-duration'],
-  ])('refuses %s by code', async (_, args, code) => {
+  ])('refuses %s with a code', async (_, args, code) => {
     expect(await codeOf(...args)).toBe(code);
   });
 });

@@ -1,4 +1,4 @@
-/** `ringkeep show`: a capture's post-mortem, as text or as JSON. Nothing here but options, the file and the printing. */
+/** `ringkeep show`: prints a capture's post-mortem as text or JSON. */
 import type { Command } from 'commander';
 import { addSelectionOptions, noSuchThread, parseSelection, type SelectionOptions } from './selection-options.ts';
 import { terminalStyle } from './terminal.ts';
@@ -15,16 +15,16 @@ export function addShowCommand(program: Command): void {
     .command('show')
     .summary('print the post-mortem of a capture')
     .description(
-      'What every thread was doing just before: the death, each thread’s state, on-CPU and off-CPU time and last stacks.\n' +
-        'Reads ringkeep snapshots and any perf.data file, an event file (the ring of one thread), and a directory of such.\n' +
-        'SLEPT is off-CPU by choice, WAITED is runnable without a CPU. Names come from this machine’s files, kernel and JIT maps,\n' +
-        'as far as they are those that were recorded.',
+      'What every thread was doing just before the end: the death, and each thread’s state, on-CPU and off-CPU time and last\n' +
+        'stacks. Reads ringkeep snapshots, any perf.data file, an event file (the ring of one thread) and a directory of event\n' +
+        'files. SLEPT is time blocked, WAITED is time runnable without a CPU. Function names come from the capture, else from\n' +
+        'the files, kernel and JIT maps of this machine, if they match the recorded ones.',
     )
     .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory');
   addSelectionOptions(show)
-    .option('--all', 'every thread, every frame, every branch')
-    .option('--tree', 'a tree of what was sampled, as a flame graph shows it, instead; with --json beside the rest')
-    .option('--json', 'the post-mortem as JSON: times are decimal text, durations nanoseconds, null is unknown')
+    .option('--all', 'show every thread, frame and branch')
+    .option('--tree', 'print call trees of the samples instead, as in a flame graph; with --json, in addition')
+    .option('--json', 'print JSON: times are decimal strings, durations are nanoseconds, null is unknown')
     .action(async (file: string, options: ShowOptions) => {
       process.stdout.write(await showCapture(file, options));
     });
@@ -32,7 +32,7 @@ export function addShowCommand(program: Command): void {
 
 async function showCapture(file: string, options: ShowOptions): Promise<string> {
   const selection = parseSelection(options);
-  // Loaded only now: `record` need not pay for what reads captures.
+  // Loaded here: other commands do not need the capture reader.
   const { withCaptureOrRings } = await import('../services/ring-capture.ts');
   const { symbolsOf } = await import('../services/capture-symbols.ts');
   const { postMortem } = await import('../post-mortem/post-mortem.ts');

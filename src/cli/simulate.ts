@@ -1,6 +1,6 @@
 /**
- * `ringkeep simulate`: pinning policies on a generated workload, or on a capture's, over a cost model. Nothing is recorded,
- * no privilege is needed, and the same options print the same, byte for byte.
+ * `ringkeep simulate`: pinning policies on a generated workload, or on a capture's, with a cost model. Records nothing and
+ * needs no privilege. Invariant: the output depends on the options and the input file alone.
  */
 import { type Command, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
@@ -39,7 +39,7 @@ interface SimulateOptions {
   json: boolean;
 }
 
-/** Options of the generated workload: a capture has its own. */
+/** Options of the generated workload; a capture defines its own values. */
 const GENERATED = ['cpus', 'tasks', 'switchRate', 'length', 'utilisation', 'zipf', 'exits', 'seed'] as const;
 const NAME_OF: Readonly<Partial<Record<(typeof GENERATED)[number], string>>> = { switchRate: 'switch-rate' };
 
@@ -47,49 +47,60 @@ export function addSimulateCommand(program: Command): void {
   const command = program
     .command('simulate')
     .description(
-      'Compare pinning policies on a simulated machine: locked memory, pins, the time they take, records lost.',
+      'Compare pinning policies on a simulated machine: locked memory, pins, time spent pinning, records lost.',
     )
     .option(
       '--from <file>',
-      'the switches of a capture (perf sched record, ringkeep record) in place of generated ones',
+      'use the switches of a capture (perf sched record, ringkeep record) instead of a generated workload',
     )
     .addOption(numberOption('--cpus <count>', 'CPUs', 64, 1, 4096))
-    .addOption(numberOption('--tasks <count>', 'tasks alive at a time', 10_000, 1, 1_000_000))
-    .addOption(numberOption('--switch-rate <hz>', 'switches to a task, a second on each CPU', 2000, 1, 1_000_000))
+    .addOption(numberOption('--tasks <count>', 'tasks alive at any time', 10_000, 1, 1_000_000))
+    .addOption(numberOption('--switch-rate <hz>', 'switches to a task per second, on each CPU', 2000, 1, 1_000_000))
     .addOption(new Option('--length <duration>', 'simulated time').default(1e9, '1s').argParser(parseDurationArgument))
-    .addOption(numberLike('--utilisation <part>', "part of the CPUs' time in which a task runs", 0.5, 0.001, 0.999))
+    .addOption(numberLike('--utilisation <part>', "share of the CPUs' time in which a task runs", 0.5, 0.001, 0.999))
     .addOption(
-      numberLike('--zipf <exponent>', 'how unlike the tasks are: the n-th busiest wakes n^-EXPONENT as often', 1, 0, 4),
+      numberLike(
+        '--zipf <exponent>',
+        'skew of the tasks: the n-th busiest wakes up n^-EXPONENT times as often',
+        1,
+        0,
+        4,
+      ),
     )
-    .addOption(numberLike('--exits <hz>', 'tasks that exit, and are replaced, a second', 10, 0, 1_000_000))
-    .addOption(numberOption('--freq <hz>', 'samples a second of each running task', 99, 0, 50_000))
-    .addOption(numberOption('--events <count>', 'events, each with a ring, of a task', 1, 1, 16))
+    .addOption(numberLike('--exits <hz>', 'tasks that exit and are replaced per second', 10, 0, 1_000_000))
+    .addOption(numberOption('--freq <hz>', 'samples per second of each running task', 99, 0, 50_000))
+    .addOption(numberOption('--events <count>', 'events per task, each with a ring', 1, 1, 16))
     .addOption(ringOption())
     .addOption(
-      new Option('--slots <list>', 'slots of each CPU to try')
+      new Option('--slots <list>', 'numbers of slots per CPU to compare')
         .default([1, 2, 4, 8], '1,2,4,8')
         .argParser(parseSlotList),
     )
     .addOption(
-      new Option('--memory <size>', 'memory for all rings; beyond it unpinned ones are swapped out').argParser(
+      new Option('--memory <size>', 'memory for all rings; unpinned rings beyond it are swapped out').argParser(
         parseSizeArgument,
       ),
     )
     .addOption(
-      new Option('--lock-limit <size>', 'what pin-all may lock; beyond it tasks get no ring').argParser(
+      new Option('--lock-limit <size>', 'memory that pin-all may lock; tasks beyond it get no ring').argParser(
         parseSizeArgument,
       ),
     )
-    .option('--batch', 'pin once a batch of 100 ms, as the recorder does, not at each switch, as a kernel does', false)
-    .option('--cost <name=time>', 'another constant for the cost model (lock-9=20us); repeatable', collect, [])
-    .addOption(numberOption('--seed <number>', 'of the generated workload', 1, 0, 0xffff_ffff))
-    .option('--plot <file>', 'pinned bytes over time as an SVG chart')
-    .option('--json', 'the comparison as JSON', false)
+    .option(
+      '--batch',
+      'pin once per batch of 100 ms, as the recorder does, instead of at each switch, as a kernel would',
+      false,
+    )
+    .option('--cost <name=time>', 'replace a constant of the cost model (lock-9=20us); repeatable', collect, [])
+    .addOption(numberOption('--seed <number>', 'seed of the generated workload', 1, 0, 0xffff_ffff))
+    .option('--plot <file>', 'write pinned bytes over time as an SVG chart')
+    .option('--json', 'print the comparison as JSON', false)
     .addHelpText(
       'after',
       `
-pin-all: every ring pinned for good. posted: the kernel patch as posted, one slot a CPU. corrected: this program's protocol with W
-slots a CPU. write-window: the same, pinning only the page that is written until a task needs more; what \`ringkeep record\` does.
+Policies: pin-all pins every ring for its whole life. posted is the kernel patch as posted, one slot per CPU. corrected is this
+program's protocol with W slots per CPU. write-window is corrected, but pins only the page being written until a task needs
+more; \`ringkeep record\` does this.
 Example: ringkeep simulate --cpus 64 --tasks 10000 --memory 256MiB --plot pinned.svg`,
     );
   command.action(async (options: SimulateOptions) => {
@@ -110,13 +121,13 @@ function refuseGenerated(command: Command): void {
   const given = GENERATED.find((name) => command.getOptionValueSource(name) === 'cli');
   if (given === undefined) return;
   const name = NAME_OF[given] ?? given;
-  throw new RingkeepError('bad-argument', `--${name} is for a generated workload; that of --from has its own`, {
+  throw new RingkeepError('bad-argument', `--${name} applies to a generated workload, not to the capture of --from`, {
     name,
   });
 }
 
 async function simulateAll(options: SimulateOptions): Promise<string> {
-  // Loaded only now: `record` need not pay for what simulates.
+  // Loaded here: other commands do not need the simulation.
   const { compare, parseCosts, readSubject } = await import('./capacity-comparison.ts');
   const { writeChart } = await import('./capacity-chart.ts');
   const { refuseToReplace } = await import('./output-file.ts');

@@ -1,4 +1,4 @@
-/** `ringkeep snapshot`: has the detached recorder save its rings, while it goes on recording. */
+/** `ringkeep snapshot`: saves the rings of the detached recorder, which keeps recording. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
@@ -23,15 +23,15 @@ interface SnapshotOptions {
 export function addSnapshotCommand(program: Command): void {
   program
     .command('snapshot')
-    .description('Save the rings of the detached recorder as a perf.data file; recording goes on.')
+    .description('Save the rings of the detached recorder as a perf.data file; it keeps recording.')
     .option('-p, --pid <pid>', 'only threads of this process', parseId)
     .option('-t, --tid <tid>', 'only this thread', parseId)
-    .option('--comm <glob>', 'only threads of that name: node*')
-    .option('--all', 'all rings, which is the default')
-    .option('--last <duration>', 'only the last part: 5s, 200ms', parseDurationArgument)
-    .requiredOption('-o, --output <file>', 'where it goes')
-    .option('--no-names', 'do not add the names of frames: this machine looks for them when the snapshot is shown')
-    .option('--json', 'what was saved, as JSON', false)
+    .option('--comm <glob>', 'only threads with this name (node*)')
+    .option('--all', 'all rings (default)')
+    .option('--last <duration>', 'only this much before now (5s, 200ms)', parseDurationArgument)
+    .requiredOption('-o, --output <file>', 'output file')
+    .option('--no-names', 'do not symbolize the snapshot; whatever shows it looks up the names of frames')
+    .option('--json', 'print what was saved as JSON', false)
     .addHelpText('after', '\nExample: ringkeep snapshot --comm "node*" --last 5s -o now.perf.data')
     .action(async (options: SnapshotOptions) => {
       const result = await ownDaemon().snapshot(selectionOf(options), resolve(options.output), options.names);
@@ -40,10 +40,10 @@ export function addSnapshotCommand(program: Command): void {
     });
 }
 
-/** Throws `bad-argument` for --all with what would not be all. */
+/** Throws `bad-argument` for --all together with a selection. */
 function selectionOf({ pid, tid, comm, all, last }: SnapshotOptions): Selection {
   if (all && (pid !== undefined || tid !== undefined || comm !== undefined)) {
-    throw new RingkeepError('bad-argument', '--all goes with none of -p, -t and --comm', {});
+    throw new RingkeepError('bad-argument', '--all excludes -p, -t and --comm', {});
   }
   return {
     ...(pid === undefined ? {} : { pid }),
@@ -53,11 +53,11 @@ function selectionOf({ pid, tid, comm, all, last }: SnapshotOptions): Selection 
   };
 }
 
-/** What was saved, the moment it shows and what taking it cost. */
+/** What was saved, the time of the cut, and how long saving took. */
 function snapshotText({ path, records, threads, cutNs, cutMs, stallMs, writeMs, bytes }: SnapshotResult): string {
   const ms = (value: number) => formatDurationNs(value * 1e6);
   return (
     `saved ${path}: ${count(records, 'record')} of ${count(threads, 'thread')}, ${formatSize(bytes)}\n` +
-    `cut at ${Number(cutNs) / 1e9} s (CLOCK_MONOTONIC), copied in ${ms(cutMs)}, written in ${ms(writeMs)}; no record taken in for ${ms(stallMs)} at most\n`
+    `cut at ${Number(cutNs) / 1e9} s (CLOCK_MONOTONIC), copied in ${ms(cutMs)}, written in ${ms(writeMs)}; longest collection stall: ${ms(stallMs)}\n`
   );
 }

@@ -1,13 +1,13 @@
-/** What a detached recorder is at, in sentences and lines: for `status`, `top` and `up`. Pure. */
+/** The status of a detached recorder as text, for `status`, `top` and `up`. Pure. */
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import type { Target } from '../engine/attachment.ts';
 import type { Adoption, AttachmentStatus, DetachedStatus } from '../session/control.ts';
 import { printable } from './terminal.ts';
 
 export function adoptionText({ rings, alive, unreadable, blindMs }: Adoption): string {
-  const spoilt = unreadable > 0 ? `, ${unreadable} files left alone that are no readable ring` : '';
-  const blind = blindMs === null ? '' : `; it was blind for ${formatDurationNs(blindMs * 1e6)}`;
-  return `adopted ${count(rings, 'ring')} of an earlier recorder, ${alive} of threads that still live${spoilt}${blind}`;
+  const skipped = unreadable > 0 ? `, ${count(unreadable, 'file')} skipped as no readable ring` : '';
+  const gap = blindMs === null ? '' : `; nothing was recorded for ${formatDurationNs(blindMs * 1e6)}`;
+  return `adopted ${count(rings, 'ring')} of an earlier recorder, ${alive} of them of living threads${skipped}${gap}`;
 }
 
 /** `pid 42`, `comm node*`. */
@@ -41,19 +41,19 @@ export function percent(share: number): string {
   return `${(share * 100).toFixed(1)}%`;
 }
 
-/** The status for people; `nowWallMs` is milliseconds since the epoch. */
+/** The whole status; `nowWallMs` is milliseconds since the epoch. */
 export function formatStatus(status: DetachedStatus, nowWallMs: number): string {
   const { stats, memoryBytes } = status;
   const { now, peak, bound } = stats.pinnedBytes;
   const lines = [
-    `ringkeep ${status.version}, pid ${status.pid}, up ${formatDurationNs((nowWallMs - status.startedWallMs) * 1e6)}, by ${status.source}`,
+    `ringkeep ${status.version}, pid ${status.pid}, up ${formatDurationNs((nowWallMs - status.startedWallMs) * 1e6)}, source ${status.source}`,
     `events     ${status.directory}`,
-    `threads    ${status.threads} recorded, ${stats.unrecordedTasks} unrecorded, ${stats.tasks} in all`,
-    `records    ${stats.records}, ${Math.round(status.recordsPerSecond)}/s; ${stats.lost} lost (${stats.kernelLost} of them by the kernel)`,
-    `rings      ${formatSize(status.ringBytes)} each, ${formatSize(memoryBytes.now)} of at most ${formatSize(memoryBytes.cap)}; ${stats.evictedRings} given up`,
-    `pinned     ${formatSize(now)}, at most ${formatSize(peak)} so far, bound ${formatSize(bound)}; ${count(status.slotsPerCpu, 'slot')} a CPU`,
-    `recorder   ${percent(status.recorderCpuShare)} of a CPU, ${status.recorderCpuSeconds.toFixed(1)} s so far`,
-    ...(status.attachments.length === 0 ? ['attached to nothing'] : status.attachments.map(attachmentText)),
+    `threads    ${status.threads} recorded, ${stats.unrecordedTasks} unrecorded, ${stats.tasks} in total`,
+    `records    ${stats.records}, ${Math.round(status.recordsPerSecond)}/s; ${stats.lost} lost (${stats.kernelLost} of them in the kernel)`,
+    `rings      ${formatSize(status.ringBytes)} each, ${formatSize(memoryBytes.now)} of at most ${formatSize(memoryBytes.cap)}; ${stats.evictedRings} evicted`,
+    `pinned     ${formatSize(now)}, peak ${formatSize(peak)}, bound ${formatSize(bound)}; ${count(status.slotsPerCpu, 'slot')} per CPU`,
+    `recorder   ${percent(status.recorderCpuShare)} of a CPU, ${status.recorderCpuSeconds.toFixed(1)} s in total`,
+    ...(status.attachments.length === 0 ? ['no attachments'] : status.attachments.map(attachmentText)),
     ...(status.adoption ? [adoptionText(status.adoption)] : []),
     ...status.degraded.map(printable),
   ];

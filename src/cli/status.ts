@@ -1,4 +1,4 @@
-/** `ringkeep status`: what the detached recorder is at. */
+/** `ringkeep status`: prints the status of the detached recorder. */
 import type { Command } from 'commander';
 import { ownDaemon, printJson } from './daemon-access.ts';
 import { formatStatus } from './status-text.ts';
@@ -6,8 +6,8 @@ import { formatStatus } from './status-text.ts';
 export function addStatusCommand(program: Command): void {
   program
     .command('status')
-    .description('What the detached recorder is attached to, what it takes, and what it has lost.')
-    .option('--json', 'the status as JSON', false)
+    .description('Show the attachments, resource use and losses of the detached recorder.')
+    .option('--json', 'print the status as JSON', false)
     .action(async ({ json }: { json: boolean }) => {
       const status = await ownDaemon().status();
       if (json) printJson(status);

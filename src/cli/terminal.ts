@@ -1,6 +1,6 @@
 /**
- * What the command line needs to know of a terminal: how wide it is and whether it shows colours. Invariant: text that
- * comes from a capture reaches a terminal only through `printable`, so that no name in it can move the cursor.
+ * A terminal's width and colours, and text for it. Invariant: text from a capture, a process or a daemon reaches a terminal
+ * only through `printable`, so that no name in it can move the cursor.
  */
 
 export interface TerminalStyle {
@@ -9,11 +9,11 @@ export interface TerminalStyle {
   readonly hasColour: boolean;
 }
 
-/** Width of what is not a terminal: a file, a pipe. */
+/** Width if the output is no terminal but a file or a pipe. */
 const DEFAULT_WIDTH = 120;
 const MIN_WIDTH = 40;
 
-/** The style of a stream: colours only on a terminal, and not where NO_COLOR (no-color.org) or TERM=dumb says so. */
+/** The style of a stream: colours only on a terminal, and not with NO_COLOR (no-color.org) or TERM=dumb. */
 export function terminalStyle(
   stream: { isTTY?: boolean; columns?: number },
   env: Readonly<Record<string, string | undefined>>,
@@ -25,7 +25,7 @@ export function terminalStyle(
 const SGR = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 export type Paint = (colour: keyof typeof SGR, text: string) => string;
 
-/** Paints text, or leaves it as it is where there are no colours. */
+/** Paints text, or returns it unchanged without colours. */
 export function painter(hasColour: boolean): Paint {
   return (colour, text) => (hasColour && text !== '' ? `\x1b[${SGR[colour]}m${text}\x1b[0m` : text);
 }
@@ -35,7 +35,7 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
 }
 
-/** Cuts unpainted text to `width` characters, the last of them … where something was cut. */
+/** Cuts unpainted text to `width` characters; the last one is … if it was cut. */
 export function fitText(text: string, width: number): string {
   const characters = Array.from(text);
   if (characters.length <= width) return text;
@@ -47,7 +47,7 @@ export function textWidth(text: string): number {
   return Array.from(text).length;
 }
 
-/** Breaks at spaces; a word that is too long is cut. Further lines are indented as the first one is, and two more. */
+/** Breaks at spaces; a word that is too long is cut. Continuation lines are indented by two more than the first. */
 export function wrapped(text: string, width: number): string[] {
   const clean = printable(text);
   const indent = ' '.repeat(clean.length - clean.trimStart().length);

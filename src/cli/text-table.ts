@@ -1,6 +1,6 @@
 /**
- * A table of text that fits a terminal. Where it is too narrow, columns are dropped in the order they name and the
- * elastic one is cut. Invariant: no line is wider than the width given.
+ * A table of text that fits a terminal: in a narrow one, columns are dropped in their `dropOrder` and the elastic one is cut.
+ * Invariant: no line is wider than the given width.
  */
 import { fitText, textWidth } from './terminal.ts';
 
@@ -8,16 +8,16 @@ export interface Column<Row> {
   title: string;
   cell(row: Row): string;
   align?: 'left' | 'right';
-  /** 1 goes first; a column without it stays. */
+  /** 1 is dropped first; a column without it is never dropped. */
   dropOrder?: number;
-  /** Takes the width that is left. */
+  /** Takes the remaining width. */
   isElastic?: boolean;
 }
 
 const GAP = '  ';
-/** An elastic column narrower than this says nothing. */
+/** An elastic column is no narrower than this. */
 const ELASTIC_MIN_WIDTH = 24;
-/** No cell of another column is wider. */
+/** Cells of other columns are cut to this. */
 const CELL_MAX_WIDTH = 40;
 
 /** Heading and rows; `decorate` paints a whole line (index −1 and no row: the heading). */
@@ -58,7 +58,7 @@ interface Measured<Row> {
   width: number;
 }
 
-/** Drops columns until the rest, with the elastic one at its least, fits; then gives that one what is left. */
+/** Drops columns until the rest fits with the elastic one at its minimum; then gives that one the remaining width. */
 function fitting<Row>(columns: Measured<Row>[], width: number): Measured<Row>[] {
   let kept = columns;
   const needed = () =>

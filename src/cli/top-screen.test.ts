@@ -14,13 +14,13 @@ async function attached(change: Partial<DetachedStatus> = {}): Promise<DetachedS
 }
 
 describe('the screen of top', () => {
-  it('shows what the recorder takes, who is in which slot, and what it is attached to', async () => {
+  it('shows resource use, the thread in each slot, and the attachments', async () => {
     expect(renderTop(await attached(), PLAIN, NOW)).toEqual([
-      'ringkeep 0.1.0  pid 4711  up 1m5s  by perf  recorder 1.2% of a CPU',
-      '1 thread  1235 records/s  1000 in all',
+      'ringkeep 0.1.0  pid 4711  up 1m5s  source perf  recorder 1.2% of a CPU',
+      '1 thread  1235 records/s  1000 in total',
       'pinned [#.......................] 16KiB of 272KiB, peak 32KiB',
       'rings  [........................] 8KiB of 1GiB, 64KiB each',
-      'lost 3 (2 by the kernel), 1 task unrecorded, 4 rings given up, 0 pins refused',
+      'lost 3 (2 in the kernel), 1 task unrecorded, 4 rings evicted, 0 pins refused',
       '',
       'CPU  PINNED IN ITS SLOTS (2)',
       '  0  node/8 16KiB',
@@ -31,7 +31,7 @@ describe('the screen of top', () => {
     ]);
   });
 
-  it('is never wider or higher than the terminal, and says what it leaves out', async () => {
+  it('is never wider or higher than the terminal, and counts omitted lines', async () => {
     const cpus = Array.from({ length: 64 }, (_, cpu) => ({
       cpu,
       online: true,
@@ -50,7 +50,7 @@ describe('the screen of top', () => {
     }
   });
 
-  it('paints by how full a bound is, and losses where there are any', async () => {
+  it('colours bars by how full they are, and losses if there are any', async () => {
     const status = await attached();
     const { stats } = status;
     const painted = async (now: number, lost: number) => {
@@ -63,7 +63,7 @@ describe('the screen of top', () => {
     expect(await painted(100, 1)).toEqual(['\x1b[31m', '\x1b[31']);
   });
 
-  it('lets no name of a thread or of an attachment reach the terminal as a command', async () => {
+  it('no name of a thread or of an attachment reaches the terminal as an escape sequence', async () => {
     const slots = [{ pid: 1, tid: 1, comm: '\x1b[2J', pinnedBytes: 1 }];
     const recorder = new FakeRecorder();
     await recorder.attach({ kind: 'comm', glob: '\x1b]0;x\x07' }, 'a');
@@ -72,7 +72,7 @@ describe('the screen of top', () => {
     expect(text).toBe(printable(text));
   });
 
-  it('is drawn over the one before: no line is left from it, and the screen is never blank between', () => {
+  it('a frame overwrites the previous one without a blank screen between', () => {
     expect(frameOf(['a', 'b'])).toBe('\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J');
   });
 });

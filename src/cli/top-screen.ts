@@ -8,7 +8,7 @@ import { attachmentText, count, percent } from './status-text.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle } from './terminal.ts';
 
 export interface ScreenStyle extends TerminalStyle {
-  /** Lines; Infinity for what is no terminal. */
+  /** Lines; Infinity if the output is no terminal. */
   readonly height: number;
 }
 
@@ -16,7 +16,7 @@ const BAR_WIDTH = 24;
 /** Above this share of a bound a bar is red, above half of it yellow. */
 const NEARLY_FULL = 0.9;
 
-/** A line as text, and how it is painted once it fits. */
+/** A line as text, and how to paint it once it is cut to the width. */
 interface Line {
   readonly text: string;
   readonly paint?: (text: string) => string;
@@ -43,15 +43,15 @@ function more(lines: readonly Line[], height: number): Line {
 function headerLines(status: DetachedStatus, nowWallMs: number, paint: Paint): Line[] {
   const { stats, memoryBytes } = status;
   const up = formatDurationNs((nowWallMs - status.startedWallMs) * 1e6);
-  const losses = `lost ${stats.lost} (${stats.kernelLost} by the kernel), ${count(stats.unrecordedTasks, 'task')} unrecorded, ${count(stats.evictedRings, 'ring')} given up, ${count(stats.pinFailures, 'pin')} refused`;
+  const losses = `lost ${stats.lost} (${stats.kernelLost} in the kernel), ${count(stats.unrecordedTasks, 'task')} unrecorded, ${count(stats.evictedRings, 'ring')} evicted, ${count(stats.pinFailures, 'pin')} refused`;
   const isWhole = stats.lost === 0 && stats.unrecordedTasks === 0 && stats.pinFailures === 0;
   return [
     {
-      text: `ringkeep ${status.version}  pid ${status.pid}  up ${up}  by ${status.source}  recorder ${percent(status.recorderCpuShare)} of a CPU`,
+      text: `ringkeep ${status.version}  pid ${status.pid}  up ${up}  source ${status.source}  recorder ${percent(status.recorderCpuShare)} of a CPU`,
       paint: (text) => paint('bold', text),
     },
     {
-      text: `${count(status.threads, 'thread')}  ${Math.round(status.recordsPerSecond)} records/s  ${stats.records} in all`,
+      text: `${count(status.threads, 'thread')}  ${Math.round(status.recordsPerSecond)} records/s  ${stats.records} in total`,
     },
     barLine(
       'pinned',
@@ -96,11 +96,11 @@ function slotLine({ cpu, online, slots }: CpuStatus): string {
 
 function attachmentLines({ attachments }: DetachedStatus, paint: Paint): Line[] {
   const heading = { text: 'ATTACHMENTS', paint: (text: string) => paint('bold', text) };
-  if (attachments.length === 0) return [heading, { text: 'none: ringkeep attach makes one' }];
+  if (attachments.length === 0) return [heading, { text: 'none: start one with ringkeep attach' }];
   return [heading, ...attachments.flatMap((each) => attachmentText(each).split('\n')).map((text) => ({ text }))];
 }
 
-/** A frame over the one before, without a blank one between: home, each line cleared to its end, the rest cleared. */
+/** Draws a frame over the previous one without flicker: home, clear each line to its end, clear the rest. */
 export function frameOf(lines: readonly string[]): string {
   return `\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\r\n')}\x1b[J`;
 }

@@ -1,6 +1,6 @@
 /**
- * `ringkeep top`: the detached recorder, live. On what is no terminal, one frame.
- * Invariant: however it ends, the terminal is left as it was found.
+ * `ringkeep top`: the status of the detached recorder, live; one frame if the output is no terminal.
+ * Invariant: the terminal's modes are restored, however the command ends.
  */
 import type { Command } from 'commander';
 import type { DaemonClient } from '../daemon/client.ts';
@@ -9,19 +9,19 @@ import { terminalStyle } from './terminal.ts';
 import { frameOf, renderTop, type ScreenStyle } from './top-screen.ts';
 
 const REDRAW_MS = 1000;
-/** Of a terminal that does not tell its own, as a serial one. */
+/** For a terminal that reports no size, such as a serial one. */
 const UNKNOWN_HEIGHT = 24;
-/** The screen of its own that xterm and all like it have, without a cursor (DEC private modes 1049 and 25). */
+/** The alternate screen, without a cursor (DEC private modes 1049 and 25). */
 const ENTER_SCREEN = '\x1b[?1049h\x1b[?25l';
 const LEAVE_SCREEN = '\x1b[?25h\x1b[?1049l';
-/** In raw mode the terminal makes no signal of ^C. */
+/** In raw mode ^C arrives as a character, not as SIGINT. */
 const LEAVE_KEYS = ['q', 'Q', '\x03'];
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function addTopCommand(program: Command): void {
   program
     .command('top')
-    .description('The detached recorder, live: what it takes, who is pinned in which slot, what is lost. q leaves.')
+    .description('Show the detached recorder live: resource use, pinned threads per slot, losses. q quits.')
     .action(async () => {
       const daemon = ownDaemon();
       if (process.stdout.isTTY) await showLive(daemon);
@@ -48,7 +48,7 @@ async function showLive(daemon: DaemonClient): Promise<void> {
   }
 }
 
-/** Waits for a key, a signal or a new size of the terminal. */
+/** Waits for a key, a signal or a resize of the terminal. */
 class Leave {
   isWanted = false;
   #wake: () => void = () => undefined;

@@ -1,4 +1,4 @@
-/** `ringkeep trigger`: what makes the detached recorder save a snapshot by itself. */
+/** `ringkeep trigger`: manages the conditions on which the detached recorder saves a snapshot. */
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { TriggerOptions, TriggerStatus } from '../daemon/recorder-api.ts';
@@ -25,12 +25,14 @@ const NS_PER_MS = 1e6;
 const LONGEST_ID = 2 ** 31;
 
 export function addTriggerCommand(program: Command): void {
-  const trigger = program.command('trigger').description('What makes the detached recorder save a snapshot by itself.');
+  const trigger = program
+    .command('trigger')
+    .description('Manage triggers: conditions on which the detached recorder saves a snapshot.');
   addAdd(trigger);
   trigger
     .command('ls')
-    .description('List the triggers, how often each has fired and what it saved last.')
-    .option('--json', 'the triggers as a JSON array', false)
+    .description('List the triggers, how often each has fired, and its last snapshot.')
+    .option('--json', 'print the triggers as a JSON array', false)
     .action(async ({ json }: { json: boolean }) => {
       const triggers = await ownDaemon().triggers();
       if (json) printJson(triggers);
@@ -38,29 +40,31 @@ export function addTriggerCommand(program: Command): void {
     });
   trigger
     .command('rm')
-    .description('Remove a trigger; its snapshots stay.')
-    .argument('<id>', 'as `ringkeep trigger ls` prints it', (text) => parseCount(text, 1, LONGEST_ID))
+    .description('Remove a trigger; its snapshots are kept.')
+    .argument('<id>', 'an ID from `ringkeep trigger ls`', (text) => parseCount(text, 1, LONGEST_ID))
     .action((id: number) => ownDaemon().removeTrigger(id));
 }
 
 function addAdd(trigger: Command): void {
   trigger
     .command('add')
-    .description('Save a snapshot whenever something happens.')
+    .description('Save a snapshot whenever a condition is met (docs/TRIGGERS.md).')
     .requiredOption(
       '--on <what>',
       'exit-signal[:SEGV,…], exit-status[:N], stall>200ms, runqueue>50ms, psi:memory>150ms/1s, tracepoint:system:name[/filter/]',
     )
-    .option('--comm <glob>', 'only for threads of that name')
+    .option('--comm <glob>', 'only for threads with this name (node*)')
     .option('--pid <pid>', 'only for this process', parseId)
     .option('--tid <tid>', 'only for this thread', parseId)
-    .option('--at-most <count/time>', 'not more often than this, as 1/10s', parseRate)
-    .option('--pre <duration>', 'save only this much before the event', parseDurationArgument)
-    .option('--post <duration>', 'and this much after it', parseDurationArgument)
-    .option('--dir <dir>', 'where its snapshots go')
-    .option('--keep <count>', 'how many of them stay, the newest', (text) => parseCount(text, 1, 1_000_000))
-    .option('--keep-bytes <size>', 'of how many bytes in all', parseSizeArgument)
-    .option('--json', 'the trigger as JSON', false)
+    .option('--at-most <count/time>', 'rate limit (default: 1/10s)', parseRate)
+    .option('--pre <duration>', 'omit records older than this before the firing', parseDurationArgument)
+    .option('--post <duration>', 'take the snapshot this long after the firing', parseDurationArgument)
+    .option('--dir <dir>', 'directory for its snapshots')
+    .option('--keep <count>', 'keep this many snapshots, the newest (default: 16)', (text) =>
+      parseCount(text, 1, 1_000_000),
+    )
+    .option('--keep-bytes <size>', 'keep at most this many bytes of snapshots', parseSizeArgument)
+    .option('--json', 'print the trigger as JSON', false)
     .addHelpText('after', '\nExample: ringkeep trigger add --on "stall>200ms" --comm "node*" --at-most 1/10s')
     .action(async (options: AddOptions) => {
       const added = await ownDaemon().addTrigger(options.on, triggerOptionsOf(options));
@@ -72,7 +76,7 @@ function addAdd(trigger: Command): void {
 /** `1/10s`: once in ten seconds. */
 function parseRate(text: string): { count: number; perMs: number } {
   const [, times, per] = /^(\d+)\/(.+)$/.exec(text) ?? [];
-  if (times === undefined || per === undefined) throw new InvalidArgumentError('Write a rate as 1/10s.');
+  if (times === undefined || per === undefined) throw new InvalidArgumentError('Expected a rate such as 1/10s.');
   return { count: parseCount(times, 1, 1_000_000), perMs: parseDurationArgument(per) / NS_PER_MS };
 }
 
@@ -93,14 +97,14 @@ function triggerOptionsOf({ comm, pid, tid, atMost, pre, post, dir, keep, keepBy
 const COLUMNS: readonly Column<TriggerStatus>[] = [
   { title: 'ID', cell: ({ id }) => String(id), align: 'right' },
   { title: 'ON', cell: ({ on }) => printable(on) },
-  { title: 'WHOSE', cell: whoseText, dropOrder: 3 },
+  { title: 'THREADS', cell: threadsText, dropOrder: 3 },
   { title: 'FIRED', cell: ({ fired }) => String(fired), align: 'right' },
   { title: 'SUPPRESSED', cell: ({ suppressed }) => String(suppressed), align: 'right', dropOrder: 2 },
   { title: 'LAST FIRED', cell: lastFiredText, dropOrder: 1 },
   { title: 'LAST SNAPSHOT', cell: ({ lastSnapshot, lastError }) => lastText(lastSnapshot, lastError), isElastic: true },
 ];
 
-function whoseText({ options: { comm, pid, tid } }: TriggerStatus): string {
+function threadsText({ options: { comm, pid, tid } }: TriggerStatus): string {
   const parts = [comm === undefined ? '' : `comm ${printable(comm)}`, pid ? `pid ${pid}` : '', tid ? `tid ${tid}` : ''];
   return parts.filter((part) => part !== '').join(', ') || 'all';
 }
@@ -114,7 +118,7 @@ function lastText(snapshot: string | null, error: string | null): string {
 }
 
 export function formatTriggers(triggers: readonly TriggerStatus[], { width, hasColour }: TerminalStyle): string {
-  if (triggers.length === 0) return 'no triggers: ringkeep trigger add makes one\n';
+  if (triggers.length === 0) return 'no triggers: add one with `ringkeep trigger add`\n';
   const paint = painter(hasColour);
   const lines = formatTable(triggers, COLUMNS, width, (line, row) => (row === undefined ? paint('bold', line) : line));
   return `${lines.join('\n')}\n`;

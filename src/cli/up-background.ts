@@ -1,4 +1,4 @@
-/** `ringkeep up` in the background: starts it in the foreground of a session of its own, and waits for what it says. */
+/** `ringkeep up` in the background: starts `up --foreground` in a new session and waits for its report. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
@@ -7,7 +7,7 @@ import { makeRuntimeDirectory, type RuntimeDirectory } from '../daemon/runtime-d
 import type { UpMessage } from './up-foreground.ts';
 import type { UpReport } from './up-report.ts';
 
-/** Throws what kept it from starting, as it was thrown there; `daemon-failed` when it ended without a word; `runtime-directory`. */
+/** Throws the child's own start-up error, `daemon-failed` if it ended without a report, and `runtime-directory`. */
 export async function startInBackground(runtime: RuntimeDirectory): Promise<UpReport> {
   makeRuntimeDirectory(runtime);
   const log = openLog(runtime.log);
@@ -28,7 +28,7 @@ export async function startInBackground(runtime: RuntimeDirectory): Promise<UpRe
   }
 }
 
-/** Appended to: it may be the log of one that is up already, or the last words of one that was killed. */
+/** Opened for appending: it may be the log of a running daemon or of a killed one. */
 function openLog(path: string): number {
   const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
   try {

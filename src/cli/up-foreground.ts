@@ -1,6 +1,6 @@
 /**
- * `ringkeep up --foreground`: hosts the recorder until a signal or a client ends it, and tells who started it that it is ready:
- * the service manager by NOTIFY_SOCKET, `ringkeep up` by a message, people and scripts by what is printed.
+ * `ringkeep up --foreground`: hosts the recorder until a signal or a client stops it. Reports readiness to the service manager
+ * (NOTIFY_SOCKET), to a parent `ringkeep up` (a message), and on standard output or standard error.
  */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -13,16 +13,16 @@ import { explain } from './diagnostics.ts';
 import { parseEvents } from './recorder-options.ts';
 import { foundReport, printUpReport, type UpOptions, type UpReport, upText } from './up-report.ts';
 
-/** What the process in the background tells the one that started it, once. */
+/** The one message from the background process to the `ringkeep up` that started it. */
 export type UpMessage =
   | { readonly kind: 'report'; readonly report: UpReport }
   | { readonly kind: 'failure'; readonly failure: WireFailure };
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-/** Returns when the recorder has ended in order. Throws RingkeepError, after it was told to who waits for it. */
+/** Returns when the recorder has been stopped. Throws RingkeepError, after sending it to the parent. */
 export async function hostRecorder(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<void> {
-  // Whatever is made from here on is nobody else's.
+  // Files made from here on are private.
   process.umask(0o077);
   let stopWanted = false;
   let daemon: Daemon | undefined;
@@ -35,21 +35,21 @@ export async function hostRecorder(options: UpOptions, version: string, startRec
   try {
     daemon = await start(options, version, startRecorder);
   } catch (error) {
-    await tell({ kind: 'failure', failure: wireFailureOf(error) });
+    await sendToParent({ kind: 'failure', failure: wireFailureOf(error) });
     throw error;
   }
   if (!daemon) return;
   if (stopWanted) daemon.stop();
   await daemon.ended;
-  log('the recorder has ended');
+  log('the recorder has stopped');
 }
 
-/** Undefined: another one is there, which was told. */
+/** Undefined if a daemon is running already, which has been reported. */
 async function start(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<Daemon | undefined> {
   const runtime = ownRuntimeDirectory();
   const { events, degraded } = parseEvents(options);
   const snapshotDirectory = resolve(options.snapshots ?? defaultSnapshotDirectory());
-  // Nothing that is mounted where `up` was called must be kept busy.
+  // A daemon must not keep a mount busy.
   process.chdir('/');
   const daemon = await Daemon.start(
     runtime,
@@ -92,17 +92,17 @@ async function report(upReport: UpReport, json: boolean): Promise<void> {
   if (process.env.NOTIFY_SOCKET) notifyService(process.env.NOTIFY_SOCKET, 'READY=1');
   if (!process.connected && json) printUpReport(upReport, true);
   else log(upText(upReport).trimEnd());
-  await tell({ kind: 'report', report: upReport });
+  await sendToParent({ kind: 'report', report: upReport });
 }
 
-/** To `ringkeep up`, which may be gone; nothing else is said to it. */
-async function tell(message: UpMessage): Promise<void> {
+/** Sends the one message to `ringkeep up`, which may be gone. */
+async function sendToParent(message: UpMessage): Promise<void> {
   if (!process.connected) return;
   await new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
   if (process.connected) process.disconnect();
 }
 
-/** One entry, with its time: under systemd the side-band log has it too, a file has nothing else. */
+/** One log entry. It carries its time: a log file, unlike systemd's journal, adds none. */
 function log(text: string): void {
   process.stderr.write(`${new Date().toISOString()} ${text}\n`);
 }

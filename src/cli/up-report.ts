@@ -1,4 +1,4 @@
-/** What `ringkeep up` takes and says, whichever of its two processes it is. */
+/** The options and the report of `ringkeep up`, shared by its foreground and background processes. */
 import { assert } from '../base/error.ts';
 import type { Holder } from '../daemon/daemon-lock.ts';
 import type { Adoption } from '../session/control.ts';
@@ -14,13 +14,13 @@ export interface UpOptions extends RecorderOptions {
   json: boolean;
 }
 
-/** What `up` says at its end. The keys of the JSON are stable. */
+/** The report of `up`. The keys of the JSON are stable. */
 export interface UpReport {
-  /** False: it was there before, and its options are what they were. */
+  /** False if a daemon was running already; its options are unchanged. */
   readonly started: boolean;
   readonly pid: number | null;
   readonly socket: string;
-  /** Of the event files; null with the rest where another one was found. */
+  /** Directory of the event files; null, like the rest, if a daemon was running already. */
   readonly directory: string | null;
   readonly source: 'perf' | 'procfs' | null;
   readonly adoption: Adoption | null;
@@ -36,13 +36,13 @@ export function printUpReport(report: UpReport, json: boolean): void {
   else process.stdout.write(upText(report));
 }
 
-/** The report for people, a sentence a line. */
+/** The report as text, one sentence per line. */
 export function upText({ started, pid, socket, directory, source, adoption, degraded }: UpReport): string {
   const who = pid === null ? '' : ` (pid ${pid})`;
-  if (!started) return `a recorder is up already${who}; its socket is ${socket}\n`;
-  assert(directory !== null, 'who was started tells where its events are');
+  if (!started) return `a recorder is already running${who}; its socket is ${socket}\n`;
+  assert(directory !== null, 'a started recorder has a directory');
   const lines = [
-    `the recorder is up${who}, recording by ${source}; its socket is ${socket}`,
+    `the recorder is running${who}, source ${source}; its socket is ${socket}`,
     `event files are in ${directory}`,
     ...(adoption ? [adoptionText(adoption)] : []),
     ...degraded,

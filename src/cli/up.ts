@@ -1,10 +1,10 @@
 /**
- * `ringkeep up`: the detached recorder, in the background or, with --foreground, here.
+ * `ringkeep up`: starts the detached recorder, in the background or, with --foreground, in this process.
  *
- *  In the background: it starts itself with --foreground in a session of its own, waits until that one is ready, has found another
- *  or has failed, and says which. --foreground: hosts the recorder until it is told to stop.
+ *  In the background: starts itself with --foreground in a new session, waits until that process is ready, has found another
+ *  daemon or has failed, and reports which. --foreground: hosts the recorder until it is stopped.
  *
- * Invariant: `up` ends well only when a recorder answers at the socket.
+ * Invariant: `up` exits with status 0 only if a recorder answers at the socket.
  */
 import type { Command } from 'commander';
 import type { StartRecorder } from '../daemon/recorder-api.ts';
@@ -18,15 +18,18 @@ export function addUpCommand(program: Command, version: string, loadRecorder: ()
   const up = program
     .command('up')
     .description(
-      'Start the detached recorder: it keeps recording what it is attached to, with no client, until `ringkeep down`.\n' +
-        'What an earlier one that was killed has left is taken over. Where one runs already, this says so.',
+      'Start the detached recorder. It records its attachments, with no client connected, until `ringkeep down`.\n' +
+        'It adopts the rings of a recorder that was killed. If one is already running, `up` reports it and exits.',
     )
-    .option('--foreground', 'stay in the foreground and log to standard error, as under systemd', false);
+    .option('--foreground', 'stay in the foreground and log to standard error (for systemd)', false);
   addRecorderOptions(up)
-    .addOption(sizeOption('--memory <size>', 'most memory that all rings together take', 1024 ** 3, parseSizeArgument))
-    .option('--snapshots <dir>', "where triggers' snapshots go (default: /var/lib/ringkeep, ~/.local/state/ringkeep)")
-    .option('--no-names', 'add the names of frames to no snapshot: who shows one looks for them then')
-    .option('--json', 'print what was started as JSON', false)
+    .addOption(sizeOption('--memory <size>', 'most memory for all rings together', 1024 ** 3, parseSizeArgument))
+    .option(
+      '--snapshots <dir>',
+      "directory for triggers' snapshots (default: /var/lib/ringkeep, or ~/.local/state/ringkeep)",
+    )
+    .option('--no-names', 'do not symbolize snapshots; whatever shows one looks up the names of frames')
+    .option('--json', 'print a report as JSON', false)
     .addHelpText('after', '\nExample: ringkeep up && ringkeep attach -p $(pidof node)')
     .action(async (options: UpOptions) => {
       if (options.foreground) {

@@ -1,6 +1,6 @@
 /**
- * Asks a daemon over its socket. Invariant: what the daemon refuses is thrown here as it was thrown there, and whatever may be
- * wrong with the daemon itself has a code of its own.
+ * The client of a daemon's socket. Invariant: an error thrown in the daemon is thrown here with the same code, message and
+ * details; a fault of the daemon itself has its own code.
  */
 import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,9 +14,9 @@ import type { SnapshotResult, TriggerOptions, TriggerStatus } from './recorder-a
 import type { AttachBody, SnapshotBody, TriggerBody } from './request-schemas.ts';
 import { checkRuntimeDirectory, noDaemon, type RuntimeDirectory } from './runtime-directory.ts';
 
-/** A recorder that takes longer to tell its status than this is stopped or stuck. */
+/** A recorder that takes longer than this to answer is stopped or stuck. */
 const ANSWER_MS = 30_000;
-/** Attaching to thousands of threads, writing a snapshot to a slow disk. */
+/** For attaching to thousands of threads and for writing a snapshot to a slow disk. */
 const LONG_ANSWER_MS = 600_000;
 const END_POLL_MS = 20;
 
@@ -48,12 +48,12 @@ export class DaemonClient {
     return this.#ask('DELETE', `/v1/attachments/${encodeURIComponent(name)}`);
   }
 
-  /** An event's path as it is listed, or relative to the directory of the event files. */
+  /** `path`: absolute, as listed, or relative to the directory of the event files. */
   removeEvent(path: string): Promise<void> {
     return this.#ask('DELETE', `/v1/events/${encodeURIComponent(path)}`);
   }
 
-  /** `output` is absolute: the daemon writes it, from its own directory. */
+  /** `output` is absolute: the daemon, whose working directory is another, writes it. */
   snapshot(selection: Selection, output: string, names = true): Promise<SnapshotResult> {
     const body: SnapshotBody = { selection, output, names };
     return this.#ask('POST', '/v1/snapshots', body, LONG_ANSWER_MS);
@@ -72,11 +72,12 @@ export class DaemonClient {
     return this.#ask('DELETE', `/v1/triggers/${id}`);
   }
 
-  /** Ends the daemon and waits until it is gone: its pid. Throws `daemon-unresponsive`. */
+  /** Stops the daemon and waits until its process has exited; returns its pid. Throws `daemon-unresponsive`. */
   async down(): Promise<number> {
     const { pid } = await this.#ask<{ pid: number }>('POST', '/v1/down');
     for (let waitedMs = 0; isRunning(pid); waitedMs += END_POLL_MS) {
-      if (waitedMs > ANSWER_MS) throw unresponsive(`the recorder (pid ${pid}) does not end`, pid);
+      if (waitedMs > ANSWER_MS)
+        throw unresponsive(`the recorder (pid ${pid}) has not exited after ${ANSWER_MS / 1000} s`, pid);
       await sleep(END_POLL_MS);
     }
     return pid;
@@ -108,11 +109,13 @@ function exchange(
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers =
       text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-    // A connection for each request: it must not keep this process from ending.
+    // One connection per request: an idle one would keep this process running.
     const asked = request({ socketPath, method, path, headers, agent: false, timeout: patienceMs }, (response) => {
       read(response).then(resolve, (error) => reject(failureOfConnection(error, socketPath)));
     });
-    asked.on('timeout', () => asked.destroy(unresponsive('the recorder does not answer')));
+    asked.on('timeout', () =>
+      asked.destroy(unresponsive(`the recorder has not answered within ${patienceMs / 1000} s`)),
+    );
     asked.on('error', (error) => reject(failureOfConnection(error, socketPath)));
     asked.end(text);
   });
@@ -131,28 +134,34 @@ function failureOfConnection(error: unknown, socket: string): RingkeepError {
   if (code === 'EACCES' || code === 'EPERM') {
     return new RingkeepError('not-yours', `the recorder at ${socket} belongs to another user`, { socket });
   }
-  return new RingkeepError('daemon-answer', `the recorder at ${socket} went away before it had answered`, { socket });
+  return new RingkeepError('daemon-answer', `the recorder at ${socket} closed the connection before it answered`, {
+    socket,
+  });
 }
 
 function parsed(text: string, socket: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw strange(socket, 'no JSON');
+    throw strange(socket, 'text that is not JSON');
   }
 }
 
 function strange(socket: string, what: string): RingkeepError {
-  return new RingkeepError('daemon-answer', `what listens at ${socket} is no recorder: it answers with ${what}`, {
-    socket,
-  });
+  return new RingkeepError(
+    'daemon-answer',
+    `the process listening at ${socket} is not a recorder: it answered with ${what}`,
+    {
+      socket,
+    },
+  );
 }
 
 function unresponsive(message: string, pid?: number): RingkeepError {
   return new RingkeepError('daemon-unresponsive', message, pid === undefined ? {} : { pid });
 }
 
-/** A zombie runs no more, even where nobody reaps it. */
+/** A zombie has exited, even if its parent never reaps it. */
 function isRunning(pid: number): boolean {
   const state = readProcStat(`/proc/${pid}/stat`)?.state;
   return state !== undefined && state !== 'Z' && state !== 'X';

@@ -36,7 +36,7 @@ async function takeElsewhere(): Promise<ChildProcess> {
 }
 
 describe('the lock of a daemon', () => {
-  it('is had by one, whose pid the next one is told', async () => {
+  it('has one holder, whose pid a second taker gets', async () => {
     const lock = await takeHere();
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await DaemonLock.take(path)).toEqual({ pid: process.pid });
@@ -45,7 +45,7 @@ describe('the lock of a daemon', () => {
     (await takeHere()).release();
   });
 
-  it('is free once the process that has it was killed, whatever its file still says', async () => {
+  it('is free once its holder was killed, whatever pid its file has', async () => {
     holder = await takeElsewhere();
     expect(await DaemonLock.take(path)).toEqual({ pid: holder.pid });
     const gone = new Promise((resolve) => holder!.once('exit', resolve));
@@ -57,7 +57,7 @@ describe('the lock of a daemon', () => {
     lock.release();
   });
 
-  it('is the lock of the file that is there now, not of one that was removed under its holder', async () => {
+  it('is taken on the file at the path, not on one that was removed', async () => {
     const first = await takeHere();
     rmSync(path);
     const second = await takeHere();
@@ -67,7 +67,7 @@ describe('the lock of a daemon', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('is not had through a link', async () => {
+  it('is not taken through a symbolic link', async () => {
     symlinkSync(join(scratch, 'elsewhere'), path);
     await expect(DaemonLock.take(path)).rejects.toMatchObject({ code: 'runtime-directory' });
     expect(existsSync(join(scratch, 'elsewhere'))).toBe(false);

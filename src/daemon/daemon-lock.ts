@@ -1,8 +1,8 @@
 /**
- * The lock that makes a daemon the only one of its directory: a file with its pid, held by flock(2), so that it is free the moment
- * its holder is gone, killed or not.
+ * The lock that permits one daemon per directory: a file with the daemon's pid, locked by flock(2), which the kernel releases
+ * when its holder exits or is killed.
  *
- * Invariant: who holds the lock holds it on the file that the path names at that moment.
+ * Invariant: a lock is taken only on the file that the path names at that moment.
  */
 import {
   closeSync,
@@ -19,11 +19,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RingkeepError } from '../base/error.ts';
 import { tryLock } from '../linux/file-lock.ts';
 
-/** A holder writes its pid right after it has the lock. */
+/** A holder writes its pid right after taking the lock. */
 const PID_READS = 20;
 const PID_READ_PAUSE_MS = 10;
 
-/** Whose the lock is; null: its holder has not written its pid. */
+/** The process that holds the lock; null if it has not written its pid. */
 export interface Holder {
   readonly pid: number | null;
 }
@@ -37,7 +37,7 @@ export class DaemonLock {
     this.#fd = fd;
   }
 
-  /** Takes the lock and writes our pid into it; else who has it. Throws `runtime-directory`, `syscall`. */
+  /** Takes the lock and writes our pid into it, or returns its holder. Throws `runtime-directory`, `syscall`. */
   static async take(path: string): Promise<DaemonLock | Holder> {
     for (;;) {
       const fd = openLock(path);
@@ -50,12 +50,12 @@ export class DaemonLock {
         writeSync(fd, `${process.pid}\n`, 0);
         return new DaemonLock(path, fd);
       }
-      // The holder before us has removed the file between our opening and locking it.
+      // The previous holder removed the file between our open and our lock.
       closeSync(fd);
     }
   }
 
-  /** Removes the file, unless it is another one by now, and frees the lock. */
+  /** Removes the file, unless it has been replaced, and releases the lock. */
   release(): void {
     if (isStillAt(this.#fd, this.path)) unlinkSync(this.path);
     closeSync(this.#fd);
@@ -88,6 +88,6 @@ function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch {
-    return ''; // Its holder has just let go of it.
+    return ''; // Its holder has just released it.
   }
 }

@@ -66,7 +66,7 @@ function traces(): string[] {
 }
 
 describe('a daemon', () => {
-  it('serves its recorder, and leaves nothing when it was stopped', async () => {
+  it('serves its recorder, and leaves nothing behind when stopped', async () => {
     const daemon = await start();
     const client = new DaemonClient(runtime);
     expect((await client.status()).directory).toBe(runtime.shmEvents);
@@ -78,7 +78,7 @@ describe('a daemon', () => {
     expect(() => new DaemonClient(runtime)).toThrow(expect.objectContaining({ code: 'no-daemon' }));
   });
 
-  it('is the only one: the next is told its pid, and changes nothing', async () => {
+  it('is the only one of its directory: a second start returns its pid and changes nothing', async () => {
     const daemon = await start();
     expect(await Daemon.start(runtime, OPTIONS, startFake)).toEqual({ pid: process.pid });
     expect((await new DaemonClient(runtime).status()).pid).toBe(process.pid);
@@ -87,20 +87,20 @@ describe('a daemon', () => {
     await start();
   });
 
-  it('is the only one of its event files, by whatever runtime directory it came to them', async () => {
+  it('is the only one of its directory of event files, whichever runtime directory links to it', async () => {
     await start();
     const path = join(scratch, 'other');
     const other = { ...locateRuntimeDirectory({ RINGKEEP_DIR: path }, 0), shmEvents: runtime.shmEvents };
     await expect(Daemon.start(other, OPTIONS, startFake)).rejects.toMatchObject({
       code: 'runtime-directory',
-      message: `another recorder of yours (pid ${process.pid}) has its event files in ${runtime.shmEvents}`,
+      message: `another recorder of this user (pid ${process.pid}) has its event files in ${runtime.shmEvents}`,
       details: { pid: process.pid },
     });
     expect(readdirSync(path)).toEqual([]);
     expect(existsSync(join(runtime.shmEvents, 'mark'))).toBe(true);
   });
 
-  it('ends in order when its runtime directory was removed, and leaves alone what another one has there since', async () => {
+  it('stops cleanly after its runtime directory was removed, and does not touch the files of a successor there', async () => {
     const daemon = await start();
     rmSync(runtime.path, { recursive: true });
     mkdirSync(runtime.path, { mode: 0o700 });
@@ -110,7 +110,7 @@ describe('a daemon', () => {
     expect(traces()).toEqual(['lock']);
   });
 
-  it('takes the place of one that was killed: its socket is replaced, its event files are kept', async () => {
+  it('replaces the socket of a killed daemon and keeps its event files', async () => {
     const first = await start();
     first.stop();
     await first.ended;
@@ -132,13 +132,13 @@ describe('a daemon', () => {
     expect(readdirSync(runtime.shmEvents)).toEqual(['left']);
   });
 
-  it('leaves nothing when its recorder cannot start, and fails as that did', async () => {
+  it('leaves nothing behind when its recorder cannot start, and fails with its error', async () => {
     const refusal = new RingkeepError('perf-refused', 'no perf here', {});
     await expect(start(() => Promise.reject(refusal))).rejects.toBe(refusal);
     expect(traces()).toEqual([]);
   });
 
-  it.each(['socket', 'log'] as const)('leaves nothing but what is in the way of its %s', async (what) => {
+  it.each(['socket', 'log'] as const)('leaves nothing behind but the obstacle at the path of its %s', async (what) => {
     mkdirSync(join(runtime[what], 'of somebody'), { recursive: true });
     chmodSync(runtime.path, 0o700);
     if (what === 'socket')
@@ -155,7 +155,7 @@ describe('a daemon', () => {
     expect(existsSync(join(runtime[what], 'of somebody'))).toBe(true);
   });
 
-  it('fails as its recorder does when that breaks down, and leaves its event files for the next one', async () => {
+  it('fails with the error of its recorder, and leaves its event files for the next one', async () => {
     let breakDown: (error: unknown) => void = () => undefined;
     const daemon = await start(async (options) => {
       breakDown = options.onFailure;
@@ -169,7 +169,7 @@ describe('a daemon', () => {
     await start();
   });
 
-  it('ends when a client asks it to before it has quite started', async () => {
+  it('stops when a client requests it during the start', async () => {
     const daemon = await start(async (options) => {
       // The socket is there by now, and answers what needs no recorder.
 
@@ -185,7 +185,7 @@ describe('a daemon', () => {
     expect(traces()).toEqual([]);
   });
 
-  it('tells its recorder what is known to be missing', async () => {
+  it('passes what is degraded before the start to its recorder', async () => {
     let told: readonly string[] = [];
     await start(
       async (options) => {
@@ -194,6 +194,6 @@ describe('a daemon', () => {
       },
       { ...OPTIONS, memoryBytes: 2 ** 50 },
     );
-    expect(told).toEqual(['said before', expect.stringContaining('bytes left')]);
+    expect(told).toEqual(['said before', expect.stringMatching(/has .*B free, less than the rings may need/)]);
   });
 });

@@ -1,13 +1,13 @@
 /**
- * A daemon's life: directory, lock, event files, socket, recorder; and the same backwards.
+ * The life of a daemon: directory, lock, event files, socket, recorder; released in reverse order.
  *
- *  1. The runtime directory is made, the lock in it taken; who does not get it is told who has it.
- *  2. The directory of the event files is found or made, and locked too: two runtime directories may lead to the same one.
- *  3. The socket listens; requests wait for the recorder.
- *  4. The recorder starts: it may adopt what is left of an earlier one.
+ *  1. Make the runtime directory and take the lock in it, or return the lock's holder.
+ *  2. Find or make the directory of the event files, and lock it too: two runtime directories may link to the same one.
+ *  3. Listen on the socket; requests wait for the recorder.
+ *  4. Start the recorder: it may adopt the rings of an earlier one.
  *
- * Invariants: there is one daemon a directory; once `ended` resolves without a failure, nothing of the daemon is left; after a failure
- * of the recorder its rings are left for the next one.
+ * Invariants: there is one daemon per directory; once `ended` resolves, no file of the daemon is left; once it rejects, the rings
+ * of the failed recorder are left for the next one.
  */
 import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
@@ -25,16 +25,16 @@ import {
 } from './runtime-directory.ts';
 import { type Server, serve } from './server.ts';
 
-/** What the daemon adds by itself to how its recorder is started. */
+/** The recorder's options, less those that the daemon sets. */
 export interface DaemonOptions extends Omit<StartOptions, 'directory' | 'onFailure'> {
-  /** A bug over a request, with its stack: the daemon goes on. */
+  /** A request failed because of a bug; the daemon continues. */
   readonly onBug: (error: unknown) => void;
 }
 
 export class Daemon {
   readonly runtime: RuntimeDirectory;
   readonly face: RecorderApi;
-  /** Rejects when the recorder breaks down, with its error. */
+  /** Rejects with the recorder's error when it fails. */
   readonly ended: Promise<void>;
   readonly #stop: () => void;
 
@@ -46,8 +46,8 @@ export class Daemon {
   }
 
   /**
-   * Starts a daemon, or says who is there already. Throws `runtime-directory`, `ring-directory` and what `startRecorder` throws, with
-   * nothing of ours left but what was there before.
+   * Starts a daemon, or returns the holder of the lock. Throws `runtime-directory`, `ring-directory` and what `startRecorder`
+   * throws, after removing everything it made.
    */
   static async start(
     runtime: RuntimeDirectory,
@@ -75,7 +75,7 @@ export class Daemon {
     }
   }
 
-  /** Ends it in order; `ended` tells when that is done. */
+  /** Stops it; `ended` resolves when that is done. */
   stop(): void {
     this.#stop();
   }
@@ -87,13 +87,13 @@ interface Deferred<Value> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Promise.withResolvers, which the oldest Node that we run on has not. */
+/** Promise.withResolvers, which Node 20 lacks. */
 function withResolvers<Value>(): Deferred<Value> {
   let settle: Omit<Deferred<Value>, 'promise'> | undefined;
   const promise = new Promise<Value>((resolve, reject) => {
     settle = { resolve, reject };
   });
-  // Who waits for it comes later; an early rejection is not lost, and no reason to end the process.
+  // Awaited later: an early rejection must not end the process as unhandled.
   promise.catch(() => undefined);
   return { promise, ...settle! };
 }
@@ -126,12 +126,12 @@ function heldBy(pid: number | undefined, path: string): RingkeepError {
   const [who, details] = pid === undefined ? ['', { path }] : [` (pid ${pid})`, { path, pid }];
   return new RingkeepError(
     'runtime-directory',
-    `another recorder of yours${who} has its event files in ${path}`,
+    `another recorder of this user${who} has its event files in ${path}`,
     details,
   );
 }
 
-/** What a daemon holds on to, and gives back. */
+/** The resources of a daemon, and their release. */
 class Held {
   readonly #runtime: RuntimeDirectory;
   readonly #lock: DaemonLock;
@@ -152,7 +152,7 @@ class Held {
     if (!tryLock(fd)) {
       const holder = lockHolder(fd);
       closeSync(fd);
-      // The link that was just made.
+      // Remove the link that was just made.
       if (!hadWay && events.path !== way) rmSync(way);
       throw heldBy(holder, events.path);
     }
@@ -162,12 +162,12 @@ class Held {
   }
 
   async listen(recorder: Parameters<typeof serve>[1]): Promise<void> {
-    // A daemon that was killed leaves its socket; it is ours to remove, since the lock is ours.
+    // A killed daemon leaves its socket; the holder of the lock may remove it.
     clearSocket(this.#runtime);
     this.#server = await serve(this.#runtime.socket, recorder);
   }
 
-  /** The socket first, so that nobody asks a recorder that is gone; the lock last. */
+  /** The socket first, so that no request reaches a stopped recorder; the lock last. */
   async letGo(face?: RecorderApi): Promise<void> {
     await this.#server?.close();
     try {
@@ -180,7 +180,7 @@ class Held {
     }
   }
 
-  /** As a daemon that was killed, but for the socket: the log and the event files stay. */
+  /** Leaves the log and the event files, as a killed daemon does. */
   async abandon(): Promise<void> {
     await this.#server?.close();
     if (this.#eventsFd !== undefined) closeSync(this.#eventsFd);

@@ -1,10 +1,10 @@
 /**
- * A failure as it goes over the socket, and back. Invariant: every answer that is not a success has this one shape, whoever
- * made it: `{"error": {"code", "message", "details"}}`.
+ * A failure as JSON, and back. Invariant: every answer that is not a success has this one shape, whether a route, the router or
+ * the HTTP parser produced it: `{"error": {"code", "message", "details"}}`.
  */
 import { ERROR_CODES, type ErrorCode, RingkeepError } from '../base/error.ts';
 
-/** Not an operating failure: the daemon broke down over this request. */
+/** A bug, not an operating failure. */
 export const INTERNAL = 'internal';
 
 export interface WireFailure {
@@ -15,7 +15,7 @@ export interface WireFailure {
   };
 }
 
-/** The HTTP status for a code; what is not named here is 500: the surroundings refused what ought to work. */
+/** The HTTP status of each code; 500 for the others: an operation of the daemon itself failed. */
 const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   'bad-size': 400,
   'bad-duration': 400,
@@ -48,11 +48,11 @@ export function wireFailureOf(error: unknown): WireFailure {
   return { error: { code: INTERNAL, message: error instanceof Error ? error.message : String(error), details: {} } };
 }
 
-/** The error that the other side threw; undefined: this is no failure of ours. */
+/** The error that the daemon threw; undefined if the body is not of this shape. */
 export function failureOfWire(body: unknown): Error | undefined {
   const { error } = (body ?? {}) as Partial<WireFailure>;
   if (!error || typeof error.code !== 'string' || typeof error.message !== 'string') return undefined;
   const code = ERROR_CODES.find((known) => known === error.code);
   if (code) return new RingkeepError(code, error.message, error.details);
-  return new Error(`the recorder broke down over the request: ${error.message}`);
+  return new Error(`the request failed in the recorder: ${error.message}`);
 }

@@ -51,14 +51,14 @@ describe('the metrics', () => {
     expect(metrics.get('ringkeep_attachment_threads')!.samples.get('{attachment="all"}')).toBe(1);
   });
 
-  it('keep a label apart from what is in it', () => {
+  it('escape the values of labels', () => {
     const recorder = new FakeRecorder();
     recorder.addTrigger('tracepoint:a:b/comm ~ "x\\*"\n/', {});
     const fired = parse(formatMetrics(recorder.status(), recorder.triggers())).get('ringkeep_trigger_fired_total')!;
     expect([...fired.samples.keys()]).toEqual(['{trigger="1",on="tracepoint:a:b/comm ~ \\"x\\\\*\\"\\n/"}']);
   });
 
-  it('leave out what there is none of', () => {
+  it('omit metrics without samples', () => {
     const metrics = parse(formatMetrics(new FakeRecorder().status(), []));
     expect(metrics.has('ringkeep_trigger_fired_total')).toBe(false);
     expect(metrics.has('ringkeep_attachment_threads')).toBe(false);

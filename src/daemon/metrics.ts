@@ -1,6 +1,6 @@
 /**
  * The status as metrics. Source: the Prometheus text exposition format 0.0.4: HELP and TYPE before the samples of a metric;
- * counters end in _total; units are base units. Invariant: one table is all there is, names stay.
+ * counters end in _total; units are base units. Invariant: names are stable.
  */
 import type { DetachedStatus } from '../session/control.ts';
 import type { TriggerStatus } from './recorder-api.ts';
@@ -45,27 +45,27 @@ function recorderMetrics(status: DetachedStatus): Metric[] {
       samples: [{ labels: { version: status.version, source: status.source }, value: 1 }],
     },
     gauge('ringkeep_start_time_seconds', 'When the recorder started, since the epoch.', status.startedWallMs / 1000),
-    gauge('ringkeep_threads', 'Living threads that are recorded.', status.threads),
+    gauge('ringkeep_threads', 'Living threads being recorded.', status.threads),
     gauge('ringkeep_attachments', 'Attachments.', status.attachments.length),
-    counter('ringkeep_tasks_total', 'Tasks that were given a ring.', stats.tasks),
-    counter('ringkeep_unrecorded_tasks_total', 'Tasks that went unrecorded at a limit.', stats.unrecordedTasks),
-    counter('ringkeep_records_total', 'Records taken in.', stats.records),
-    counter('ringkeep_lost_records_total', 'Records lost, for whatever reason.', stats.lost),
+    counter('ringkeep_tasks_total', 'Tasks that got a ring.', stats.tasks),
+    counter('ringkeep_unrecorded_tasks_total', 'Tasks left unrecorded because of a limit.', stats.unrecordedTasks),
+    counter('ringkeep_records_total', 'Records read.', stats.records),
+    counter('ringkeep_lost_records_total', 'Records lost, for any reason.', stats.lost),
     counter(
       'ringkeep_kernel_lost_records_total',
-      'Records lost because a ring of the kernel was full.',
+      'Records lost because a ring buffer of the kernel was full.',
       stats.kernelLost,
     ),
     counter('ringkeep_pins_total', 'Rings pinned.', stats.pins),
     counter('ringkeep_unpins_total', 'Rings unpinned.', stats.unpins),
     counter('ringkeep_pin_failures_total', 'Pins that the kernel refused.', stats.pinFailures),
-    counter('ringkeep_evicted_rings_total', 'Rings of ended threads given up for want of room.', stats.evictedRings),
-    counter('ringkeep_unknown_ends_total', 'Processes of which it is not known how they ended.', stats.unknownEnds),
+    counter('ringkeep_evicted_rings_total', 'Rings of exited threads evicted for lack of memory.', stats.evictedRings),
+    counter('ringkeep_unknown_ends_total', 'Processes whose exit status is unknown.', stats.unknownEnds),
     gauge('ringkeep_pinned_bytes', 'Locked memory now.', stats.pinnedBytes.now),
-    gauge('ringkeep_pinned_peak_bytes', 'Most locked memory so far.', stats.pinnedBytes.peak),
-    gauge('ringkeep_pinned_bound_bytes', 'Locked memory at most.', stats.pinnedBytes.bound),
+    gauge('ringkeep_pinned_peak_bytes', 'Peak of locked memory.', stats.pinnedBytes.peak),
+    gauge('ringkeep_pinned_bound_bytes', 'Upper bound of locked memory.', stats.pinnedBytes.bound),
     gauge('ringkeep_ring_memory_bytes', 'Memory of all rings now.', memoryBytes.now),
-    gauge('ringkeep_ring_memory_cap_bytes', 'Memory of all rings at most.', memoryBytes.cap),
+    gauge('ringkeep_ring_memory_cap_bytes', 'Upper bound of the memory of all rings.', memoryBytes.cap),
     counter('ringkeep_cpu_seconds_total', 'CPU time of the recorder.', status.recorderCpuSeconds),
   ];
 }
@@ -77,13 +77,13 @@ function attachmentMetrics({ attachments }: DetachedStatus): Metric[] {
     {
       name: 'ringkeep_attachment_threads',
       type: 'gauge',
-      help: 'Living threads of the attachment that are recorded.',
+      help: 'Living threads of the attachment being recorded.',
       samples: each(({ threads }) => threads),
     },
     {
       name: 'ringkeep_attachment_unrecorded_threads',
       type: 'gauge',
-      help: 'Threads of the attachment that could not be given a ring.',
+      help: 'Threads of the attachment without a ring.',
       samples: each(({ unrecorded }) => unrecorded),
     },
   ];
@@ -102,7 +102,7 @@ function triggerMetrics(triggers: readonly TriggerStatus[]): Metric[] {
     {
       name: 'ringkeep_trigger_suppressed_total',
       type: 'counter',
-      help: 'Times the trigger was held back by its rate limit.',
+      help: 'Firings suppressed by the rate limit of the trigger.',
       samples: each(({ suppressed }) => suppressed),
     },
   ];

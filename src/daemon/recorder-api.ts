@@ -1,6 +1,6 @@
 /**
- * The recorder as the daemon hosts it: what it is started with and what it can be asked. Plain data in and out, so that every
- * answer may go over the socket as it is.
+ * The recorder as seen by the daemon: how it is started and which requests it serves. Arguments and results are plain data, so
+ * that each can be sent over the socket unchanged.
  */
 import type { Target } from '../engine/attachment.ts';
 import type { AttachmentStatus, DetachedStatus, EventStatus } from '../session/control.ts';
@@ -9,7 +9,7 @@ import type { GivenTrigger, Selection, SnapshotResult, TriggerStatus } from '../
 
 export type { GivenTrigger as TriggerOptions, SnapshotResult, TriggerStatus } from '../triggers/trigger-status.ts';
 
-/** Every method throws RingkeepError for what is refused; a caller may await each, whether it is a promise or not. */
+/** Methods throw RingkeepError for operating failures; callers await each, whether or not it returns a promise. */
 export interface RecorderApi {
   status(): DetachedStatus;
   events(): Promise<readonly EventStatus[]>;
@@ -18,14 +18,14 @@ export interface RecorderApi {
   detach(name: string): void;
   /** `<attachment>/<pmu>/<tid>`, or the absolute path of the file. Throws `no-such-event`. */
   removeEvent(path: string): void;
-  /** `output` is absolute; `names`, which is the default: once it is on disk, the names of its frames are added. */
+  /** `output` is absolute; `names` (default true): the file is symbolized before the promise resolves. */
   snapshot(selection: Selection, output: string, names?: boolean): Promise<SnapshotResult>;
   triggers(): readonly TriggerStatus[];
-  /** Throws `bad-argument` for what is no trigger. */
+  /** Throws `bad-argument` for an unknown trigger. */
   addTrigger(on: string, options: GivenTrigger): TriggerStatus;
   /** Throws `no-such-trigger`. */
   removeTrigger(id: number): void;
-  /** Ends all events: no file, mapping or locked memory of them is left. */
+  /** Ends all events and removes their files, mappings and locked memory. */
   stop(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** What the bodies of requests may hold, as JSON schema. Invariant: what a schema accepts is the type it stands for, and no more. */
+/** JSON schemas of request bodies. Invariant: a schema accepts exactly the values of its type. */
 import type { Target } from '../engine/attachment.ts';
 import type { Selection } from '../triggers/trigger-status.ts';
 import type { TriggerOptions } from './recorder-api.ts';
@@ -11,7 +11,7 @@ export interface AttachBody {
 export interface SnapshotBody {
   readonly selection?: Selection;
   readonly output: string;
-  /** Whether the names of frames are added; true when it is not said. */
+  /** Whether the snapshot is symbolized; true by default. */
   readonly names?: boolean;
 }
 

@@ -38,8 +38,8 @@ function scratchIn(parent: string): RuntimeDirectory {
   return runtime;
 }
 
-describe('where the runtime directory is', () => {
-  it('is told by RINGKEEP_DIR, else by who one is', () => {
+describe('the path of the runtime directory', () => {
+  it('is RINGKEEP_DIR, else depends on the user', () => {
     expect(locateRuntimeDirectory({ RINGKEEP_DIR: '/a/b', XDG_RUNTIME_DIR: '/x' }, 0).path).toBe('/a/b');
     expect(locateRuntimeDirectory({ RINGKEEP_DIR: 'b' }, 0).path).toBe(join(process.cwd(), 'b'));
     expect(locateRuntimeDirectory({ XDG_RUNTIME_DIR: '/x' }, 0).path).toBe('/run/ringkeep');
@@ -51,13 +51,13 @@ describe('where the runtime directory is', () => {
     });
   });
 
-  it('gives each named directory event files of its own', () => {
+  it('each named directory has its own event files', () => {
     const [one, other] = ['/a', '/b'].map((path) => locateRuntimeDirectory({ RINGKEEP_DIR: path }, 7).shmEvents);
     expect(one).not.toBe(other);
     expect(one).toMatch(/^\/dev\/shm\/ringkeep-7-[0-9a-f]{8}$/);
   });
 
-  it('is refused where its socket would have too long a name for the kernel', () => {
+  it('is refused if the path of its socket is too long for the kernel', () => {
     const limit = 107 - '/control.sock'.length;
     const path = `/${'x'.repeat(limit - 1)}`;
     expect(locateRuntimeDirectory({ RINGKEEP_DIR: path }, 7).path).toBe(path);
@@ -66,7 +66,7 @@ describe('where the runtime directory is', () => {
     );
   });
 
-  it('is no daemon for a client where it is not, and refused where others could have made it', () => {
+  it('a client finds no daemon without the directory, and refuses one that another user could have made', () => {
     const runtime = { ...scratchIn(tmpdir()), isNamed: false };
     checkRuntimeDirectory(runtime);
     const absent = { ...runtime, path: join(runtime.path, 'absent') };
@@ -77,7 +77,7 @@ describe('where the runtime directory is', () => {
 });
 
 describe('the directory of the event files', () => {
-  it('is in the runtime directory where that is memory with room', () => {
+  it('is in the runtime directory if that is a tmpfs with enough space', () => {
     const runtime = scratchIn('/dev/shm');
     expect(makeEventDirectory(runtime, 4096)).toEqual({ path: runtime.events });
     expect(lstatSync(runtime.events).isDirectory()).toBe(true);
@@ -91,29 +91,29 @@ describe('the directory of the event files', () => {
     expect(statSync(runtime.events).mode & 0o777).toBe(0o700);
   });
 
-  it('stays the one that an earlier daemon had, whatever room there is by now, and says what is lacking', () => {
+  it('stays that of an earlier daemon, however little space is free, and reports the shortage', () => {
     const runtime = scratchIn('/dev/shm');
     makeEventDirectory(runtime, 4096);
     const found = makeEventDirectory(runtime, 2 ** 60);
     expect(found.path).toBe(runtime.events);
-    expect(found.shortage).toContain('bytes left');
+    expect(found.shortage).toMatch(/has .*B free, less than the rings may need/);
   });
 
-  it('is the one in /dev/shm that an earlier daemon had, whose runtime directory was cleared since', () => {
+  it('is that of an earlier daemon in /dev/shm, also if its runtime directory was removed', () => {
     const runtime = scratchIn('/dev/shm');
     mkdirSync(runtime.shmEvents, { mode: 0o700 });
     expect(makeEventDirectory(runtime, 4096).path).toBe(runtime.shmEvents);
     expect(readlinkSync(runtime.events)).toBe(runtime.shmEvents);
   });
 
-  it('is made anew behind a link that leads nowhere, as after a restart of the machine', () => {
+  it('is made again for a dangling link, as after a reboot', () => {
     const runtime = scratchIn(tmpdir());
     symlinkSync(runtime.shmEvents, runtime.events);
     expect(makeEventDirectory(runtime, 4096).path).toBe(runtime.shmEvents);
     expect(statSync(runtime.shmEvents).mode & 0o777).toBe(0o700);
   });
 
-  it('is not looked for where a strange link leads, nor taken when it is open to others', () => {
+  it('is refused behind an unexpected link, and if other users have access', () => {
     const runtime = scratchIn(tmpdir());
     symlinkSync(tmpdir(), runtime.events);
     const refused = expect.objectContaining({ code: 'runtime-directory' });
@@ -126,7 +126,7 @@ describe('the directory of the event files', () => {
 });
 
 describe('clearing up', () => {
-  it.each(['/dev/shm', tmpdir()])('leaves nothing of a daemon in %s', (parent) => {
+  it.each(['/dev/shm', tmpdir()])('removes everything of a daemon in %s', (parent) => {
     const runtime = { ...scratchIn(parent), isNamed: false };
     const { path } = makeEventDirectory(runtime, 4096);
     for (const file of [runtime.socket, runtime.log]) writeFileSync(file, '');
@@ -137,7 +137,7 @@ describe('clearing up', () => {
     expect(existsSync(runtime.path)).toBe(false);
   });
 
-  it('leaves event files that are still there, and the way to them', () => {
+  it('leaves remaining event files, and the link to them', () => {
     const runtime = scratchIn(tmpdir());
     const { path } = makeEventDirectory(runtime, 4096);
     writeFileSync(join(path, 'kept'), '');
@@ -146,7 +146,7 @@ describe('clearing up', () => {
     expect(readdirSync(runtime.events)).toEqual(['kept']);
   });
 
-  it('leaves a directory that was named', () => {
+  it('leaves a directory named by RINGKEEP_DIR', () => {
     const runtime = scratchIn(tmpdir());
     removeRuntimeDirectory(runtime);
     expect(existsSync(runtime.path)).toBe(true);

@@ -1,14 +1,14 @@
 /**
- * Where a daemon and its clients meet: the socket, the lock, the log, the way to the event files. The same for all who ask with
- * the same environment.
+ * The directory with a daemon's socket, lock, log and link to the event files. Its path depends on the environment and uid only.
  *
- * Invariants: what stands here is closed to other users (linux/private-directory.ts); a daemon that finds what an earlier one left
- * has the same directory of event files as that one.
+ * Invariants: other users have no access to it (linux/private-directory.ts); a daemon that finds the directory of an earlier one
+ * uses the same directory of event files.
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readlinkSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
+import { formatSize } from '../base/units.ts';
 import { memoryRoom, PRIVATE, requireDirectory } from '../linux/private-directory.ts';
 
 /** sun_path of unix(7), less its NUL. */
@@ -21,9 +21,9 @@ export interface RuntimeDirectory {
   readonly log: string;
   /** The directory of the event files, or a link to it. */
   readonly events: string;
-  /** The directory of the event files where `path` is no memory. */
+  /** The directory of the event files if `path` is not on a tmpfs. */
   readonly shmEvents: string;
-  /** It was named by RINGKEEP_DIR: it stays when the daemon goes, and may be another user's when root asks. */
+  /** Named by RINGKEEP_DIR: `down` does not remove it, and root may use that of another user. */
   readonly isNamed: boolean;
 }
 
@@ -35,9 +35,9 @@ export function locateRuntimeDirectory(env: Environment, uid: number): RuntimeDi
   const path = isNamed ? resolve(env.RINGKEEP_DIR!) : defaultPath(env, uid);
   const socket = join(path, 'control.sock');
   if (Buffer.byteLength(socket) > LONGEST_SOCKET_PATH) {
-    throw new RingkeepError('runtime-directory', `${path} is too long a path for a socket in it`, { path });
+    throw new RingkeepError('runtime-directory', `the path ${path} is too long for a socket in it`, { path });
   }
-  // Two daemons of a user stand in two directories, and so do their event files.
+  // Two daemons of a user have two runtime directories, and need two directories of event files.
   const suffix = isNamed ? `-${createHash('sha256').update(path).digest('hex').slice(0, 8)}` : '';
   return {
     path,
@@ -55,19 +55,19 @@ function defaultPath(env: Environment, uid: number): string {
   return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'ringkeep') : `/tmp/ringkeep-${uid}`;
 }
 
-/** For the daemon: makes the directory, or accepts the one that is there. Throws `runtime-directory`. */
+/** For the daemon: makes the directory, or checks an existing one. Throws `runtime-directory`. */
 export function makeRuntimeDirectory(directory: RuntimeDirectory): void {
   if (directory.isNamed) {
     try {
       mkdirSync(dirname(directory.path), { recursive: true });
     } catch {
-      // What stands in the way is told of by the directory itself.
+      // Making the directory itself reports the cause.
     }
   }
   requireDirectory(directory.path, PRIVATE);
 }
 
-/** For a client: nothing is trusted that others could have put there. Throws `no-daemon`, `runtime-directory`. */
+/** For a client: refuses a default directory that another user could have made. Throws `no-daemon`, `runtime-directory`. */
 export function checkRuntimeDirectory(directory: RuntimeDirectory): void {
   if (directory.isNamed) return;
   if (!requireDirectory(directory.path, { ...PRIVATE, mayCreate: false })) throw noDaemon(directory);
@@ -79,20 +79,21 @@ export function noDaemon({ socket }: { readonly socket: string }, cause?: unknow
 
 export interface EventDirectory {
   readonly path: string;
-  /** A sentence when it has less room than was asked for. */
+  /** A sentence for `degraded` if it has less free space than needed. */
   readonly shortage?: string;
 }
 
 /**
- * The directory of the event files: the one that an earlier daemon had; else in the runtime directory itself when that is memory
- * with room for `neededBytes`; else one in /dev/shm, to which a link leads. Throws `runtime-directory`, `ring-directory`.
+ * The directory of the event files: that of an earlier daemon; else one in the runtime directory if that is a tmpfs with
+ * `neededBytes` free; else one in /dev/shm, with a link to it. Throws `runtime-directory`, `ring-directory`.
  */
 export function makeEventDirectory(directory: RuntimeDirectory, neededBytes: number): EventDirectory {
   const path = earlierEventDirectory(directory) ?? newEventDirectory(directory, neededBytes);
   requireDirectory(path, PRIVATE);
   const { freeBytes } = memoryRoom(path);
   if (freeBytes >= neededBytes) return { path };
-  return { path, shortage: `${path} has ${freeBytes} bytes left, fewer than the rings may take (${neededBytes})` };
+  const [free, needed] = [formatSize(freeBytes), formatSize(neededBytes)];
+  return { path, shortage: `${path} has ${free} free, less than the rings may need (${needed})` };
 }
 
 function earlierEventDirectory({ events, shmEvents }: RuntimeDirectory): string | undefined {
@@ -101,34 +102,37 @@ function earlierEventDirectory({ events, shmEvents }: RuntimeDirectory): string 
   if (!stats.isSymbolicLink()) return events;
   const target = readlinkSync(events);
   if (target === shmEvents) return target;
-  throw new RingkeepError('runtime-directory', `${events} leads to ${target}, where no recorder has put it`, {
-    path: events,
-  });
+  throw new RingkeepError(
+    'runtime-directory',
+    `${events} links to ${target}, which is not a directory of event files`,
+    {
+      path: events,
+    },
+  );
 }
 
 function newEventDirectory({ path, events, shmEvents }: RuntimeDirectory, neededBytes: number): string {
   const own = memoryRoom(path);
-  // One that is there is an earlier daemon's whose runtime directory was cleared, as it is when a session ends.
+  // An existing one belongs to an earlier daemon whose runtime directory was removed, as at the end of a login session.
   const isLeft = lstatSync(shmEvents, { throwIfNoEntry: false })?.uid === process.geteuid!();
   if (!isLeft && own.isMemory && own.freeBytes >= neededBytes) return events;
   try {
-    if (!memoryRoom(dirname(shmEvents)).isMemory) throw new Error('it is no tmpfs');
+    if (!memoryRoom(dirname(shmEvents)).isMemory) throw new Error('it is not a tmpfs');
     requireDirectory(shmEvents, PRIVATE);
     symlinkSync(shmEvents, events);
     return shmEvents;
   } catch (cause) {
-    // A directory of our name that is not ours is told as that.
+    // A directory with our name but another owner is an error of its own.
     if (cause instanceof RingkeepError && cause.details.errno === undefined) throw cause;
-    // Less room than wished for is better than none.
+    // Too little space is better than none.
     if (own.isMemory) return events;
-    const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new RingkeepError('ring-directory', `event files need memory, and ${dirname(shmEvents)}: ${why}`, {
-      path,
-    });
+    const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
+    const message = `event files need a tmpfs, and ${dirname(shmEvents)} cannot be used: ${why}`;
+    throw new RingkeepError('ring-directory', message, { path });
   }
 }
 
-/** Removes what a daemon that was killed left of its socket. Throws `runtime-directory` for what is no daemon's. */
+/** Removes the socket of a killed daemon. Throws `runtime-directory` if it cannot be removed. */
 export function clearSocket({ socket }: RuntimeDirectory): void {
   try {
     unlinkSync(socket);
@@ -141,18 +145,18 @@ export function clearSocket({ socket }: RuntimeDirectory): void {
 }
 
 /**
- * What the daemon made goes, event files that it left in place excepted. The lock is the last, and its holder's to remove. Never
- * throws: what is in the place of a file of ours and cannot be removed is not ours.
+ * Removes what the daemon made, except event files still there. The lock is removed later, by its holder. Never throws: an entry
+ * that cannot be removed is not the daemon's.
  */
 export function clearRuntimeDirectory(directory: RuntimeDirectory, eventDirectory: string | undefined): void {
   removeFile(directory.socket);
   removeFile(directory.log);
   if (eventDirectory === undefined || !removeEmpty(eventDirectory)) return;
-  // Where it is a link, it leads nowhere now.
+  // A link to it now dangles.
   if (eventDirectory !== directory.events) removeFile(directory.events);
 }
 
-/** Once the lock is gone too. A directory with anything in it stays, and so does one that was named. */
+/** Called once the lock is removed. A directory that is not empty, or named by RINGKEEP_DIR, stays. */
 export function removeRuntimeDirectory(directory: RuntimeDirectory): void {
   if (!directory.isNamed) removeEmpty(directory.path);
 }
@@ -161,11 +165,11 @@ function removeFile(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // It is not there, or not ours.
+    // It does not exist, or is not ours.
   }
 }
 
-/** False: something is still in it. */
+/** False if it is not empty. */
 function removeEmpty(path: string): boolean {
   try {
     rmdirSync(path);

@@ -86,24 +86,24 @@ async function codeOf(answer: Promise<Answer>): Promise<[number, string]> {
 }
 
 describe('the socket', () => {
-  it("is its user's alone, and goes with the server", async () => {
+  it('has mode 0600, and is removed with the server', async () => {
     expect(statSync(runtime.socket).mode & 0o777).toBe(0o600);
     await server.close();
     expect(existsSync(runtime.socket)).toBe(false);
   });
 
-  it('is refused by code where it cannot be made', async () => {
+  it('is refused with a code if it cannot be made', async () => {
     const answer = serve(join(scratch, 'absent', 'sock'), { face: Promise.resolve(recorder), onDown() {}, onBug() {} });
     await expect(answer).rejects.toMatchObject({ code: 'runtime-directory' });
   });
 });
 
 describe('every route', () => {
-  it('tells the status, as the recorder tells it', async () => {
+  it('returns the status of the recorder', async () => {
     expect(await client.status()).toEqual(recorder.status());
   });
 
-  it('attaches, lists attachments and events, ends one event and one attachment', async () => {
+  it('attaches, lists attachments and events, removes an event and an attachment', async () => {
     const attachment = await client.attach({ kind: 'pid', pid: 42 }, 'web');
     expect(attachment).toMatchObject({ name: 'web', target: { kind: 'pid', pid: 42 } });
     expect(JSON.parse((await ask('GET', '/v1/attachments')).body)).toEqual([attachment]);
@@ -115,7 +115,7 @@ describe('every route', () => {
     expect((await client.status()).attachments).toEqual([]);
   });
 
-  it('takes every kind of target', async () => {
+  it('accepts every kind of target', async () => {
     for (const target of [
       { kind: 'pid', pid: 1 },
       { kind: 'tid', tid: 2 },
@@ -127,14 +127,14 @@ describe('every route', () => {
     }
   });
 
-  it('ends an event by its short path, and by one that is percent-encoded or not', async () => {
+  it('removes an event by its relative path, percent-encoded or not', async () => {
     for (const path of ['web/software/42', 'web%2Fsoftware%2F42', '%2Fdev%2Fshm%2Ffake%2Fweb%2Fsoftware%2F42']) {
       await client.attach({ kind: 'pid', pid: 42 }, 'web');
       expect((await ask('DELETE', `/v1/events/${path}`)).status).toBe(204);
     }
   });
 
-  it('saves a snapshot of what was selected, where it was told to', async () => {
+  it('saves a snapshot of the selection at the given path', async () => {
     const selection = { pid: 42, comm: 'node*', lastNs: 5e9 };
     expect(await client.snapshot(selection, '/a/b')).toMatchObject({ path: '/a/b', cutNs: '123456789012345678' });
     expect((await ask('POST', '/v1/snapshots', '{"output":"/c/d"}')).status).toBe(201);
@@ -153,20 +153,20 @@ describe('every route', () => {
     expect(await client.triggers()).toEqual([]);
   });
 
-  it('gives metrics as text', async () => {
+  it('returns metrics as text', async () => {
     const { status, type, body } = await ask('GET', '/metrics');
     expect([status, type]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8']);
     expect(body).toContain('ringkeep_records_total 1000\n');
   });
 
-  it('answers the wish for the end before it is granted', async () => {
+  it('answers a request to stop before stopping', async () => {
     expect(JSON.parse((await ask('POST', '/v1/down')).body)).toEqual({ pid: process.pid });
     expect(downs).toBe(1);
   });
 });
 
 describe('a refusal', () => {
-  it('comes as it was thrown, with its code, its details and a status of its own', async () => {
+  it('carries the code and details of the error, and its HTTP status', async () => {
     expect(await codeOf(ask('DELETE', '/v1/attachments/nobody'))).toEqual([404, 'no-such-event']);
     expect(await codeOf(ask('DELETE', '/v1/triggers/7'))).toEqual([404, 'no-such-trigger']);
     expect(await codeOf(ask('DELETE', '/v1/triggers/x'))).toEqual([404, 'no-such-trigger']);
@@ -175,7 +175,7 @@ describe('a refusal', () => {
     );
   });
 
-  it('has the same shape for a path or a method that there is not', async () => {
+  it('has the same shape for an unknown path or method', async () => {
     for (const [method, path] of [
       ['GET', '/'],
       ['GET', '/v2/status'],
@@ -208,12 +208,12 @@ describe('a refusal', () => {
     ['/v1/triggers', '{"options":{}}'],
     ['/v1/triggers', '{"on":"stall>1s","options":{"atMost":{"count":1}}}'],
     ['/v1/triggers', '{"on":"stall>1s","options":{"keep":0}}'],
-  ])('is what a body gets that is not as it must be: POST %s %s', async (path, body) => {
+  ])('answers a body that violates the schema: POST %s %s', async (path, body) => {
     expect(await codeOf(ask('POST', path, body))).toEqual([400, 'bad-argument']);
     expect((await client.status()).attachments).toEqual([]);
   });
 
-  it('says where in the body the fault is', async () => {
+  it('names the invalid part of the body', async () => {
     const { body } = await ask('POST', '/v1/attachments', '{"target":{"kind":"pid","pid":1,"tid":1}}');
     expect(JSON.parse(body).error).toMatchObject({
       message: 'the body\'s /target must not have "tid"',
@@ -221,7 +221,7 @@ describe('a refusal', () => {
     });
   });
 
-  it('is what a body gets that is too large, or no JSON by its own word', async () => {
+  it('answers a body that is too large, or not JSON by its content type', async () => {
     const large = JSON.stringify({ on: 'x'.repeat(70_000) });
     expect(await codeOf(ask('POST', '/v1/triggers', large))).toEqual([413, 'bad-argument']);
     for (const type of ['application/x-www-form-urlencoded', 'text/plain'])
@@ -234,23 +234,23 @@ describe('a refusal', () => {
     ['no Host header', 'GET /v1/status HTTP/1.1', 400],
     ['an expectation', 'GET /v1/status HTTP/1.1\r\nhost: x\r\nexpect: foo', 417],
     ['no HTTP at all', 'hello', 400],
-  ])('has the same shape for what no route gets to see: %s', async (_, head, status) => {
+  ])('has the same shape if no route is reached: %s', async (_, head, status) => {
     expect(await codeOf(say(`${head}\r\nconnection: close\r\n\r\n`))).toEqual([status, 'bad-argument']);
     expect(bugs).toEqual([]);
   });
 
-  it('asks no Host header of HTTP/1.0', async () => {
+  it('HTTP/1.0 needs no Host header', async () => {
     expect((await say('GET /v1/status HTTP/1.0\r\n\r\n')).status).toBe(200);
   });
 
-  it('is what follows from a bug: told to the log, and the next request is served', async () => {
+  it('answers a bug, which is logged, and the next request is served', async () => {
     expect(await codeOf(ask('POST', '/v1/triggers', '{"on":"bug"}'))).toEqual([500, 'internal']);
     expect(bugs).toEqual([expect.objectContaining({ message: 'a bug in the recorder' })]);
     await expect(client.addTrigger('bug', {})).rejects.not.toBeInstanceOf(RingkeepError);
     expect((await client.status()).pid).toBe(process.pid);
   });
 
-  it('is what all get who asked while the recorder was starting, when it fails to', async () => {
+  it('answers requests that waited for a recorder that fails to start', async () => {
     await server.close();
     let fail: (error: unknown) => void = () => undefined;
     const face = new Promise<RecorderApi>((_, reject) => {
@@ -305,7 +305,7 @@ describe('a client that vanishes', () => {
     await sleep(5);
   }
 
-  it('in the middle of its request, or before the answer, harms nobody', async () => {
+  it('in the middle of its request, or before the answer, does not affect others', async () => {
     await vanish('');
     await vanish(
       'POST /v1/attachments HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"tar',
@@ -315,7 +315,7 @@ describe('a client that vanishes', () => {
     expect(bugs).toEqual([]);
   });
 
-  it('in the middle of a long answer harms nobody', async () => {
+  it('in the middle of a long answer does not affect others', async () => {
     for (let pid = 1; pid <= 5000; pid++) await recorder.attach({ kind: 'pid', pid }, `a${pid}`);
     await new Promise<void>((resolve) => {
       const asked = httpRequest({ socketPath: runtime.socket, path: '/v1/events', agent: false }, (response) => {
@@ -330,7 +330,7 @@ describe('a client that vanishes', () => {
     expect(bugs).toEqual([]);
   });
 
-  it('after it has asked for the end has its wish all the same', async () => {
+  it('after a request to stop is obeyed', async () => {
     await vanish('POST /v1/down HTTP/1.1\r\nhost: x\r\n\r\n');
     while (downs === 0) await sleep(5);
     expect(downs).toBe(1);
@@ -338,7 +338,7 @@ describe('a client that vanishes', () => {
 });
 
 describe('two clients at once', () => {
-  it('are both served, whatever they do to each other', async () => {
+  it('are both served, also if they make each other fail', async () => {
     const names = Array.from({ length: 50 }, (_, index) => `a${index}`);
     await Promise.all([
       ...names.map((name) => client.attach({ kind: 'all' }, name)),
@@ -359,7 +359,7 @@ describe('two clients at once', () => {
 });
 
 describe('without a daemon', () => {
-  it('a client says so, whether the socket is not there or was left behind', async () => {
+  it('a client reports it, with a missing socket and with a stale one', async () => {
     await server.close();
     await expect(client.status()).rejects.toMatchObject({ code: 'no-daemon' });
     // A killed daemon's socket: there, with nobody behind it.
@@ -372,7 +372,7 @@ describe('without a daemon', () => {
     await expect(client.status()).rejects.toMatchObject({ code: 'no-daemon' });
   });
 
-  it('a client says what else may be at the other end', async () => {
+  it('a client reports another server at the socket', async () => {
     await server.close();
     const other = createServer((request, response) => {
       if (request.url === '/v1/status') response.writeHead(200).end('<html>');

@@ -1,8 +1,8 @@
 /**
- * HTTP on a Unix socket in front of a recorder: routes, bodies, who may ask. No logic of its own.
+ * HTTP on a Unix socket in front of a recorder: routes, bodies, permission. No logic of its own.
  *
- * Invariants: nobody but the daemon's own user and root is answered anything but 403; every answer that is no success has the
- * shape of failure.ts; what a client does, or leaves undone, harms no other.
+ * Invariants: every user but the daemon's own and root gets 403; every answer that is no success has the shape of failure.ts;
+ * a client cannot block or break another one.
  */
 import { chmodSync } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
@@ -22,47 +22,47 @@ import {
   type TriggerBody,
 } from './request-schemas.ts';
 
-/** A body is a target or a trigger. */
+/** Bodies are small: a target, a selection or a trigger. */
 const MOST_BODY_BYTES = 64 * 1024;
-/** A request must have come whole within this, else its connection is ended. */
+/** A request not complete within this time is aborted. */
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Paths of event files are in the URL. */
 const LONGEST_PARAMETER = 8192;
 
 export interface ServedRecorder {
-  /** Requests wait until it has started; when it fails to, they fail as it did. */
+  /** Requests wait until it has started; if it fails to start, they fail with its error. */
   readonly face: Promise<RecorderApi>;
-  /** A client has asked for the end, and has been answered. */
+  /** A client has requested the daemon to stop, and has been answered. */
   readonly onDown: () => void;
-  /** A request broke the daemon down: a bug, for the log. */
+  /** A request failed because of a bug; for the log. */
   readonly onBug: (error: unknown) => void;
 }
 
 export interface Server {
-  /** Ends the connections, and removes the socket. */
+  /** Closes all connections and removes the socket. */
   close(): Promise<void>;
 }
 
-/** Listens on `socketPath`, which must not be there, in a directory of our own. Throws `runtime-directory`. */
+/** Listens on `socketPath`, which must not exist, in a private directory. Throws `runtime-directory`. */
 export async function serve(socketPath: string, recorder: ServedRecorder): Promise<Server> {
   const admission = new Admission();
   const app = fastify({
-    // Node would answer by itself, without a body.
+    // Node itself would answer without a body; checked below instead.
     http: { requireHostHeader: false },
     bodyLimit: MOST_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: LONGEST_PARAMETER },
-    // What is not in the schema is refused, not dropped; a number is not a text that looks like one.
+    // Unknown properties are refused, not dropped; strings are not coerced to numbers.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, discriminator: true } },
     clientErrorHandler: (error, socket) => refuseUnreadable(admission.refusalOf(socket) ?? noHttp(error), socket),
-    // Of what the router cannot read; no hook comes before it.
+    // For URLs that the router cannot parse; no hook runs before this.
     frameworkErrors: (error, request, reply) => {
       const { failure, status } = failureOfRequest(admission.refusalOf(request.raw.socket) ?? error);
       answerRaw(reply.raw, status, failure);
     },
   });
-  // It is no JSON, whatever it is.
+  // Only JSON is accepted.
   app.removeContentTypeParser('text/plain');
   admitOwnersOnly(app, admission);
   answerFailures(app, recorder.onBug);
@@ -74,27 +74,22 @@ export async function serve(socketPath: string, recorder: ServedRecorder): Promi
   } catch (cause) {
     await app.close();
     const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new RingkeepError(
-      'runtime-directory',
-      `no socket can be made at ${socketPath}: ${errno}`,
-      { errno },
-      { cause },
-    );
+    throw new RingkeepError('runtime-directory', `cannot listen at ${socketPath}: ${errno}`, { errno }, { cause });
   }
   return { close: () => app.close() };
 }
 
-/** Who may ask: the daemon's own user, and root. */
+/** Admits the daemon's own user and root. */
 class Admission {
   readonly #ownUid = process.geteuid!();
   readonly #uids = new WeakMap<object, number | undefined>();
 
-  /** Asked once a connection, as long as its descriptor is there for sure. */
+  /** Called once per connection, while its descriptor is certainly open. */
   note(socket: Socket): void {
     this.#uids.set(socket, peerUid(socket));
   }
 
-  /** Undefined: it may ask. */
+  /** Undefined if the peer is admitted. */
   refusalOf(socket: object): RingkeepError | undefined {
     const uid = this.#uids.get(socket);
     if (uid === this.#ownUid || uid === 0) return undefined;
@@ -114,7 +109,7 @@ function admitOwnersOnly(app: FastifyInstance, admission: Admission): void {
   });
   app.server.on('checkExpectation', ({ socket, headers }: IncomingMessage, response: ServerResponse) => {
     const refusal = admission.refusalOf(socket);
-    const failure = refusal ?? new RingkeepError('bad-argument', `nothing here meets "Expect: ${headers.expect}"`);
+    const failure = refusal ?? new RingkeepError('bad-argument', `"Expect: ${headers.expect}" is not supported`);
     const status = refusal ? httpStatusOf(refusal) : 417;
     answerRaw(response, status, failure);
   });
@@ -141,7 +136,7 @@ function answerFailures(app: FastifyInstance, onBug: (error: unknown) => void): 
   });
 }
 
-/** What fastify itself refuses (a body that is no JSON, too large, not as in the schema) is a wrong argument. */
+/** What fastify itself refuses (a body that is no JSON, is too large or violates the schema) is a `bad-argument`. */
 function failureOfRequest(error: unknown): { failure: unknown; status: number } {
   const { validation, statusCode = 500, message } = error as FastifyError;
   const first = validation?.[0];
@@ -159,10 +154,10 @@ function failureOfRequest(error: unknown): { failure: unknown; status: number } 
 }
 
 function noHttp(error: Error): RingkeepError {
-  return new RingkeepError('bad-argument', `this is no HTTP request: ${error.message}`);
+  return new RingkeepError('bad-argument', `this is not an HTTP request: ${error.message}`);
 }
 
-/** Not HTTP, or not whole in time: there is no request to answer, but somebody may still be listening. */
+/** Answers a connection whose bytes are no complete HTTP request. */
 function refuseUnreadable(failure: RingkeepError, socket: Socket): void {
   if (socket.destroyed || !socket.writable) return;
   const body = JSON.stringify(wireFailureOf(failure));
@@ -191,7 +186,7 @@ function addRecorderRoutes(app: FastifyInstance, { face, onDown }: ServedRecorde
     reply.code(201).send(await (await face).snapshot(body.selection ?? {}, body.output, body.names)),
   );
   app.post('/v1/down', async (_request, reply) => {
-    // `close` comes once the answer is out, and also when there is nobody to take it.
+    // `close` is emitted once the answer is sent, and also if the client is gone.
     reply.raw.once('close', onDown);
     return reply.code(202).send({ pid: process.pid });
   });
