@@ -6,6 +6,7 @@
 import { Feature } from '../abi/perf-data.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
+import { idFieldOffset, recordBytesIn, recordMiscIn } from '../abi/record-view.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { decodeBuildId } from './build-id.ts';
 import { ByteCursor } from './byte-cursor.ts';
@@ -151,10 +152,8 @@ export class Capture {
     const offset = this.#columns.offset[index]!;
     const { size } = this.#header(offset);
     const { geometry } = this.eventAt(index);
-    const isSample = this.typeAt(index) === RecordType.SAMPLE;
-    const field = isSample ? geometry.sample.cpu : geometry.fromEnd.cpu;
-    const at = isSample ? field : size - field;
-    if (field < 0 || at < HEADER_BYTES || at + 4 > size) return null;
+    const at = idFieldOffset(geometry, 'cpu', this.typeAt(index), size);
+    if (at < HEADER_BYTES || at + 4 > size) return null;
     const place = this.#bytes.locate(offset, size);
     return this.#bytes.view.getUint32(place + at, true);
   }
@@ -179,7 +178,7 @@ export class Capture {
   #header(offset: number): { misc: number; size: number } {
     const place = this.#bytes.locate(offset, HEADER_BYTES);
     const { view } = this.#bytes;
-    return { misc: view.getUint16(place + 4, true), size: view.getUint16(place + 6, true) };
+    return { misc: recordMiscIn(view, place), size: recordBytesIn(view, place) };
   }
 }
 

@@ -9,8 +9,8 @@
  *
  * Invariant: every record in the index lies whole inside the file.
  */
-import { fieldOffset } from '../abi/layout.ts';
-import { HEADER_BYTES, RECORD_TABLE, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
+import { HEADER_BYTES, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
+import { bodyOffset, type IdField, idFieldOffset, recordBytesIn, recordTypeIn } from '../abi/record-view.ts';
 import type { ByteSource, FileRange } from './byte-source.ts';
 import type { DamageList } from './damage.ts';
 import type { EventTable } from './event-table.ts';
@@ -59,7 +59,7 @@ export function indexRecords(
       continue;
     }
     const place = source.locate(at, size);
-    const type = source.view.getUint32(place, true);
+    const type = recordTypeIn(source.view, place);
     columns.add(source.view, place, at, type, size);
     at += size;
     if (type < USER_TYPE_START) continue;
@@ -81,7 +81,7 @@ const RECORDS_IN_STEP = 3;
 function wholeRecordBytes(source: ByteSource, at: number, end: number): number {
   const size = plausibleBytes(source, at, end);
   if (size === 0) return 0;
-  const type = source.view.getUint32(source.locate(at, HEADER_BYTES), true);
+  const type = recordTypeIn(source.view, source.locate(at, HEADER_BYTES));
   // A newer kernel's record, or one of perf's own that is not padded, is believed when another one follows it.
   if (recordName(type) !== 'UNKNOWN' && size % 8 === 0) return size;
   return at + size === end || plausibleBytes(source, at + size, end) > 0 ? size : 0;
@@ -91,8 +91,8 @@ function wholeRecordBytes(source: ByteSource, at: number, end: number): number {
 function plausibleBytes(source: ByteSource, at: number, end: number): number {
   if (at + HEADER_BYTES > end) return 0;
   const place = source.locate(at, HEADER_BYTES);
-  const type = source.view.getUint32(place, true);
-  const size = source.view.getUint16(place + 6, true);
+  const type = recordTypeIn(source.view, place);
+  const size = recordBytesIn(source.view, place);
   return type > 0 && type < TYPE_LIMIT && size >= HEADER_BYTES && at + size <= end ? size : 0;
 }
 
@@ -108,14 +108,14 @@ function isInStep(source: ByteSource, candidate: number, end: number): boolean {
   for (let record = 0; record < RECORDS_IN_STEP && at < end; record++) {
     const size = plausibleBytes(source, at, end);
     if (size === 0) return false;
-    if (recordName(source.view.getUint32(source.locate(at, HEADER_BYTES), true)) === 'UNKNOWN') return false;
+    if (recordName(recordTypeIn(source.view, source.locate(at, HEADER_BYTES))) === 'UNKNOWN') return false;
     at += size;
   }
   return true;
 }
 
-const TRACING_DATA_BYTES_OFFSET = HEADER_BYTES + fieldOffset(RECORD_TABLE.HEADER_TRACING_DATA.fields, 'dataBytes');
-const AUXTRACE_BYTES_OFFSET = HEADER_BYTES + fieldOffset(RECORD_TABLE.AUXTRACE.fields, 'auxBytes');
+const TRACING_DATA_BYTES_OFFSET = bodyOffset('HEADER_TRACING_DATA', 'dataBytes');
+const AUXTRACE_BYTES_OFFSET = bodyOffset('AUXTRACE', 'auxBytes');
 
 /** Bytes that follow a record of perf's own without being counted in its size. */
 function payloadBytes(view: DataView, place: number, type: number, size: number): number {
@@ -129,31 +129,22 @@ function payloadBytes(view: DataView, place: number, type: number, size: number)
 
 /** Where a record names, in its body, the task it speaks of: used where there is no sample id (synthesized records). */
 const BODY_TASK: ReadonlyMap<number, { pid: number; tid: number }> = new Map([
-  [RecordType.COMM, bodyTask(RECORD_TABLE.COMM.fields, 'pid', 'tid')],
-  [RecordType.MMAP, bodyTask(RECORD_TABLE.MMAP.fields, 'pid', 'tid')],
-  [RecordType.MMAP2, bodyTask(RECORD_TABLE.MMAP2.fields, 'pid', 'tid')],
-  [RecordType.NAMESPACES, bodyTask(RECORD_TABLE.NAMESPACES.fields, 'pid', 'tid')],
-  [RecordType.ITRACE_START, bodyTask(RECORD_TABLE.ITRACE_START.fields, 'pid', 'tid')],
-  [RecordType.EXIT, bodyTask(RECORD_TABLE.EXIT.fields, 'pid', 'tid')],
+  [RecordType.COMM, { pid: bodyOffset('COMM', 'pid'), tid: bodyOffset('COMM', 'tid') }],
+  [RecordType.MMAP, { pid: bodyOffset('MMAP', 'pid'), tid: bodyOffset('MMAP', 'tid') }],
+  [RecordType.MMAP2, { pid: bodyOffset('MMAP2', 'pid'), tid: bodyOffset('MMAP2', 'tid') }],
+  [RecordType.NAMESPACES, { pid: bodyOffset('NAMESPACES', 'pid'), tid: bodyOffset('NAMESPACES', 'tid') }],
+  [RecordType.ITRACE_START, { pid: bodyOffset('ITRACE_START', 'pid'), tid: bodyOffset('ITRACE_START', 'tid') }],
+  [RecordType.EXIT, { pid: bodyOffset('EXIT', 'pid'), tid: bodyOffset('EXIT', 'tid') }],
   // A fork is written in the parent's context.
-  [RecordType.FORK, bodyTask(RECORD_TABLE.FORK.fields, 'ppid', 'ptid')],
+  [RecordType.FORK, { pid: bodyOffset('FORK', 'ppid'), tid: bodyOffset('FORK', 'ptid') }],
 ]);
 /** Records that hold their time in the body too. */
 const BODY_TIME: ReadonlyMap<number, number> = new Map([
-  [RecordType.FORK, HEADER_BYTES + fieldOffset(RECORD_TABLE.FORK.fields, 'time')],
-  [RecordType.EXIT, HEADER_BYTES + fieldOffset(RECORD_TABLE.EXIT.fields, 'time')],
-  [RecordType.THROTTLE, HEADER_BYTES + fieldOffset(RECORD_TABLE.THROTTLE.fields, 'time')],
-  [RecordType.UNTHROTTLE, HEADER_BYTES + fieldOffset(RECORD_TABLE.UNTHROTTLE.fields, 'time')],
+  [RecordType.FORK, bodyOffset('FORK', 'time')],
+  [RecordType.EXIT, bodyOffset('EXIT', 'time')],
+  [RecordType.THROTTLE, bodyOffset('THROTTLE', 'time')],
+  [RecordType.UNTHROTTLE, bodyOffset('UNTHROTTLE', 'time')],
 ]);
-
-/** The scalar fields in front of a body's variable part. */
-type BodyTable = readonly (readonly [name: string, kind: string])[];
-
-function bodyTask(fields: BodyTable, pid: string, tid: string): { pid: number; tid: number } {
-  // All fields up to the task ids are u32 in every record of BODY_TASK.
-  const position = (name: string) => HEADER_BYTES + 4 * fields.findIndex(([field]) => field === name);
-  return { pid: position(pid), tid: position(tid) };
-}
 
 /** Grows the columns by doubling. Unsorted until `inTimeOrder`. */
 class ColumnBuilder {
@@ -191,20 +182,19 @@ class ColumnBuilder {
     const geometry = this.#events.events[event]?.geometry;
     const isSample = type === RecordType.SAMPLE;
     const hasTrailer = geometry !== undefined && geometry.trailer > 0 && size >= HEADER_BYTES + geometry.trailer;
-    const fields = isSample ? geometry?.sample : hasTrailer ? geometry.fromEnd : undefined;
-    const placeOf = (field: number, bytes: number) => {
-      if (field < 0) return -1;
-      const at = isSample ? field : size - field;
-      return at + bytes <= size ? place + at : -1;
+    const isIdentified = geometry !== undefined && (isSample || hasTrailer);
+    const placeOf = (field: IdField, bytes: number) => {
+      const at = isIdentified ? idFieldOffset(geometry, field, type, size) : -1;
+      return at >= 0 && at + bytes <= size ? place + at : -1;
     };
-    const timeAt = fields ? placeOf(fields.time, 8) : -1;
+    const timeAt = placeOf('time', 8);
     const bodyTime = BODY_TIME.get(type);
     if (timeAt >= 0) columns.time[row] = view.getBigUint64(timeAt, true);
     // Where samples have no time either, the order of the file is all there is: it is left alone.
     else if (bodyTime !== undefined && geometry !== undefined && geometry.sample.time >= 0 && bodyTime + 8 <= size)
       columns.time[row] = view.getBigUint64(place + bodyTime, true);
-    const pidAt = fields ? placeOf(fields.pid, 4) : -1;
-    const tidAt = fields ? placeOf(fields.tid, 4) : -1;
+    const pidAt = placeOf('pid', 4);
+    const tidAt = placeOf('tid', 4);
     if (pidAt >= 0 && tidAt >= 0) {
       columns.pid[row] = view.getUint32(pidAt, true);
       columns.tid[row] = view.getUint32(tidAt, true);

@@ -7,23 +7,12 @@
  */
 import { type EventAttr, ReadFormat, SampleType } from '../abi/event-attr.ts';
 import { HEADER_BYTES, RecordType, USER_TYPE_START } from '../abi/record-table.ts';
-import { recordGeometry } from '../abi/record-view.ts';
+import { recordBytesAt, recordGeometry, recordTypeAt, recordWordsAt } from '../abi/record-view.ts';
+import { sampleFixedBytes } from '../abi/sample.ts';
 import { assert } from '../base/error.ts';
 
 /** Called for each record: its place in the chunk and its time, both in 32-bit words. */
 export type RecordVisitor = (wordOffset: number, timeHigh: number, timeLow: number, type: number) => void;
-
-/** What `recordTypeAt` and `recordWordsAt` read: struct perf_event_header as two words. */
-export function recordTypeAt(words: Uint32Array, wordOffset: number): number {
-  return words[wordOffset]!;
-}
-export function recordMiscAt(words: Uint32Array, wordOffset: number): number {
-  return words[wordOffset + 1]! & 0xffff;
-}
-/** Length of the record at `wordOffset`, in words. */
-export function recordWordsAt(words: Uint32Array, wordOffset: number): number {
-  return words[wordOffset + 1]! >>> 18;
-}
 
 /** The chunk as words: in place when it is aligned, a copy when not. Bytes behind the last whole word are left out. */
 export function asWords(chunk: Uint8Array): Uint32Array {
@@ -75,7 +64,7 @@ export class RecordWalk {
     let at = 0;
     while (at < words.length) {
       if (!this.isWhole(words, at)) return words.length - at;
-      const type = words[at]!;
+      const type = recordTypeAt(words, at);
       const length = recordWordsAt(words, at);
       const time = type === RecordType.SAMPLE ? this.timeOfSample(words, at, length) : this.timeOfOther(at, length);
       if (time === DAMAGED) return words.length - at;
@@ -88,8 +77,8 @@ export class RecordWalk {
 
   private isWhole(words: Uint32Array, at: number): boolean {
     if (words.length - at < HEADER_BYTES / 4) return false;
-    const type = words[at]!;
-    const bytes = words[at + 1]! >>> 16;
+    const type = recordTypeAt(words, at);
+    const bytes = recordBytesAt(words, at);
     // Types of perf's own stand in files, never in rings: perf would obey them.
     if (type === 0 || type >= USER_TYPE_START) return false;
     return bytes % 8 === 0 && bytes >= HEADER_BYTES && bytes / 4 <= words.length - at;
@@ -121,20 +110,9 @@ const DAMAGED = -2;
 
 function sampleShape(attr: EventAttr): SampleShape {
   const has = (bit: bigint) => (attr.sampleType & bit) !== 0n;
-  const fixed = [
-    SampleType.identifier,
-    SampleType.ip,
-    SampleType.tid,
-    SampleType.time,
-    SampleType.addr,
-    SampleType.id,
-    SampleType.streamId,
-    SampleType.cpu,
-    SampleType.period,
-  ].filter(has).length;
   return {
     time: recordGeometry(attr).sample.time < 0 ? NONE : recordGeometry(attr).sample.time / 4,
-    variable: (HEADER_BYTES + fixed * 8) / 4,
+    variable: sampleFixedBytes(attr) / 4,
     readFormat: attr.readFormat,
     hasRead: has(SampleType.read),
     hasCallchain: has(SampleType.callchain),

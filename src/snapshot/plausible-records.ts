@@ -11,8 +11,17 @@
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { decodeRecord } from '../abi/record.ts';
-import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
-import type { RecordGeometry } from '../abi/record-view.ts';
+import { HEADER_BYTES, Misc, RECORD_TABLE, RecordType } from '../abi/record-table.ts';
+import {
+  bodyOffset,
+  fixedBodyBytes,
+  type IdField,
+  idFieldOffset,
+  type RecordGeometry,
+  recordBytesIn,
+  recordMiscIn,
+  recordTypeIn,
+} from '../abi/record-view.ts';
 
 /** What the records are checked against. */
 export interface RecordLimits {
@@ -43,20 +52,30 @@ export interface PlausibleRecords {
 /** Bytes of a record's body (without header and trailer): exactly, or up to the name at its end. */
 type BodyShape = { readonly bytes: number } | { readonly nameAt: number };
 
-/** What the sources ask the kernel for, or write themselves; struct layouts in abi/record.ts. */
-const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>([
-  [RecordType.MMAP, { nameAt: 32 }],
-  [RecordType.MMAP2, { nameAt: 64 }],
-  [RecordType.COMM, { nameAt: 8 }],
-  [RecordType.LOST, { bytes: 16 }],
-  [RecordType.LOST_SAMPLES, { bytes: 8 }],
-  [RecordType.EXIT, { bytes: 24 }],
-  [RecordType.FORK, { bytes: 24 }],
-  [RecordType.THROTTLE, { bytes: 24 }],
-  [RecordType.UNTHROTTLE, { bytes: 24 }],
-  [RecordType.SWITCH, { bytes: 0 }],
-  [RecordType.SWITCH_CPU_WIDE, { bytes: 8 }],
-]);
+/** What the sources ask the kernel for, or write themselves; layouts in abi/record-table.ts. */
+const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>(
+  (
+    [
+      'MMAP',
+      'MMAP2',
+      'COMM',
+      'LOST',
+      'LOST_SAMPLES',
+      'EXIT',
+      'FORK',
+      'THROTTLE',
+      'UNTHROTTLE',
+      'SWITCH',
+      'SWITCH_CPU_WIDE',
+    ] as const
+  ).map((name) => {
+    const isNamed = RECORD_TABLE[name].fields.some(([, kind]) => kind === 'cstr');
+    const bytes = fixedBodyBytes(name);
+    return [RecordType[name], isNamed ? { nameAt: bytes } : { bytes }];
+  }),
+);
+
+const LOST_OFFSET = bodyOffset('LOST', 'lost');
 
 /** Goes through whole records, in any order, and keeps those that are plausible. Ids are put right in `records` itself. */
 export function plausibleRecords(records: Uint8Array, limits: RecordLimits): PlausibleRecords {
@@ -68,7 +87,7 @@ export function plausibleRecords(records: Uint8Array, limits: RecordLimits): Pla
     keptBytes += to - from;
   };
   while (records.length - at >= HEADER_BYTES) {
-    const size = view.getUint16(at + 6, true);
+    const size = recordBytesIn(view, at);
     if (size < HEADER_BYTES || size % 8 !== 0 || size > records.length - at) break;
     const timeNs = timeOf(view, at, size, limits);
     if (timeNs === undefined) {
@@ -77,8 +96,7 @@ export function plausibleRecords(records: Uint8Array, limits: RecordLimits): Pla
     } else {
       recordCount++;
       if (timeNs > newestNs) newestNs = timeNs;
-      if (view.getUint32(at, true) === RecordType.LOST)
-        reportedLost += Number(view.getBigUint64(at + HEADER_BYTES + 8, true));
+      if (recordTypeIn(view, at) === RecordType.LOST) reportedLost += Number(view.getBigUint64(at + LOST_OFFSET, true));
     }
     at += size;
   }
@@ -88,19 +106,16 @@ export function plausibleRecords(records: Uint8Array, limits: RecordLimits): Pla
 
 /** The record's time; undefined when it is none that was written. */
 function timeOf(view: DataView, at: number, size: number, limits: RecordLimits): bigint | undefined {
-  const type = view.getUint32(at, true);
-  if ((view.getUint16(at + 4, true) & Misc.cpumodeMask) > Misc.user) return undefined;
+  const type = recordTypeIn(view, at);
+  if ((recordMiscIn(view, at) & Misc.cpumodeMask) > Misc.user) return undefined;
   const isSample = type === RecordType.SAMPLE;
   if (!(isSample ? isPlausibleSample(view, at, size, limits) : isPlausibleBody(view, at, size, type, limits)))
     return undefined;
-  const { sample, fromEnd } = limits.geometry;
-  if (limits.tid !== undefined) {
-    const tidAt = isSample ? at + sample.tid : at + size - fromEnd.tid;
-    if (view.getUint32(tidAt, true) !== limits.tid) return undefined;
-  }
-  const timeNs = view.getBigUint64(isSample ? at + sample.time : at + size - fromEnd.time, true);
+  const placeOf = (field: IdField) => at + idFieldOffset(limits.geometry, field, type, size);
+  if (limits.tid !== undefined && view.getUint32(placeOf('tid'), true) !== limits.tid) return undefined;
+  const timeNs = view.getBigUint64(placeOf('time'), true);
   if (timeNs > limits.latestNs) return undefined;
-  const idAt = isSample ? at + sample.id : at + size - fromEnd.id;
+  const idAt = placeOf('id');
   if (!limits.attrOfId.has(idOf(view, idAt))) view.setBigUint64(idAt, limits.leaderId, true);
   return timeNs;
 }

@@ -7,9 +7,8 @@
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { encodeRecord } from '../abi/record.ts';
-import { HEADER_BYTES, Misc, RecordType } from '../abi/record-table.ts';
-import { trailerBytes } from '../abi/record-view.ts';
-import { recordWordsAt } from '../perf-data/record-walk.ts';
+import { Misc, RecordType } from '../abi/record-table.ts';
+import { bodyWord, recordWordsAt, trailerBytes } from '../abi/record-view.ts';
 
 /** What a side-band log and a ring may both hold: who the threads are, what is mapped where, and LOST. */
 const SIDE_BAND_TYPES: ReadonlySet<number> = new Set([
@@ -32,9 +31,8 @@ export interface NamedThread {
   readonly comm: string;
 }
 
-// Words of a record from its header on (include/uapi/linux/perf_event.h): COMM {pid, tid}, FORK {pid, ppid, tid, ptid}.
-const COMM_TID_WORD = HEADER_BYTES / 4 + 1;
-const FORK_TID_WORD = HEADER_BYTES / 4 + 2;
+const COMM_TID_WORD = bodyWord('COMM', 'tid');
+const FORK_TID_WORD = bodyWord('FORK', 'tid');
 
 /** Which threads the side-band log names and forks. */
 export class SideBandCensus {

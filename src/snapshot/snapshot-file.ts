@@ -17,10 +17,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { recordWordsAt } from '../abi/record-view.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { encodeFeatures } from '../perf-data/feature-table.ts';
 import { encodeFileHead, encodeFileHeader, type FileEvent } from '../perf-data/file-writer.ts';
-import { recordWordsAt } from '../perf-data/record-walk.ts';
 import { isRingFile } from './ring-file.ts';
 
 const WRITE_BYTES = 1 << 20;

@@ -13,6 +13,7 @@ import { type EventAttr, EventType, hasFlag } from '../abi/event-attr.ts';
 import { Feature } from '../abi/perf-data.ts';
 import { encodeRecord } from '../abi/record.ts';
 import { RecordType } from '../abi/record-table.ts';
+import { recordTypeAt, recordWordsAt } from '../abi/record-view.ts';
 import {
   encodeRingkeepSection,
   RINGKEEP_FEATURE,
@@ -33,7 +34,7 @@ import {
   encodeU64,
 } from '../perf-data/feature-sections.ts';
 import type { ClockReading } from '../perf-data/features.ts';
-import { asWords, RecordWalk, recordWordsAt } from '../perf-data/record-walk.ts';
+import { asWords, RecordWalk } from '../perf-data/record-walk.ts';
 import { BuildIdCollector, readKernelBuildIds } from './build-ids.ts';
 import type { SnapshotHost } from './host.ts';
 import { type KernelModule, kernelMapRecords, readKernelModules, readKernelText } from './kernel-maps.ts';
@@ -211,7 +212,7 @@ class Merge {
       const source = index.sourceOf(record);
       const words = this.chunks[source]!;
       const at = index.offsetOf(record);
-      const type = words[at]!;
+      const type = recordTypeAt(words, at);
       if (source >= this.ringsFrom && isSideBand(type)) {
         sideBandOfInstant ??= this.sideBandRecords(order.subarray(instant, i));
         if (sideBandOfInstant.has(recordText(words, at))) {
@@ -257,7 +258,7 @@ class Merge {
     for (const record of order) {
       const words = chunks[index.sourceOf(record)]!;
       const at = index.offsetOf(record);
-      census.add(words, at, words[at]!, index.timeHighOf(record), index.timeLowOf(record));
+      census.add(words, at, recordTypeAt(words, at), index.timeHighOf(record), index.timeLowOf(record));
     }
     return { chunks, index, order };
   }
