@@ -3,10 +3,13 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { RUN_PATIENCE_MS } from '../src/base/testing/waiting.ts';
 import { needs } from './testing/surroundings.ts';
 
 async function bench(script: string, ...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)('node', [join(import.meta.dirname, '../bench', script), ...args]);
+  const { stdout } = await promisify(execFile)('node', [join(import.meta.dirname, '../bench', script), ...args], {
+    timeout: RUN_PATIENCE_MS,
+  });
   return stdout;
 }
 

@@ -31,7 +31,11 @@ describe('the command', () => {
     const script = ['-c', 'ls /proc/self/fd; env | sort'];
     const { stdout } = await ringkeep(['record', '--', 'sh', ...script]);
     // By way of Node too, which adds descriptors of its own.
-    const without = spawnSync('sh', script, { env: { ...process.env, NODE_OPTIONS: '' }, cwd: tmpdir() });
+    const without = spawnSync('sh', script, {
+      env: { ...process.env, NODE_OPTIONS: '' },
+      cwd: tmpdir(),
+      timeout: 10_000,
+    });
 
     expect(stdout).toBe(without.stdout.toString());
   });

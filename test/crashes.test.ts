@@ -1,12 +1,12 @@
 /**
- * Programs that die, for real: the exit status, the thread that is named, the snapshot and what it holds.
- * Every snapshot here must be read by perf without a warning and agree with `ringkeep show`.
+ * Programs that die of a signal: the exit status, the thread that took it, the snapshot and what it holds.
+ * perf and ringkeep are compared on one snapshot of each kind: of threads, of forks, of an exec, of Node and of Python.
  */
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { requireAgreement } from './testing/agreement.ts';
-import { type Launch, record, show, Workplace } from './testing/ringkeep.ts';
+import { type Launch, once, record, show, Workplace } from './testing/ringkeep.ts';
 import { needs, PYTHON } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
@@ -18,23 +18,28 @@ function victimOf(stdout: string): number {
   return Number(/^victim (\d+)$/m.exec(stdout)?.[1]);
 }
 
-async function recordDeath(cause: string, threads: number, launch: Launch = {}) {
-  const place = new Workplace();
-  const output = place.file('death.perf.data');
+const place = new Workplace(afterAll);
+
+function recordDeath(cause: string, threads: number, launch: Launch = {}) {
+  const output = place.file(`${cause}-${threads}.perf.data`);
   return record(['-o', output], [testProgram('dies-of'), cause, `${threads}`], launch);
 }
+
+const manyThreads = once(() => recordDeath('SIGSEGV', 200));
 
 describe.each([0, 200])('a program with %i threads beside main', (threads) => {
   test.for(SIGNALS)('that dies of %s is saved with the thread that took it', async (signal, context) => {
     needs(context, 'gcc', 'perf events');
-    const { status, stdout, summary } = await recordDeath(signal, threads);
+    const { status, stdout, summary } = await (threads > 0 && signal === 'SIGSEGV'
+      ? manyThreads()
+      : recordDeath(signal, threads));
 
     expect(status).toBe(128 + constants.signals[signal]);
     expect(summary.exit).toEqual({ code: null, signal });
     expect(summary.source).toBe('perf');
     expect(summary.tasks).toBe(threads + 1);
     expect(summary).toMatchObject({ lost: 0, unrecordedTasks: 0, deaths: 1 });
-    // SIGKILL is everybody's: the main thread stands for the process.
+    // SIGKILL is sent to the process: the main thread is reported.
     const victim = victimOf(stdout);
     const pid = summary.death!.pid;
     expect(summary.death).toMatchObject({ signal, tid: signal === 'SIGKILL' ? pid : victim });
@@ -51,7 +56,7 @@ describe.each([0, 200])('a program with %i threads beside main', (threads) => {
       expect(report.threads.filter(({ comm }) => comm === 'sleeper')).toHaveLength(threads - 1);
     }
     expect(report.threads.every(({ records }) => records > 0)).toBe(true);
-    requireAgreement(summary.snapshot!);
+    if (threads > 0 && signal === 'SIGSEGV') requireAgreement(summary.snapshot!);
   });
 
   test('that exits with 3 is not saved', async (context) => {
@@ -71,15 +76,15 @@ describe.each([0, 200])('a program with %i threads beside main', (threads) => {
 });
 
 describe('the evidence for the thread that took the signal', () => {
-  test('is the kernel’s own word where tracepoints may be had', async (context) => {
+  test('is the tracepoint signal_deliver where tracepoints are permitted', async (context) => {
     needs(context, 'gcc', 'perf events', 'root', 'tracefs');
-    const { stdout, summary } = await recordDeath('SIGSEGV', 200);
+    const { stdout, summary } = await manyThreads();
 
     expect(summary.death).toMatchObject({ tid: victimOf(stdout), comm: 'victim', evidence: 'signal-deliver' });
   });
 
-  // Deduced: wrong where the machine stands still in the middle of a death.
-  test('is the first thread to exit where they may not', { retry: 2 }, async (context) => {
+  // An inference: it is wrong when no CPU runs the process for a while in the middle of its death.
+  test('is the first thread to exit where they are not', { retry: 2 }, async (context) => {
     needs(context, 'gcc', 'perf events', 'root');
     const { stdout, summary } = await recordDeath('SIGSEGV', 200, { as: 'nobody' });
 
@@ -90,7 +95,7 @@ describe('the evidence for the thread that took the signal', () => {
 describe('the post-mortem on the terminal', () => {
   test('begins with the death and marks the thread', async (context) => {
     needs(context, 'gcc', 'perf events');
-    const { stdout, stderr, summary } = await recordDeath('SIGSEGV', 3);
+    const { stdout, stderr, summary } = await manyThreads();
     const victim = victimOf(stdout);
 
     expect(stderr).toContain(`pid ${summary.death!.pid} (dies-of) died of SIGSEGV in thread ${victim} (victim)`);
@@ -103,7 +108,7 @@ describe('children that die first', () => {
   /** `PID CAUSE` of each child of `forks`. */
   const childrenOf = (stdout: string) =>
     [...stdout.matchAll(/^child (\d+) (\S+)$/gm)].map(([, pid, cause]) => ({ pid: Number(pid), cause }));
-  /** Longer than a recorder takes to hear of a fork; without tracepoints all depends on that it did. */
+  /** Longer than a recorder takes to read a FORK record; without tracepoints it has to have read it. */
   const LIFE_MS = '300';
   const LONG_LIFE_MS = '1000';
 
@@ -126,11 +131,11 @@ describe('children that die first', () => {
       expect(summary.snapshot).toBe(place.file('family.perf.data'));
       expect(show(summary.snapshots[0]!).death).toMatchObject({ pid: first!.pid, signal: 'SIGSEGV' });
       expect(show(summary.snapshots[1]!).death).toMatchObject({ pid: third!.pid, signal: 'SIGABRT' });
-      for (const path of summary.snapshots) requireAgreement(path);
+      if (as) requireAgreement(summary.snapshots[0]!);
     },
   );
 
-  test('do not take the place of the command’s own death', async (context) => {
+  test('do not replace the command’s own death', async (context) => {
     needs(context, 'gcc', 'perf events');
     const place = new Workplace();
     const { status, summary } = await record(
@@ -148,7 +153,7 @@ describe('children that die first', () => {
     expect(report.threads).toHaveLength(3);
   });
 
-  test('in a crash loop are all told, and only the first few saved', async (context) => {
+  test('in a crash loop are all counted, and only the first few saved', async (context) => {
     needs(context, 'gcc', 'perf events');
     const place = new Workplace();
     const { status, summary } = await record(
@@ -163,7 +168,7 @@ describe('children that die first', () => {
     expect(summary.snapshots.every((path) => existsSync(path))).toBe(true);
   });
 
-  test('at once after their fork are saved where the kernel tells of signals', async (context) => {
+  test('at once after their fork are saved where signals are recorded', async (context) => {
     needs(context, 'gcc', 'perf events', 'root', 'tracefs');
     const place = new Workplace();
     const { status, stdout, summary } = await record(
@@ -178,7 +183,7 @@ describe('children that die first', () => {
     expect(show(summary.snapshot!).threads[0]).toMatchObject({ tid: first!.pid, tookSignal: true });
   });
 
-  test('at once after their fork are counted where it does not', async (context) => {
+  test('at once after their fork are counted where signals are not recorded', async (context) => {
     needs(context, 'gcc', 'perf events', 'root');
     const { status, summary } = await record(
       ['-o', new Workplace().file('short.perf.data')],
@@ -208,7 +213,7 @@ describe('a program that becomes another by an exec', () => {
     expect(status).toBe(128 + constants.signals.SIGSEGV);
     expect(summary.death).toMatchObject({ tid: victimOf(stdout), comm: 'victim', signal: 'SIGSEGV' });
     expect(summary).toMatchObject({ lost: 0, deaths: 1 });
-    // A thread that calls exec goes on under main's number, and there in a ring of its own.
+    // A thread that calls exec takes main's TID, and gets a new ring under it.
     const ofExec = who === 'thread' ? 2 : 0;
     expect(summary.tasks).toBe(1 + sleepers + ofExec + 2);
 
@@ -222,7 +227,7 @@ describe('a program that becomes another by an exec', () => {
     expect(killed.every(({ records }) => records > 0)).toBe(true);
     const leftBehind = threads.filter(({ comm }) => comm === 'left-behind');
     expect(leftBehind.map(({ state }) => state)).toEqual(Array(sleepers).fill('exited'));
-    requireAgreement(summary.snapshot!);
+    if (who === 'thread') requireAgreement(summary.snapshot!);
   });
 
   test('through a shell ends with the status of the last', async (context) => {
@@ -257,11 +262,12 @@ describe.each([
     expect(report.death).toEqual(death);
     expect(report.threads).toHaveLength(summary.tasks);
     expect(report.threads[0]).toMatchObject({ tid: death!.tid, tookSignal: true });
-    requireAgreement(summary.snapshot!);
+    expect(report.damage).toEqual([]);
+    if (signal === 'SIGABRT') requireAgreement(summary.snapshot!);
   });
 });
 
-/** By a real fault where the language has one; Node turns some of them into others. */
+/** By a fault where the language has one; Node turns some of them into others. */
 const NODE_DEATHS: Record<Signal, string> = {
   SIGABRT: 'setTimeout(() => process.abort(), 20)',
   SIGBUS: 'process.kill(process.pid, "SIGBUS"); setTimeout(() => {}, 1e6)',

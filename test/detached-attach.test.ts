@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { until } from '../src/base/testing/waiting.ts';
 import type { AttachmentStatus, EventStatus } from '../src/session/control.ts';
 import { Daemon, isRunning } from './testing/daemon.ts';
 import { perf, perfScript } from './testing/perf-reading.ts';
@@ -183,14 +184,14 @@ async function removeCgroup(directory: string): Promise<void> {
   for (const pid of readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
     process.kill(Number(pid), 'SIGKILL');
   }
-  for (let tries = 0; tries < 200; tries++) {
+  await until(`${directory} to be removed`, () => {
     try {
       rmdirSync(directory);
-      return;
+      return true;
     } catch {
-      await new Promise((done) => setTimeout(done, 10));
+      return false; // EBUSY: there is a process in it.
     }
-  }
+  });
 }
 
 describe('attach is refused with cause and remedy', () => {

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { until } from '../src/base/testing/waiting.ts';
 import type { AttachmentStatus } from '../src/session/control.ts';
 import type { SnapshotResult } from '../src/triggers/trigger-status.ts';
 import { Daemon } from './testing/daemon.ts';
@@ -46,7 +47,7 @@ test('the rings of the dead are given up in the order of their deaths', async (c
   for (const name of names) {
     const tid = await puppet.thread(name);
     puppet.tell(`hush ${tid}`);
-    while (existsSync(`/proc/${puppet.pid}/task/${tid}`)) await new Promise((done) => setTimeout(done, 1));
+    await until('the thread to exit', () => !existsSync(`/proc/${puppet.pid}/task/${tid}`), { everyMs: 1 });
   }
   await daemon.untilStatus(({ threads, stats }) => threads === 1 && stats.tasks === 41);
   const { stats } = await daemon.client.status();

@@ -6,11 +6,12 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { next } from '../src/base/testing/waiting.ts';
 import { readRing } from '../src/ring/ring-reader.ts';
 import type { EventStatus } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { Puppet } from './testing/puppet.ts';
-import { show } from './testing/ringkeep.ts';
+import { show, showWithNames } from './testing/ringkeep.ts';
 import { needs, PYTHON } from './testing/surroundings.ts';
 
 /** A daemon that records a program with two threads beside main, and their events once each has records. */
@@ -49,8 +50,8 @@ describe('an event file', () => {
       expect(statSync(path).mode & 0o777).toBe(0o600);
       expect(statSync(dirname(path)).mode & 0o777).toBe(0o700);
     }
-    for (let times = 0; times < 3; times++) {
-      const { threads, damage } = show(first.path);
+    for (const read of [showWithNames, show, show]) {
+      const { threads, damage } = read(first.path);
       expect(damage).toEqual([]);
       expect(threads).toMatchObject([{ tid: first.tid, pid: first.pid, comm: 'first' }]);
     }
@@ -81,9 +82,8 @@ describe('an event file', () => {
     await daemon.untilEvents((all) =>
       all.some(({ tid, records }) => tid === first.tid && records > before.recordCount),
     );
-    const ended = new Promise((done) => reader.once('close', done));
     reader.stdin.end();
-    await ended;
+    await next(reader, 'close', 'the process that maps the file to end');
     const after = readRing(new Uint8Array(image()));
     expect(before.header).toMatchObject({ tid: first.tid, comm: 'first' });
     expect(after.header.ringId).toBe(before.header.ringId);

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { until } from '../src/base/testing/waiting.ts';
 import type { UpReport } from '../src/cli/up-report.ts';
 import type { TriggerStatus } from '../src/triggers/trigger-status.ts';
 import { Daemon, isRunning } from './testing/daemon.ts';
@@ -193,7 +194,7 @@ test('triggers outlive a recorder that is killed; what is still to be saved is s
   const directory = daemon.file('kept');
   const { on, options } = await addTrigger(daemon, 'exit-status:3', '--comm', 'p*', '--post', '1h', '--dir', directory);
   process.kill(daemon.pid, 'SIGKILL');
-  while (isRunning(daemon.pid)) await new Promise((done) => setTimeout(done, 1));
+  await until('the killed recorder to be gone', () => !isRunning(daemon.pid));
   onTestFinished(() => void daemon.run(['down']));
   expect((await daemon.json<UpReport>('up')).adoption).toMatchObject({ alive: 1 });
   const [trigger] = await daemon.client.triggers();

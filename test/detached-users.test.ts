@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
+import { RUN_PATIENCE_MS } from '../src/base/testing/waiting.ts';
 import { Daemon } from './testing/daemon.ts';
 import { perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';
@@ -12,7 +13,7 @@ import { needs } from './testing/surroundings.ts';
 const AS_NOBODY = { as: 'nobody' } as const;
 
 function asNobody(command: string, ...args: readonly string[]) {
-  return spawnSync(command, args, { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8' });
+  return spawnSync(command, args, { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8', timeout: RUN_PATIENCE_MS });
 }
 
 /** No other test's program has it: a glob takes all of a user's. */

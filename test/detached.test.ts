@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { RUN_PATIENCE_MS } from '../src/base/testing/waiting.ts';
 import { Daemon, isRunning } from './testing/daemon.ts';
 import { Puppet } from './testing/puppet.ts';
 import { needs } from './testing/surroundings.ts';
@@ -112,7 +113,7 @@ describe('its socket', () => {
     const { stdout } = spawnSync(
       'curl',
       ['-s', '--unix-socket', daemon.runtime.socket, ...write, ...args, `http://ringkeep${path}`],
-      { encoding: 'utf8' },
+      { encoding: 'utf8', timeout: RUN_PATIENCE_MS },
     );
     const lines = stdout.split('\n');
     const [code, ...type] = lines.pop()!.split(' ');

@@ -2,7 +2,7 @@
  * The gauntlet: every capture is read, exported to every format and read again by somebody else's reader; samples, threads, times
  * and weights are the same as in the capture. Captures: those built by hand, a snapshot of ringkeep's and perf record's own files.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { Ajv } from 'ajv';
@@ -19,6 +19,7 @@ import { FIXTURES } from '../src/export/testing/fixtures.ts';
 import { type PerfettoReading, readPerfetto } from '../src/export/testing/perfetto-reading.ts';
 import { type Capture, openCapture } from '../src/perf-data/capture.ts';
 import { postMortem } from '../src/post-mortem/post-mortem.ts';
+import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { readWithFirefoxProfiler } from './testing/firefox-profiler.ts';
 import { record, ringkeep, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
@@ -34,7 +35,7 @@ const perfRecord = (...args: string[]): Source => [
   `perf record ${args.join(' ')}`,
   (path, context) => {
     needs(context, 'perf', 'perf events');
-    spawnSync('perf', ['record', '-q', '-o', path, ...args, '--', 'sh', '-c', BUSY], { stdio: 'ignore' });
+    run('perf', 'record', '-q', '-o', path, ...args, '--', 'sh', '-c', BUSY);
   },
 ];
 

@@ -1,9 +1,10 @@
 /** The recorder itself is killed: its command does not notice, and what is in the rings can be read. */
 import { readFileSync, rmSync } from 'node:fs';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { decodeRecord, type PerfRecord } from '../src/abi/record.ts';
 import { RecordType } from '../src/abi/record-table.ts';
 import { RingkeepError } from '../src/base/error.ts';
+import { until } from '../src/base/testing/waiting.ts';
 import { type RingContents, readRing } from '../src/ring/ring-reader.ts';
 import { type Running, start } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
@@ -33,7 +34,7 @@ test.for(['idle', 'noisy'] as const)(
     // The command ran on to its own end: it holds the output open until then.
     expect(stdout).toMatch(kind === 'idle' ? /^ready\ndone\n$/ : /^quiet \d+ \d+\n$/);
     // Another than ringkeep reaps it now.
-    await vi.waitFor(() => expect(running.leftovers()).toEqual([]), 10_000);
+    await until('the command to be reaped', () => running.leftovers().length === 0);
 
     expect(rings).toHaveLength(tasks);
     for (const ring of rings) {

@@ -4,6 +4,7 @@ import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, writ
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { isLong } from '../src/base/testing/runs.ts';
+import { exitOf } from '../src/base/testing/waiting.ts';
 import { openCapture } from '../src/perf-data/capture.ts';
 import type { Symbolizer } from '../src/perf-data/symbolizer.ts';
 import { systemSymbolsOf } from '../src/services/capture-symbols.ts';
@@ -13,7 +14,7 @@ import { CapturedSymbols } from '../src/symbols/captured-symbols.ts';
 import { decodeSymbols } from '../src/symbols/symbols-section.ts';
 import { Daemon } from './testing/daemon.ts';
 import { allFrames, framesBy } from './testing/name-agreement.ts';
-import { record, ringkeep, show, Workplace } from './testing/ringkeep.ts';
+import { record, recordWithNames, ringkeep, show, showWithNames, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
@@ -54,7 +55,7 @@ test('names stay equal when the program is overwritten and when it is gone, here
   const place = new Workplace();
   const program = ownProgram(place);
   const [plain, named] = [place.file('plain.perf.data'), place.file('named.perf.data')];
-  await record([...OFTEN, '--no-names', '-o', plain], [program, '300']);
+  await record([...OFTEN, '-o', plain], [program, '300']);
   const byMachine = namesHere(plain);
   expect(byMachine.filter((name) => name !== null).length).toBeGreaterThan(300);
   expect(openCapture(new Uint8Array(readFileSync(plain))).features.symbols).toBeUndefined();
@@ -76,7 +77,7 @@ test('names stay equal when the program is overwritten and when it is gone, here
 test('kernel functions keep their names under another kernel', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
   const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [testProgram('named-work'), '300']);
+  await recordWithNames([...OFTEN, '-o', output], [testProgram('named-work'), '300']);
   const { frames } = allFrames(output);
   const inKernel = frames.flatMap(({ isKernel, name }, index) => (isKernel && name !== null ? [index] : []));
   expect(inKernel.length).toBeGreaterThan(50);
@@ -94,7 +95,7 @@ test('code of Node keeps its names and lines when the map of its compiler is gon
   );
   const output = place.file('node.perf.data');
   const node = [process.execPath, '--perf-basic-prof-only-functions', '--interpreted-frames-native-stack'];
-  await record([...OFTEN, '-o', output], [...node, script]);
+  await recordWithNames([...OFTEN, '-o', output], [...node, script]);
   const { pid } = show(output).threads.find(({ pid, tid }) => pid === tid)!;
   rmSync(`/tmp/perf-${pid}.map`);
   const found = allFrames(output).frames.find(({ name }) => name === 'price');
@@ -105,7 +106,7 @@ test('code of Node keeps its names and lines when the map of its compiler is gon
 test('perf reads the snapshot as it did before names were added, and has nothing to say about them', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '--no-names', '-o', output], [testProgram('named-work'), '150']);
+  await record([...OFTEN, '-o', output], [testProgram('named-work'), '150']);
   const before = run('perf', 'script', '-f', '-i', output);
   const bytes = statSync(output).size;
   expect(addNames(output, 60_000).bytes).toBeGreaterThan(0);
@@ -118,7 +119,7 @@ test('perf reads the snapshot as it did before names were added, and has nothing
 test('names are added once', async (context) => {
   needs(context, 'gcc', 'perf events');
   const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [testProgram('named-work'), '100']);
+  await recordWithNames([...OFTEN, '-o', output], [testProgram('named-work'), '100']);
   const bytes = statSync(output).size;
   expect(addNames(output, 60_000)).toEqual({ bytes: 0, isComplete: false });
   expect(statSync(output).size).toBe(bytes);
@@ -128,16 +129,15 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
   needs(context, 'gcc', 'perf events');
   const place = new Workplace();
   const [plain, output] = [place.file('plain.perf.data'), place.file('snapshot.perf.data')];
-  await record([...OFTEN, '--no-names', '-o', plain], [testProgram('named-work'), '300']);
+  await record([...OFTEN, '-o', plain], [testProgram('named-work'), '300']);
   const expected = namesHere(plain);
   const program = join(import.meta.dirname, '..', 'dist', 'bin', 'symbolize-process.js');
-  const ends = new Set<string>();
+  const ends = new Set<string | number | null>();
   for (let delayMs = 20; delayMs < 600; delayMs += isLong ? 20 : 120) {
     copyFileSync(plain, output);
     const child = spawn(process.execPath, [program, output, '60000'], { stdio: 'ignore' });
-    const ended = new Promise<string>((done) => child.once('exit', (code, signal) => done(signal ?? String(code))));
     const timer = setTimeout(() => child.kill('SIGKILL'), delayMs);
-    ends.add(await ended);
+    ends.add(await exitOf(child, 'the process that adds names'));
     clearTimeout(timer);
     const capture = openCapture(new Uint8Array(readFileSync(output)));
     expect(capture.damage).toEqual([]);
@@ -150,7 +150,7 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
 test('without time names stay away, or are those of the newest frames, and the machine fills in', async (context) => {
   needs(context, 'gcc', 'perf events');
   const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '--no-names', '-o', output], [testProgram('named-work'), '300']);
+  await record([...OFTEN, '-o', output], [testProgram('named-work'), '300']);
   const expected = namesHere(output);
   expect(addNames(output, 0)).toMatchObject({ isComplete: false });
   expect(namesHere(output)).toEqual(expected);
@@ -161,23 +161,23 @@ test('damage to the names loses names only', async (context) => {
   const place = new Workplace();
   const program = ownProgram(place);
   const output = place.file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [program, '150']);
+  await recordWithNames([...OFTEN, '-o', output], [program, '150']);
   withoutCopies(place);
   rmSync(program);
-  const whole = show(output);
+  const whole = showWithNames(output);
   const { symbols } = openCapture(new Uint8Array(readFileSync(output))).features;
   const at = readFileSync(output).indexOf(symbols!) + Math.floor(symbols!.length / 2);
   const descriptor = openSync(output, 'r+');
   writeSync(descriptor, Buffer.from('damage!'), 0, 7, at);
   closeSync(descriptor);
-  const damaged = show(output);
+  const damaged = showWithNames(output);
   expect(damaged.unnamed).toContain('the names that travelled with the capture are damaged');
   expect({ ...damaged.totals, damage: damaged.damage }).toEqual({ ...whole.totals, damage: [] });
 });
 
 test('snapshots of a detached recorder have names: one that was asked for, and one that a trigger took', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const daemon = await Daemon.up(['--freq', '1999', '--ring', '1MiB']);
+  const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const program = ownProgram(daemon.place);
   const worker = spawn(program, ['60000'], { stdio: 'ignore' });
   onTestFinished(() => void worker.kill('SIGKILL'));
@@ -206,7 +206,7 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
 
 test('a recorder that is to add no names adds none, whoever asks', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const daemon = await Daemon.up(['--no-names']);
+  const daemon = await Daemon.upWithNames(['--no-names']);
   await daemon.json('attach', '-p', String(process.pid));
   await daemon.untilEvents((events) => events.some(({ records }) => records > 10));
   const output = daemon.file('now.perf.data');
@@ -216,7 +216,7 @@ test('a recorder that is to add no names adds none, whoever asks', async (contex
 
 test('a program that only a process in a container sees has names', async (context) => {
   needs(context, 'gcc', 'perf events', 'mount namespaces');
-  const daemon = await Daemon.up(['--freq', '1999', '--ring', '1MiB']);
+  const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const inside = `mount -t tmpfs tmpfs /mnt && cp ${testProgram('named-work')} /mnt/program && exec /mnt/program 60000`;
   const worker = spawn('unshare', ['-m', 'sh', '-c', inside], { stdio: 'ignore' });
   onTestFinished(() => void worker.kill('SIGKILL'));
@@ -236,7 +236,7 @@ test('a program that only a process in a container sees has names', async (conte
 
 test('rings that a killed recorder left are saved with names', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const daemon = await Daemon.up(['--freq', '1999', '--ring', '1MiB']);
+  const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const worker = spawn(testProgram('named-work'), ['60000'], { stdio: 'ignore' });
   onTestFinished(() => void worker.kill('SIGKILL'));
   await daemon.json('attach', '-p', String(worker.pid));

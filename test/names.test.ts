@@ -1,12 +1,12 @@
 /** Names of frames, beside perf's and beside what a JIT compiler wrote of itself; and files that are not what they were. */
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { ElfImage } from '../src/symbols/elf-image.ts';
 import { allFrames, type NameAgreement, nameAgreement, shareEqual } from './testing/name-agreement.ts';
-import { record, show, Workplace } from './testing/ringkeep.ts';
+import { record, recordWithNames, show, Workplace } from './testing/ringkeep.ts';
 import { needs, PYTHON } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
@@ -15,7 +15,7 @@ const OFTEN = ['--freq', '1999', '--ring', '1MiB', '--snapshot', 'always'];
 /** Records the command and compares all names in the snapshot with perf's. */
 async function recorded(place: Workplace, events: readonly string[], ...command: string[]): Promise<NameAgreement> {
   const output = place.file('snapshot.perf.data');
-  const { status } = await record([...OFTEN, ...events, '-o', output], command);
+  const { status } = await recordWithNames([...OFTEN, ...events, '-o', output], command);
   expect(status).toBe(0);
   return nameAgreement(output);
 }
@@ -59,7 +59,7 @@ test('frames of Python have the names that perf gives them', async (context) => 
 test('a caller is named by its call, though that be its last instruction', async (context) => {
   needs(context, 'gcc', 'perf events');
   const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [testProgram('never-returns'), '150']);
+  await recordWithNames([...OFTEN, '-o', output], [testProgram('never-returns'), '150']);
   const callers = allFrames(output).frames.flatMap(({ name }, index, all) =>
     all[index - 1]?.name === 'never_returns' ? [`${name} < ${all[index + 1]?.name}`] : [],
   );
@@ -70,7 +70,7 @@ test('a file of perf record has the names that perf script gives it', async (con
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('perf.data');
   const args = ['record', '-q', '-N', '-g', '-e', 'cpu-clock', '-F', '1999', '-o', output, '--'];
-  expect(spawnSync('perf', [...args, testProgram('named-work'), '700']).status).toBe(0);
+  expect(run('perf', ...args, testProgram('named-work'), '700').status).toBe(0);
   expectAgreement(nameAgreement(output));
 });
 
@@ -90,7 +90,7 @@ async function recordedScript(place: Workplace, output: string): Promise<string[
   writeFileSync(script, outputText.replace(/sourceMappingURL=.*/, 'sourceMappingURL=named-script.mjs.map'));
   writeFileSync(`${script}.map`, sourceMapText!);
   const command = [process.execPath, '--perf-basic-prof-only-functions', '--interpreted-frames-native-stack', script];
-  const { status } = await record([...OFTEN, '-o', output], [...command, '500']);
+  const { status } = await recordWithNames([...OFTEN, '-o', output], [...command, '500']);
   expect(status).toBe(0);
   const { pid } = show(output).threads.find(({ pid, tid }) => pid === tid)!;
   const map = `/tmp/perf-${pid}.map`;
@@ -124,7 +124,7 @@ test('where no names travel, a program that was built anew since gives none, and
   const program = place.file('program');
   copyFileSync(testProgram('named-work'), program);
   const output = place.file('snapshot.perf.data');
-  await record([...OFTEN, '--no-names', '-o', output], [program, '150']);
+  await record([...OFTEN, '-o', output], [program, '150']);
   expect(namesIn(output, program)).toContain('work');
 
   withoutCopies(place);
@@ -147,7 +147,7 @@ test('a stripped program has the names of its debug file, by link and by build i
   objcopy('--only-keep-debug', testProgram('named-work'), debug);
   objcopy('--strip-all', `--add-gnu-debuglink=${debug}`, testProgram('named-work'), program);
   const output = place.file('snapshot.perf.data');
-  await record([...OFTEN, '--no-names', '-o', output], [program, '150']);
+  await record([...OFTEN, '-o', output], [program, '150']);
   expect(namesIn(output, program)).toContain('work');
 
   const bytes = readFileSync(program);
@@ -168,7 +168,7 @@ function withoutCopies(place: Workplace): void {
 }
 
 function objcopy(...args: string[]): void {
-  const { status, stderr } = spawnSync('objcopy', args, { encoding: 'utf8' });
+  const { status, stderr } = run('objcopy', ...args);
   if (status !== 0) throw new Error(`objcopy ${args.join(' ')}: ${stderr}`);
 }
 

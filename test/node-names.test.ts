@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { openCapture } from '../src/perf-data/capture.ts';
 import { decodeSymbols } from '../src/symbols/symbols-section.ts';
 import { allFrames } from './testing/name-agreement.ts';
-import { record, show, Workplace } from './testing/ringkeep.ts';
+import { record, recordWithNames, show, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
 const OFTEN = ['--freq', '1999', '--ring', '1MiB'];
@@ -16,7 +16,7 @@ for (let i = 0; i < 60; i++) price(2e6);
 
 /** The processes in a snapshot. */
 function pidsIn(path: string): number[] {
-  return [...new Set(show(path, '--all').threads.map(({ pid }) => pid))];
+  return [...new Set(show(path).threads.map(({ pid }) => pid))];
 }
 
 function mapsOf(pids: readonly number[]): string[] {
@@ -44,7 +44,7 @@ test('the first command of the README names functions and lines, and leaves no m
   needs(context, 'perf events');
   const example = join(import.meta.dirname, '..', 'examples', 'checkout-crash.mjs');
   const output = new Workplace().file('crash.perf.data');
-  const { stderr, status } = await record([...OFTEN, '-o', output], ['node', example]);
+  const { stderr, status } = await recordWithNames([...OFTEN, '-o', output], ['node', example]);
   expect(status).toBe(128 + 11);
   expect(stderr).toMatch(/priceOf checkout-crash\.mjs:10/);
   expect(mapsOf(pidsIn(output))).toEqual([]);
@@ -67,7 +67,7 @@ test('a script that names Node as its interpreter is named, and so are the Node 
     `#!/usr/bin/env node\nimport { execFileSync } from 'node:child_process';\n${WORK}execFileSync(process.execPath, [${JSON.stringify(child)}]);\n`,
   );
   const output = place.file('out.perf.data');
-  expect((await record([...OFTEN, '--snapshot', 'always', '-o', output], [parent])).status).toBe(0);
+  expect((await recordWithNames([...OFTEN, '--snapshot', 'always', '-o', output], [parent])).status).toBe(0);
   const sources = sourcesIn(output);
   expect(sources.get('price')).toBe(`${parent}:4`);
   expect(sources.get('childPrice')).toBe(`${child}:2`);
@@ -82,7 +82,7 @@ test('--no-js leaves Node as it is', async (context) => {
   const main = script(place, 'main.mjs', text);
   const output = place.file('out.perf.data');
   const options = [...OFTEN, '--snapshot', 'always', '-o', output];
-  const { stdout } = await record([...options, '--no-js'], ['node', main]);
+  const { stdout } = await recordWithNames([...options, '--no-js'], ['node', main]);
   expect(stdout).toContain('options:\n');
   expect(sourcesIn(output).size).toBe(0);
   expect(mapsOf(pidsIn(output))).toEqual([]);
@@ -93,7 +93,7 @@ test('a map that the user had V8 make himself stays', async (context) => {
   const place = new Workplace();
   const main = script(place, 'main.mjs', WORK);
   const output = place.file('out.perf.data');
-  await record([...OFTEN, '--snapshot', 'always', '-o', output], ['node', '--perf-basic-prof', main]);
+  await recordWithNames([...OFTEN, '--snapshot', 'always', '-o', output], ['node', '--perf-basic-prof', main]);
   expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
   expect(mapsOf(pidsIn(output))).toHaveLength(1);
 });
@@ -103,7 +103,7 @@ test('where names do not travel, the map stays for whoever shows the snapshot', 
   const place = new Workplace();
   const main = script(place, 'main.mjs', WORK);
   const output = place.file('out.perf.data');
-  await record([...OFTEN, '--snapshot', 'always', '--no-names', '-o', output], ['node', main]);
+  await record([...OFTEN, '--snapshot', 'always', '-o', output], ['node', main]);
   expect(mapsOf(pidsIn(output))).toHaveLength(1);
   expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
 });
@@ -114,7 +114,7 @@ test('what V8 dumps of its code names frames by time, and names the same when th
   const main = script(place, 'main.mjs', WORK);
   const output = place.file('out.perf.data');
   const node = ['node', '--perf-prof', '--interpreted-frames-native-stack', main];
-  await record([...OFTEN, '--snapshot', 'always', '-o', output], node, { cwd: place.path });
+  await recordWithNames([...OFTEN, '--snapshot', 'always', '-o', output], node, { cwd: place.path });
   const dumps = readdirSync(place.path).filter((name) => /^jit-\d+\.dump$/.test(name));
   expect(dumps).toHaveLength(1);
   expect(sourcesIn(output).get('price')).toBe(`${main}:2`);

@@ -1,7 +1,7 @@
 /** perf beside ringkeep: the same tasks at the same time, and a loss that both can see. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { expect, test } from 'vitest';
+import { exitOf, RUN_PATIENCE_MS } from '../src/base/testing/waiting.ts';
 import { requireAgreement } from './testing/agreement.ts';
 import { countByThread, type PerfLine, perfScript } from './testing/perf-reading.ts';
 import { ringkeepCommand, show, start, Workplace, withSummary } from './testing/ringkeep.ts';
@@ -19,7 +19,7 @@ test('a thread switches as often by ringkeep as by perf record, which ran around
   );
   const perfRecord = ['record', '-q', '-m', '512', '-e', 'cpu-clock:u', '--switch-events', '-o', byPerf, '--'];
   const child = spawn('perf', [...perfRecord, ...recording], { stdio: 'ignore' });
-  expect(await once(child, 'exit')).toEqual([0, null]);
+  expect(await exitOf(child, 'perf record', RUN_PATIENCE_MS)).toBe(0);
 
   const ours = requireAgreement(byRingkeep);
   const report = show(byRingkeep);

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readRingDirectory } from '../src/snapshot/ring-directory.ts';
 import { isInstalled, PerfDataImage, run } from '../src/snapshot/testing/perf-tool.ts';
-import { ringkeep, show, start, Workplace } from './testing/ringkeep.ts';
+import { ringkeep, show, showWithNames, start, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
 const BUSY = ['sh', '-c', 'echo ready; while :; do /bin/true; sleep 0.01; done'];
@@ -52,7 +52,7 @@ describe.each(['perf', 'procfs'])('the rings of a recorder killed in the middle,
     expect(show(output).threads.length).toBeGreaterThanOrEqual(found.rings.length);
     // The directory stays until somebody removes it, and can be looked at as it is.
     expect(existsSync(directory)).toBe(true);
-    expect(show(directory).reason).toBe('recover');
+    expect(showWithNames(directory).reason).toBe('recover');
     const one = found.rings[0]!;
     expect(show(one.path).threads.map(({ tid }) => tid)).toEqual([one.contents.header.tid]);
   });

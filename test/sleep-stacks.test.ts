@@ -1,7 +1,7 @@
 /** Stacks taken as threads go off their CPUs: the place where each slept, where that is permitted. */
 import { expect, test } from 'vitest';
 import type { PostMortem } from '../src/post-mortem/report.ts';
-import { record, show, Workplace } from './testing/ringkeep.ts';
+import { record, showWithNames, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
 const SLEEPER = ['sh', '-c', 'sleep 0.3; :'];
@@ -16,7 +16,7 @@ test('every sleep has the place that it began in', async (context) => {
   needs(context, 'perf events', 'root');
   const file = new Workplace().file('perf.data');
   await record(['--sleep-stacks', '--snapshot', 'always', '-o', file], SLEEPER);
-  const report = show(file);
+  const report = showWithNames(file);
   expect(placeOf(report, 'sleep').join()).toMatch(/nanosleep/);
   expect(placeOf(report, 'sh').join()).toMatch(/wait/);
 });
@@ -27,12 +27,12 @@ test('where the kernel may not be looked into, it is said that the places are no
   const { summary } = await record(['--sleep-stacks', '--snapshot', 'always', '-o', file], SLEEPER, { as: 'nobody' });
   const hidden = summary.degraded.filter((text) => text.includes('where threads slept is not known'));
   expect(hidden).toHaveLength(1);
-  expect(placeOf(show(file), 'sleep')).toEqual([]);
+  expect(placeOf(showWithNames(file), 'sleep')).toEqual([]);
 });
 
 test('unasked nothing is recorded at a switch but the switch', async (context) => {
   needs(context, 'perf events');
   const file = new Workplace().file('perf.data');
   await record(['--snapshot', 'always', '-o', file], SLEEPER);
-  expect(placeOf(show(file), 'sleep')).toEqual([]);
+  expect(placeOf(showWithNames(file), 'sleep')).toEqual([]);
 });

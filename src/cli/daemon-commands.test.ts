@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { exitOf, next, until } from '../base/testing/waiting.ts';
 import { locateRuntimeDirectory } from '../daemon/runtime-directory.ts';
 import { FakeCommandLine } from './testing/fake-command-line.ts';
 
@@ -95,7 +96,7 @@ describe('up and down', () => {
   it('uses the directory of event files of a killed recorder', async () => {
     const first = await json('up');
     process.kill(first.pid, 'SIGKILL');
-    while (isAlive(first.pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until('the killed recorder to be gone', () => !isAlive(first.pid));
     expect(await ringkeep('status')).toMatchObject({
       status: 1,
       stderr: expect.stringContaining('Start it with `ringkeep up`.'),
@@ -137,7 +138,7 @@ describe('up and down', () => {
       expect(readdirSync(runtime)).toEqual([]);
     } finally {
       process.kill(pid, 'SIGTERM');
-      while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until('the recorder to end on SIGTERM', () => !isAlive(pid));
     }
     expect(existsSync(directory)).toBe(false);
   });
@@ -157,10 +158,10 @@ describe('up and down', () => {
 
   it('in the foreground prints its report, and stops cleanly on a signal', async () => {
     const child = commandLine.spawn(['up', '--foreground', '--json'], env);
-    const line = await new Promise<string>((resolve) => child.stdout!.setEncoding('utf8').once('data', resolve));
+    const line = await next<string>(child.stdout!.setEncoding('utf8'), 'data', 'the line of JSON');
     expect(JSON.parse(line)).toMatchObject({ started: true, pid: child.pid });
     child.kill('SIGTERM');
-    expect(await new Promise((resolve) => child.once('exit', (code) => resolve(code)))).toBe(0);
+    expect(await exitOf(child, 'the recorder')).toBe(0);
     expect(readdirSync(runtime)).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { exitOf, within } from '../base/testing/waiting.ts';
 import { DaemonLock } from './daemon-lock.ts';
 
 let scratch: string;
@@ -28,10 +29,11 @@ async function takeHere(): Promise<DaemonLock> {
 async function takeElsewhere(): Promise<ChildProcess> {
   const script = 'exec 9<>"$1"; flock -n 9 || exit 1; echo $$ >&9; echo held; exec sleep 600 <&- 9<&9';
   const child = spawn('bash', ['-c', `touch "$1"; ${script}`, 'bash', path], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((resolve, reject) => {
+  const held = new Promise((resolve, reject) => {
     child.stdout!.once('data', resolve);
     child.once('exit', () => reject(new Error('flock(1) is not to be had')));
   });
+  await within('flock(1) to take the lock', held);
   return child;
 }
 
@@ -48,9 +50,8 @@ describe('the lock of a daemon', () => {
   it('is free once its holder was killed, whatever pid its file has', async () => {
     holder = await takeElsewhere();
     expect(await DaemonLock.take(path)).toEqual({ pid: holder.pid });
-    const gone = new Promise((resolve) => holder!.once('exit', resolve));
     holder.kill('SIGKILL');
-    await gone;
+    await exitOf(holder, 'the holder of the lock');
     expect(readFileSync(path, 'latin1')).toBe(`${holder.pid}\n`);
     const lock = await takeHere();
     expect(readFileSync(path, 'latin1')).toBe(`${process.pid}\n`);

@@ -14,6 +14,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
+import { within } from '../base/testing/waiting.ts';
 import { DaemonClient } from './client.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
 import type { StartOptions, StartRecorder } from './recorder-api.ts';
@@ -173,11 +174,12 @@ describe('a daemon', () => {
     const daemon = await start(async (options) => {
       // The socket is there by now, and answers what needs no recorder.
 
-      await new Promise((resolve) => {
+      const answered = new Promise((resolve) => {
         request({ socketPath: runtime.socket, method: 'POST', path: '/v1/down', agent: false }, (response) =>
           response.resume().once('end', resolve),
         ).end();
       });
+      await within('the answer to /v1/down', answered);
       await sleep(10);
       return startFake(options);
     });

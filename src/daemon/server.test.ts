@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
+import { next, RUN_PATIENCE_MS, until, within } from '../base/testing/waiting.ts';
 import { DaemonClient } from './client.ts';
 import type { RecorderApi } from './recorder-api.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
@@ -287,7 +288,10 @@ describe('a client of another user', () => {
         socket.on('end', () => console.log('raw', text.split(' ')[1], JSON.parse(text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1)).error.code));
         socket.write(head + '\\r\\nconnection: close\\r\\n\\r\\n');
       }`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['-e', asks, runtime.socket], NOBODY);
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', asks, runtime.socket], {
+      ...NOBODY,
+      timeout: RUN_PATIENCE_MS,
+    });
     const lines = stdout.trim().split('\n');
     expect(lines).toHaveLength(9);
     for (const line of lines) expect(line).toMatch(/ 403 not-yours$/);
@@ -299,8 +303,8 @@ describe('a client that vanishes', () => {
   /** Writes `text` and is gone. */
   async function vanish(text: string): Promise<void> {
     const socket = connect(runtime.socket);
-    await new Promise((resolve) => socket.once('connect', resolve));
-    await new Promise<void>((resolve) => socket.write(text, () => resolve()));
+    await next(socket, 'connect', 'the connection');
+    await within('the write', new Promise<void>((resolve) => socket.write(text, () => resolve())));
     socket.destroy();
     await sleep(5);
   }
@@ -317,7 +321,7 @@ describe('a client that vanishes', () => {
 
   it('in the middle of a long answer does not affect others', async () => {
     for (let pid = 1; pid <= 5000; pid++) await recorder.attach({ kind: 'pid', pid }, `a${pid}`);
-    await new Promise<void>((resolve) => {
+    const cut = new Promise<void>((resolve) => {
       const asked = httpRequest({ socketPath: runtime.socket, path: '/v1/events', agent: false }, (response) => {
         response.once('data', () => {
           response.destroy();
@@ -326,13 +330,14 @@ describe('a client that vanishes', () => {
       });
       asked.on('error', () => undefined).end();
     });
+    await within('the first of the answer', cut);
     expect(await client.events()).toHaveLength(5000);
     expect(bugs).toEqual([]);
   });
 
   it('after a request to stop is obeyed', async () => {
     await vanish('POST /v1/down HTTP/1.1\r\nhost: x\r\n\r\n');
-    while (downs === 0) await sleep(5);
+    await until('the end of the recorder', () => downs > 0);
     expect(downs).toBe(1);
   });
 });
@@ -351,7 +356,7 @@ describe('two clients at once', () => {
 
   it('do not wait for each other: one may be slow', async () => {
     const slow = connect(runtime.socket);
-    await new Promise((resolve) => slow.once('connect', resolve));
+    await next(slow, 'connect', 'the connection');
     slow.write('GET /v1/status HTTP/1.1\r\n');
     expect((await client.status()).pid).toBe(process.pid);
     slow.destroy();
@@ -379,10 +384,10 @@ describe('without a daemon', () => {
       else if (request.url === '/v1/events') response.writeHead(500).end('{"oops":1}');
       else request.socket.destroy();
     });
-    await new Promise<void>((resolve) => other.listen(runtime.socket, resolve));
+    await within('the socket', new Promise<void>((resolve) => other.listen(runtime.socket, resolve)));
     for (const answer of [client.status(), client.events(), client.triggers()]) {
       await expect(answer).rejects.toMatchObject({ code: 'daemon-answer' });
     }
-    await new Promise((resolve) => other.close(resolve));
+    await within('the other server to close', new Promise((resolve) => other.close(resolve)));
   });
 });

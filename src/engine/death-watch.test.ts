@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { exitOf } from '../base/testing/waiting.ts';
 import { spawnGated } from '../linux/gated-command.ts';
 import { Poller } from '../linux/poller.ts';
 import { DeathWatch, signalName } from './death-watch.ts';
@@ -133,7 +134,6 @@ describe('a process that nobody records any more', () => {
   it('costs no descriptor while it lives, and can be watched again', async () => {
     const { deaths, poller } = watch();
     const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
-    const ended = new Promise((resolve) => child.once('exit', resolve));
     const before = descriptors();
     deaths.watch(child.pid!);
     expect(descriptors()).toBe(before + 1);
@@ -141,7 +141,7 @@ describe('a process that nobody records any more', () => {
     expect([descriptors(), deaths.isWaiting]).toEqual([before, false]);
     deaths.watch(child.pid!);
     child.kill('SIGKILL');
-    await ended;
+    await exitOf(child, 'sleep(1)');
     expect(deaths.collect(poller.wait(1000)).map(({ pid }) => pid)).toEqual([child.pid]);
     deaths.close();
     poller.close();

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { exitOf, next, until } from '../base/testing/waiting.ts';
 import { Pace } from './pace.ts';
 import { ScriptedSource } from './testing/scripted-source.ts';
 
@@ -29,20 +29,22 @@ it('serves a client that comes while it waits: not one wait has to run out for i
       socket.write('pong');
     });
   }).listen(socketPath);
-  await once(server, 'listening');
+  await next(server, 'listening', 'the socket');
   const source = Object.assign(new ScriptedSource(), { latencyMs: 30_000 });
   const pace = new Pace(source);
   // The short waits of the beginning are not what is asked about.
   for (let waits = 0; waits < 20; waits++) pace.wait(1);
   const client = spawn(process.execPath, ['-e', CLIENT, socketPath], { stdio: 'ignore' });
   let ranOut = 0;
-  while (answered < 3) {
+  const turn = async () => {
     await pace.turn();
     pace.wait();
     if (!pace.poller.isEventLoopDue) ranOut++;
-  }
+    return answered === 3;
+  };
+  await until('three requests of the client', turn, { everyMs: 0, patienceMs: 90_000 });
   expect(ranOut).toBe(0);
   pace.close();
   server.close();
-  await once(client, 'exit');
+  await exitOf(client, 'the client');
 });

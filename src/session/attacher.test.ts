@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
+import { exitOf, next } from '../base/testing/waiting.ts';
 import { decodeAll, readCut } from '../engine/testing/cut-reading.ts';
 import { records } from '../engine/testing/scripted-source.ts';
 import { readSideBandFile } from '../ring/side-band-file.ts';
@@ -33,11 +33,11 @@ function renamable() {
     pid: child.pid!,
     async rename(name: string) {
       child.stdin.write(`${name}\n`);
-      await once(child.stdout, 'data');
+      await next(child.stdout, 'data', `the process to take the name ${name}`);
     },
     async end() {
       child.stdin.end();
-      await once(child, 'exit');
+      await exitOf(child, 'the renamed process');
     },
   };
 }

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import * as waiting from '../base/testing/waiting.ts';
 import { readCut } from '../engine/testing/cut-reading.ts';
 import { records } from '../engine/testing/scripted-source.ts';
 import { readCpus } from '../linux/proc.ts';
@@ -83,7 +84,7 @@ async function start(changes: Partial<DetachedOptions> = {}) {
 
 /** Until `condition` holds: the recorder has the event loop between two drains. */
 async function until(condition: () => unknown): Promise<void> {
-  while (!(await condition())) await new Promise((done) => setTimeout(done, 1));
+  await waiting.until(`${condition}`, condition, { everyMs: 1 });
 }
 
 /** Attached to so many processes that sleep. */

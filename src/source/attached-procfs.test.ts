@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PerfRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
+import { until } from '../base/testing/waiting.ts';
 import { AttachedProcfsSource } from './attached-procfs.ts';
 import { collected } from './testing/collected.ts';
 import { asUser, LiveProgram } from './testing/live-program.ts';
@@ -65,7 +66,8 @@ describe('a procfs source attached to processes', () => {
     const children = forks.filter(({ pid }) => pid !== program.pid);
     expect(children.map(({ ppid }) => ppid)).toEqual([program.pid]);
     // It has become another program, or will.
-    while (!execsOf(told).has(children[0]!.pid)) told.push(...scanned(source));
+    const isExecuted = () => told.push(...scanned(source)) && execsOf(told).has(children[0]!.pid);
+    await until('the exec of the child', () => execsOf(told).has(children[0]!.pid) || isExecuted());
     expect(execsOf(told).size).toBe(1);
     const records = scanned(source);
     expect(tidsOf(told)).toContain(children[0]!.pid);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample } from '../abi/procfs-sample.ts';
 import type { PerfRecord } from '../abi/record.ts';
+import { until } from '../base/testing/waiting.ts';
 import { spawnGated } from '../linux/gated-command.ts';
 import { type ProcStat, readProcStat } from '../linux/proc.ts';
 import { commandEventAttr, parseEventSpec } from './event-spec.ts';
@@ -122,10 +123,11 @@ describe('the procfs source', () => {
       ended = true;
     });
     const records: PerfRecord[] = [];
-    while (!ended) {
+    const scan = () => {
       records.push(...collected(source));
-      await new Promise((resolve) => setTimeout(resolve, Math.max(source.latencyMs, 1)));
-    }
+      return ended;
+    };
+    await until('the command to end', scan, { everyMs: Math.max(source.latencyMs, 1) });
     source.expedite();
     records.push(...collected(source));
     const names = new Set(records.map(({ name }) => name));
@@ -149,7 +151,7 @@ describe('the procfs source', () => {
     command.open();
     const source = ProcfsSource.open({ pid: command.pid, freq: 1000 });
     const isAsleep = ({ comm, state }: ProcStat) => comm === 'sleep' && state === 'S';
-    while (!isAsleep(readProcStat(`/proc/${command.pid}/stat`)!)) await new Promise((done) => setTimeout(done, 1));
+    await until('sleep(1) to be asleep', () => isAsleep(readProcStat(`/proc/${command.pid}/stat`)!));
     source.expedite();
     collected(source);
     for (let scan = 0; scan < 5; scan++) {

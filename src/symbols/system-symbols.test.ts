@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { JITDUMP_MAGIC } from '../abi/jitdump.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
+import { exitOf, next } from '../base/testing/waiting.ts';
 import { parseMaps } from '../linux/proc.ts';
 import type { CodePlace, CodeSymbol } from './code-place.ts';
 import { SystemSymbols } from './system-symbols.ts';
@@ -157,15 +158,14 @@ test.skipIf(!hasNamespaces)(
   async () => {
     const inside = 'mount -t tmpfs tmpfs /tmp && echo "7000 20 inside" > /tmp/perf-1.map && echo ready && read line';
     const child = spawn('unshare', [...ownNamespaces, 'sh', '-c', inside], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const ended = new Promise((done) => child.once('exit', done));
     try {
-      await new Promise((done) => child.stdout.once('data', done));
+      await next(child.stdout, 'data', 'the container to be ready');
       const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim());
       const symbols = new SystemSymbols(NOTHING_RECORDED);
       expect(symbols.nameOf(place(0x7004n, { pid }))?.name).toBe('inside');
     } finally {
       child.stdin.end();
-      await ended;
+      await exitOf(child, 'the container');
     }
   },
 );

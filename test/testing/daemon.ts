@@ -5,14 +5,12 @@
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, onTestFinished } from 'vitest';
+import { until } from '../../src/base/testing/waiting.ts';
 import type { UpReport } from '../../src/cli/up-report.ts';
 import { DaemonClient } from '../../src/daemon/client.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from '../../src/daemon/runtime-directory.ts';
 import { readProcStat } from '../../src/linux/proc.ts';
 import { type Ended, type Launch, NOBODY, start, Workplace } from './ringkeep.ts';
-
-/** What is waited for happens within a second or two, but where the machine is overloaded. */
-const PATIENCE_MS = 20_000;
 
 /** The one that tests of this file are lent, if any was yet, and how it ends. */
 let lent: Daemon | undefined;
@@ -40,14 +38,19 @@ export class Daemon {
 
   /** `ringkeep up`, by whichever test of the file is the first to ask; the others find it as they would a new one. */
   static async lent(): Promise<Daemon> {
-    if (!lent || !isRunning(lent.pid)) lent = await Daemon.#start([], {}, (end) => endings.push(end));
+    if (!lent || !isRunning(lent.pid)) lent = await Daemon.#start(['--no-names'], {}, (end) => endings.push(end));
     const daemon = lent;
     onTestFinished(() => daemon.#takeBack());
     return daemon;
   }
 
-  /** `ringkeep up OPTIONS`. */
+  /** `ringkeep up --no-names OPTIONS`: names take seconds of each snapshot. */
   static up(options: readonly string[] = [], launch: Launch = {}): Promise<Daemon> {
+    return Daemon.upWithNames(['--no-names', ...options], launch);
+  }
+
+  /** `ringkeep up OPTIONS`: snapshots get the names of frames, as is the default. */
+  static upWithNames(options: readonly string[] = [], launch: Launch = {}): Promise<Daemon> {
     return Daemon.#start(options, launch, (end) => onTestFinished(end));
   }
 
@@ -98,15 +101,16 @@ export class Daemon {
     return stderr.trimEnd().split('\n');
   }
 
-  /** Asks until the answer is as `isWanted` has it: that answer. */
+  /** Asks until `isWanted` holds of the answer: that answer. */
   async until<Answer>(ask: () => Promise<Answer>, isWanted: (answer: Answer) => unknown): Promise<Answer> {
-    const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      const answer = await ask();
-      if (isWanted(answer)) return answer;
-      if (Date.now() > deadline) throw new Error(`what is waited for does not come: ${JSON.stringify(answer)}`);
-      await new Promise((done) => setTimeout(done, 20));
-    }
+    let answer: Answer | undefined;
+    const what = () => `${isWanted}; the last answer is ${JSON.stringify(answer)}`;
+    const look = async () => {
+      answer = await ask();
+      return isWanted(answer);
+    };
+    await until(what, look, { everyMs: 20 });
+    return answer as Answer;
   }
 
   /** Its events, once `isWanted` holds of them. */
@@ -147,9 +151,11 @@ export class Daemon {
     const pid = this.#report?.pid;
     if (pid && isRunning(pid)) {
       process.kill(pid, 'SIGTERM');
-      const deadline = Date.now() + PATIENCE_MS;
-      while (isRunning(pid) && Date.now() < deadline) await new Promise((done) => setTimeout(done, 10));
-      if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+      try {
+        await until(`the recorder (pid ${pid}) to exit after SIGTERM`, () => !isRunning(pid));
+      } finally {
+        if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+      }
     }
     rmSync(this.runtime.shmEvents, { recursive: true, force: true });
   }

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RUN_PATIENCE_MS } from '../../src/base/testing/waiting.ts';
 
 const CLI = createRequire(import.meta.url).resolve('@firefox-devtools/profiler-cli');
 
@@ -30,7 +31,11 @@ export function readWithFirefoxProfiler(path: string): FirefoxReading {
   const directory = mkdtempSync(join(tmpdir(), 'ringkeep-profiler-'));
   const ask = (...args: string[]): string => {
     const env = { ...process.env, PROFILER_CLI_SESSION_DIR: directory, PROFILER_CLI_NO_SYMBOLICATE: '1' };
-    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', env });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+      encoding: 'utf8',
+      env,
+      timeout: RUN_PATIENCE_MS,
+    });
     if (status !== 0) throw new Error(`profiler-cli ${args.join(' ')} ends with ${status}: ${stderr}${stdout}`);
     return stdout;
   };

@@ -5,11 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
+import { exitOf, until } from '../../src/base/testing/waiting.ts';
 import { NOBODY, type Workplace } from './ringkeep.ts';
 import { testProgram } from './test-program.ts';
-
-/** What answers take at most; none takes long but where the machine is overloaded. */
-const PATIENCE_MS = 20_000;
 
 export interface PuppetLaunch {
   readonly as?: 'nobody';
@@ -63,13 +61,11 @@ export class Puppet {
 
   /** The number behind the next answer that begins with `word`. */
   async answer(word: string): Promise<number> {
-    const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      const index = this.#lines.findIndex((line) => line.split(' ')[0] === word);
-      if (index >= 0) return Number(this.#lines.splice(index, 1)[0]!.split(' ')[1]);
-      if (Date.now() > deadline) throw new Error(`the puppet did not say "${word}": ${this.#lines.join(', ')}`);
-      await new Promise((done) => setTimeout(done, 5));
-    }
+    const isAnswer = (line: string) => line.split(' ')[0] === word;
+    const what = () => `the puppet's answer "${word}"; it said ${this.#lines.join(', ')}`;
+    await until(what, () => this.#lines.some(isAnswer));
+    const [line] = this.#lines.splice(this.#lines.findIndex(isAnswer), 1);
+    return Number(line!.split(' ')[1]);
   }
 
   async thread(name: string): Promise<number> {
@@ -89,7 +85,6 @@ export class Puppet {
 
   /** Until it has ended. */
   async ended(): Promise<void> {
-    while (this.#child.exitCode === null && this.#child.signalCode === null)
-      await new Promise((done) => setTimeout(done, 5));
+    await exitOf(this.#child, 'the puppet');
   }
 }

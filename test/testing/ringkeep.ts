@@ -4,12 +4,16 @@
  * about, unless the recorder was killed by the test itself.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { RUN_PATIENCE_MS, until, within } from '../../src/base/testing/waiting.ts';
 import type { RecordSummary } from '../../src/cli/record-report.ts';
+import { postMortem } from '../../src/post-mortem/post-mortem.ts';
 import type { PostMortem } from '../../src/post-mortem/report.ts';
+import { withCaptureOrRings } from '../../src/services/ring-capture.ts';
+import { run } from '../../src/snapshot/testing/perf-tool.ts';
 
 export type { RecordSummary };
 
@@ -65,13 +69,16 @@ export class Running {
     child.stdin!.on('error', () => {});
     onTestFinished(() => this.#clear());
     if (launch.input !== undefined) child.stdin!.end(launch.input);
-    this.exited = new Promise((done) => child.once('exit', () => done()));
-    this.ended = new Promise((done, fail) => {
+    const what = `ringkeep ${args.join(' ')}`;
+    this.exited = within(`${what} to exit`, new Promise((done) => child.once('exit', () => done())), RUN_PATIENCE_MS);
+    const closed = new Promise<Ended>((done, fail) => {
       child.once('error', fail);
-      child.once('close', (status, signal) =>
-        done({ status, signal, stdout: this.stdout, stderr: this.stderr } satisfies Ended),
-      );
+      child.once('close', (status, signal) => done({ status, signal, stdout: this.stdout, stderr: this.stderr }));
     });
+    this.ended = within(`${what} to close its output`, closed, RUN_PATIENCE_MS);
+    // Each test awaits the one of the two that it needs.
+    this.exited.catch(() => {});
+    this.ended.catch(() => {});
   }
 
   /** A test that failed halfway leaves nothing to the next one. */
@@ -98,18 +105,18 @@ export class Running {
     process.kill(-this.pid, signal);
   }
 
-  /** Until `condition` holds; an error once the run has ended without it. */
+  /** Until `condition` holds; an error when the run ends without it. */
   async until(what: string, condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
-        throw new Error(`ringkeep has ended before ${what}: ${this.stdout}\n${this.stderr}`);
-      await new Promise((done) => setTimeout(done, 10));
-    }
+    await until(what, () => {
+      if (condition()) return true;
+      if (this.#child.exitCode === null && this.#child.signalCode === null) return false;
+      throw new Error(`ringkeep ended, and the test waited for ${what}: ${this.stdout}\n${this.stderr}`);
+    });
   }
 
   /** Until the command has written `text` to its standard output. */
   untilSaid(text: string): Promise<void> {
-    return this.until(`it said "${text}"`, () => this.stdout.includes(text));
+    return this.until(`"${text}" on standard output`, () => this.stdout.includes(text));
   }
 
   /** The directory of its rings, where that is in /dev/shm; null while there is none. */
@@ -150,8 +157,13 @@ export interface Recorded extends Ended {
   readonly summary: RecordSummary;
 }
 
-/** Runs `ringkeep record --json OPTIONS -- COMMAND` to its end. */
-export async function record(
+/** Runs `ringkeep record --json OPTIONS -- COMMAND` to its end; adds no names, which cost more than most recordings. */
+export function record(options: readonly string[], command: readonly string[], launch: Launch = {}): Promise<Recorded> {
+  return recordWithNames(['--no-names', ...options], command, launch);
+}
+
+/** As `record`, with the names of frames, which is the default of the command line. */
+export async function recordWithNames(
   options: readonly string[],
   command: readonly string[],
   launch: Launch = {},
@@ -169,27 +181,16 @@ export function withSummary(ended: Ended): Recorded {
   }
 }
 
-/** What `ringkeep show` printed of files that nobody writes any more: a snapshot has its name only when it is whole. */
-const shown = new Map<string, string>();
-
-/** `ringkeep show --json FILE`; of a snapshot that has not changed since, what it printed the last time. */
-export function show(path: string, ...options: readonly string[]): PostMortem {
-  const key = path.endsWith('.perf.data') ? stampOf(path) : undefined;
-  const known = key && shown.get([key, ...options].join(' '));
-  if (known) return JSON.parse(known) as PostMortem;
-  const { status, stdout, stderr } = spawnSync(process.execPath, [mainOf(ROOT), 'show', '--json', ...options, path], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
-  if (status !== 0) throw new Error(`show ends with ${status}: ${stderr}`);
-  if (key) shown.set([key, ...options].join(' '), stdout);
-  return JSON.parse(stdout) as PostMortem;
+/** What `ringkeep show --json FILE` prints, read in this process and without the names of frames, which take it a second. */
+export function show(path: string): PostMortem {
+  return withCaptureOrRings(path, (capture, only) => postMortem(capture, only));
 }
 
-/** Tells a file from all others, and from itself once it was written anew. */
-function stampOf(path: string): string {
-  const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
-  return [path, dev, ino, size, mtimeNs].join(' ');
+/** `ringkeep show --json FILE`, with the names of frames. */
+export function showWithNames(path: string): PostMortem {
+  const { status, stdout, stderr } = run(process.execPath, mainOf(ROOT), 'show', '--json', path);
+  if (status !== 0) throw new Error(`show ends with ${status}: ${stderr}`);
+  return JSON.parse(stdout) as PostMortem;
 }
 
 /** A fresh directory that every user may write in; it goes when the test is over, or whenever `atEnd` calls. */
@@ -204,6 +205,15 @@ export class Workplace {
   file(name: string): string {
     return join(this.path, name);
   }
+}
+
+/** Makes something at the first call, and gives the same at every later one: a recording that several tests look at. */
+export function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** The command line that runs `ringkeep ARGS` so. */

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RUN_PATIENCE_MS } from '../../src/base/testing/waiting.ts';
 
 export interface SpinVerdict {
   /** Whether an assertion failed or an end state was invalid. */
@@ -19,7 +20,7 @@ export interface SpinVerdict {
 export function spin(file: string, ...macros: readonly string[]): SpinVerdict {
   const directory = mkdtempSync(join(tmpdir(), 'ringkeep-spin-'));
   const run = (command: string, ...args: readonly string[]) =>
-    execFileSync(command, args, { cwd: directory, encoding: 'utf8', maxBuffer: 1 << 26 });
+    execFileSync(command, args, { cwd: directory, encoding: 'utf8', maxBuffer: 1 << 26, timeout: RUN_PATIENCE_MS });
   try {
     run('spin', '-a', ...macros.map((macro) => `-D${macro}`), file);
     run('gcc', '-O2', '-w', '-DPRINTF', '-o', 'pan', 'pan.c');

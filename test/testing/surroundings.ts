@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
+import { RUN_PATIENCE_MS } from '../../src/base/testing/waiting.ts';
 
 /** A real interpreter: version managers put scripts on PATH, which fork before they exec. */
 export const PYTHON = '/usr/bin/python3';
@@ -98,5 +99,5 @@ export function needs(context: TestContext, ...all: readonly Need[]): void {
 }
 
 function succeeds(program: string, ...args: readonly string[]): boolean {
-  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+  return spawnSync(program, args, { stdio: 'ignore', timeout: RUN_PATIENCE_MS }).status === 0;
 }

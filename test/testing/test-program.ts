@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RUN_PATIENCE_MS } from '../../src/base/testing/waiting.ts';
 
 const FIXTURES = join(import.meta.dirname, '..', 'fixtures');
 const FLAGS = ['-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror'];
@@ -23,6 +24,7 @@ export function testProgram(name: string): string {
   const unfinished = `${path}.${process.pid}`;
   const { status, stderr } = spawnSync(isCpp ? 'g++' : 'gcc', [...FLAGS, '-o', unfinished, source], {
     encoding: 'utf8',
+    timeout: RUN_PATIENCE_MS,
   });
   if (status !== 0) throw new Error(`${name} does not compile: ${stderr}`);
   chmodSync(unfinished, 0o755);

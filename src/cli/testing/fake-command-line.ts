@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { next, RUN_PATIENCE_MS } from '../../base/testing/waiting.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -55,7 +56,7 @@ export class FakeCommandLine {
         texts[name] += chunk;
       });
     }
-    const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    const status = await next<number | null>(child, 'close', `ringkeep ${args.join(' ')} to end`, RUN_PATIENCE_MS);
     return { status, ...texts };
   }
 

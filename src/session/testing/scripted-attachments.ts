@@ -3,11 +3,11 @@
  * there are is what /proc says; what they do is written down in the test.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RingkeepError } from '../../base/error.ts';
+import { exitOf, next, until } from '../../base/testing/waiting.ts';
 import { DeathWatch } from '../../engine/death-watch.ts';
 import { EventIds } from '../../engine/event-ids.ts';
 import { type DetachedHooks, Recorder, type RecorderOptions } from '../../engine/recorder.ts';
@@ -160,21 +160,19 @@ export class Sleepers implements AsyncDisposable {
   /** The pid of one more; it has the name `sleep` and is asleep by then. */
   async start(): Promise<number> {
     const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
-    await once(child, 'spawn');
+    await next(child, 'spawn', 'sleep(1) to start');
     this.#children.push(child);
-    for (;;) {
+    await until('sleep(1) to be asleep', () => {
       const stat = readProcStat(`/proc/${child.pid}/stat`);
-      if (stat?.comm === 'sleep' && stat.state === 'S') break;
-      await new Promise((done) => setTimeout(done, 1));
-    }
+      return stat?.comm === 'sleep' && stat.state === 'S';
+    });
     return child.pid!;
   }
 
   async end(pid: number): Promise<void> {
     const child = this.#children.find((candidate) => candidate.pid === pid)!;
-    if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
-    await once(child, 'exit');
+    await exitOf(child, 'sleep(1)');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

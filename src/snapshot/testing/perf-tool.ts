@@ -7,6 +7,7 @@ import { decodeAttr, type EventAttr } from '../../abi/event-attr.ts';
 import { decodeStruct, type StructOf } from '../../abi/layout.ts';
 import { FEATURE_BITS, FILE_HEADER_FIELDS, SECTION_BYTES, SECTION_FIELDS } from '../../abi/perf-data.ts';
 import { decodeRecord, type PerfRecord } from '../../abi/record.ts';
+import { RUN_PATIENCE_MS } from '../../base/testing/waiting.ts';
 
 export interface ToolOutput {
   readonly status: number | null;
@@ -14,14 +15,19 @@ export interface ToolOutput {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, without a pager and in UTC. */
+/** Runs a program to its end, without a pager and in UTC. One that takes too long is killed, which is an error. */
 export function run(program: string, ...args: readonly string[]): ToolOutput {
-  const { status, stdout, stderr } = spawnSync(program, args, {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    timeout: RUN_PATIENCE_MS,
+    killSignal: 'SIGKILL',
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, PERF_PAGER: 'cat', TZ: 'UTC' },
     maxBuffer: 1 << 28,
   });
+  // One that is missing has no status; tests ask with `isInstalled`.
+  if (error && !('code' in error && error.code === 'ENOENT'))
+    throw new Error(`${program} ${args.join(' ')}: ${error.message}`, { cause: error });
   return { status, stdout: stdout ?? '', stderr: stderr ?? '' };
 }
 

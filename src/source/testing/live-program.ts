@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline/promises';
+import { exitOf, until, within } from '../../base/testing/waiting.ts';
 import { listIds, readProcStat } from '../../linux/proc.ts';
 
 const PROGRAM = `
@@ -69,7 +70,7 @@ export class LiveProgram {
   /** `thread`, `child COMMAND…` (until its end), `lasting-child` (asleep to the program's end) or `ping-pong ROUNDS`; resolves when it is done. */
   async tell(command: string): Promise<void> {
     this.#child.stdin!.write(`${command}\n`);
-    await this.#lines.next();
+    await within(`the program's answer to ${command}`, this.#lines.next());
   }
 
   /** Until its main thread has been on a CPU for some 30 ms more, and taken as many naps: the other threads take as many. */
@@ -78,13 +79,13 @@ export class LiveProgram {
       const { userTicks, systemTicks } = readProcStat(`/proc/${this.pid}/task/${this.pid}/stat`)!;
       return userTicks + systemTicks;
     };
-    for (const until = ticks() + 3; ticks() < until; ) await new Promise((done) => setTimeout(done, 10));
+    const wanted = ticks() + 3;
+    await until('30 ms of CPU time of the program', () => ticks() >= wanted, { everyMs: 10 });
   }
 
   async end(): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.stdin!.end();
-    await ended;
+    await exitOf(this.#child, 'the program');
   }
 }
 
