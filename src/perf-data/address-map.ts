@@ -1,15 +1,17 @@
 /**
- * What was mapped where in one address space, over time. A fork's space begins as a view of its parent's up to the fork;
- * exec begins an empty one. Invariant: `find` answers with the newest mapping that covers the address at the time asked,
- * or, when only later ones do (a mapping's record can be a little younger than the first sample in it), the oldest.
+ * What was mapped where in one process, over time. After a fork the child's map begins as a view of its parent's up to
+ * the fork; exec begins an empty one.
+ *
+ * Invariant: `find` returns the newest mapping that covers the address at the given time. When only later ones cover
+ * it, it returns the oldest of them: the record of a mapping can be slightly younger than the first sample in it.
  */
 
 /** One mapping of a file, or of anonymous memory, into a process. */
 export interface MappedRange {
-  /** When it was made; 0 for one that was there before the recording. */
+  /** Time of the mapping; 0 when it existed before the recording. */
   readonly timeNs: bigint;
   readonly start: bigint;
-  /** First address behind it. */
+  /** First address after it. */
   readonly end: bigint;
   /** Offset in the file of the byte at `start`. */
   readonly fileOffset: bigint;
@@ -29,7 +31,7 @@ export class AddressMap {
   readonly #forkNs: bigint;
   #sorted: { mappings: MappedRange[]; highestEnd: bigint[] } | undefined;
 
-  /** A space of its own, or that of a child forked from `parent` at `forkNs`. */
+  /** An empty map, or that of a child forked from `parent` at `forkNs`. */
   constructor(parent?: AddressMap, forkNs = 0n) {
     this.#parent = parent;
     this.#forkNs = forkNs;
@@ -65,13 +67,16 @@ export class AddressMap {
   }
 }
 
-/** Newest of those made by `timeNs`; failing that, oldest. Of two as old, the one recorded later (it replaced the other). */
+/**
+ * The newest made by `timeNs`, else the oldest. Of two with equal times, the one recorded later, which replaced the
+ * other.
+ */
 function isBetter(candidate: MappedRange, best: MappedRange, timeNs: bigint): boolean {
   if (candidate.timeNs <= timeNs) return best.timeNs > timeNs || candidate.timeNs > best.timeNs;
   return best.timeNs > timeNs && candidate.timeNs < best.timeNs;
 }
 
-/** By start, and by age within a start: walking back meets younger mappings first. */
+/** By start, and by age within a start: a walk backwards meets younger mappings first. */
 function sortByStart(inTimeOrder: readonly MappedRange[]): { mappings: MappedRange[]; highestEnd: bigint[] } {
   const mappings = inTimeOrder.toSorted((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
   const highestEnd: bigint[] = [];

@@ -1,6 +1,8 @@
 /**
- * Reads a section of a capture from front to back. Invariant: it never reads past its end; what is missing reads as
- * zero or empty and sets `overrun`, which the caller turns into damage.
+ * Reads a section of a capture from front to back.
+ *
+ * Invariant: it never reads past the end. Missing bytes read as zero or empty and set `overrun`, which the caller
+ * reports as damage.
  */
 import { cString, decodeStruct, type ScalarField, type StructOf, structBytes } from '../abi/layout.ts';
 

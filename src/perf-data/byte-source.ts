@@ -1,11 +1,13 @@
 /**
- * The bytes of a capture, held whole or fetched by range. Invariant: after `locate(offset, length)` returns `at`,
- * `view` holds those bytes from `at` on, until the next call. A range outside the source is a bug of the caller.
+ * The bytes of a capture, in memory or fetched by range.
+ *
+ * Invariant: after `locate(offset, length)` returns `at`, `view` holds those bytes from `at` on, until the next call. A
+ * range outside the source is a bug of the caller.
  */
 import { MAX_RECORD_BYTES } from '../abi/record-table.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 
-/** Where a capture comes from when it is not in memory. `read` returns exactly `length` bytes or throws. */
+/** A capture that is not in memory. `read` returns exactly `length` bytes or throws. */
 export interface CapturePort {
   readonly size: number;
   read(offset: number, length: number): Uint8Array;
@@ -18,7 +20,7 @@ export interface FileRange {
 }
 
 const CHUNK_BYTES = 1 << 20;
-/** A chunk runs on into the next one, so that a record that begins in it is whole in it. */
+/** Chunks overlap, so that a record that begins in one lies whole in it. */
 const OVERLAP_BYTES = MAX_RECORD_BYTES + 8;
 const CACHED_CHUNKS = 64;
 
@@ -38,7 +40,7 @@ export class ByteSource {
     this.size = this.#port?.size ?? this.view.byteLength;
   }
 
-  /** Makes `length` bytes (a record's size at most) from `offset` visible in `view`; returns where they begin in it. */
+  /** Makes `length` bytes (at most a record) from `offset` visible in `view`; returns their offset in it. */
   locate(offset: number, length: number): number {
     if (this.#port === undefined) return offset;
     const chunk = Math.floor(offset / CHUNK_BYTES);
@@ -48,7 +50,7 @@ export class ByteSource {
     return at;
   }
 
-  /** The bytes of any range inside the source; a view where they are in memory. */
+  /** The bytes of any range inside the source; a view where the source is in memory. */
   bytes(offset: number, length: number): Uint8Array {
     assert(offset >= 0 && length >= 0 && offset + length <= this.size, `${length} bytes at ${offset} are inside`);
     if (this.#port === undefined) return new Uint8Array(this.view.buffer, this.view.byteOffset + offset, length);

@@ -27,7 +27,7 @@ function codeOf(action: () => unknown): string {
 }
 
 describe('a capture', () => {
-  test('yields its records in time order, those without a time first and equal times as they stand', () => {
+  test('yields its records in time order: those without a time first, equal times in file order', () => {
     const bytes = new CaptureBuilder()
       .switchIn(MAIN, 2n ** 63n + 1n)
       .switchIn(MAIN, 5n)
@@ -58,7 +58,7 @@ describe('a capture', () => {
     ]);
   });
 
-  test('finds ids that stand inside the sample, not in front of it', () => {
+  test('finds ids inside the sample, not only at its start', () => {
     const sampleType = SampleType.ip | SampleType.tid | SampleType.time | SampleType.id;
     const attr = eventAttr({ sampleType, flags: attrFlags('sampleIdAll') });
     const events = [
@@ -88,7 +88,7 @@ describe('a capture', () => {
     for (let index = 0; index < 60_000; index += 97) expect(ranged.record(index)).toEqual(whole.record(index));
   });
 
-  test('says what machine it is from', () => {
+  test('describes its machine', () => {
     const words = (...values: number[]) => new Uint8Array(Uint32Array.of(...values).buffer);
     const builder = new CaptureBuilder()
       .feature(Feature.hostname, encodeText('web-1'))
@@ -108,7 +108,7 @@ describe('a capture', () => {
     });
   });
 
-  test('takes nothing in a ringkeep section on trust', () => {
+  test('has a ringkeep section whose fields were all checked', () => {
     const rings = [{ pid: 'x' }, null, { pid: 1, tid: 2, comm: 7, records: -1, firstNs: 'soon' }] as never;
     const capture = openCapture(
       new CaptureBuilder().section({ cutNs: '77', rings, death: { pid: 1 } as never }).build(),
@@ -140,7 +140,7 @@ describe('a capture', () => {
   });
 });
 
-describe('what is no capture, or none that can be read, is refused by code', () => {
+describe('a file that is no readable capture is refused with a code', () => {
   const bytes = new CaptureBuilder().sample(MAIN, 1n).build();
 
   test.each([
@@ -176,7 +176,7 @@ describe('damage', () => {
   }
   const recordBytes = threeRecords().records[0]!.length;
 
-  test('to one record costs that record', () => {
+  test('to one record loses that record only', () => {
     const builder = threeRecords();
     const bytes = builder.build();
     const dataAt = findBytes(bytes, builder.records[0]!);
@@ -188,7 +188,7 @@ describe('damage', () => {
     ]);
   });
 
-  test('that cuts the file costs what was cut', () => {
+  test('that cuts the file loses what was cut', () => {
     const builder = threeRecords();
     const bytes = builder.build();
     const dataAt = findBytes(bytes, builder.records[0]!);
@@ -198,7 +198,7 @@ describe('damage', () => {
     expect(capture.section).toBeNull();
   });
 
-  test('of an interrupted recording, whose data size is 0, costs nothing', () => {
+  test('of an interrupted recording, whose data size is 0, loses nothing', () => {
     const builder = threeRecords();
     const bytes = builder.build();
     const dataAt = findBytes(bytes, builder.records[0]!);
@@ -208,7 +208,7 @@ describe('damage', () => {
     expect(capture.damage).toMatchObject([{ reason: expect.stringContaining('interrupted') }]);
   });
 
-  test('is not that a capture holds no records', () => {
+  test('is not reported for a capture without records', () => {
     const capture = openCapture(new CaptureBuilder().section({ cutNs: '5' }).build());
     expect(capture).toMatchObject({ recordCount: 0, damage: [], firstNs: null, section: { cutNs: '5' } });
   });
@@ -237,7 +237,7 @@ describe('threads and processes', () => {
     expect(main!.comms.map(({ exec }) => exec)).toEqual([false, true]);
   });
 
-  test('are told apart when a tid is used again', () => {
+  test('are separate incarnations when a TID is reused', () => {
     const capture = openCapture(
       new CaptureBuilder()
         .fork(MAIN, WORKER, 10n)

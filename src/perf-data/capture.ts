@@ -1,7 +1,9 @@
 /**
- * A capture: any perf.data file as a typed, time-ordered model. Opening indexes the records; decoding happens on demand.
- * Pure: bytes in, values out. Invariant: damage never throws; only what is not a capture, or one of a kind that cannot
- * be read at all, is a RingkeepError.
+ * A capture: any perf.data file as a typed model in time order. Opening it indexes the records; decoding happens on
+ * demand. Pure: bytes in, values out.
+ *
+ * Invariant: damage never throws. Only a file that is no capture, or one of a kind that cannot be read at all, is a
+ * RingkeepError.
  */
 import { Feature } from '../abi/perf-data.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
@@ -18,7 +20,7 @@ import { compressedCapture, countsCapture, directoryCapture, type FileHeader, re
 import { indexRecords, type RecordColumns } from './record-index.ts';
 import { buildTaskTable, type TaskTable, type ThreadEntry } from './task-table.ts';
 
-/** Records of a file begin at multiples of 8; a pipe holds perf's own unpadded ones as well. */
+/** Records of a file begin at multiples of 8; in a pipe, records of perf itself need not be padded. */
 const FILE_STEP = 8;
 const PIPE_STEP = 1;
 
@@ -57,7 +59,7 @@ export function openCapture(source: Uint8Array | ArrayBuffer | CapturePort): Cap
 export class Capture {
   readonly events: readonly CaptureEvent[];
   readonly features: CaptureFeatures;
-  /** What a ringkeep snapshot says of itself; null for other recorders' captures. */
+  /** The section that a ringkeep snapshot adds; null for captures of other recorders. */
   readonly section: RingkeepSection | null;
   readonly damage: readonly Damage[];
   readonly recordCount: number;
@@ -121,7 +123,7 @@ export class Capture {
     return this.#columns.time[index]!;
   }
 
-  /** The task in whose context the record was written, else the one it speaks of, else NO_TASK. */
+  /** The task in whose context the kernel wrote the record; else the task it describes; else NO_TASK. */
   pidAt(index: number): number {
     return this.#columns.pid[index]!;
   }
@@ -141,13 +143,13 @@ export class Capture {
     return this.#header(this.#columns.offset[index]!).size;
   }
 
-  /** Whether the record says which CPU wrote it. */
+  /** Whether the record carries the CPU that wrote it. */
   hasCpu(index: number): boolean {
     const { sample, fromEnd } = this.eventAt(index).geometry;
     return (this.typeAt(index) === RecordType.SAMPLE ? sample.cpu : fromEnd.cpu) >= 0;
   }
 
-  /** The CPU that wrote the record; null when it does not say. */
+  /** The CPU that wrote the record; null when the record does not carry it. */
   cpuAt(index: number): number | null {
     const offset = this.#columns.offset[index]!;
     const { size } = this.#header(offset);
@@ -163,7 +165,7 @@ export class Capture {
     return this.#columns.offset[index]!;
   }
 
-  /** Threads, processes and their mappings over time. Built on first use, in one pass over the index. */
+  /** Threads, processes and their mappings over time. Built on first use, in one pass. */
   get tasks(): TaskTable {
     this.#tasks ??= buildTaskTable(this);
     return this.#tasks;
@@ -189,7 +191,7 @@ function readFeatures(bytes: ByteSource, header: FileHeader, features: CaptureFe
   }
 }
 
-/** The header's attrs, named by the descriptions; or, where the header lost them, the descriptions' own. */
+/** The attrs of the header, named by EVENT_DESC; where the header has none, the attrs of EVENT_DESC. */
 function addHeaderEvents(events: EventTable, header: FileHeader, features: CaptureFeatures): void {
   const descriptions = features.eventDescriptions ?? [];
   for (const { attr, ids } of header.attrs) events.add(attr, ids);
@@ -208,7 +210,7 @@ function nameEvents(events: EventTable, descriptions: readonly EventDescription[
 /** EVENT_UPDATE types (enum perf_event_update_type). */
 const EVENT_UPDATE_NAME = 2n;
 
-/** What perf's own records say of the capture: in a pipe they stand for the header and the feature sections. */
+/** Reads records of perf itself, which in a pipe take the place of the header and the feature sections. */
 class UserRecordReader {
   readonly #bytes: ByteSource;
   readonly #events: EventTable;
@@ -226,7 +228,7 @@ class UserRecordReader {
     if (type === RecordType.HEADER_ATTR) this.#addEvent(this.#body(offset, size));
     else if (type === RecordType.EVENT_UPDATE) this.#update(this.#body(offset, size));
     else if (type === RecordType.HEADER_FEATURE) this.#addFeature(offset, this.#body(offset, size));
-    // In a pipe nothing else says so; neither does the header of an interrupted recording.
+    // A pipe, or the header of an interrupted recording, has no other sign of counts.
     else if (type === RecordType.STAT_CONFIG) throw countsCapture();
     else if (type === RecordType.HEADER_BUILD_ID) this.#addBuildId(offset, size);
     else if (type === RecordType.HEADER_TRACING_DATA) this.#addTracingData(offset, size);
@@ -236,7 +238,7 @@ class UserRecordReader {
     return new ByteCursor(this.#bytes.bytes(offset + HEADER_BYTES, size - HEADER_BYTES));
   }
 
-  /** {attr, u64 ids[]}: the attr's own size says where the ids begin. */
+  /** {attr, u64 ids[]}: the ids begin after as many bytes as attr.size says. */
   #addEvent(cursor: ByteCursor): void {
     const declared = attrOf(cursor.bytes).size;
     const attrBytes = declared === 0 ? 64 : Math.min(declared, cursor.bytes.length);
@@ -263,7 +265,7 @@ class UserRecordReader {
     decodeFeature(feature, cursor.take(cursor.left), offset, this.#features, this.#damage);
   }
 
-  /** {u32 bytes} of the section, which stands behind the record. */
+  /** {u32 size}: the section follows the record. */
   #addTracingData(offset: number, size: number): void {
     const at = offset + size;
     const bytes = Math.min(this.#body(offset, size).u32(), this.#bytes.size - at);

@@ -1,14 +1,14 @@
 /** What could not be read of a capture. Damage is data: it is listed, never thrown, and the rest is still read. */
 
 export interface Damage {
-  /** Byte in the file where it begins. */
+  /** Offset in the file where it begins. */
   offset: number;
-  /** Bytes passed over because of it; 0 when nothing was. */
+  /** Bytes skipped because of it; may be 0. */
   bytes: number;
   reason: string;
 }
 
-/** Past this many entries the list only says that there is more: a file of noise must not fill memory. */
+/** Beyond this many entries the list only notes that there is more: a file of noise must not fill memory. */
 export const MAX_DAMAGE_ENTRIES = 1000;
 
 export class DamageList {

@@ -1,11 +1,11 @@
 /**
- * Who died of which signal, from the tracepoint signal:signal_deliver when a capture has it.
+ * Which thread died of which signal, from the tracepoint signal:signal_deliver when a capture has it.
  *
  * 1. Collect, per process, the deliveries of signals that kill: default action, no handler.
- * 2. The first one of a process is what killed it; the SIGKILLs that follow are the kernel ending the other threads
- *    (get_signal() in kernel/signal.c, Linux 6.18, reports them so).
- * 3. A process whose first is SIGKILL died of it only if each of its threads that exited about then was delivered one:
- *    exit_group() and exec end threads in the same way, but the thread that calls them takes no signal.
+ * 2. The first one of a process killed it. The SIGKILLs that follow are the kernel ending the other threads
+ *    (get_signal() in kernel/signal.c, Linux 6.18, reports them too).
+ * 3. A process whose first is SIGKILL died of it only if each of its threads that exited at about that time received
+ *    one: exit_group() and exec end threads in the same way, but the thread that calls them receives no signal.
  * 4. Of several dead processes: the first that dumped core, else the first.
  */
 import { RecordType } from '../abi/record-table.ts';
@@ -15,7 +15,7 @@ import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
 import type { Capture } from './capture.ts';
 import { commAt, type ProcessEntry, type ThreadEntry } from './task-table.ts';
 
-/** exit_group()'s caller exits about when it ends the others. */
+/** The caller of exit_group() exits within this time of the threads it ends. */
 const SAME_EXIT_NS = 100_000_000n;
 
 interface Delivery {
@@ -24,7 +24,7 @@ interface Delivery {
   timeNs: bigint;
 }
 
-/** The death that the capture's own signal records tell of; null when they tell of none or are not there. */
+/** The death that the capture's signal records show; null when they show none or are absent. */
 export function deathFromSignals(capture: Capture): Death | null {
   const deaths: Delivery[] = [];
   for (const [process, deliveries] of fatalDeliveries(capture)) {

@@ -1,7 +1,9 @@
 /**
- * The events of a capture and which of them a record belongs to.
- * Source: tools/perf/util/evlist.c (evlist__event2evsel), Linux 6.1: by id; synthesized records have id 0 and, like
- * records of a capture without ids, belong to the first event. Invariant: there is always a first event to fall back on.
+ * The events of a capture, and which of them a record belongs to. Source: evlist__event2evsel,
+ * tools/perf/util/evlist.c, Linux 6.1: by id. Synthesized records have id 0 and belong to the first event, as do
+ * records of a capture without ids.
+ *
+ * Invariant: there is always a first event to fall back on.
  */
 import { type EventAttr, EventType, eventAttr, HARDWARE_EVENTS, SOFTWARE_EVENTS } from '../abi/event-attr.ts';
 import { RecordType, USER_TYPE_START } from '../abi/record-table.ts';
@@ -11,18 +13,18 @@ import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 export interface CaptureEvent {
   /** Its position in `Capture.events`. */
   readonly index: number;
-  /** As the recorder called it, else deduced from the attr. */
+  /** The name the recorder gave it, else one derived from the attr. */
   name: string;
   readonly attr: EventAttr;
   readonly ids: readonly bigint[];
-  /** Where its records hold who and when. */
+  /** Where its records hold the sample id. */
   readonly geometry: RecordGeometry;
 }
 
 export class EventTable {
   readonly events: CaptureEvent[] = [];
   readonly #indexOfId = new Map<bigint, number>();
-  /** The same for ids below 2^32, which all are in practice: no bigint is made for them. */
+  /** The same for ids below 2^32, as practically all are: saves making a bigint. */
   readonly #indexOfSmallId = new Map<number, number>();
   readonly #sampleIdOffsets: number[] = [];
   readonly #trailerIdOffsets: number[] = [];
@@ -39,7 +41,7 @@ export class EventTable {
     return event;
   }
 
-  /** Gives records a layout to be read by where the capture names no event. */
+  /** Adds an event to read records by when the capture names none. */
   addFallback(): void {
     this.add(eventAttr({}), [], 'unknown');
   }
@@ -73,7 +75,7 @@ function addOnce(offsets: number[], offset: number): void {
   if (offset >= 0 && !offsets.includes(offset)) offsets.push(offset);
 }
 
-/** What to call an event that the capture does not name. */
+/** The name of an event that the capture does not name. */
 export function nameOfAttr(attr: EventAttr): string {
   const named = (table: Readonly<Record<string, number>>) =>
     Object.entries(table).find(([, config]) => BigInt(config) === attr.config)?.[0];

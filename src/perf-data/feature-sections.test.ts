@@ -49,7 +49,7 @@ class SectionReader {
 const words = fc.string({ unit: 'grapheme', maxLength: 100 }).filter((text) => !text.includes('\0'));
 
 describe('feature sections', () => {
-  it('texts and lists of texts say their padded length and read back', () => {
+  it('texts and lists of texts carry their padded length and read back', () => {
     fc.assert(
       fc.property(fc.array(words, { maxLength: 5 }), (texts) => {
         const reader = new SectionReader(encodeTextList(texts));
@@ -79,7 +79,7 @@ describe('feature sections', () => {
     expect([reader.u32(), reader.text(), reader.isAtEnd()]).toEqual([0, 'second', true]);
   });
 
-  it('a build id entry says its size, whose it is and how long the id is', () => {
+  it('a build id entry carries its size, its mode and the length of the id', () => {
     const id = Uint8Array.from({ length: 16 }, (_, index) => index + 1);
     const bytes = encodeBuildIds([{ file: '/bin/a', buildId: hex(id), isKernel: false }]);
     const entry = decodeStruct(BUILD_ID_ENTRY_FIELDS, new DataView(bytes.buffer), 0);

@@ -1,8 +1,6 @@
 /**
- * The feature sections of perf.data that a snapshot carries, as bytes.
- * Source: tools/perf/util/header.c (write_* functions) and perf.data-file-format.txt, Linux 6.1.
- *
- * Pure: what a section says is passed in.
+ * The feature sections of perf.data that a snapshot carries, as bytes. Pure. Source: write_* in
+ * tools/perf/util/header.c and perf.data-file-format.txt, Linux 6.1.
  */
 import { ATTR_BYTES, encodeAttr } from '../abi/event-attr.ts';
 import { cStringBytes, encodeStruct, type ScalarField, type StructOf, structBytes } from '../abi/layout.ts';
@@ -28,7 +26,7 @@ export function encodeTextList(texts: readonly string[]): Uint8Array {
   return concat([u32(texts.length), ...texts.map(encodeText)]);
 }
 
-/** NRCPUS: CPUs that the machine has and CPUs that are online. */
+/** NRCPUS: CPUs that the machine has, and CPUs that are online. */
 export function encodeCpuCounts(available: number, online: number): Uint8Array {
   return struct(CPU_COUNT_FIELDS, { available, online });
 }
@@ -61,7 +59,7 @@ export function encodeEventDesc(events: readonly EventDescription[]): Uint8Array
   ]);
 }
 
-/** BUILD_ID: one entry a file. */
+/** BUILD_ID: one entry per file. */
 export function encodeBuildIds(buildIds: readonly BuildId[]): Uint8Array {
   return concat(buildIds.map(encodeBuildId));
 }

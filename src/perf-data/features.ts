@@ -1,7 +1,8 @@
 /**
- * What a capture says of its machine and of itself: the feature sections behind the data (or, piped, HEADER_FEATURE
- * records). Layouts: tools/perf/Documentation/perf.data-file-format.txt, Linux 6.1. Invariant: a damaged section leaves
- * its field absent and one entry in the damage list.
+ * The feature sections of a capture, which describe its machine and itself. They follow the data or, in a pipe, are
+ * HEADER_FEATURE records. Layouts: tools/perf/Documentation/perf.data-file-format.txt, Linux 6.1.
+ *
+ * Invariant: a damaged section leaves its field absent and adds one entry to the damage list.
  */
 import { decodeAttr, type EventAttr } from '../abi/event-attr.ts';
 
@@ -36,7 +37,7 @@ export interface ClockReading {
   readonly clockNs: bigint;
 }
 
-/** The decoded features; what a capture does not have is absent. */
+/** The decoded features; those that a capture lacks are absent. */
 export interface CaptureFeatures {
   hostname?: string;
   osrelease?: string;
@@ -48,7 +49,7 @@ export interface CaptureFeatures {
   cpusAvailable?: number;
   cpusOnline?: number;
   totalMemoryKib?: bigint;
-  /** The command line of the recorder, one argument an entry. */
+  /** The command line of the recorder, one argument per entry. */
   cmdline?: string[];
   eventDescriptions?: EventDescription[];
   sampleTime?: { firstNs: bigint; lastNs: bigint };
@@ -57,9 +58,9 @@ export interface CaptureFeatures {
   buildIds?: BuildId[];
   /** The formats of the tracepoints. */
   tracingData?: TracingData;
-  /** What a ringkeep snapshot adds. */
+  /** The section that a ringkeep snapshot adds. */
   section?: RingkeepSection;
-  /** The names that travel with it, as they are in the file: who names frames decodes them. Absent while there are none. */
+  /** The symbols section, undecoded. Absent until it is filled. */
   symbols?: Uint8Array;
 }
 
@@ -92,12 +93,12 @@ export function featureName(feature: number): string {
   return Object.entries(Feature).find(([, bit]) => bit === feature)?.[0] ?? `feature ${feature}`;
 }
 
-/** Whether `decodeFeature` knows the feature: the sections of others need not be read. */
+/** Whether `decodeFeature` knows the feature; the sections of others are not read. */
 export function isDecodedFeature(feature: number): boolean {
   return DECODERS.has(feature);
 }
 
-/** Decodes one feature section into `features`; `offset` is where `bytes` stand in the file. */
+/** Decodes one feature section into `features`; `offset` is the file offset of `bytes`. */
 export function decodeFeature(
   feature: number,
   bytes: Uint8Array,
@@ -110,7 +111,7 @@ export function decodeFeature(
   if (cursor.overrun) damage.add(offset, bytes.length, `the ${featureName(feature)} section is cut or damaged`);
 }
 
-/** Hands `value` on only when all of it was there. */
+/** Assigns `value` only when all of it was there. */
 function whole<T>(cursor: ByteCursor, value: T, assign: (value: T) => void): void {
   if (!cursor.overrun) assign(value);
 }
@@ -141,7 +142,7 @@ function decodeCmdline(cursor: ByteCursor, features: CaptureFeatures): void {
   });
 }
 
-/** EVENT_DESC_FIELDS, then per event {attr, u32 idCount, string name, u64 ids[]}. What is whole is kept. */
+/** EVENT_DESC_FIELDS, then per event {attr, u32 idCount, string name, u64 ids[]}. Whole entries are kept. */
 function decodeEventDescriptions(cursor: ByteCursor, features: CaptureFeatures): void {
   const { count, attrBytes } = cursor.struct(EVENT_DESC_FIELDS);
   const descriptions: EventDescription[] = [];
@@ -156,7 +157,7 @@ function decodeEventDescriptions(cursor: ByteCursor, features: CaptureFeatures):
   features.eventDescriptions = descriptions;
 }
 
-/** The attr that fills `bytes`, of whatever version. */
+/** The attr that fills `bytes`, whatever its version. */
 export function attrOf(bytes: Uint8Array): EventAttr {
   return decodeAttr(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.length);
 }

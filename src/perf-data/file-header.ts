@@ -1,7 +1,8 @@
 /**
- * The header of a perf.data file: which events it holds, where its records and its feature sections are.
- * Source: tools/perf/util/header.c (perf_session__read_header), Linux 6.1. Invariant: every range handed on lies inside
- * the file; what the header claims beyond it is damage.
+ * The header of a perf.data file: its events, and where its records and its feature sections lie. Source:
+ * perf_session__read_header, tools/perf/util/header.c, Linux 6.1.
+ *
+ * Invariant: every range returned lies inside the file; ranges that the header claims beyond it are damage.
  */
 import { ATTR_BYTES, type EventAttr } from '../abi/event-attr.ts';
 import { decodeStruct, fieldOffset } from '../abi/layout.ts';
@@ -26,11 +27,11 @@ export interface HeaderAttr {
 }
 
 export interface FileHeader {
-  /** Whether attrs and features come as records: `perf record -o -`. */
+  /** Whether attrs and features are records: `perf record -o -`. */
   isPiped: boolean;
   attrs: HeaderAttr[];
   data: FileRange;
-  /** Feature bit → its section. Empty for a recording that was interrupted. */
+  /** Feature bit → its section. Empty for an interrupted recording. */
   features: Map<number, FileRange>;
 }
 
@@ -41,8 +42,8 @@ const OLD_MAGIC = 0x454c494646524550n;
 const ATTR_MIN_BYTES = 64;
 
 /**
- * Reads the header. Throws `not-a-capture` for other files, `unsupported-capture` for big-endian, compressed and
- * directory captures and for counts; whatever else is wrong goes to `damage`.
+ * Reads the header. Throws `not-a-capture` for other files, and `unsupported-capture` for big-endian and directory
+ * captures and for counts; everything else that is wrong is added to `damage`.
  */
 export function readFileHeader(source: ByteSource, damage: DamageList): FileHeader {
   checkMagic(source);
@@ -58,10 +59,10 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
     damage.add(source.size, 0, `the file ends inside its header`);
     return { isPiped: false, attrs: [], data: { offset: source.size, size: 0 }, features: new Map() };
   }
-  // A header without a feature bitmap is that of Linux 2.6.36 and before.
+  // Headers up to Linux 2.6.36 have no feature bitmap.
   const hasFeatures = Number(fields.size) > fieldOffset(FILE_HEADER_FIELDS, 'features0');
   const bits = hasFeatures ? featureBits(fields) : [];
-  // Before the others: perf stat sets their bits too, whether they apply or not; perf record clears this one.
+  // First: perf stat sets the other bits too, whether they apply or not; perf record clears this one.
   if (bits.includes(Feature.stat)) throw countsCapture();
   if (bits.includes(Feature.dirFormat)) throw directoryCapture();
   if (bits.includes(Feature.compressed)) throw compressedCapture();
@@ -86,7 +87,7 @@ export function compressedCapture(): RingkeepError {
   });
 }
 
-/** The error for a file of `perf stat record`: how often events occurred, and nothing of when and in which thread. */
+/** The error for a file of `perf stat record`: counts of events, without time and thread. */
 export function countsCapture(): RingkeepError {
   return new RingkeepError('unsupported-capture', 'the file holds counts of events (perf stat record) and no records', {
     feature: 'stat',
@@ -107,7 +108,7 @@ function checkMagic(source: ByteSource): void {
   throw new RingkeepError('not-a-capture', 'the file does not begin as a perf.data file does');
 }
 
-/** The section table behind the data, one entry a feature bit. Sections that do not lie in the file are left out. */
+/** The section table after the data, one entry per feature bit. Sections outside the file are left out. */
 function readFeatureTable(
   source: ByteSource,
   data: FileRange,
@@ -135,8 +136,9 @@ function isInside(source: ByteSource, range: FileRange): boolean {
 }
 
 /**
- * Where the records are. A data size of 0 is what perf record leaves when it is interrupted: then, as perf does, all to
- * the end of the file is records. It is a capture without records only if the feature sections it announces are there.
+ * Where the records lie. An interrupted perf record leaves a data size of 0: then, as perf does, everything up to the
+ * end of the file is read as records. It is a capture without records only if the feature sections that it announces
+ * are there.
  */
 function dataRange(
   source: ByteSource,
@@ -187,7 +189,9 @@ function readAttrs(
   return attrs;
 }
 
-/** How much of a range there is before the file, or the data section it stands in front of, ends it. */
+/**
+ * How many bytes of a range lie before the end of the file and, if the range begins before the data, before the data.
+ */
 function bytesBeforeData(source: ByteSource, range: FileRange, dataOffset: number): number {
   const end = range.offset < dataOffset ? Math.min(dataOffset, source.size) : source.size;
   return Math.max(0, Math.min(range.size, end - range.offset));

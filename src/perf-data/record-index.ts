@@ -1,11 +1,12 @@
 /**
- * One pass over a capture's records, without decoding them: where each stands, when it happened, whose it is. Columns of
- * typed arrays (about 30 bytes a record) sorted by time; records are decoded later, on demand.
+ * A single pass through a capture's records, without decoding them: offset, time and task of each. Columns of typed arrays
+ * (about 30 bytes per record) sorted by time; records are decoded later, on demand.
  *
- * 1. Walk the data section header by header. A record that cannot be whole is damage: pass to the next place where
- *    records follow each other again.
- * 2. Read who and when at the offsets that the event's attr gives (RecordGeometry). Records without a time have time 0.
- * 3. Sort stably by time, so that records without one stay in front in the order they stand.
+ * 1. Walk the data section header by header. A record that cannot be whole is damage: skip to the next place where
+ *    records follow each other.
+ * 2. Read the sample id at the offsets that the event's attr gives (RecordGeometry). Records without a time have time
+ *    0.
+ * 3. Sort stably by time, so that records without one stay in front in file order.
  *
  * Invariant: every record in the index lies whole inside the file.
  */
@@ -17,12 +18,12 @@ import type { EventTable } from './event-table.ts';
 import { compressedCapture } from './file-header.ts';
 import { timeOrder } from './time-order.ts';
 
-/** pid or tid of a record that names no task; the kernel writes it for a task that is gone. */
+/** pid or tid of a record that names no task; the kernel writes it for a task that has exited. */
 export const NO_TASK = 0xffffffff;
-/** Type column entry for types that do not fit a byte: no reader knows them. */
+/** In the type column: a type that does not fit a byte, which no reader knows. */
 const UNKNOWN_TYPE = 255;
 
-/** The columns, one entry a record, in time order. */
+/** The columns, one entry per record, in time order. */
 export interface RecordColumns {
   count: number;
   offset: Float64Array;
@@ -30,15 +31,15 @@ export interface RecordColumns {
   time: BigUint64Array;
   type: Uint8Array;
   event: Uint32Array;
-  /** The task in whose context the record was written, else the one it speaks of, else NO_TASK. */
+  /** The task in whose context the kernel wrote the record; else the task it describes; else NO_TASK. */
   pid: Uint32Array;
   tid: Uint32Array;
 }
 
-/** Told of perf's own records as the walk meets them: in a pipe they define the events. */
+/** Called for each record of perf itself as the walk meets it: in a pipe they define the events. */
 export type UserRecordVisitor = (type: number, offset: number, size: number) => void;
 
-/** Indexes the records in `range`; `step` is the alignment they keep, at which records are looked for after damage. */
+/** Indexes the records in `range`; `step` is their alignment, at which the walk resynchronizes after damage. */
 export function indexRecords(
   source: ByteSource,
   range: FileRange,
@@ -72,22 +73,22 @@ export function indexRecords(
 }
 
 const TYPICAL_RECORD_BYTES = 64;
-/** The kernel and perf number their records below this; anything else is no record. */
+/** The kernel and perf number their records below this. */
 const TYPE_LIMIT = 128;
-/** So many records in a row, and the walk is taken to be in step again. */
+/** After this many records in a row the walk is resynchronized. */
 const RECORDS_IN_STEP = 3;
 
-/** The size of the record at `at`, or 0 when there cannot be one. */
+/** The size of the record at `at`; 0 when there cannot be one. */
 function wholeRecordBytes(source: ByteSource, at: number, end: number): number {
   const size = plausibleBytes(source, at, end);
   if (size === 0) return 0;
   const type = recordTypeIn(source.view, source.locate(at, HEADER_BYTES));
-  // A newer kernel's record, or one of perf's own that is not padded, is believed when another one follows it.
+  // A record of a newer kernel, or one of perf itself without padding, is accepted when another one follows it.
   if (recordName(type) !== 'UNKNOWN' && size % 8 === 0) return size;
   return at + size === end || plausibleBytes(source, at + size, end) > 0 ? size : 0;
 }
 
-/** The size in the header at `at` when it could be that of a record that ends before `end`; else 0. */
+/** The size in the header at `at` when a record of that size ends by `end`; else 0. */
 function plausibleBytes(source: ByteSource, at: number, end: number): number {
   if (at + HEADER_BYTES > end) return 0;
   const place = source.locate(at, HEADER_BYTES);
@@ -127,7 +128,7 @@ function payloadBytes(view: DataView, place: number, type: number, size: number)
   return 0;
 }
 
-/** Where a record names, in its body, the task it speaks of: used where there is no sample id (synthesized records). */
+/** Where the body of a record names its task: used for records without a sample id (synthesized ones). */
 const BODY_TASK: ReadonlyMap<number, { pid: number; tid: number }> = new Map([
   [RecordType.COMM, { pid: bodyOffset('COMM', 'pid'), tid: bodyOffset('COMM', 'tid') }],
   [RecordType.MMAP, { pid: bodyOffset('MMAP', 'pid'), tid: bodyOffset('MMAP', 'tid') }],
@@ -138,7 +139,7 @@ const BODY_TASK: ReadonlyMap<number, { pid: number; tid: number }> = new Map([
   // A fork is written in the parent's context.
   [RecordType.FORK, { pid: bodyOffset('FORK', 'ppid'), tid: bodyOffset('FORK', 'ptid') }],
 ]);
-/** Records that hold their time in the body too. */
+/** Records whose body has a time as well. */
 const BODY_TIME: ReadonlyMap<number, number> = new Map([
   [RecordType.FORK, bodyOffset('FORK', 'time')],
   [RecordType.EXIT, bodyOffset('EXIT', 'time')],
@@ -158,7 +159,7 @@ class ColumnBuilder {
     this.#columns = emptyColumns(this.#capacity);
   }
 
-  /** `place` is where the record stands in `view`, `offset` where in the file. */
+  /** `place`: the record in `view`; `offset`: the record in the file. */
   add(view: DataView, place: number, offset: number, type: number, size: number): void {
     const columns = this.#columns;
     const row = columns.count;
@@ -190,7 +191,7 @@ class ColumnBuilder {
     const timeAt = placeOf('time', 8);
     const bodyTime = BODY_TIME.get(type);
     if (timeAt >= 0) columns.time[row] = view.getBigUint64(timeAt, true);
-    // Where samples have no time either, the order of the file is all there is: it is left alone.
+    // Where samples have no time, the order of the file is all there is and must not change.
     else if (bodyTime !== undefined && geometry !== undefined && geometry.sample.time >= 0 && bodyTime + 8 <= size)
       columns.time[row] = view.getBigUint64(place + bodyTime, true);
     const pidAt = placeOf('pid', 4);
@@ -198,7 +199,7 @@ class ColumnBuilder {
     if (pidAt >= 0 && tidAt >= 0) {
       columns.pid[row] = view.getUint32(pidAt, true);
       columns.tid[row] = view.getUint32(tidAt, true);
-      // perf's synthesized records have a sample id of zeros: they speak of a task, but none wrote them.
+      // Records that perf synthesized have a sample id of zeros.
       if (columns.tid[row] !== 0 || isSample) return;
     }
     const body = BODY_TASK.get(type);
@@ -216,7 +217,7 @@ class ColumnBuilder {
     this.#columns = grown;
   }
 
-  /** The columns, cut to length and sorted. One column at a time is doubled while it is permuted. */
+  /** The columns, cut to length and sorted. Only one column at a time exists twice. */
   inTimeOrder(): RecordColumns {
     const columns = this.#columns;
     for (const name of COLUMN_NAMES) (columns[name] as unknown) = columns[name].slice(0, columns.count);

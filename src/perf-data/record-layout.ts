@@ -1,7 +1,8 @@
 /**
- * Which records can stand in one perf.data, told from the attr of their event alone, which may be damaged.
- * Invariant: of two attrs with the same layout, the records have the same trailer, the identifier in the same place and times
- * of the same clock, and every part of a sample says its own length.
+ * Which records can share one perf.data, decided from the attr of their event alone, which may be damaged.
+ *
+ * Invariant: records of two attrs with the same layout have the same trailer, the identifier in the same place and
+ * times of the same clock, and every part of a sample states its own length.
  */
 import {
   ATTR_BYTES,
@@ -17,7 +18,7 @@ import {
 
 const TRAILER_FIELDS =
   SampleType.tid | SampleType.time | SampleType.id | SampleType.streamId | SampleType.cpu | SampleType.identifier;
-/** What the sources ask for, and whose lengths a reader can check. */
+/** Fields that the sources request and whose lengths a reader can check. */
 const KNOWN_FIELDS =
   TRAILER_FIELDS |
   SampleType.ip |
@@ -29,10 +30,10 @@ const KNOWN_FIELDS =
 const NEEDED_FIELDS = SampleType.identifier | SampleType.tid | SampleType.time;
 const KNOWN_READ_FORMAT = ReadFormat.totalTimeEnabled | ReadFormat.totalTimeRunning | ReadFormat.id | ReadFormat.lost;
 const KNOWN_FLAGS = Object.values(ATTR_FLAGS).reduce((flags, bit) => flags | (1n << BigInt(bit)), 0n);
-/** They change what else a file must have, and no source asks for them. */
+/** They change what else a file must contain, and no source sets them. */
 const STRANGE_FLAGS = attrFlags('writeBackward', 'auxOutput', 'sigtrap');
 
-/** What all records of one perf.data must share, as comparable text; undefined for an attr that no source has. */
+/** The layout as comparable text; undefined for an attr that no source produces. */
 export function layoutOf(attr: EventAttr): string | undefined {
   const { sampleType, clockid } = attr;
   if (!isPlausibleAttr(attr)) return undefined;
@@ -49,9 +50,9 @@ function isPlausibleAttr(attr: EventAttr): boolean {
     (flags & STRANGE_FLAGS) === 0n;
   const isComplete = (sampleType & NEEDED_FIELDS) === NEEDED_FIELDS && hasFlag(attr, 'sampleIdAll');
   const isKnownEvent = size === ATTR_BYTES && type <= EventType.breakpoint;
-  // A tracepoint's samples are its raw data.
+  // The content of a tracepoint's samples is their raw data.
   const hasItsData = type !== EventType.tracepoint || (sampleType & SampleType.raw) !== 0n;
-  // perf refuses a whole file for counts in samples that do not say whose they are.
+  // perf refuses a whole file for counts in samples that do not carry their event id.
   const namesItsCounts = (sampleType & SampleType.read) === 0n || (readFormat & ReadFormat.id) !== 0n;
   return hasKnownBits && isComplete && isKnownEvent && hasItsData && namesItsCounts && isPlain(others);
 }
@@ -61,7 +62,7 @@ type Others = Omit<
   'size' | 'type' | 'config' | 'samplePeriodOrFreq' | 'sampleType' | 'readFormat' | 'flags'
 >;
 
-/** Whether the fields for what no source asks for are zero: branches, registers, stacks, AUX, and what is reserved. */
+/** Whether all fields that no source sets are zero: branches, registers, stacks, AUX, reserved ones. */
 function isPlain(others: Others): boolean {
   const { wakeupEventsOrWatermark, clockid, sampleMaxStack, config1, config2, bpType, ...rest } = others;
   const none = eventAttr({});

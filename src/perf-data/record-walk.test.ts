@@ -35,7 +35,7 @@ describe('the walk over a chunk', () => {
     expect(visit(asWords(Buffer.from(all.buffer, 1))).times.length).toBe(4);
   });
 
-  it('stops at a record that runs over the end and says how much it leaves out', () => {
+  it('stops at a record that runs over the end and returns how much it leaves out', () => {
     const all = concat(records);
     const cut = asWords(all.subarray(0, all.length - 8));
     const { times, leftOutWords } = visit(cut);
@@ -64,7 +64,7 @@ describe('the walk over a chunk', () => {
     expect(visit(asWords(all)).times).toEqual([START_NS + 2n]);
   });
 
-  it('tells the samples of several events apart by their identifier', () => {
+  it('reads samples of several events by their identifier', () => {
     const sampleType = SampleType.identifier | SampleType.tid | SampleType.time | SampleType.raw | SampleType.cpu;
     const other = { ids: [99n], attr: eventAttr({ sampleType, flags: CPU_CLOCK.attr.flags }) };
     const both = new RecordWalk([CPU_CLOCK, other]);

@@ -1,9 +1,9 @@
 /**
- * Walks a chunk of concatenated records in place, over 32-bit words, and says when each happened.
+ * Walks a chunk of concatenated records in place, over 32-bit words, and finds the time of each.
  *
- * Invariant: a record that is handed out lies whole in the chunk and is long enough for its own time; the callchain and
- * the raw data of a SAMPLE end inside it. perf gives a whole file up for one sample that does not, so the walk stops at
- * the first damaged record and counts what it leaves out.
+ * Invariant: a visited record lies whole in the chunk and is long enough for its own time; the callchain and the raw
+ * data of a SAMPLE end inside it. perf rejects a whole file for one sample that violates this, so the walk stops at the
+ * first damaged record and counts the rest as left out.
  */
 import { type EventAttr, ReadFormat, SampleType } from '../abi/event-attr.ts';
 import { HEADER_BYTES, RecordType, USER_TYPE_START } from '../abi/record-table.ts';
@@ -11,10 +11,10 @@ import { recordBytesAt, recordGeometry, recordTypeAt, recordWordsAt } from '../a
 import { sampleFixedBytes } from '../abi/sample.ts';
 import { assert } from '../base/error.ts';
 
-/** Called for each record: its place in the chunk and its time, both in 32-bit words. */
+/** Called for each record with its offset in the chunk and its time, both in 32-bit words. */
 export type RecordVisitor = (wordOffset: number, timeHigh: number, timeLow: number, type: number) => void;
 
-/** The chunk as words: in place when it is aligned, a copy when not. Bytes behind the last whole word are left out. */
+/** The chunk as words: in place when aligned, else a copy. Bytes after the last whole word are left out. */
 export function asWords(chunk: Uint8Array): Uint32Array {
   const length = chunk.length >>> 2;
   return chunk.byteOffset % 4 === 0
@@ -22,10 +22,10 @@ export function asWords(chunk: Uint8Array): Uint32Array {
     : new Uint32Array(new Uint8Array(chunk.subarray(0, length * 4)).buffer);
 }
 
-/** Where one event's samples keep what the walk needs, in words from the start of the record; −1 for absent. */
+/** Where the samples of one event hold what the walk reads, in words from the start of the record; −1: absent. */
 interface SampleShape {
   readonly time: number;
-  /** The first word of READ, or of what follows where READ is absent. */
+  /** The first word of READ, or of what follows it where READ is absent. */
   readonly variable: number;
   readonly readFormat: bigint;
   readonly hasRead: boolean;
@@ -33,7 +33,7 @@ interface SampleShape {
   readonly hasRaw: boolean;
 }
 
-/** The walk of the records of one set of events. */
+/** The walk over the records of one set of events. */
 export class RecordWalk {
   private readonly shapes: SampleShape[];
   private readonly shapeOfId = new Map<number, SampleShape>();
@@ -41,7 +41,7 @@ export class RecordWalk {
   private readonly trailerWords: number;
   private readonly timeFromEnd: number;
 
-  /** `events[0]` leads: every event must have its trailer and its identifier in the same place. */
+  /** `events[0]` is the leader: every event must have its trailer and its identifier in the same place. */
   constructor(events: readonly { readonly attr: EventAttr; readonly ids: readonly bigint[] }[]) {
     const leader = recordGeometry(events[0]!.attr);
     this.idWord = leader.sample.id / 4;
@@ -59,7 +59,7 @@ export class RecordWalk {
     if (this.shapes.every((shape) => isSameShape(shape, this.shapes[0]!))) this.shapeOfId.clear();
   }
 
-  /** Visits the whole records of `words` in order; returns how many words follow the first damage and are left out. */
+  /** Visits the whole records of `words` in order; returns how many words from the first damage on are left out. */
   walk(words: Uint32Array, visit: RecordVisitor): number {
     let at = 0;
     while (at < words.length) {
@@ -79,7 +79,7 @@ export class RecordWalk {
     if (words.length - at < HEADER_BYTES / 4) return false;
     const type = recordTypeAt(words, at);
     const bytes = recordBytesAt(words, at);
-    // Types of perf's own stand in files, never in rings: perf would obey them.
+    // Types of perf itself occur in files, never in rings: perf would act on them.
     if (type === 0 || type >= USER_TYPE_START) return false;
     return bytes % 8 === 0 && bytes >= HEADER_BYTES && bytes / 4 <= words.length - at;
   }
@@ -100,7 +100,7 @@ export class RecordWalk {
     if (this.shapeOfId.size === 0) return this.shapes[0]!;
     if (this.idWord < 0 || this.idWord + 2 > length) return undefined;
     const id = words[at + this.idWord]! + words[at + this.idWord + 1]! * 2 ** 32;
-    // perf takes a record without a known id for the leader's.
+    // perf assigns a record with an unknown id to the leader.
     return this.shapeOfId.get(id) ?? this.shapes[0]!;
   }
 }
@@ -131,7 +131,7 @@ function isSameShape(a: SampleShape, b: SampleShape): boolean {
   );
 }
 
-/** Whether the parts of a SAMPLE that say their own length end inside it. `length` is the record's, in words. */
+/** Whether the parts of a SAMPLE that state their own length end inside it. `length`: words of the record. */
 function sampleFits(words: Uint32Array, at: number, length: number, shape: SampleShape): boolean {
   let used = shape.variable;
   if (used > length) return false;

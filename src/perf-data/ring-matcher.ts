@@ -1,11 +1,14 @@
-/** Which ring of a snapshot is which thread's. Invariant: a ring is taken once; those of one tid go newest first. */
+/**
+ * Which ring of a snapshot belongs to which thread. Invariant: each ring is matched once; rings of one TID are matched
+ * newest first.
+ */
 import type { RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
 
 export interface MatchedRings {
-  /** By the thread's index in the task table; the idle tasks have none. */
+  /** By the thread's index in the task table; idle tasks have none. */
   readonly ofThread: readonly (RingSummary | undefined)[];
-  /** Those of no thread in the table. */
+  /** Rings of threads that are not in the table. */
   readonly left: readonly RingSummary[];
 }
 
@@ -18,7 +21,6 @@ export function matchRings({ tasks, section }: Capture): MatchedRings {
     else rings.set(key, [ring]);
   }
   const ofThread = new Array<RingSummary | undefined>(tasks.threads.length);
-  // Newest incarnation first: a snapshot's rings are matched from the newest on.
   for (const { index, process, tid } of tasks.threads.toReversed())
     if (tid !== 0) ofThread[index] = rings.get(`${process.pid}:${tid}`)?.pop();
   return { ofThread, left: [...rings.values()].flat() };

@@ -1,6 +1,7 @@
 /**
- * The ringkeep section of a snapshot, checked field by field: it comes from a file, so its types are a claim. Invariant:
- * what passes is usable as RingkeepSection without another check; rows that do not are left out.
+ * The ringkeep section of a snapshot, checked field by field: it comes from a file, so its types are a claim.
+ *
+ * Invariant: the result is usable as RingkeepSection without another check; rows that fail are left out.
  */
 import {
   type Death,
@@ -14,7 +15,7 @@ import {
 const SOURCES = ['perf', 'procfs'] as const;
 const EVIDENCE = ['signal-deliver', 'first-exit', 'main-thread'] as const;
 
-/** Undefined when the bytes are not a section, or one whose fixed fields have other types than they must. */
+/** Undefined when the bytes are no section, or one whose mandatory fields have wrong types. */
 export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | undefined {
   const value = decodeRingkeepSection(bytes) as unknown as Record<string, unknown> | undefined;
   if (!value || !isTimeText(value.cutNs) || !isOneOf(value.source, SOURCES)) return undefined;

@@ -41,7 +41,7 @@ describe('a selection', () => {
     expect(selected(selection)).toEqual({ tids, records });
   });
 
-  test('keeps what is nobody’s only where it is everybody’s, or is asked for', () => {
+  test('keeps records without a thread only where all threads are selected, or on request', () => {
     const capture = openCapture(builder.build());
     const lost = Array.from({ length: capture.recordCount }, (_, index) => index).find(
       (index) => capture.record(index).name === 'LOST',

@@ -1,6 +1,8 @@
 /**
- * The part of a capture that a view is asked for: some of the threads, and the last part of the time. Every view selects by
- * these rules. Invariant: the time looked back from is the same for all threads: the death, else the end of the capture.
+ * The part of a capture that a view shows: some of the threads, and the last part of the time. All views select by
+ * these rules.
+ *
+ * Invariant: the moment looked back from is the same for all threads: the death, else the end of the capture.
  */
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
@@ -8,24 +10,24 @@ import { deathFromSignals } from './death.ts';
 import { matchRings } from './ring-matcher.ts';
 import { commAt, type ThreadEntry } from './task-table.ts';
 
-/** What is asked for; what is absent does not matter. */
+/** The request; absent fields do not restrict it. */
 export interface CaptureSelection {
-  /** Only the thread (each incarnation of it) with this tid. */
+  /** Only threads (every incarnation) with this TID. */
   readonly tid?: number;
   /** Only the threads of this process. */
   readonly pid?: number;
-  /** Only threads with a name, their last one, for which this holds. */
+  /** Only threads whose last name satisfies this. */
   readonly comm?: (comm: string) => boolean;
-  /** Only the last so many nanoseconds before the moment, and what comes behind it. */
+  /** Only the last so many nanoseconds before the moment, and everything after it. */
   readonly lastNs?: number;
 }
 
-/** What a capture is looked back from. */
+/** The moment that a capture is looked back from. */
 export interface Moment {
   readonly death: Death | null;
   /** The end of the capture: a snapshot's cut, else the last record; null without times. */
   readonly endNs: bigint | null;
-  /** The death when its time is known, else the end. */
+  /** The time of the death if known, else the end. */
   readonly momentNs: bigint | null;
 }
 
@@ -37,20 +39,20 @@ export function lookbackMoment(capture: Capture): Moment {
   return { death, endNs, momentNs: death?.timeNs != null ? BigInt(death.timeNs) : endNs };
 }
 
-/** Where the time asked for begins; 0 when all is. */
+/** The start of the requested time; 0: no limit. */
 export function windowStartNs({ lastNs }: CaptureSelection, { momentNs }: Moment): bigint {
   if (lastNs === undefined) return 0n;
   const start = (momentNs ?? 0n) - BigInt(Math.ceil(lastNs));
   return start > 0n ? start : 0n;
 }
 
-/** Whether a thread of these numbers and that name is asked for, whenever it lived. */
+/** Whether a thread with these numbers and this name is requested, at any time. */
 export function isAskedFor(selection: CaptureSelection, pid: number, tid: number, comm: string | null): boolean {
   if ((selection.tid ?? tid) !== tid || (selection.pid ?? pid) !== pid) return false;
   return selection.comm === undefined || (comm !== null && selection.comm(comm));
 }
 
-/** A thread's name by its records, else by its ring, else by what is known of the death; null: the capture never names it. */
+/** The name of a thread by its records, else by its ring, else by the death; null: the capture never names it. */
 export function nameOf(thread: ThreadEntry, ring: RingSummary | undefined, death: Death | null): string | null {
   const isDeaths = death !== null && thread.process.pid === death.pid && thread.tid === death.tid;
   return commAt(thread) ?? (ring?.comm || (isDeaths && death.comm) || null);
@@ -58,13 +60,12 @@ export function nameOf(thread: ThreadEntry, ring: RingSummary | undefined, death
 
 /** The selected part, thread by thread and record by record. */
 export class SelectedPart {
-  /** Those asked for that had not ended when the time begins, in the order of the task table. */
+  /** The requested threads that had not exited at `fromNs`, in the order of the task table. */
   readonly threads: readonly ThreadEntry[];
-  /** Where the time begins; 0: all of it. */
+  /** Start of the time; 0: no limit. */
   readonly fromNs: bigint;
   readonly #capture: Capture;
   readonly #isSelected: Uint8Array;
-  /** Of its time. */
   #hasAllThreads = true;
 
   constructor(capture: Capture, selection: CaptureSelection) {
@@ -83,7 +84,7 @@ export class SelectedPart {
     this.threads = tasks.threads.filter((thread) => this.hasThread(thread));
   }
 
-  /** Where times count from: the first record, or where the time selected begins. */
+  /** Where times count from: the first record, or `fromNs` if later. */
   get originNs(): bigint {
     const firstNs = this.#capture.firstNs ?? 0n;
     return this.fromNs > firstNs ? this.fromNs : firstNs;
@@ -93,10 +94,13 @@ export class SelectedPart {
     return this.#isSelected[thread.index] === 1;
   }
 
-  /** Whether the record is in it. One that names no thread is in it where all threads are, or `isAnybodys`: it may be theirs. */
-  hasRecord(index: number, isAnybodys = false): boolean {
+  /**
+   * Whether the record is selected. A record without a thread is selected when all threads are, or when
+   * `isUnattributed` records are wanted: it may belong to any of them.
+   */
+  hasRecord(index: number, isUnattributed = false): boolean {
     const thread = this.#capture.tasks.threadOfRecord[index]!;
-    if (thread < 0 ? !this.#hasAllThreads && !isAnybodys : this.#isSelected[thread] === 0) return false;
+    if (thread < 0 ? !this.#hasAllThreads && !isUnattributed : this.#isSelected[thread] === 0) return false;
     return this.fromNs === 0n || this.#capture.timeAt(index) >= this.fromNs;
   }
 }

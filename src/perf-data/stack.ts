@@ -1,6 +1,7 @@
 /**
- * A sample's stack as places in files, with names where a namer knows them. Invariant: every frame keeps its address,
- * whether a mapping or a name for it is known or not.
+ * A sample's stack as offsets in files, with symbols where a symbolizer knows them.
+ *
+ * Invariant: every frame keeps its address, whether or not a mapping or a symbol is known.
  */
 import { Misc } from '../abi/record-table.ts';
 import { CONTEXT_MAX, Context, type SampleBody } from '../abi/sample.ts';
@@ -12,30 +13,30 @@ import { type ProcessEntry, spaceAt, type TaskTable } from './task-table.ts';
 export interface StackFrame {
   /** Hexadecimal, with 0x. */
   address: string;
-  /** What is mapped there: a path, `//anon`, `[vdso]`; null when the capture does not say. */
+  /** What is mapped there: a path, `//anon`, `[vdso]`; null when the capture does not show it. */
   file: string | null;
-  /** Offset of the address in that file, hexadecimal with 0x; null when there is no file to count in. */
+  /** Offset of the address in that file, hexadecimal with 0x; null when there is no file. */
   fileOffset: string | null;
   isKernel: boolean;
-  /** The function, as its source spells it, without its parameters; null when no name is known. */
+  /** The function as its source spells it, without its parameters; null: unknown. */
   name: string | null;
-  /** Bytes from the function's first. */
+  /** Bytes from the start of the function. */
   nameOffset: number | null;
-  /** The name as a symbol table or a JIT compiler has it; null without one. */
+  /** The name as the symbol table or the JIT compiler has it; null without one. */
   symbol: string | null;
-  /** Where the function is written, for code of a JIT compiler that says so. */
+  /** Source location, for JIT code whose compiler records it. */
   source: SourceLine | null;
 }
 
-/** Addresses of a stack, innermost first, with the mode each ran in. */
+/** The addresses of a stack, innermost first, with the mode each ran in. */
 export interface StackAddress {
   address: bigint;
   isKernel: boolean;
-  /** Whether it is where a call returns to, and not where the thread was, or entered the kernel from. */
+  /** Whether it is a return address, and not the place where the thread was or entered the kernel. */
   isReturnAddress: boolean;
 }
 
-/** The sample's addresses without the context markers; its instruction pointer alone where there is no callchain. */
+/** The sample's addresses without the context markers; only its instruction pointer when there is no callchain. */
 export function stackAddresses(body: SampleBody, misc: number): StackAddress[] {
   const mode = misc & Misc.cpumodeMask;
   let isKernel = mode === Misc.kernel || mode === Misc.guestKernel;
@@ -51,7 +52,7 @@ export function stackAddresses(body: SampleBody, misc: number): StackAddress[] {
   return addresses;
 }
 
-/** Where each address lies in what `process` had mapped at `timeNs`, and by `namer` what stands there. */
+/** Resolves each address by what `process` had mapped at `timeNs`, and asks `namer` for its symbol. */
 export function resolveStack(
   addresses: readonly StackAddress[],
   process: ProcessEntry,
@@ -91,7 +92,7 @@ function isKernelText(file: string): boolean {
   return file.startsWith('[kernel') || file.startsWith('[guest.kernel');
 }
 
-/** Memory without a file behind it: offsets in it mean nothing elsewhere. */
+/** Memory without a file: offsets in it are meaningless elsewhere. */
 function isAnonymous(file: string): boolean {
   return (
     file === '' || file.startsWith('//anon') || file.startsWith('[anon') || file === '[heap]' || file === '[stack]'

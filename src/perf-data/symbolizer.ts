@@ -1,17 +1,18 @@
 /**
- * Names for the addresses of a capture, by whoever knows them: this room asks, and does no looking up itself.
- * Invariant: a namer never throws for an address; what it does not know is undefined.
+ * How views ask for the symbols of frames; the lookup itself is done elsewhere (symbols/).
+ *
+ * Invariant: a symbolizer never throws for an address; an unknown one gives undefined.
  */
 import type { MappedRange } from './address-map.ts';
 
-/** An address, and what was mapped there at the time. */
+/** An address, and what was mapped there at that time. */
 export interface FramePlace {
   readonly address: bigint;
   readonly isKernel: boolean;
-  /** Whether it is where a call returns to: what called is the instruction before. */
+  /** Whether it is a return address: the call is the instruction before. */
   readonly isReturnAddress: boolean;
   readonly pid: number;
-  /** When the thread was there, nanoseconds on the capture's clock; 0 when that is not known. */
+  /** When the thread was there, nanoseconds on the capture's clock; 0: unknown. */
   readonly timeNs: bigint;
   readonly mapping: MappedRange | undefined;
 }
@@ -22,11 +23,11 @@ export interface SourceLine {
   readonly line: number;
 }
 
-/** What stands at an address. */
+/** The function at an address. */
 export interface FrameSymbol {
   /** As its source spells it, without parameters. */
   readonly name: string;
-  /** Bytes from where it begins. */
+  /** Bytes from its start. */
   readonly offset: number;
   /** As the symbol table or the JIT compiler spells it. */
   readonly symbol: string;
@@ -35,8 +36,10 @@ export interface FrameSymbol {
 
 export interface Symbolizer {
   nameOf(place: FramePlace): FrameSymbol | undefined;
-  /** In how many moments until `timeNs` code of the process was replaced: between two of them a name holds. Without it, it always does. */
+  /**
+   * How many times up to `timeNs` code of the process was replaced: a name holds between two of them. Absent: always.
+   */
   epochAt?(pid: number, timeNs: bigint): number;
-  /** What could not be named so far, and why: a sentence each, without its full stop. */
+  /** Which symbols are missing and why: one sentence each, without its full stop. */
   readonly problems: readonly string[];
 }

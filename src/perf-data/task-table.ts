@@ -1,8 +1,9 @@
 /**
- * The threads and processes of a capture over time: names, parents, births, deaths, mappings. A tid that is used again
- * is a new entry (an incarnation): a fork begins one when the old one has exited or has been seen running. Records that
- * come after an exit with the same pid still belong to the one that exited: a dying task runs on until it is switched
- * out. Invariant: every record with a task belongs to exactly one entry, and entries are in order of first record.
+ * The threads and processes of a capture over time: names, parents, start, exit, mappings. A TID that is reused is a
+ * new entry (an incarnation): a fork begins one when the previous one has exited or has been seen running. Records that
+ * follow an exit with the same pid still belong to the exited one: an exiting task runs on until it is switched out.
+ *
+ * Invariant: every record with a task belongs to exactly one entry, and entries are in order of their first record.
  */
 import type { PerfRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
@@ -27,9 +28,9 @@ export interface ThreadEntry {
   readonly process: ProcessEntry;
   /** In time order; empty when the capture never names the thread. */
   readonly comms: CommChange[];
-  /** Thread that made it; null when its fork is not in the capture. */
+  /** The thread that forked it; null when its fork is not in the capture. */
   parentTid: number | null;
-  /** When it was forked; null when that is not in the capture. */
+  /** Time of its fork; null when that is not in the capture. */
   startNs: bigint | null;
   exitNs: bigint | null;
 }
@@ -41,23 +42,23 @@ export interface ProcessEntry {
   readonly pid: number;
   parentPid: number | null;
   startNs: bigint | null;
-  /** When the last of its threads exited; null while one has not. */
+  /** When the last of its threads exited; null while one is alive. */
   exitNs: bigint | null;
   readonly threads: ThreadEntry[];
-  /** Address spaces in time order, each from its time on: exec begins a new one. */
+  /** Address maps in time order, each valid from its time on: exec begins a new one. */
   readonly spaces: { readonly fromNs: bigint; readonly space: AddressMap }[];
 }
 
 export interface TaskTable {
   readonly threads: readonly ThreadEntry[];
   readonly processes: readonly ProcessEntry[];
-  /** The kernel's own mappings: its text and its modules. */
+  /** Mappings of the kernel: its text and its modules. */
   readonly kernelSpace: AddressMap;
-  /** For every record the index of its thread, −1 when it names none. */
+  /** For every record the index of its thread; −1: none. */
   readonly threadOfRecord: Int32Array;
 }
 
-/** The thread's name at `timeNs` (by default at the end); null when the capture never says. */
+/** The name of the thread at `timeNs` (default: at the end); null when the capture never gives one. */
 export function commAt(thread: ThreadEntry, timeNs?: bigint): string | null {
   const { comms } = thread;
   for (let i = comms.length - 1; i >= 0; i--)
@@ -65,14 +66,14 @@ export function commAt(thread: ThreadEntry, timeNs?: bigint): string | null {
   return comms[0]?.comm ?? null;
 }
 
-/** The address space that the process had at `timeNs`. */
+/** The address map that the process had at `timeNs`. */
 export function spaceAt(process: ProcessEntry, timeNs: bigint): AddressMap {
   const { spaces } = process;
   for (let i = spaces.length - 1; i > 0; i--) if (spaces[i]!.fromNs <= timeNs) return spaces[i]!.space;
   return spaces[0]!.space;
 }
 
-/** What the table is built from: records numbered in time order. */
+/** Input of the table: records numbered in time order. */
 export interface RecordSequence {
   readonly recordCount: number;
   record(index: number): PerfRecord;
@@ -82,7 +83,7 @@ export interface RecordSequence {
   tidAt(index: number): number;
 }
 
-/** Builds the table in one pass in time order; only records that speak of tasks and mappings are decoded. */
+/** Builds the table in one pass in time order; only records that describe tasks and mappings are decoded. */
 export function buildTaskTable(capture: RecordSequence): TaskTable {
   const builder = new TaskTableBuilder(capture.recordCount);
   for (let index = 0; index < capture.recordCount; index++) {
@@ -118,14 +119,14 @@ class TaskTableBuilder {
   readonly #threadOfRecord: Int32Array;
   readonly #threadByTid = new Map<number, ThreadEntry>();
   readonly #processByPid = new Map<number, ProcessEntry>();
-  /** Threads of which a record with a time was seen: a fork after that is another incarnation's. */
+  /** Threads that have a record with a time: a fork after that is another incarnation. */
   readonly #seenRunning = new Set<ThreadEntry>();
 
   constructor(recordCount: number) {
     this.#threadOfRecord = new Int32Array(recordCount).fill(-1);
   }
 
-  /** Notes whose the record is. */
+  /** Assigns the record to its thread. */
   own(index: number, pid: number, tid: number, timeNs: bigint): void {
     if (tid === NO_TASK || pid === NO_TASK) return;
     const thread = this.#thread(pid, tid);
@@ -133,7 +134,10 @@ class TaskTableBuilder {
     this.#threadOfRecord[index] = thread.index;
   }
 
-  /** `isSynthesized`: by a recorder, to say whose thread it is (PERF_RECORD_MISC_FORK_EXEC); nothing was forked then. */
+  /**
+   * `isSynthesized`: a recorder wrote it to give the thread its process (PERF_RECORD_MISC_FORK_EXEC); nothing was
+   * forked then.
+   */
   fork(body: ForkBody, timeNs: bigint, isSynthesized: boolean): void {
     if (body.tid === NO_TASK || body.pid === NO_TASK) return;
     const known = this.#threadByTid.get(body.tid);
@@ -154,7 +158,7 @@ class TaskTableBuilder {
     if (thread.comms.length === 0 && inherited) thread.comms.push({ timeNs, comm: inherited, exec: false });
   }
 
-  /** The same fork, reported by a second event; or that of a thread known only from records without a time. */
+  /** Whether a second event reports the same fork, or the thread is known only from records without a time. */
   #isSameBirth(known: ThreadEntry, timeNs: bigint): boolean {
     if (known.startNs !== null) return known.startNs === timeNs;
     return known.exitNs === null && !this.#seenRunning.has(known);
@@ -177,7 +181,7 @@ class TaskTableBuilder {
   }
 
   /**
-   * An exec leaves one thread, under the main thread's number. Called by another thread, that one's number ends without an
+   * An exec leaves one thread, with the TID of the main thread. When another thread calls it, that TID ends without an
    * EXIT and the main thread, which has exited, begins anew (fs/exec.c, de_thread, Linux 6.1).
    */
   #takeOver(pid: number, tid: number, timeNs: bigint): void {
@@ -205,7 +209,8 @@ class TaskTableBuilder {
 
   #thread(pid: number, tid: number): ThreadEntry {
     const known = this.#threadByTid.get(tid);
-    // Another pid on an exited tid: its fork was lost. On one that lives, damage or a namespace: the first stands.
+    // Another pid with the TID of an exited thread: its fork was lost. With that of a living one: damage or a pid
+    // namespace; the first one stays.
     if (known !== undefined && (known.exitNs === null || known.process.pid === pid)) return known;
     const process = this.#process(pid);
     const thread: ThreadEntry = {
@@ -227,7 +232,7 @@ class TaskTableBuilder {
     return this.#processByPid.get(pid) ?? this.#addProcess(pid, null, 0n, false);
   }
 
-  /** A process of its own, or a fork: its memory is its parent's until it execs, unless the fork was made up. */
+  /** A new process, or a fork: its memory is that of its parent until it execs, unless the fork was synthesized. */
   #addProcess(pid: number, parentPid: number | null, forkNs: bigint, isSynthesized: boolean): ProcessEntry {
     const parent = parentPid === null || isSynthesized ? undefined : this.#processByPid.get(parentPid);
     const space = new AddressMap(parent?.spaces.at(-1)?.space, forkNs);
@@ -276,7 +281,7 @@ function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigi
     fileOffset: pgoff,
     file: filename,
     prot,
-    // Mappings of data are recorded only on demand (mmap_data), and then marked so.
+    // Data mappings are recorded only on request (mmap_data), and then marked.
     isExecutable: prot === null ? (record.misc & Misc.mmapData) === 0 : (prot & PROT_EXEC) !== 0,
     buildId: record.name === 'MMAP2' ? mappedBuildId(record.body.object, record.misc) : null,
   };

@@ -21,7 +21,7 @@ test('the order is that of a stable comparison sort, for every u64', () => {
   );
 });
 
-test('what is in order already is left alone', () => {
+test('times already in order need no permutation', () => {
   expect(timeOrder(BigUint64Array.of(0n, 0n, 5n, 5n, 2n ** 64n - 1n))).toBeUndefined();
   expect(timeOrder(new BigUint64Array(0))).toBeUndefined();
 });

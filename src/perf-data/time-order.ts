@@ -1,12 +1,12 @@
 /**
  * The stable order of records by time, exact for every u64. A radix sort over the four 16-bit digits of the time: a
- * comparison sort would allocate two bigints a comparison. Digits that all records share are skipped, which leaves two
- * or three passes for a capture of seconds, and none for one that is in order already.
+ * comparison sort would allocate two bigints per comparison. Digits that all records share are skipped, which leaves
+ * two or three passes for a capture of seconds, and none for one that is already in order.
  */
 
 const DIGIT_BUCKETS = 1 << 16;
 
-/** Positions of `times` in ascending order, equal times in the order they stand; undefined when they are in order. */
+/** Positions of `times` in ascending order, equal times in their present order; undefined when already in order. */
 export function timeOrder(times: BigUint64Array): Uint32Array | undefined {
   // Little-endian hosts only (x86-64, arm64): 16-bit digit d of time i is digits[4 * i + d], least significant first.
   const digits = new Uint16Array(times.buffer, times.byteOffset, times.length * 4);
@@ -39,7 +39,7 @@ function isSorted(words: Uint32Array): boolean {
   return true;
 }
 
-/** Where each bucket of the digit begins; undefined when one bucket holds everything. */
+/** Where each bucket of the digit begins; undefined when all records share the digit. */
 function bucketStarts(digits: Uint16Array, digit: number): Uint32Array | undefined {
   const starts = new Uint32Array(DIGIT_BUCKETS);
   for (let i = digit; i < digits.length; i += 4) starts[digits[i]!]!++;

@@ -22,7 +22,7 @@ export interface TracingSection {
   readonly undecodable: string[];
 }
 
-/** The section for `tracepoints`. `file` returns a file of tracefs by its path in it, undefined when it is not there. */
+/** The section for `tracepoints`. `file` returns a file of tracefs by its path; undefined when it is not there. */
 export function tracingSection(
   tracepoints: readonly Tracepoint[],
   file: (path: string) => Uint8Array | undefined,
@@ -33,7 +33,7 @@ export function tracingSection(
   for (const { system, name, id } of tracepoints) {
     if (seen.has(id)) continue;
     seen.add(id);
-    // A format of another id is another kernel's: its offsets would lie.
+    // A format with another id belongs to another kernel: its offsets would be wrong.
     const format = file(`events/${system}/${name}/format`);
     const isIts = format !== undefined && idOfFormat(format) === id;
     if (!isIts) undecodable.push(`${system}:${name}`);
@@ -56,7 +56,7 @@ export function tracingSection(
   return { section, undecodable };
 }
 
-/** What every 64-bit kernel prints for 4 KiB buffer pages; perf wants one but reads no samples by it. */
+/** What every 64-bit kernel prints for 4 KiB buffer pages; perf requires one but does not use it for samples. */
 const STAND_IN_HEADER_PAGE = [
   ['u64 timestamp', 0, 8, 0],
   ['local_t commit', 8, 8, 1],
@@ -73,7 +73,7 @@ function standInFormat(name: string, id: bigint): Uint8Array {
     ['unsigned char common_preempt_count', 3, 1, 0],
     ['int common_pid', 4, 4, 1],
   ].map(([field, offset, size, signed]) => `\tfield:${field};\toffset:${offset};\tsize:${size};\tsigned:${signed};\n`);
-  // An empty line ends the shared fields, another one the tracepoint's own, of which there are none here.
+  // An empty line ends the common fields, another one the own fields, of which there are none here.
   return encode(`name: ${name}\nID: ${id}\nformat:\n${common.join('')}\n\nprint fmt: "format unknown"\n`);
 }
 

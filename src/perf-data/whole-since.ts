@@ -1,7 +1,7 @@
 /**
- * From when on a capture has all that a thread did. The ring of a snapshot may have written over its older records, and a snapshot may
- * have been told to go back so far only; names, mappings and forks of before are in it all the same, and tell nothing of what the
- * thread was doing between them and its first record.
+ * From when on a capture is complete for a thread. The ring of a snapshot may have overwritten its older records, and a
+ * snapshot may cover only the last part of the time. Names, mappings and forks from before are still in it, but do not
+ * show what the thread did between them and its first record.
  */
 import type { RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from './capture.ts';
@@ -10,7 +10,7 @@ import { matchRings } from './ring-matcher.ts';
 export interface KeptSpan {
   /** Nanoseconds on the capture's clock; 0: nothing older is known to be missing. */
   readonly wholeSinceNs: bigint;
-  /** Whether a ring of the thread's is in the capture. */
+  /** Whether the capture has a ring of the thread. */
   readonly hasRing: boolean;
 }
 

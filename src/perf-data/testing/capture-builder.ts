@@ -1,6 +1,8 @@
 /**
- * Assembles captures for tests from the tables of abi: a perf.data file with the events, records and features asked for.
- * Invariant: what it builds is whole; damage is for the test to do.
+ * Assembles captures for tests from the tables of abi: a perf.data file with the events, records and features asked
+ * for.
+ *
+ * Invariant: the result is undamaged; tests damage it themselves.
  */
 import { attrFlags, type EventAttr, EventType, encodeAttr, eventAttr, SampleType } from '../../abi/event-attr.ts';
 import { encodeStruct } from '../../abi/layout.ts';
@@ -19,14 +21,14 @@ import { encodeSample, type SampleBody, type SampleId } from '../../abi/sample.t
 import { concat, encodeEventDesc } from '../feature-sections.ts';
 import { encodeFeatures, featureWords } from '../feature-table.ts';
 
-/** An event of the capture to be built. */
+/** An event of the capture. */
 export interface BuiltEvent {
   name: string;
   attr: EventAttr;
   ids: bigint[];
 }
 
-/** What a recorder of switches asks for: who, when, where, and which event. */
+/** The fields that a recorder of switches requests: identifier, task, time, CPU, callchain. */
 export const SAMPLE_TYPE =
   SampleType.identifier | SampleType.ip | SampleType.tid | SampleType.time | SampleType.cpu | SampleType.callchain;
 
