@@ -5,6 +5,7 @@
  * computed anew.
  */
 import { assert } from '../base/error.ts';
+import { expectInvariant } from './violation.ts';
 
 const CHARGED = 0;
 
@@ -37,6 +38,6 @@ export class Account {
 
   /** Gives back `pages` that were charged before. */
   giveBack(pages: number): void {
-    assert(Atomics.sub(this.#words, CHARGED, pages) >= pages, 'I12: more is given back than was charged');
+    expectInvariant(Atomics.sub(this.#words, CHARGED, pages) >= pages, 'I12', 'more is given back than was charged');
   }
 }

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../base/testing/runs.ts';
+import { Want } from './corrected/pin-steps.ts';
 import { CpuWord, EventWord, Gate } from './corrected/state.ts';
-import { Want } from './corrected/steps.ts';
 import { type Mutant, World, type WorldOptions } from './testing/world.ts';
 import { Violation } from './violation.ts';
 

@@ -74,6 +74,31 @@ export type Location = keyof typeof LOCATION_OWNERS;
 /** What a step does: performs it and returns a number (a truth value, an index, a count or a negative errno). */
 export type Effect = (a: number, b: number) => number;
 
+/**
+ * What a step means to a machine that schedules its actor, beyond what it reads and writes. `a` is the event. A live driver
+ * looks at none of it.
+ */
+export interface StepTraits {
+  /** Whether it may be performed now; absent: always. A step that is not enabled blocks its actor. */
+  readonly enabled?: (a: number, b: number) => boolean;
+  /** Its actor spins with preemption off while it waits. */
+  readonly spins?: true;
+  /** `off`: interrupts or preemption are off after it, unless its result is 0. `on`: ends what an `off` began. */
+  readonly preemption?: 'off' | 'on';
+  /** A cross-call into the context of the event's task: it waits while a CPU switches that task. */
+  readonly crossCall?: true;
+  /** Takes the event out of its task's context; `freed`: the event's memory goes too. */
+  readonly leavesContext?: 'removed' | 'freed';
+  /** Finds out whether the event still exists, or compares its number only. Any other step must not touch a freed event. */
+  readonly looksUp?: true;
+  /** May start the event's PMU. */
+  readonly startsPmu?: true;
+  /** The page of the event's ring that it gets. Getting a page that is out may sleep. */
+  readonly getsPage?: (a: number, b: number) => number;
+  /** Waits for a state of the environment that need not come: an actor that ends there is not stuck. */
+  readonly environment?: true;
+}
+
 /** A kind of step with the operands of its latest announcement. */
 export class Step {
   /** As in docs/PROTOCOL.md. */
@@ -81,8 +106,7 @@ export class Step {
   readonly reads: readonly Location[];
   readonly writes: readonly Location[];
   readonly perform: Effect;
-  /** Whether it may be performed now; undefined: always. A step that is not enabled blocks its actor. */
-  readonly enabled: ((a: number, b: number) => boolean) | undefined;
+  readonly traits: StepTraits;
   /** The event, or -1. */
   a = -1;
   /** The CPU, or what the step's own comment says, or -1. */
@@ -93,13 +117,13 @@ export class Step {
     reads: readonly Location[],
     writes: readonly Location[],
     perform: Effect,
-    enabled?: (a: number, b: number) => boolean,
+    traits: StepTraits = {},
   ) {
     this.name = name;
     this.reads = reads;
     this.writes = writes;
     this.perform = perform;
-    this.enabled = enabled;
+    this.traits = traits;
   }
 
   /** Announces this step on these operands: `const result = yield step.at(event, cpu)`. */
@@ -107,6 +131,11 @@ export class Step {
     this.a = a;
     this.b = b;
     return this;
+  }
+
+  /** Whether it may be performed now on these operands. */
+  isEnabled(a: number, b: number): boolean {
+    return this.traits.enabled?.(a, b) ?? true;
   }
 }
 

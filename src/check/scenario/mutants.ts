@@ -3,9 +3,9 @@
  * invariant that this thing is there for. What no mutant needs, no proof needs.
  */
 
+import { Want } from '../../protocol/corrected/pin-steps.ts';
 import type { ProtocolState } from '../../protocol/corrected/state.ts';
 import { CpuWord, EventWord, Gate } from '../../protocol/corrected/state.ts';
-import { Want } from '../../protocol/corrected/steps.ts';
 import type { CorrectedVariant } from '../../protocol/corrected/variant.ts';
 import { EventState } from '../../protocol/event-state.ts';
 import type { Mutant, Replacement, Simulation } from '../../sim/kernel/simulation.ts';

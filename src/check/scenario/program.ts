@@ -44,7 +44,7 @@ class ScenarioExecution implements Execution {
     looksAt: (invariant: string) => boolean,
     mutant: Mutant | undefined,
   ) {
-    this.simulation = new Simulation(setup, makeVariant, mutant);
+    this.simulation = new Simulation(setup, makeVariant, { mutant });
     this.actors = this.simulation.actors;
     this.#looksAt = looksAt;
     this.#enabled = this.simulation.enabled();

@@ -35,3 +35,15 @@ export interface Scenario {
   /** What the posted protocol breaks on that schedule, at the first step that breaks anything. */
   readonly breaks: readonly Expected[];
 }
+
+/** Two tasks with an event each that take turns on one CPU. */
+export function alternating(script: readonly string[], other: readonly string[], more: Partial<Setup> = {}): Setup {
+  return {
+    cpus: 1,
+    tasks: [
+      { name: 'A', cpu: 0, events: ['E'], script },
+      { name: 'B', cpu: 0, events: ['F'], script: other },
+    ],
+    ...more,
+  };
+}

@@ -7,8 +7,9 @@
  */
 import { assert } from '../../base/error.ts';
 import type { Operation } from '../step.ts';
+import { Want } from './pin-steps.ts';
 import { stop } from './pmu.ts';
-import { type Corrected, Want } from './steps.ts';
+import type { Corrected } from './steps.ts';
 
 /**
  * Pins the event when a slot names it and it is not dead, unpins it when not. 0, or the negative errno of a machine that

@@ -6,7 +6,8 @@
  */
 import { EventState } from '../event-state.ts';
 import type { Operation } from '../step.ts';
-import { Admission, type Corrected } from './steps.ts';
+import { Admission } from './claim-steps.ts';
+import type { Corrected } from './steps.ts';
 
 /**
  * What became of a sched-in. `refused`: it stays INACTIVE (W others are ACTIVE here, it is dead or off, or the PMU has no

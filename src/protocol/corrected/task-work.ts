@@ -5,12 +5,13 @@
  * the event from the moment it was queued (I8). Whatever it misses by losing its CPU, the next sched-in queues again.
  */
 import type { Operation } from '../step.ts';
+import { Ready } from './claim-steps.ts';
 import { inject } from './injection.ts';
 import { release } from './life.ts';
 import { start } from './pmu.ts';
 import { reconcile } from './reconcile.ts';
 import { claim, expel } from './slot.ts';
-import { type Corrected, Ready } from './steps.ts';
+import type { Corrected } from './steps.ts';
 import { logStart } from './writer.ts';
 
 /**

@@ -47,10 +47,16 @@ export class CorrectedVariant implements Variant {
     );
     const { state } = this.pinning;
     // refcount_inc_not_zero of somebody who looks the event up: 0, it is gone.
-    this.#find = new Step('event.find', ['event.refs', 'event.dead'], ['event.refs'], (event) => {
-      if (state.get(event, EventWord.dead) !== 0 || state.get(event, EventWord.refs) === 0) return 0;
-      return state.add(event, EventWord.refs, 1);
-    });
+    this.#find = new Step(
+      'event.find',
+      ['event.refs', 'event.dead'],
+      ['event.refs'],
+      (event) => {
+        if (state.get(event, EventWord.dead) !== 0 || state.get(event, EventWord.refs) === 0) return 0;
+        return state.add(event, EventWord.refs, 1);
+      },
+      { looksUp: true },
+    );
     this.steps = [...Object.values(this.pinning.protocol.steps), this.#store, this.#find];
     this.observed = observed(this.pinning, account);
   }

@@ -16,15 +16,15 @@ export function* rbInject(p: Posted, event: number): Operation<number> {
   const error = yield* rbGetKernelPages(p, event);
   if (error !== 0) return error;
   const address = yield steps.map.at(event, mm);
-  yield steps.storeMm.at(event, mm);
-  yield steps.storeAddress.at(event, address);
+  yield steps.setMapping.at(event, mm);
+  yield steps.setAddress.at(event, address);
   return 0;
 }
 
 /** rb_shmem_unmap: pauses the ring, and unmaps what lies at its address. */
 export function* rbShmemUnmap(p: Posted, event: number): Operation<void> {
   const { steps } = p;
-  const mm = yield steps.injectedMm.at(event);
-  yield steps.pause.at(event);
-  if ((yield steps.isMapped.at(event)) !== 0) yield steps.unmap.at(event, mm);
+  const mm = yield steps.readMapping.at(event);
+  yield steps.setPaused.at(event);
+  if ((yield steps.checkAddress.at(event)) !== 0) yield steps.munmap.at(event, mm);
 }

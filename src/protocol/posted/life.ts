@@ -35,15 +35,15 @@ export function* removeEvent(p: Posted, event: number, mm: number): Operation<vo
 
 /** put_event: whoever drops the last reference frees. */
 export function* putEvent(p: Posted, event: number, mm: number): Operation<void> {
-  if ((yield p.steps.drop.at(event)) === 0) yield* freeEvent(p, event, mm);
+  if ((yield p.steps.decRefcount.at(event)) === 0) yield* freeEvent(p, event, mm);
 }
 
 /** _free_event: takes the event out of the slots, cancels a work, puts the pages, then frees ring and event. */
 function* freeEvent(p: Posted, event: number, mm: number): Operation<void> {
   const { steps, state } = p;
-  yield steps.uncountAll.at(event);
-  for (let cpu = 0; cpu < state.cpus; cpu++) yield steps.slotClear.at(event, cpu);
-  yield steps.unattach.at(event);
+  yield steps.resetXpinned.at(event);
+  for (let cpu = 0; cpu < state.cpus; cpu++) yield steps.clearSlot.at(event, cpu);
+  yield steps.clearAttach.at(event);
   yield steps.cancelOwn.at(event);
   yield* rbPutKernelPages(p, event);
   yield* rbFreeDetached(p, event);
@@ -56,5 +56,5 @@ function* rbFreeDetached(p: Posted, event: number): Operation<void> {
   yield* rbShmemUnmap(p, event);
   yield p.steps.truncate.at(event);
   yield* rbPutKernelPages(p, event);
-  yield p.steps.auxCountReset.at(event);
+  yield p.steps.resetAuxMmapCount.at(event);
 }

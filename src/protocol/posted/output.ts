@@ -4,23 +4,23 @@
  * Invariant: these run on the event's CPU with interrupts off, inside one step of whoever called.
  */
 
-import type { Parts } from './parts.ts';
+import type { PostedParts } from './parts.ts';
 import { PostedWord } from './state.ts';
 
 /** `pmu::add(event, 0)`: without START. 0 or a negative errno. */
-export function addWithoutStart({ machine }: Parts, event: number, cpu: number): number {
+export function addWithoutStart({ machine }: PostedParts, event: number, cpu: number): number {
   return machine.addPmu(event, cpu);
 }
 
 /** `pmu::start`: with AUX hardware it needs a transaction, else nothing. */
-export function startPmu(p: Parts, event: number, cpu: number): void {
+export function startPmu(p: PostedParts, event: number, cpu: number): void {
   const { machine } = p;
   if (machine.hasAuxPmu(event) && !perfAuxOutputBegin(p, event)) return;
   machine.startPmu(event, cpu);
 }
 
 /** `pmu::stop(PERF_EF_UPDATE)`: hardware off, the transaction ended. */
-export function stopPmu(p: Parts, event: number): void {
+export function stopPmu(p: PostedParts, event: number): void {
   const { machine, state } = p;
   if (!machine.isPmuOn(event)) return;
   machine.stopPmu(event, state.get(event, PostedWord.oncpu));
@@ -28,7 +28,7 @@ export function stopPmu(p: Parts, event: number): void {
 }
 
 /** `pmu::del`. */
-export function delPmu(p: Parts, event: number): void {
+export function delPmu(p: PostedParts, event: number): void {
   stopPmu(p, event);
   p.machine.delPmu(event, p.state.get(event, PostedWord.oncpu));
 }
@@ -38,7 +38,7 @@ export function delPmu(p: Parts, event: number): void {
  * aux_nest, then hands out aux_priv, which may be none: then nobody ever ends the transaction. The patch's two warnings need a
  * parent, which a detached event has not.
  */
-function perfAuxOutputBegin({ state, machine }: Parts, event: number): boolean {
+function perfAuxOutputBegin({ state, machine }: PostedParts, event: number): boolean {
   if (state.get(event, PostedWord.auxMmapCount) === 0) return false;
   if (state.get(event, PostedWord.auxRefcount) === 0) return false;
   state.change(event, PostedWord.auxRefcount, 1);
@@ -52,7 +52,7 @@ function perfAuxOutputBegin({ state, machine }: Parts, event: number): boolean {
 }
 
 /** perf_aux_output_end: aux_head goes into the user page, and unless the ring is paused a PERF_RECORD_AUX into the data pages. */
-function perfAuxOutputEnd({ state, machine }: Parts, event: number): void {
+function perfAuxOutputEnd({ state, machine }: PostedParts, event: number): void {
   machine.updateUserPage(event);
   if (machine.dataPagesOf(event) > 0 && state.get(event, PostedWord.paused) === 0) machine.storeData(event);
   state.set(event, PostedWord.auxNest, 0);

@@ -18,21 +18,21 @@ export function perfRbSize({ machine }: Posted, event: number): number {
 export function* rbGetKernelPages(p: Posted, event: number): Operation<number> {
   const { steps } = p;
   let taken = 0;
-  if ((yield steps.mmapCountInc.at(event)) === 1) taken++;
-  if ((yield steps.auxCountInc.at(event)) === 1) taken++;
+  if ((yield steps.incMmapCount.at(event)) === 1) taken++;
+  if ((yield steps.incAuxMmapCount.at(event)) === 1) taken++;
   let changed = 0;
   if (taken === 2) {
     const got = yield* getPages(p, event);
     if (got.error !== 0) return yield* putBack(p, event, got.pages, got.error);
     changed = got.changed;
     if (changed > 0) {
-      if ((yield steps.checkSg.at(event)) !== 0) yield steps.freeSg.at(event);
-      yield steps.setupSg.at(event);
+      if ((yield steps.readAuxPriv.at(event)) !== 0) yield steps.freeAux.at(event);
+      yield steps.setupAux.at(event);
     }
-    if ((yield steps.checkSg.at(event)) === 0) return yield* putBack(p, event, got.pages, -ENOMEM);
+    if ((yield steps.readAuxPriv.at(event)) === 0) return yield* putBack(p, event, got.pages, -ENOMEM);
   }
-  yield steps.unpause.at(event);
-  if (changed > 0 && (yield steps.checkActive.at(event)) !== 0) yield steps.userPage.at(event);
+  yield steps.clearPaused.at(event);
+  if (changed > 0 && (yield steps.checkUserPage.at(event)) !== 0) yield steps.updateUserPage.at(event);
   return 0;
 }
 
@@ -42,36 +42,36 @@ function* getPages(p: Posted, event: number): Operation<{ pages: number; changed
   const pages = perfRbSize(p, event);
   let changed = 0;
   for (let page = 0; page < pages; page++) {
-    yield steps.pagesIn.at(event, page);
+    yield steps.setPagesIn.at(event, page);
     const frame = yield steps.getPage.at(event, page);
     if (frame < 0) return { pages: page, changed, error: frame };
-    if ((yield steps.checkPagesIn.at(event)) !== page) {
+    if ((yield steps.readPagesIn.at(event)) !== page) {
       yield steps.dropPage.at(event, frame);
       page = -1;
       continue;
     }
     yield steps.dirtyPage.at(event, frame);
-    if ((yield steps.storedPage.at(event, page)) === frame) continue;
+    if ((yield steps.mmapToPage.at(event, page)) === frame) continue;
     changed++;
     yield steps.storePage.at(event, (page << 16) | frame);
   }
-  if (p.mends.has('pages-in')) yield steps.pagesIn.at(event, pages);
+  if (p.mends.has('pages-in')) yield steps.setPagesIn.at(event, pages);
   return { pages, changed, error: 0 };
 }
 
 /** err_put: the pages below `pages` and both counts. */
 function* putBack(p: Posted, event: number, pages: number, error: number): Operation<number> {
   for (let page = pages - 1; page >= 0; page--) yield p.steps.putBack.at(event, page);
-  yield p.steps.auxCountDec.at(event);
-  yield p.steps.mmapCountDec.at(event);
+  yield p.steps.decAuxMmapCount.at(event);
+  yield p.steps.decMmapCount.at(event);
   return error;
 }
 
 /** rb_put_kernel_pages: the second count goes down only where the first reached zero. */
 export function* rbPutKernelPages(p: Posted, event: number): Operation<void> {
   const { steps } = p;
-  yield steps.pause.at(event);
-  if ((yield steps.auxCountDec.at(event)) !== 0 || (yield steps.mmapCountDec.at(event)) !== 0) return;
+  yield steps.setPaused.at(event);
+  if ((yield steps.decAuxMmapCount.at(event)) !== 0 || (yield steps.decMmapCount.at(event)) !== 0) return;
   yield steps.putPages.at(event);
   yield steps.clearPagesIn.at(event);
 }

@@ -9,7 +9,7 @@ import type { PostedState } from './state.ts';
  */
 export type Mend = 'pages-in' | 'failed-get';
 
-export interface Parts {
+export interface PostedParts {
   readonly state: PostedState;
   readonly machine: PostedMachine;
   readonly mends: ReadonlySet<Mend>;

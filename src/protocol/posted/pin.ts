@@ -13,7 +13,7 @@ import type { Posted } from './steps.ts';
 /** __unpin_event_pages: one slot less; at none, stops the event and puts the pages. */
 export function* unpinEventPages(p: Posted, event: number): Operation<void> {
   const { steps } = p;
-  if ((yield steps.discount.at(event)) !== 0) return;
+  if ((yield steps.decXpinned.at(event)) !== 0) return;
   yield steps.stopActive.at(event);
   yield* rbPutKernelPages(p, event);
 }
@@ -21,23 +21,23 @@ export function* unpinEventPages(p: Posted, event: number): Operation<void> {
 /** pin_event_pages: takes this CPU's slot. True: PIN_IN, the pages are to be got. */
 function* pinEventPages(p: Posted, event: number): Operation<boolean> {
   const { steps } = p;
-  const cpu = yield steps.slotAddress.at(event);
-  const old = yield steps.slotRead.at(-1, cpu);
+  const cpu = yield steps.thisCpuSlot.at(event);
+  const old = yield steps.readSlot.at(-1, cpu);
   if (old === event) return false;
-  if (old >= 0 && (yield steps.slotState.at(old)) > EventState.dead) yield steps.unpin.at(old);
-  yield steps.slotStore.at(event, cpu);
-  return (yield steps.count.at(event)) === 1;
+  if (old >= 0 && (yield steps.oldState.at(old)) > EventState.dead) yield steps.unpin.at(old);
+  yield steps.setSlot.at(event, cpu);
+  return (yield steps.incXpinned.at(event)) === 1;
 }
 
 /** get_pages_work: injects where that is still to be done, pins, restarts the event. */
 function* getPagesWork(p: Posted, event: number): Operation<void> {
   const { steps } = p;
-  yield steps.clear.at(event);
-  if ((yield steps.mayRun.at(event)) === 0) return;
+  yield steps.clearFunc.at(event);
+  if ((yield steps.readExiting.at(event)) === 0) return;
   let get = rbGetKernelPages;
-  if ((yield steps.address.at(event)) === 0) {
+  if ((yield steps.readAddress.at(event)) === 0) {
     get = rbInject;
-    if ((yield steps.uncount.at(event)) !== 0) yield* rbPutKernelPages(p, event);
+    if ((yield steps.cmpxchgXpinned.at(event)) !== 0) yield* rbPutKernelPages(p, event);
   }
   const error = (yield* pinEventPages(p, event)) ? yield* get(p, event) : 0;
   if (error === 0) yield steps.restart.at(event);
@@ -46,13 +46,13 @@ function* getPagesWork(p: Posted, event: number): Operation<void> {
 
 /** The mend of a failed get: no slot names the event any more, and its count says so. */
 function* giveBack(p: Posted, event: number): Operation<void> {
-  for (let cpu = 0; cpu < p.state.cpus; cpu++) yield p.steps.slotClear.at(event, cpu);
-  yield p.steps.uncountAll.at(event);
+  for (let cpu = 0; cpu < p.state.cpus; cpu++) yield p.steps.clearSlot.at(event, cpu);
+  yield p.steps.resetXpinned.at(event);
 }
 
 /** task_work_run: detaches the whole list, then calls each; until nothing new has been queued meanwhile. */
 export function* taskWorkRun(p: Posted, task: number): Operation<void> {
-  while ((yield p.steps.detach.at(-1, task)) > 0) {
+  while ((yield p.steps.detachWorks.at(-1, task)) > 0) {
     for (const event of p.machine.detachedWorks(task)) yield* getPagesWork(p, event);
   }
 }

@@ -66,7 +66,7 @@ export class PostedVariant implements Variant {
   *write(event: number): Operation<void> {
     const { steps } = this.#p;
     if ((yield steps.enter.at(event)) === 0) return;
-    if ((yield steps.checkPaused.at(event)) !== 0) {
+    if ((yield steps.begin.at(event)) !== 0) {
       yield steps.store.at(event);
       yield steps.store.at(event);
       yield steps.commit.at(event);
@@ -77,7 +77,7 @@ export class PostedVariant implements Variant {
   *updateUserPage(event: number): Operation<void> {
     const { steps } = this.#p;
     if ((yield steps.enter.at(event)) === 0) return;
-    if ((yield steps.checkActive.at(event)) !== 0) yield steps.userPage.at(event);
+    if ((yield steps.checkUserPage.at(event)) !== 0) yield steps.updateUserPage.at(event);
     yield steps.leave.at(event);
   }
 
@@ -94,7 +94,7 @@ export class PostedVariant implements Variant {
   }
 
   *reference(event: number): Operation<boolean> {
-    return (yield this.#p.steps.reference.at(event)) !== 0;
+    return (yield this.#p.steps.incRefcount.at(event)) !== 0;
   }
 
   release(event: number, mm: number): Operation<void> {

@@ -137,7 +137,7 @@ export class World {
     if (actor.finished || !actor.runs()) return false;
     if (!actor.step) return actor.begins();
     if (actor.step.name === this.#options.mutant?.step) return true;
-    return actor.step.enabled?.(actor.a, actor.b) ?? true;
+    return actor.step.isEnabled(actor.a, actor.b);
   }
 
   /** Begins an operation, or performs the actor's next step. */
@@ -178,9 +178,7 @@ export class World {
     try {
       result = mutant?.step === step.name ? mutant.perform(this, step, a, b) : step.perform(a, b);
     } catch (error) {
-      // The protocol's own assertions name the invariant too.
-      const named = error instanceof Error ? /^assertion failed: (I\d+)/.exec(error.message) : null;
-      throw named ? new Violation(named[1]!, (error as Error).message) : error;
+      throw error;
     }
     this.state.watching = false;
     if (mutant?.step !== step.name) this.#checkDeclared(step);

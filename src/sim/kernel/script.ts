@@ -300,7 +300,7 @@ export class Scripts {
         this.#stage.cpus[to]!.queue.push(id);
         return 0;
       },
-      isWaiting,
+      { enabled: isWaiting, environment: true },
     );
   }
 
@@ -313,7 +313,10 @@ export class Scripts {
         this.#stage.cpus[cpu]!.isOnline = false;
         return 0;
       },
-      () => this.#stage.cpus[cpu]!.current === 0 && this.#stage.cpus[cpu]!.queue.length === 0,
+      {
+        enabled: () => this.#stage.cpus[cpu]!.current === 0 && this.#stage.cpus[cpu]!.queue.length === 0,
+        environment: true,
+      },
     );
     yield* this.#variant.cpuOffline(cpu);
     yield new MachineStep(

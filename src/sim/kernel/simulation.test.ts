@@ -56,7 +56,7 @@ describe('the posted protocol', () => {
     };
     const simulation = new Simulation(setup, postedVariant());
     const a = simulation.actors.indexOf('A');
-    while (simulation.pending(a)!.name !== 'page.get') simulation.advance(a);
+    while (simulation.pending(a)!.name !== 'shmem_getpage') simulation.advance(a);
     run(simulation, 'filter', 'A');
     expect([...simulation.kernel.warnings]).toContain('event 0: perf_aux_output_begin: a transaction is open already');
     expect(simulation.kernel.pmuCpu(0)).toBe(-1);

@@ -2,27 +2,22 @@
  * One execution of a setup: tasks on CPUs, step by step, in whatever order the driver chooses. Same setup, same choices,
  * same execution.
  *
- * The actors are the tasks, one scheduler a CPU, and the others of the setup. The rules of interleaving are the kernel's:
- *  - a task steps only while it is its CPU's current one, and not while that CPU switches;
- *  - a CPU must leave a task that blocks, sleeps or has ended; it may leave one that could go on while its preemptions last,
- *    but never one with interrupts or preemption off, or that is about to send an IPI;
- *  - whom it takes next is the first of its queue that can run;
- *  - a cross-call to a task's event waits while a CPU is switching that task.
+ * The actors are the tasks, one scheduler a CPU (scheduler.ts: which of them may step), and the others of the setup.
  * The first switch of every CPU is done before the first choice: nothing can fall into it.
  *
  * Invariant: after every step the observers look; what they and the machine report is in `violations`, each once. A `Violation`
  * thrown ends the execution.
  */
 import { assert } from '../../base/error.ts';
-import { locate, type Operation, type Step } from '../../protocol/step.ts';
+import type { Operation, Step } from '../../protocol/step.ts';
 import type { Variant } from '../../protocol/variant.ts';
 import { Violation } from '../../protocol/violation.ts';
 import { Kernel } from './kernel.ts';
-import { MachineStep } from './machine-step.ts';
 import { Observers } from './observers.ts';
+import { Scheduler } from './scheduler.ts';
 import { Scripts } from './script.ts';
 import { childNames, parseAction, type Setup } from './setup.ts';
-import type { Actor, Cpu, Scheduled } from './stage.ts';
+import type { Actor, Cpu, Scheduled, Stage } from './stage.ts';
 
 export interface SimulatedViolation {
   readonly invariant: string;
@@ -48,29 +43,21 @@ export type Replacement = (simulation: Simulation, step: Step, a: number, b: num
 /** A wrong implementation: some steps, by name, do something else. */
 export type Mutant = Readonly<Record<string, Replacement>>;
 
+/** Looks on before and after each step's effect. */
+export interface StepWatch {
+  before(): void;
+  after(step: Step, a: number, b: number): void;
+}
+
+export interface SimulationOptions {
+  readonly mutant?: Mutant | undefined;
+  readonly watch?: StepWatch | undefined;
+}
+
 /** Makes the variant that a simulation runs, on its machine. */
 export type MakeVariant = (kernel: Kernel, setup: Setup) => Variant;
 
 const DEFAULT_RING = { dataPages: 1, auxPages: 1, auxPmu: true, injected: false };
-/** Steps that take an event out of its task's context: by removal, or with its memory. */
-const LEAVES_CONTEXT = new Set(['event.remove', 'event.free', 'event.release']);
-/** Steps of the two tables that are cross-calls into a context. */
-const CROSS_CALLS = new Set(['unpin', 'event.restart', 'event.remove', 'event.disable']);
-/** Steps that find out whether an event is still there. Under the context's lock a kernel's sched-in and sched-out do. */
-const LOOKS_UP = new Set([
-  'event.find',
-  'write.enter',
-  'event.oncpu',
-  'sched-in.enter',
-  'slot.clear',
-  'slot.store',
-  'event.exit',
-  'event.get',
-]);
-/** What an other waits for and may never see. */
-const environmentSteps = new Set(['task.migrate', 'cpu.offline']);
-const LEAVES_ATOMIC = new Set(['irq.on', 'write.leave']);
-
 export class Simulation {
   readonly kernel: Kernel;
   readonly variant: Variant;
@@ -78,8 +65,10 @@ export class Simulation {
   steps = 0;
   readonly #setup: Setup;
   readonly #mutant: Mutant | undefined;
+  readonly #watch: StepWatch | undefined;
   readonly #observers: Observers;
   readonly #scripts: Scripts;
+  readonly #scheduler: Scheduler;
   readonly #actors: Actor[] = [];
   readonly #tasks = new Map<number, Scheduled>();
   readonly #cpus: Cpu[] = [];
@@ -91,14 +80,15 @@ export class Simulation {
   #lastActor = '';
   #lastStep = '';
 
-  constructor(setup: Setup, makeVariant: MakeVariant, mutant?: Mutant) {
+  constructor(setup: Setup, makeVariant: MakeVariant, { mutant, watch }: SimulationOptions = {}) {
     this.#setup = setup;
     this.#mutant = mutant;
+    this.#watch = watch;
     this.kernel = new Kernel({ ...DEFAULT_RING, ...setup.ring });
     this.variant = makeVariant(this.kernel, setup);
     this.kernel.extentOf = (event) => this.variant.observed.extent(event);
     this.#observers = new Observers(this.kernel, this.variant.observed, setup.cpus);
-    this.#scripts = new Scripts({
+    const stage: Stage = {
       setup,
       kernel: this.kernel,
       variant: this.variant,
@@ -107,7 +97,9 @@ export class Simulation {
       cpus: this.#cpus,
       events: this.#events,
       event: (name) => this.event(name),
-    });
+    };
+    this.#scripts = new Scripts(stage);
+    this.#scheduler = new Scheduler(stage, new Set(Object.keys(mutant ?? {})));
     this.#build();
   }
 
@@ -120,7 +112,7 @@ export class Simulation {
   enabled(): number[] {
     if (this.#isOver) return [];
     const enabled: number[] = [];
-    for (let i = 0; i < this.#actors.length; i++) if (this.#isEnabled(this.#actors[i]!)) enabled.push(i);
+    for (let i = 0; i < this.#actors.length; i++) if (this.#scheduler.isEnabled(this.#actors[i]!)) enabled.push(i);
     return enabled;
   }
 
@@ -129,14 +121,7 @@ export class Simulation {
     const actor = this.#actors[index]!;
     const { step, a, b } = actor;
     if (!step) return undefined;
-    const { reads, writes } = this.#touched(step, a, b);
-    return {
-      name: step.name,
-      a,
-      b,
-      reads: [...reads, ...this.#schedulingReads(actor, step, a)],
-      writes: [...writes, ...this.#schedulingWrites(step, a)],
-    };
+    return { name: step.name, a, b, ...this.#scheduler.touched(actor, step, a, b) };
   }
 
   /** Performs the next step of an enabled actor. */
@@ -155,9 +140,10 @@ export class Simulation {
       this.#receive(actor, actor.operation.next(result));
       this.#observers.check();
     } catch (error) {
+      // Any other error is a bug of the simulation.
+      if (!(error instanceof Violation)) throw error;
       this.#isOver = true;
-      const broken = violationOf(error);
-      this.kernel.report(broken.invariant, broken.message);
+      this.kernel.report(error.invariant, error.message);
     }
     this.#collect();
   }
@@ -177,7 +163,7 @@ export class Simulation {
   unfinished(): number[] {
     if (this.#isOver) return [];
     return this.#actors.flatMap(({ kind, finished, step }, index) =>
-      kind === 'cpu' || finished || environmentSteps.has(step?.name ?? '') || !this.#isBorn(index) ? [] : [index],
+      kind === 'cpu' || finished || step?.traits.environment || !this.#isBorn(index) ? [] : [index],
     );
   }
 
@@ -245,7 +231,8 @@ export class Simulation {
       this.#tasks.set(id, { actor, info, events: [], isBorn });
       this.#begin(actor, isElsewhere ? nothing() : this.#scripts.live(id, script.map(parseAction)));
     });
-    for (let cpu = 0; cpu < cpus; cpu++) this.#begin(this.#newActor(`cpu${cpu}`, 'cpu', cpu), this.#schedule(cpu));
+    for (let cpu = 0; cpu < cpus; cpu++)
+      this.#begin(this.#newActor(`cpu${cpu}`, 'cpu', cpu), this.#scheduler.schedule(cpu));
     for (const [id, task] of this.#tasks) {
       if (!task.isBorn) continue;
       for (const name of tasks[id - 1]!.events ?? []) this.#events.set(name, this.#atOnce(this.variant.create(id)));
@@ -259,7 +246,7 @@ export class Simulation {
     for (let cpu = 0; cpu < cpus; cpu++) {
       const scheduler = this.#actors.findIndex((actor) => actor.kind === 'cpu' && actor.number === cpu);
       do {
-        if (!this.#isEnabled(this.#actors[scheduler]!)) break;
+        if (!this.#scheduler.isEnabled(this.#actors[scheduler]!)) break;
         this.advance(scheduler);
       } while (this.#cpus[cpu]!.switching !== undefined);
     }
@@ -308,87 +295,29 @@ export class Simulation {
     return next.value;
   }
 
-  // Who may step.
-
-  #isEnabled(actor: Actor): boolean {
-    const { step } = actor;
-    if (!step) return false;
-    if (actor.kind === 'task' && !this.#isOnCpu(actor)) return false;
-    if (actor.kind === 'task' && actor.yields) return false;
-    return this.#isStepEnabled(step, actor.a, actor.b);
-  }
-
-  #isOnCpu(actor: Actor): boolean {
-    const task = this.#tasks.get(actor.number)!;
-    const cpu = this.#cpus[task.info.cpu]!;
-    return task.isBorn && cpu.switching === undefined && cpu.current === actor.number;
-  }
-
-  #isStepEnabled(step: Step, a: number, b: number): boolean {
-    if (CROSS_CALLS.has(step.name) && this.#isSwitching(a)) return false;
-    if (this.#mutant && step.name in this.#mutant) return true;
-    return step.enabled?.(a, b) ?? true;
-  }
-
-  /** Whether a CPU is in the middle of switching the event's task in or out. */
-  #isSwitching(event: number): boolean {
-    const task = this.variant.observed.task(event);
-    return this.#cpus.some(({ switching }) => switching?.includes(task) ?? false);
-  }
-
-  /** Whether the CPU's scheduler may begin a switch. */
-  #maySwitch(cpu: number): boolean {
-    const { current, switching, preemptions, isOnline } = this.#cpus[cpu]!;
-    if (switching !== undefined || !isOnline) return false;
-    if (current === 0) return this.#nextOf(cpu) > 0;
-    const { actor } = this.#tasks.get(current)!;
-    if (actor.finished) return true;
-    // Whoever waits for another CPU's interrupts spins, with preemption off.
-    if (actor.atomic > 0 || actor.step!.name === 'irq.off') return false;
-    if (actor.yields || !this.#isStepEnabled(actor.step!, actor.a, actor.b)) return true;
-    if (this.#maySleep(actor)) return true;
-    return preemptions > 0;
-  }
-
-  /** Whether getting a page may put the task to sleep: it is out, so memory has to be found or the swap to be read. Once an attempt. */
-  #maySleep({ step, a, b, slept }: Actor): boolean {
-    if (!this.#setup.sleeps || slept || (step?.name !== 'page.get' && step?.name !== 'pages.get')) return false;
-    const page = step.name === 'page.get' ? b : this.variant.observed.heldPages(a);
-    return this.kernel.ring(a).current(page) === 0;
-  }
-
-  /** The first of the CPU's queue that can run; 0: none. */
-  #nextOf(cpu: number): number {
-    return (
-      this.#cpus[cpu]!.queue.find((id) => {
-        const { actor } = this.#tasks.get(id)!;
-        return actor.step !== undefined && (actor.yields || this.#isStepEnabled(actor.step, actor.a, actor.b));
-      }) ?? 0
-    );
-  }
-
   // Steps.
 
   #perform(step: Step, a: number, b: number): number {
-    if (a >= 0 && this.variant.observed.isGone(a) && !LOOKS_UP.has(step.name))
+    if (a >= 0 && this.variant.observed.isGone(a) && !step.traits.looksUp)
       throw new Violation('I8', `use after free: event ${a} is touched by ${step.name}, and it is gone`);
     const replacement = this.#mutant?.[step.name];
-    return replacement ? replacement(this, step, a, b) : step.perform(a, b);
+    this.#watch?.before();
+    const result = replacement ? replacement(this, step, a, b) : step.perform(a, b);
+    this.#watch?.after(step, a, b);
+    return result;
   }
 
   /** What the simulation has to know of a step that was performed. */
   #follow(actor: Actor, step: Step, a: number, result: number): void {
-    const { name } = step;
-    if (name === 'irq.off' || (name === 'write.enter' && result > 0)) actor.atomic++;
-    else if (LEAVES_ATOMIC.has(name)) actor.atomic--;
-    else if (name === 'pmu.start' || name === 'event.restart') this.#checkFirstStart(actor, a);
-    else if (LEAVES_CONTEXT.has(name)) {
-      for (const task of this.#tasks.values()) task.events = task.events.filter((event) => event !== a);
-      if (name !== 'event.remove') {
-        this.kernel.close(a);
-        this.#started.delete(a);
-      }
-    }
+    const { preemption, startsPmu, leavesContext } = step.traits;
+    if (preemption === 'off' && result !== 0) actor.atomic++;
+    if (preemption === 'on') actor.atomic--;
+    if (startsPmu) this.#checkFirstStart(actor, a);
+    if (!leavesContext) return;
+    for (const task of this.#tasks.values()) task.events = task.events.filter((event) => event !== a);
+    if (leavesContext === 'removed') return;
+    this.kernel.close(a);
+    this.#started.delete(a);
   }
 
   /** I6: the first start is made by the work of the event's own task. */
@@ -400,33 +329,6 @@ export class Simulation {
     if (this.#setup.tasks[task - 1]?.isElsewhere) return;
     if (actor.kind !== 'task' || actor.number !== task)
       this.kernel.report('I6', `the first start of event ${event} is not made by its own task’s work`);
-  }
-
-  #touched(step: Step, a: number, b: number): { reads: readonly string[]; writes: readonly string[] } {
-    if (step instanceof MachineStep) return step.touched();
-    const taskOf = (event: number) => this.variant.observed.task(event);
-    return { reads: locate(step.reads, a, b, taskOf), writes: locate(step.writes, a, b, taskOf) };
-  }
-
-  /** What else decides whether the actor may step, and what it does next: who is current where, whose events are in which context. */
-  #schedulingReads(actor: Actor, step: Step, a: number): readonly string[] {
-    const reads: string[] = [];
-    if (actor.kind === 'task')
-      reads.push(`cpu.current[${this.#tasks.get(actor.number)!.info.cpu}]`, `machine.cpu[${actor.number}]`);
-    if (actor.kind === 'cpu') {
-      const { current, queue, switching } = this.#cpus[actor.number]!;
-      for (const task of switching ?? [current, ...queue]) if (task > 0) reads.push(`context[${task}]`);
-    }
-    if (CROSS_CALLS.has(step.name)) {
-      const task = this.#tasks.get(this.variant.observed.task(a));
-      if (task) reads.push(`cpu.current[${task.info.cpu}]`, `machine.cpu[${task.info.id}]`);
-    }
-    return reads;
-  }
-
-  /** What the simulation itself changes behind a step: an event that goes leaves its task's context. */
-  #schedulingWrites(step: Step, a: number): readonly string[] {
-    return LEAVES_CONTEXT.has(step.name) ? [`context[${this.variant.observed.task(a)}]`] : [];
   }
 
   #collect(): void {
@@ -444,80 +346,6 @@ export class Simulation {
     }
   }
 
-  *#schedule(cpu: number): Operation<void> {
-    const state = this.#cpus[cpu]!;
-    const touched = () => ({
-      reads: [`cpu.queue[${cpu}]`],
-      writes: [`cpu.current[${cpu}]`, `cpu.queue[${cpu}]`],
-    });
-    const begin = new MachineStep(
-      'cpu.switch',
-      () => {
-        const { reads, writes } = touched();
-        return { reads: [...reads, ...this.#blockingReads(cpu)], writes };
-      },
-      () => this.#beginSwitch(cpu),
-      () => this.#maySwitch(cpu),
-    );
-    const end = new MachineStep('cpu.switched', touched, () => this.#endSwitch(cpu));
-    for (;;) {
-      yield begin;
-      const [previous, next] = state.switching!;
-      for (const event of this.#tasks.get(previous)?.events ?? []) yield* this.variant.schedOut(event);
-      for (const event of this.#rotated(next)) {
-        this.kernel.forgiveFailure(event);
-        yield* this.variant.schedIn(event, cpu);
-      }
-      yield end;
-    }
-  }
-
-  /** What decides whether the CPU's tasks are blocked, hence whether and whom it switches. */
-  #blockingReads(cpu: number): readonly string[] {
-    const { current, queue } = this.#cpus[cpu]!;
-    return [current, ...queue].flatMap((id) => {
-      const { step, a, b } = this.#tasks.get(id)?.actor ?? {};
-      return step?.enabled ? [...this.#touched(step, a!, b!).reads] : [];
-    });
-  }
-
-  /** perf rotates a context's events, so that those that found no room come first the next time. */
-  #rotated(id: number): readonly number[] {
-    const task = this.#tasks.get(id);
-    if (!task) return [];
-    const order = [...task.events];
-    if (task.events.length > 1) task.events.push(task.events.shift()!);
-    return order;
-  }
-
-  #beginSwitch(cpu: number): number {
-    const state = this.#cpus[cpu]!;
-    const { current } = state;
-    if (current > 0) {
-      const { actor } = this.#tasks.get(current)!;
-      const couldGoOn = !actor.finished && !actor.yields && this.#isStepEnabled(actor.step!, actor.a, actor.b);
-      if (couldGoOn && this.#maySleep(actor)) actor.slept = true;
-      else if (couldGoOn) state.preemptions--;
-    }
-    // Whoever leaves queues behind the choice: with nobody else there the CPU idles, and may lose it to another one.
-    const next = this.#nextOf(cpu);
-    const leaving = this.#tasks.get(current);
-    if (leaving && !leaving.actor.finished) state.queue.push(current);
-    state.switching = [current, next];
-    if (next > 0) {
-      state.queue.splice(state.queue.indexOf(next), 1);
-      this.#tasks.get(next)!.actor.yields = false;
-    }
-    return next;
-  }
-
-  #endSwitch(cpu: number): number {
-    const state = this.#cpus[cpu]!;
-    state.current = state.switching![1];
-    state.switching = undefined;
-    return state.current;
-  }
-
   /** A message with the setup's names for its numbers. */
   #named(message: string): string {
     return message
@@ -532,12 +360,3 @@ export class Simulation {
 }
 
 function* nothing(): Operation<void> {}
-
-/** The protocol's own assertions name the invariant too; any other error is a bug of the simulation. */
-function violationOf(error: unknown): { invariant: string; message: string } {
-  if (error instanceof Violation) return { invariant: error.invariant, message: error.message };
-  const message = error instanceof Error ? error.message : '';
-  const named = /^assertion failed: (I\d+): (.*)/.exec(message);
-  if (named) return { invariant: named[1]!, message };
-  throw error;
-}
