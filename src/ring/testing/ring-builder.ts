@@ -44,31 +44,65 @@ export interface Store {
 }
 
 /**
- * Runs `act` with a stand-in for `words` and returns every store it made, in order, plain and atomic ones alike; `act`
- * sees the list grow. The stand-in is a Proxy, which the real Atomics refuse, so their load and store are replaced while `act` runs.
+ * One access in program order: plain (`load`, `store`) or through Atomics (`acquire`, `release`, as LDAR and STLR). `index`
+ * is −1 for memory that is not the ring's.
  */
+export interface Access {
+  readonly kind: 'load' | 'store' | 'acquire' | 'release';
+  readonly index: number;
+  /** What a store stores; 0 of a load. */
+  readonly value: number;
+}
+
+/** Runs `act` with a stand-in for `words` and returns every store it made, in order, plain and atomic ones alike. */
 export function storesOf(words: Int32Array, act: (words: Int32Array, stores: readonly Store[]) => void): Store[] {
   const stores: Store[] = [];
+  spyOn(
+    words,
+    (spied) => act(spied, stores),
+    ({ kind, index, value }) => {
+      if (index >= 0 && (kind === 'store' || kind === 'release')) stores.push({ index, value });
+    },
+  );
+  return stores;
+}
+
+/** As `storesOf`, with the loads, and with what goes to other memory through Atomics. */
+export function accessesOf(words: Int32Array, act: (words: Int32Array) => void): Access[] {
+  const accesses: Access[] = [];
+  spyOn(words, act, (access) => accesses.push(access));
+  return accesses;
+}
+
+/** The stand-in is a Proxy, which the real Atomics refuse, so their load and store are replaced while `act` runs. */
+function spyOn(words: Int32Array, act: (words: Int32Array) => void, note: (access: Access) => void): void {
+  const isIndex = (key: string | symbol): key is string => typeof key === 'string' && /^\d+$/.test(key);
   const spied = new Proxy(words, {
-    get: (target, key) =>
-      typeof key === 'string' && /^\d+$/.test(key) ? target[Number(key)] : Reflect.get(target, key, target),
+    get: (target, key) => {
+      if (!isIndex(key)) return Reflect.get(target, key, target);
+      note({ kind: 'load', index: Number(key), value: 0 });
+      return target[Number(key)];
+    },
     set: (target, key, value: number) => {
       target[Number(key as string)] = value;
-      stores.push({ index: Number(key as string), value: value | 0 });
+      note({ kind: 'store', index: Number(key as string), value: value | 0 });
       return true;
     },
   });
   const { load, store } = Atomics;
-  Atomics.load = ((source: Int32Array, index: number) => source[index]) as typeof Atomics.load;
+  Atomics.load = ((source: Int32Array, index: number) => {
+    note({ kind: 'acquire', index: source === spied ? index : -1, value: 0 });
+    return (source === spied ? words : source)[index];
+  }) as typeof Atomics.load;
   Atomics.store = ((target: Int32Array, index: number, value: number) => {
-    target[index] = value;
+    (target === spied ? words : target)[index] = value;
+    note({ kind: 'release', index: target === spied ? index : -1, value });
     return value;
   }) as typeof Atomics.store;
   try {
-    act(spied, stores);
+    act(spied);
   } finally {
     Atomics.load = load;
     Atomics.store = store;
   }
-  return stores;
 }
