@@ -3,13 +3,13 @@
  * memory that a user may lock; and all programs at once. Nothing else may be tested meanwhile.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { EventStatus } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { perf } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';
-import { show } from './testing/ringkeep.ts';
+import { show, start, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
 test('a user who may lock next to nothing records into rings that are not pinned, and is told', async (context) => {
@@ -82,6 +82,38 @@ test('attach -a keeps one ring of each process that ends, with its name', async 
 });
 
 const CPU_1 = '/sys/devices/system/cpu/cpu1/online';
+
+test('a CPU that comes online during record is recorded, for tasks that ran before as for later ones', async (context) => {
+  needs(context, 'gcc', 'perf events', 'CPU hotplug');
+  const place = new Workplace();
+  const work = 'taskset -pc 1 $$ >/dev/null; i=0; while [ $i -lt 600000 ]; do i=$((i+1)); done';
+  const [toChild, toFirst] = [place.file('to-child'), place.file('to-first')];
+  expect(spawnSync('mkfifo', [toChild, toFirst]).status).toBe(0);
+  const child = `read go < ${toChild}; ${work}`;
+  const command = `sh -c '${child}' & read go < ${toFirst}; sh -c '${work}'; wait`;
+  const output = place.file('online.perf.data');
+  writeFileSync(CPU_1, '0');
+  try {
+    const running = start(['record', '--json', '--snapshot', 'always', '-o', output, '--', 'sh', '-c', command]);
+    // Opened for writing, a FIFO waits for its reader: both tasks are running.
+    const [child, first] = [toChild, toFirst].map((path) => openSync(path, 'w'));
+    writeFileSync(CPU_1, '1');
+    // Twice the interval at which a recorder reads the online CPUs.
+    await new Promise((done) => setTimeout(done, 2000));
+    for (const fd of [child!, first!]) {
+      writeSync(fd, 'go\n');
+      closeSync(fd);
+    }
+    const { status, stderr } = await running.ended;
+    expect([status, stderr]).toEqual([0, expect.stringContaining('none lost')]);
+  } finally {
+    writeFileSync(CPU_1, '1');
+  }
+  const { threads } = show(output);
+  const busy = threads.filter(({ comm, cpu }) => comm === 'sh' && cpu === 1).map(({ samples }) => samples);
+  expect(busy).toHaveLength(2);
+  expect(Math.min(...busy)).toBeGreaterThan(10);
+});
 
 test('a CPU that goes offline pins nothing any more, and is recorded again when it is back', async (context) => {
   needs(context, 'gcc', 'perf events', 'CPU hotplug');

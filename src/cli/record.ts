@@ -83,7 +83,7 @@ async function recordCommand(command: [string, ...string[]], options: RecordOpti
     onFailure: (error) => degraded.push(tellOfFailure('recording has stopped', error)),
     onRefusal: (error) => degraded.push(tellOfFailure('the command runs unrecorded', error)),
   });
-  if (recording) series.begin(recording.source.events);
+  if (recording) series.begin(recording.events);
   gated.open();
   const { code, signal } = await gated.ended;
   signals.stop();

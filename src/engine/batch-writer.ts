@@ -14,7 +14,7 @@ import { encodeRecord } from '../abi/record.ts';
 import { type RecordView, recordBytesAt } from '../abi/record-view.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
-import type { EventIds } from './event-ids.ts';
+import { type EventIds, LEADER_ID } from './event-ids.ts';
 import { FastPath } from './fast-path.ts';
 import type { RingOptions, RingStore } from './ring-store.ts';
 import type { RingFile, Thread } from './thread-ring.ts';
@@ -43,7 +43,7 @@ export class BatchWriter {
   lost = 0;
 
   constructor(rings: RingStore, options: RingOptions, ids: EventIds, view: RecordView) {
-    this.hot = new FastPath(view, ids.keptOfLeader);
+    this.hot = new FastPath(view, LEADER_ID);
     this.#rings = rings;
     this.#leader = ids.kept[0]!;
     this.#ids = ids;

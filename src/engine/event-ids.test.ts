@@ -17,7 +17,7 @@ function sample(id: bigint): Int32Array {
 }
 
 it('finds the event of a sample by every id that was added, also one whose low word is negative, until it is removed', () => {
-  const ids = new EventIds(events(), true);
+  const ids = new EventIds(events());
   const [first, second] = [events([1n, 0xf000_0001n], [2n]), events([0x1_0000_0005n], [6n])];
   ids.add(first);
   ids.add(second);
@@ -27,12 +27,10 @@ it('finds the event of a sample by every id that was added, also one whose low w
   expect([1n, 0xf000_0001n, 2n, 6n].map((id) => ids.indexOfSample(sample(id), 0))).toEqual([-1, -1, -1, 1]);
 });
 
-it('keeps records under the event’s place, where it renames, and as they come elsewhere', () => {
-  const renaming = new EventIds(events([10n], [20n]), true);
-  expect(renaming.kept.map(({ ids }) => ids)).toEqual([[1n], [2n]]);
-  expect(renaming.keptId(sample(20n), 0)).toBe(2);
-  expect(renaming.keptId(wordsOf(records.switchIn({ tid: 1, time: 1, id: 20n })), 0)).toBe(1);
-  const plain = new EventIds(events([10n], [20n]), false);
-  expect(plain.kept.map(({ ids }) => ids)).toEqual([[10n], [20n]]);
-  expect(plain.keptId(sample(20n), 0)).toBe(0);
+it('keeps a sample under its event’s place, every other record under the leader’s, and a sample of no known event as it is', () => {
+  const ids = new EventIds(events([10n], [20n]));
+  expect(ids.kept.map((event) => event.ids)).toEqual([[1n], [2n]]);
+  expect(ids.keptId(sample(20n), 0)).toBe(2);
+  expect(ids.keptId(wordsOf(records.switchIn({ tid: 1, time: 1, id: 20n })), 0)).toBe(1);
+  expect(ids.keptId(sample(30n), 0)).toBe(0);
 });

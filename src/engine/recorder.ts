@@ -98,7 +98,7 @@ export class Recorder {
     this.#source = source;
     this.#options = options;
     this.#deaths = deaths;
-    this.#ids = new EventIds(source.events, options.detached !== undefined);
+    this.#ids = new EventIds(source.events);
     this.#sideBandLog = new SideBandLog(
       source.events[0]!.attr,
       (pid) => this.threads.tidsOf(pid),

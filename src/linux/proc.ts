@@ -126,10 +126,16 @@ export function parseCpuList(text: string): number[] {
     });
 }
 
+/** CPUs that are online now; undefined where no descriptor is left to read them by. */
+export function readOnlineCpus(): number[] | undefined {
+  const text = readProcText('/sys/devices/system/cpu/online');
+  return text === undefined ? undefined : parseCpuList(text);
+}
+
 /** CPUs that are online now, and all that could be. */
 export function readCpus(): { online: number[]; present: number[]; possible: number[] } {
   const read = (which: string) => readProcText(`/sys/devices/system/cpu/${which}`);
-  const online = parseCpuList(read('online') ?? '0');
+  const online = readOnlineCpus() ?? [0];
   const present = read('present');
   return {
     online,

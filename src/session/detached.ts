@@ -30,7 +30,7 @@ import type { Thread } from '../engine/thread-ring.ts';
 import { nowMs } from '../linux/clock.ts';
 import { RemovalWatch } from '../linux/file-watch.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
-import { parseCpuList, readCpus, readProcText } from '../linux/proc.ts';
+import { OnlineCpus } from '../linux/online-cpus.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { EventSpec } from '../source/event-spec.ts';
 import type { AttachableSource, SourceEvent } from '../source/source.ts';
@@ -108,9 +108,7 @@ export class DetachedRecorder {
   readonly #sideBandLog: SideBandStore;
   readonly #degraded: readonly string[];
   readonly #slotsPerCpu: number;
-  /** CPUs of the account, by index; those of them that are online. */
-  readonly #cpus: readonly number[];
-  #online: readonly number[];
+  readonly #cpus = new OnlineCpus();
   readonly #ended: Promise<void>;
   readonly #startedWallMs = Date.now();
   #isStopping = false;
@@ -135,12 +133,9 @@ export class DetachedRecorder {
     begun.unshift(this.#removals);
     this.#options = options;
     this.#source = source;
-    const { present, online } = readCpus();
-    this.#cpus = present;
-    this.#online = online;
-    const { kept } = new EventIds(source.events, true);
+    const { kept } = new EventIds(source.events);
     const plan = planPins({
-      cpus: this.#cpus.length,
+      cpus: this.#cpus.present.length,
       ringFileBytes: ringGeometry(kept, options.ringBytes).fileBytes,
       slots: options.slots,
       budgetBytes: options.pinBudgetBytes,
@@ -166,7 +161,7 @@ export class DetachedRecorder {
         pins: plan.pins,
         keepDeadBytes: options.keepDeadBytes,
         memoryBytes: options.memoryBytes,
-        cpus: this.#cpus,
+        cpus: this.#cpus.present,
         sessionId,
         detached: {
           sideBandLog: this.#sideBandLog,
@@ -338,9 +333,9 @@ export class DetachedRecorder {
   #cpuStatus(): CpuStatus[] {
     const threadOf = new Map<number, Thread>();
     for (const thread of this.#recorder.threads.living()) threadOf.set(thread.event, thread);
-    return this.#cpus.map((cpu, index) => ({
+    return this.#cpus.present.map((cpu, index) => ({
       cpu,
-      online: this.#online.includes(cpu),
+      online: this.#cpus.now.includes(cpu),
       slots: this.#recorder.slotsOf(index).flatMap((event): SlotStatus[] => {
         const thread = threadOf.get(event);
         if (!thread) return [];
@@ -445,18 +440,12 @@ export class DetachedRecorder {
   }
 
   #updateCpus(): void {
-    // Without a descriptor to read it by nothing is known to have changed.
-    const text = readProcText('/sys/devices/system/cpu/online');
-    if (text === undefined) return;
-    const online = parseCpuList(text);
-    if (online.length === this.#online.length && online.every((cpu, index) => cpu === this.#online[index])) return;
-    this.#attacher.updateCpus(online);
+    const changed = this.#cpus.changed();
+    if (!changed) return;
+    this.#attacher.updateCpus(this.#cpus.now);
     this.#triggers.learnIds();
     for (const fd of this.#source.wakeFds) this.#pace.poller.add(fd);
-    for (const [index, cpu] of this.#cpus.entries()) {
-      if (this.#online.includes(cpu) && !online.includes(cpu)) this.#recorder.cpuOffline(index);
-    }
-    this.#online = online;
+    for (const index of changed.offline) this.#recorder.cpuOffline(index);
   }
 
   #writeSession(): void {

@@ -160,7 +160,7 @@ export class EventSets {
 
   /** CPUs came or went. */
   updateCpus(online: readonly number[]): void {
-    this.#source.updateCpus(online);
+    this.#source.updateCpus(online, this.#recorder.threads.living());
     this.#recorder.learnIds();
     for (const eventSet of this.#attachmentOf.keys()) this.#recorder.addEventSet(eventSet);
     if (this.#wide) this.#recorder.enterSystemWide(this.#wide);

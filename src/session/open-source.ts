@@ -1,7 +1,7 @@
 /** Which source a recording has: the one asked for, or the best that is permitted here, and what that cannot see. */
 import { RingkeepError } from '../base/error.ts';
+import { CommandPerfSource } from '../source/command-perf.ts';
 import type { EventSpec } from '../source/event-spec.ts';
-import { PerfSource } from '../source/perf.ts';
 import type { AttachableSource, AttachableSourceOptions, Source } from '../source/source.ts';
 
 export type SourceChoice = 'auto' | 'perf' | 'procfs';
@@ -28,7 +28,7 @@ export function openSource({ source, pid, freq, events }: WantedSource): Promise
   return openChosen<Source>(
     source,
     events,
-    () => PerfSource.open({ pid, freq, events }),
+    () => CommandPerfSource.open({ pid, freq, events }),
     async () => (await import('../source/procfs.ts')).ProcfsSource.open({ pid, freq }),
   );
 }

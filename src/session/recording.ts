@@ -10,6 +10,7 @@
 import type { Death } from '../abi/ringkeep-section.ts';
 import type { TakenCut } from '../engine/cut.ts';
 import { DeathWatch } from '../engine/death-watch.ts';
+import { EventIds } from '../engine/event-ids.ts';
 import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { Recorder } from '../engine/recorder.ts';
@@ -17,10 +18,10 @@ import type { RecorderStats } from '../engine/recorder-stats.ts';
 import { type Begun, closeAll } from '../engine/resource-stack.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
-import { readCpus } from '../linux/proc.ts';
+import { OnlineCpus } from '../linux/online-cpus.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
-import type { Source } from '../source/source.ts';
+import type { Source, SourceEvent } from '../source/source.ts';
 import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
 
 export type { TakenCut } from '../engine/cut.ts';
@@ -65,6 +66,8 @@ interface Finish {
 const LEAST_DIRECTORY_BYTES = 1 << 20;
 /** A crash loop must not fill a disk: later deaths are told, not saved. */
 const MOST_DEATH_CUTS = 8;
+/** How often the online CPUs are read; what runs on a new one is not recorded before. */
+const CPUS_READ_MS = 1000;
 /** How long the last drains may take. */
 const LAST_DRAIN_MS = 500;
 /** The part of the descriptors that watching processes may take. */
@@ -77,9 +80,11 @@ export class Recording {
   readonly #pace: Pace;
   readonly #deaths: DeathWatch;
   readonly #directory: RingDirectory;
+  readonly #cpus = new OnlineCpus();
   readonly #recorder: Recorder;
   readonly #degraded: () => string[];
   readonly #ended: Promise<RecordingEnd | undefined>;
+  #cpusReadMs = nowMs();
   #wantedCuts = 0;
   #finish: Finish | undefined;
   #deathCuts = 0;
@@ -99,10 +104,10 @@ export class Recording {
   /** Whatever it opens it adds to `begun`, for who has to close it should the rest fail. */
   private constructor(opened: OpenedSource, options: RecordingOptions, events: RecordingEvents, begun: Begun[]) {
     const { source } = opened;
-    const cpus = readCpus().online;
+    const { kept } = new EventIds(source.events);
     const plan = planPins({
-      cpus: cpus.length,
-      ringFileBytes: ringGeometry(source.events, options.ringBytes).fileBytes,
+      cpus: this.#cpus.present.length,
+      ringFileBytes: ringGeometry(kept, options.ringBytes).fileBytes,
       slots: options.slots,
       budgetBytes: options.pinBudgetBytes,
       lockLimitBytes: lockLimitBytes(),
@@ -134,12 +139,17 @@ export class Recording {
         pins: plan.pins,
         keepDeadBytes: options.keepDeadBytes,
         memoryBytes: Number.POSITIVE_INFINITY,
-        cpus,
+        cpus: this.#cpus.present,
       },
       this.#deaths,
     );
     begun.unshift(this.#recorder);
     this.#ended = this.#run(begun);
+  }
+
+  /** The events as a cut's records refer to them. */
+  get events(): readonly SourceEvent[] {
+    return this.#recorder.keptEvents;
   }
 
   /** Asks for a cut; it comes through `onCut`. */
@@ -175,9 +185,20 @@ export class Recording {
       const ready = this.#pace.wait(isAsked ? 0 : undefined);
       this.#pace.drain(() => this.#recorder.drain());
       if (this.#deaths.isWaiting) this.#handleEnds(ready);
+      if (nowMs() - this.#cpusReadMs > CPUS_READ_MS) this.#updateCpus();
       for (; this.#wantedCuts > 0; this.#wantedCuts--) this.#handOutCut();
       if (this.#finish) return this.#end(this.#finish);
     }
+  }
+
+  #updateCpus(): void {
+    this.#cpusReadMs = nowMs();
+    const changed = this.#cpus.changed();
+    if (!changed) return;
+    this.source.updateCpus(this.#cpus.now, this.#recorder.threads.living());
+    this.#recorder.learnIds();
+    for (const fd of this.source.wakeFds) this.#pace.poller.add(fd);
+    for (const index of changed.offline) this.#recorder.cpuOffline(index);
   }
 
   #handOutCut(): void {

@@ -284,7 +284,7 @@ describe('a CPU', () => {
     let watch: TracepointWatch | undefined;
     try {
       writeFileSync(CPU1, '0');
-      source.updateCpus(readCpus().online);
+      source.updateCpus(readCpus().online, []);
       watch = watched(source);
       late = perfSource(context);
       expect(late.wakeFds.length).toBe(readCpus().online.length);
@@ -295,8 +295,8 @@ describe('a CPU', () => {
       writeFileSync(CPU1, '1');
     }
     const { online } = readCpus();
-    source.updateCpus(online);
-    late.updateCpus(online);
+    source.updateCpus(online, []);
+    late.updateCpus(online, []);
     for (const ids of watch ? [watch.ids, source.events.at(-1)!.ids] : []) expect(ids.length).toBe(online.length);
     expect(late.wakeFds.length).toBe(online.length);
     await program.tell('child taskset -c 1 sh -c true');

@@ -1,9 +1,9 @@
 /**
- * One event on every task of the machine: opened once a CPU, writing into the rings that are held there.
+ * One event on all tasks of the machine: opened once a CPU, into the ring of that CPU.
  *
- * The kernel ends such an event with its CPU (perf_event_exit_cpu): when that is back it has to be opened again.
+ * The kernel ends such an event when its CPU goes offline (perf_event_exit_cpu): it is opened again when the CPU is back.
  *
- * Invariant: `ids` has the id of each that is open, and of none that was closed.
+ * Invariant: `ids` has the ids of exactly the open ones.
  */
 import { closeSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
@@ -14,10 +14,8 @@ import {
   setPerfFilter,
   setPerfOutput,
 } from '../linux/perf-event.ts';
+import { ALL_TASKS } from './perf-event-set.ts';
 import { perfRefused } from './perf-events.ts';
-
-/** perf_event_open's `pid` for every task of a CPU. */
-const ALL_TASKS = -1;
 
 export class MachineEvent {
   readonly ids: bigint[] = [];
@@ -33,10 +31,6 @@ export class MachineEvent {
     this.#template = template;
     this.#name = name;
     this.#filter = filter;
-  }
-
-  isOpenOn(cpu: number): boolean {
-    return this.#open.has(cpu);
   }
 
   /** Records go into the ring of `holder` from now on. Throws `perf-refused` (details.errno), `bad-argument` for the filter. */
@@ -57,7 +51,21 @@ export class MachineEvent {
     this.ids.push(id);
   }
 
-  closeOn(cpu: number): void {
+  /** The CPUs it is to be open on now. One that refuses it is tried again at the next call. */
+  updateCpus(cpus: readonly number[], holderOn: (cpu: number) => number): void {
+    for (const cpu of [...this.#open.keys()]) if (!cpus.includes(cpu)) this.#closeOn(cpu);
+    for (const cpu of cpus) {
+      if (this.#open.has(cpu)) continue;
+      try {
+        this.openOn(cpu, holderOn(cpu));
+      } catch (error) {
+        // The CPU is offline again, or descriptors have run out.
+        if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
+      }
+    }
+  }
+
+  #closeOn(cpu: number): void {
     const open = this.#open.get(cpu);
     if (!open) return;
     this.#lostBefore += perfEventLost(open.fd);
@@ -74,6 +82,6 @@ export class MachineEvent {
   }
 
   close(): void {
-    for (const cpu of [...this.#open.keys()]) this.closeOn(cpu);
+    for (const cpu of [...this.#open.keys()]) this.#closeOn(cpu);
   }
 }

@@ -46,6 +46,9 @@ export class ProcfsSource implements Source {
     return this.#scan.degraded;
   }
 
+  /** /proc is read wherever this process runs. */
+  updateCpus(): void {}
+
   collect(): readonly RecordRun[] {
     return this.#scan.collect();
   }

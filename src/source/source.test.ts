@@ -5,8 +5,8 @@ import type { PerfRecord } from '../abi/record.ts';
 import { until } from '../base/testing/waiting.ts';
 import { spawnGated } from '../linux/gated-command.ts';
 import { type ProcStat, readProcStat } from '../linux/proc.ts';
+import { CommandPerfSource } from './command-perf.ts';
 import { commandEventAttr, parseEventSpec } from './event-spec.ts';
-import { PerfSource } from './perf.ts';
 import { ProcfsSource } from './procfs.ts';
 import { parseSyscall } from './procfs-scan.ts';
 import { collected } from './testing/collected.ts';
@@ -83,9 +83,9 @@ describe('the attr for a command', () => {
 describe('the perf source', () => {
   it('tells of a command from its exec to its exit', async (context) => {
     const command = await spawnGated(['/bin/sh', '-c', 'sleep 0.05; exit 0']);
-    let source: PerfSource;
+    let source: CommandPerfSource;
     try {
-      source = PerfSource.open({ pid: command.pid, freq: 99, events: [] });
+      source = CommandPerfSource.open({ pid: command.pid, freq: 99, events: [] });
     } catch (error) {
       command.open();
       context.skip(`perf events are refused here: ${error}`);
@@ -103,7 +103,7 @@ describe('the perf source', () => {
   });
 
   it('says by code and errno that perf is refused, and leaves nothing open', () => {
-    expect(() => PerfSource.open({ pid: 2 ** 22, freq: 99, events: [] })).toThrow(
+    expect(() => CommandPerfSource.open({ pid: 2 ** 22, freq: 99, events: [] })).toThrow(
       expect.objectContaining({ code: 'perf-refused' }),
     );
   });

@@ -26,6 +26,12 @@ export interface SourceEvent {
   readonly tracepoint?: { readonly system: string; readonly name: string };
 }
 
+/** A living task of which a source delivers records; an attachable source does so through one event set. */
+export interface RecordedTask {
+  readonly tid: number;
+  readonly eventSet?: EventSet | undefined;
+}
+
 export interface Source {
   readonly kind: 'perf' | 'procfs';
   /** The first is the leader: its attr tells the trailer that all records share. */
@@ -45,6 +51,11 @@ export interface Source {
   expedite(): void;
   /** Gives the collected bytes back. */
   release(): void;
+  /**
+   * CPUs have come online or gone offline: opens the missing events on new ones, for `tasks`, all living tasks that are recorded.
+   * Events may then have further ids, behind those in their `ids`.
+   */
+  updateCpus(online: readonly number[], tasks: Iterable<RecordedTask>): void;
   close(): void;
 }
 
@@ -95,6 +106,4 @@ export interface AttachableSource extends Source {
    * `unknown-event`, `bad-argument` for a filter that the kernel does not take, `perf-refused` (details.errno).
    */
   watchTracepoint(system: string, name: string, filter: string | null): TracepointWatch;
-  /** CPUs have come online or gone offline: opens what is missing on new ones. */
-  updateCpus(online: readonly number[]): void;
 }

@@ -72,6 +72,8 @@ export class ScriptedSource implements Source {
   readonly latencyMs = 1;
   #next: Map<number, Uint8Array[]> = new Map();
 
+  updateCpus(): void {}
+
   /** Puts records into the next batch, as come from `cpu`. */
   put(cpu: number, ...batch: Uint8Array[]): void {
     this.#next.set(cpu, [...(this.#next.get(cpu) ?? []), ...batch]);

@@ -17,7 +17,7 @@ export function kill(scripted: ScriptedAttachments): void {
 }
 
 export function leftIn(directory: string): OrphanedRings {
-  const { kept } = new EventIds(new ScriptedAttachableSource().events, true);
+  const { kept } = new EventIds(new ScriptedAttachableSource().events);
   return findOrphanedRings(directory, kept, new RecordView(recordGeometry(attr)));
 }
 

@@ -57,8 +57,6 @@ export class ScriptedAttachableSource extends ScriptedSource implements Attachab
   watchTracepoint(): TracepointWatch {
     return { ids: [BigInt(++this.#lastId)], close: () => {} };
   }
-
-  updateCpus(): void {}
 }
 
 /** The id that records of an event set's tasks carry. */
@@ -89,7 +87,7 @@ export function scriptedAttachments(options: Partial<RecorderOptions> = {}): Scr
   const deaths = new DeathWatch(poller, 64);
   const removals = new RemovalWatch();
   const sessionId = options.sessionId ?? newSessionId();
-  const sideBandLog = new SideBandStore(directory, sessionId, new EventIds(source.events, true).kept[0]!.attr);
+  const sideBandLog = new SideBandStore(directory, sessionId, new EventIds(source.events).kept[0]!.attr);
   const told: Record<string, unknown[][]> = {};
   const tell = (hook: string) => {
     const calls: unknown[][] = [];
