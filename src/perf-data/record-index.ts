@@ -4,7 +4,7 @@
  *
  * 1. Walk the data section header by header. A record that cannot be whole is damage: skip to the next place where
  *    records follow each other.
- * 2. Read the sample id at the offsets that the event's attr gives (RecordGeometry). Records without a time have time 0.
+ * 2. Read the sample id at the offsets that the attr gives (RecordGeometry). Records without a time have time 0.
  * 3. Sort stably by time, so that records without one stay in front in file order.
  *
  * Invariant: every record in the index lies whole inside the file.

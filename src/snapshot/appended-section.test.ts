@@ -57,7 +57,7 @@ function fill(): void {
   withFile((descriptor) => fillSection(descriptor, findEmptySection(descriptor, SYMBOLS_FEATURE)!, NAMES));
 }
 
-test('a snapshot has a place for names, which is filled once', () => {
+test('a snapshot has an empty section for symbols, which is filled once', () => {
   expect(new PerfDataImage(path).feature(SYMBOLS_FEATURE)).toEqual(new Uint8Array(0));
   fill();
   expect(new PerfDataImage(path).feature(SYMBOLS_FEATURE)).toEqual(NAMES);
@@ -65,14 +65,14 @@ test('a snapshot has a place for names, which is filled once', () => {
   expect(withFile((descriptor) => findEmptySection(descriptor, 222))).toBeUndefined();
 });
 
-test('all that was in the file stays as it was, but for the sixteen bytes of the entry', () => {
+test('everything in the file stays as it was, except the sixteen bytes of the entry', () => {
   fill();
   const after = fs.readFileSync(path);
   const different = [...before.keys()].filter((index) => before[index] !== after[index]);
   expect(different.at(-1)! - different[0]!).toBeLessThan(16);
 });
 
-test('stopped within or after any store, it leaves the snapshot as it was, or with all names', () => {
+test('an interruption within or after any store leaves the snapshot as it was, or with all symbols', () => {
   watched.stores = [];
   fill();
   const { stores } = watched;
@@ -97,14 +97,14 @@ test('stopped within or after any store, it leaves the snapshot as it was, or wi
   expect([...seen]).toEqual([0, NAMES.length]);
 });
 
-test('on a disk that is full nothing is added, and the file is as long as it was', () => {
+test('on a full disk nothing is added, and the file keeps its length', () => {
   watched.stores = [];
   watched.refused = 0;
   expect(fill).toThrow('full');
   expect(fs.readFileSync(path)).toEqual(before);
 });
 
-test('what is no snapshot of ours has no place for names', () => {
+test('a file that is no snapshot of ringkeep has no empty section', () => {
   for (const bytes of [new Uint8Array(0), new Uint8Array(300), before.subarray(0, 104), before.subarray(0, 300)]) {
     fs.writeFileSync(path, bytes);
     expect(withFile((descriptor) => findEmptySection(descriptor, SYMBOLS_FEATURE))).toBeUndefined();

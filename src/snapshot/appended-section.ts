@@ -1,12 +1,12 @@
 /**
- * A feature section that is added to a snapshot when that is on disk, whatever its size, at the price of the section alone.
+ * Adds a feature section to a snapshot that is already on disk; the cost depends on the section, not on the snapshot.
  *
- *   header | … | data | table: … {offset, 0} | sections          the snapshot as it was written: the last section is empty
- *   header | … | data | table: … {offset, 0} | sections | bytes  1. the bytes, behind the end, flushed
- *   header | … | data | table: … {offset, n} | sections | bytes  2. their place, then their size, each an aligned word
+ *   header | … | data | table: … {offset, 0} | sections          the snapshot as written: the last section is empty
+ *   header | … | data | table: … {offset, 0} | sections | bytes  1. the bytes, after the end of the file, flushed
+ *   header | … | data | table: … {offset, n} | sections | bytes  2. their offset, then their size: two aligned words
  *
- * Invariant: whoever reads the file at any moment, or after this was stopped at any moment, reads the snapshot as it was or with
- * the whole section; the bytes that were there before are never written, but for the sixteen of the empty section's entry.
+ * Invariant: a reader at any moment, and after an interruption at any moment, sees the snapshot as it was or with the
+ * whole section. Of the existing bytes, only the sixteen of the table entry of the empty section are written.
  */
 import { fdatasyncSync, fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { fieldOffset } from '../abi/layout.ts';
@@ -14,13 +14,13 @@ import { SECTION_FIELDS } from '../abi/perf-data.ts';
 import { ByteSource } from '../perf-data/byte-source.ts';
 import { emptySectionEntry } from '../perf-data/feature-table.ts';
 
-/** An empty section that waits to be filled. */
+/** An empty section, to be filled. */
 export interface EmptySection {
-  /** Of its entry in the table of feature sections. */
+  /** File offset of its entry in the table of feature sections. */
   readonly entryAt: number;
 }
 
-/** The empty section of `feature` in the file at `descriptor`; undefined where there is none, or it has been filled. */
+/** The empty section of `feature` in the file at `descriptor`; undefined when there is none, or it is filled. */
 export function findEmptySection(descriptor: number, feature: number): EmptySection | undefined {
   const read = (offset: number, length: number) => {
     const bytes = new Uint8Array(length);
@@ -30,7 +30,7 @@ export function findEmptySection(descriptor: number, feature: number): EmptySect
   return entryAt === undefined ? undefined : { entryAt };
 }
 
-/** Fills the section. Throws what the file system refuses (a full disk); the snapshot then is as it was. */
+/** Fills the section. Throws the error of the file system (a full disk) and then leaves the snapshot as it was. */
 export function fillSection(descriptor: number, { entryAt }: EmptySection, bytes: Uint8Array): void {
   const end = fstatSync(descriptor).size;
   const offset = Math.ceil(end / 8) * 8;
@@ -41,7 +41,7 @@ export function fillSection(descriptor: number, { entryAt }: EmptySection, bytes
     ftruncateSync(descriptor, end);
     throw error;
   }
-  // A word that is aligned lies in one page and one block: it is there or it is not.
+  // An aligned word lies in one page and one block: the store is atomic.
   writeWord(descriptor, entryAt + fieldOffset(SECTION_FIELDS, 'offset'), offset);
   fdatasyncSync(descriptor);
   writeWord(descriptor, entryAt + fieldOffset(SECTION_FIELDS, 'size'), bytes.length);
@@ -55,7 +55,7 @@ function writeWord(descriptor: number, offset: number, value: number): void {
 }
 
 function write(descriptor: number, bytes: Uint8Array, offset: number): void {
-  // write(2) may take less than it was given, at a quota or on a signal.
+  // write(2) may write less than requested, at a quota or on a signal.
   for (let done = 0; done < bytes.length; )
     done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
 }

@@ -38,7 +38,7 @@ describe('the build ids of mapped files', () => {
     expect(idsOf({ filename: program, prot: 1 })).toEqual([]);
   });
 
-  it('are left out for what is no file, no ELF file or gone', () => {
+  it('are left out for mappings without a file, for files that are not ELF, and for deleted files', () => {
     writeFileSync(join(folder, 'text'), 'not a program');
     for (const filename of ['//anon', '[heap]', '[stack]', '/memfd:jit (deleted)', '/dev/zero', folder])
       expect(idsOf({ filename })).toEqual([]);

@@ -1,8 +1,8 @@
 /**
- * The build ids of the files that a snapshot's mappings name, so that its addresses can be resolved on another machine.
+ * The build ids of the files that a snapshot maps, so that its addresses can be resolved on another machine.
  *
- * A file is read once, from the path as this process sees it. What cannot be read, is no ELF file or has been replaced
- * since it was mapped is left out: a wrong build id would be worse than none.
+ * Each file is read once, from the path as this process sees it. A file that cannot be read, is not ELF or was replaced
+ * after it was mapped is left out: a wrong build id would be worse than none.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
@@ -14,15 +14,15 @@ import type { ClockReading } from '../perf-data/features.ts';
 import type { KernelModule } from './kernel-maps.ts';
 
 const PROT_EXEC = 4;
-/** Reading stops here: a snapshot after a crash must not wait for thousands of files on a slow disk. */
+/** Reading stops after this time: a snapshot after a crash must not wait for thousands of files on a slow disk. */
 const TIME_LIMIT_MS = 2_000;
 
 /** The latest mapping of one file. */
 interface MappedFile {
   readonly timeNs: bigint;
-  /** 0 where the mapping does not say. */
+  /** 0 where the record has none. */
   readonly inode: bigint;
-  /** The id, where the kernel put it into the mapping itself. */
+  /** The id when the kernel put it into the record. */
   readonly buildId: string | null;
 }
 
@@ -35,7 +35,7 @@ export class BuildIdCollector {
     this.leader = leader;
   }
 
-  /** Notes the file of the MMAP2 record at `offset` (bytes) if code can run from the mapping. */
+  /** Adds the file of the MMAP2 record at `offset` (bytes) if the mapping is executable. */
   add(view: DataView, offset: number): void {
     const record = decodeRecord(view, offset, this.leader);
     if (record.name !== 'MMAP2' || !(record.body.prot & PROT_EXEC)) return;
@@ -50,7 +50,7 @@ export class BuildIdCollector {
     });
   }
 
-  /** Reads the ids. `clock` tells when, by the wall clock, a file was mapped. */
+  /** Reads the ids. `clock` converts mapping times to wall-clock time. */
   read(clock: ClockReading): BuildId[] {
     const deadline = performance.now() + TIME_LIMIT_MS;
     const found: BuildId[] = [];
@@ -81,7 +81,7 @@ function hexOf(id: Uint8Array | undefined): string | undefined {
 }
 
 function readFileBuildId(path: string, mapped: MappedFile, clock: ClockReading): Uint8Array | undefined {
-  // NONBLOCK: the name may by now belong to a FIFO.
+  // O_NONBLOCK: the path may lead to a FIFO by now.
   return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, (descriptor) => {
     const status = fstatSync(descriptor, { bigint: true });
     if (!status.isFile() || wasReplaced(mapped, status, clock)) return undefined;
@@ -90,8 +90,8 @@ function readFileBuildId(path: string, mapped: MappedFile, clock: ClockReading):
 }
 
 /**
- * Whether the name led to another file when it was mapped. Another inode alone does not prove it (overlayfs maps the
- * inode of a lower layer), nor does a later change of the file's status; both together do.
+ * Whether the path led to another file when it was mapped. A different inode alone does not prove it (overlayfs maps
+ * the inode of a lower layer), nor does a later status change of the file; both together do.
  */
 function wasReplaced(
   { inode, timeNs }: MappedFile,
@@ -102,7 +102,7 @@ function wasReplaced(
   return status.ctimeNs > clock.wallNs - (clock.clockNs - timeNs);
 }
 
-/** Every 64-bit process has the same vdso, so this one's own will do. */
+/** All 64-bit processes have the same vDSO, so this process's own serves. */
 function readVdsoBuildId(): Uint8Array | undefined {
   const start = attempt(() => /^([0-9a-f]+)-\S+ .*\[vdso\]$/m.exec(readFileSync('/proc/self/maps', 'latin1'))?.[1]);
   if (start === undefined) return undefined;
@@ -129,7 +129,7 @@ function withFile<T>(path: string, flags: number, use: (descriptor: number) => T
   });
 }
 
-/** What the file system refuses is left out of the snapshot; anything else is a bug and goes on up. */
+/** Errors of the file system give undefined; any other error is a bug and propagates. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

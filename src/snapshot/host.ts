@@ -1,6 +1,4 @@
-/**
- * What a snapshot says of the machine it was taken on. Facts that the machine hides are left out, never invented.
- */
+/** The facts about its machine that a snapshot carries. Facts that the machine hides are left out, never invented. */
 import { readFileSync } from 'node:fs';
 import { arch, hostname, machine, release, totalmem } from 'node:os';
 
@@ -21,7 +19,7 @@ export interface SnapshotHost {
   readonly totalMemoryKiB?: number;
 }
 
-/** Reads this machine's facts. `version` is ringkeep's own, from its package.json, unless given. */
+/** Reads this machine's facts. `version` defaults to that of ringkeep's package.json. */
 export function readHost(version = `ringkeep ${packageVersion()}`): SnapshotHost {
   const present = readText('/sys/devices/system/cpu/present');
   const online = readText('/sys/devices/system/cpu/online');
@@ -38,7 +36,7 @@ export function readHost(version = `ringkeep ${packageVersion()}`): SnapshotHost
   };
 }
 
-/** The CPU numbers of `0-3,8` as sysfs writes them; empty for a text that is no list. */
+/** The CPU numbers of a sysfs list such as `0-3,8`; empty when the text is not a list. */
 export function cpuList(text: string | undefined): number[] {
   const cpus: number[] = [];
   for (const range of (text ?? '').trim().split(',')) {
@@ -61,7 +59,7 @@ function cpuFacts(cpuinfo: string): { cpuDescription?: string; cpuId?: string } 
   };
 }
 
-/** From src/snapshot and from dist/snapshot alike, the package's root is two folders up. */
+/** The root of the package is two directories above both src/snapshot and dist/snapshot. */
 function packageVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return String((JSON.parse(text) as { version: unknown }).version);
@@ -71,7 +69,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // sysfs and procfs may be masked in a container: the fact is then unknown.
+    // sysfs and procfs may be masked in a container: the fact is unknown then.
     return undefined;
   }
 }

@@ -17,7 +17,7 @@ describe('the kernel text of a kallsyms listing', () => {
       expect(kernelTextOf([KALLSYMS.slice(0, cut), KALLSYMS.slice(cut)])).toEqual(TEXT);
   });
 
-  it('reaches to _edata where that is listed, and begins at _stext for lack of _text', () => {
+  it('reaches to _edata where that is listed, and begins at _stext without _text', () => {
     expect(kernelTextOf([`${KALLSYMS}ffffffff83000000 D _edata\n`])?.end).toBe(0xffffffff83000000n);
     expect(kernelTextOf([KALLSYMS.replace(' T _text', ' T text')])).toEqual({ ...TEXT, referenceSymbol: '_stext' });
   });

@@ -1,8 +1,8 @@
 /**
- * Where the kernel's own code lies: without these MMAP records perf cannot tell a kernel address from nonsense.
- * Source: perf_event__synthesize_kernel_mmap and machine__get_running_kernel_start, tools/perf/util, Linux 6.1.
+ * Where the code of the kernel lies: without these MMAP records perf cannot resolve kernel addresses. Source:
+ * perf_event__synthesize_kernel_mmap and machine__get_running_kernel_start, tools/perf/util, Linux 6.1.
  *
- * Under kptr_restrict the kernel prints zeros for addresses; an address of zero is never passed on.
+ * Under kptr_restrict the kernel prints zeros for addresses; an address of zero is never used.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { EventAttr } from '../abi/event-attr.ts';
@@ -10,7 +10,7 @@ import { HOST_KERNEL_PID, KERNEL_DSO_NAME } from '../abi/perf-data.ts';
 import { encodeRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
 
-/** The kernel's text, from `start` to before `end`; `referenceSymbol` is what perf relocates by. */
+/** The text of the kernel, [start, end); perf relocates by `referenceSymbol`. */
 export interface KernelText {
   readonly referenceSymbol: '_text' | '_stext';
   readonly start: bigint;
@@ -21,11 +21,11 @@ export interface KernelModule {
   readonly name: string;
   readonly start: bigint;
   readonly bytes: bigint;
-  /** The file it was loaded from, or `[name]` when that is unknown. */
+  /** The file it was loaded from, or `[name]` when unknown. */
   readonly fileName: string;
 }
 
-/** MMAP records, at no particular time, for the kernel's text and modules. */
+/** MMAP records, without a time, for the text and the modules of the kernel. */
 export function kernelMapRecords(
   text: KernelText | undefined,
   modules: readonly KernelModule[],
@@ -35,20 +35,20 @@ export function kernelMapRecords(
     encodeRecord('MMAP', { pid: HOST_KERNEL_PID >>> 0, tid: 0, addr, len, pgoff, filename }, {}, leader, Misc.kernel);
   const records = modules.map(({ fileName, start, bytes }) => mmap(fileName, start, bytes, 0n));
   if (text)
-    // pgoff carries the reference symbol's address: how perf learns of a relocated (KASLR) kernel.
+    // pgoff carries the address of the reference symbol: perf detects a relocated (KASLR) kernel by it.
     records.unshift(mmap(`${KERNEL_DSO_NAME}${text.referenceSymbol}`, text.start, text.end - text.start, text.start));
   return records;
 }
 
 let knownText: KernelText | undefined;
 
-/** The running kernel's text, or undefined where it hides its addresses. Its place cannot change before a reboot. */
+/** The text of the running kernel; undefined where it hides its addresses. It cannot move before a reboot. */
 export function readKernelText(): KernelText | undefined {
   knownText ??= kernelTextOf(textPieces('/proc/kallsyms'));
   return knownText;
 }
 
-/** The kernel's text as pieces of a kallsyms listing tell it; takes no more pieces than needed. */
+/** The text of the kernel by the pieces of a kallsyms listing; reads no more pieces than needed. */
 export function kernelTextOf(pieces: Iterable<string>): KernelText | undefined {
   const addresses = new Map<string, bigint>();
   const wanted = /^([0-9a-f]+) \w (_text|_stext|_etext|_edata)$/gm;
@@ -75,8 +75,8 @@ export function readKernelModules(osrelease: string): KernelModule[] {
 }
 
 /**
- * Modules of a /proc/modules listing. `dependencies` is modules.dep of `folder`, which names each module's file; a file
- * spells '-' where the module's name has '_'.
+ * The modules of a /proc/modules listing. `dependencies` is modules.dep of `folder`, which names the file of each
+ * module; a file has '-' where the name of the module has '_'.
  */
 export function kernelModulesOf(listing: string, folder: string, dependencies: string): KernelModule[] {
   const fileOf = new Map<string, string>();

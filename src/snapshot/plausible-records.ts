@@ -1,13 +1,14 @@
 /**
- * Tells records that a recorder wrote from what damage made of them, in a ring or a side-band log that nobody vouches for.
+ * Separates records that a recorder wrote from damage, in a ring or a side-band log that no running recorder vouches
+ * for.
  *
- * A reader of the snapshot has no defence: perf gives a whole file up for one record that it cannot make sense of, and takes a
- * number of lost records, a name without an end or a time in the next century at its word. So a record of a type that no
- * source asks for, of a size that its type does not have, of another thread than the ring's or of a time that is still to
- * come is left out, and its bytes are counted; the next one is found by its size, as long as that can be one. One whose id
- * belongs to no event is taken for the leader's, and says so from then on: perf refuses a file with an id that it cannot place.
+ * Readers of the snapshot have no defence: perf rejects a whole file for one record that it cannot parse, and trusts
+ * any count of lost records, any unterminated name and any time. Left out, and counted in bytes, are records of a type
+ * that no source requests, of a size that their type cannot have, of another thread than that of the ring, and with a
+ * time in the future; the size of a record leads to the next one as long as it is possible. A record whose id belongs
+ * to no event is assigned to the leader and rewritten to carry its id: perf rejects a file with an unknown id.
  *
- * Invariant: every record that is kept decodes whole.
+ * Invariant: every record kept decodes whole.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { decodeRecord } from '../abi/record.ts';
@@ -23,17 +24,17 @@ import {
   recordTypeIn,
 } from '../abi/record-view.ts';
 
-/** What the records are checked against. */
+/** What records are checked against. */
 export interface RecordLimits {
-  /** Of the leader. */
+  /** Geometry of the leader. */
   readonly geometry: RecordGeometry;
   readonly leader: EventAttr;
   readonly leaderId: bigint;
   /** Attrs by the id that a record carries. */
   readonly attrOfId: ReadonlyMap<number, EventAttr>;
-  /** The ring's thread; undefined for a side-band log, which has all threads and no samples. */
+  /** The thread of the ring; undefined for a side-band log, which holds all threads and no samples. */
   readonly tid: number | undefined;
-  /** Nanoseconds: no record is later. */
+  /** Nanoseconds; no record is later. */
   readonly latestNs: bigint;
 }
 
@@ -42,17 +43,17 @@ export interface PlausibleRecords {
   /** Views of the chunk, each of whole records. */
   readonly chunks: Uint8Array[];
   readonly recordCount: number;
-  /** Records that LOST records tell of. */
+  /** Records that LOST records report. */
   readonly reportedLost: number;
   /** Time of the newest record, nanoseconds; 0n without one. */
   readonly newestNs: bigint;
   readonly leftOutBytes: number;
 }
 
-/** Bytes of a record's body (without header and trailer): exactly, or up to the name at its end. */
+/** Bytes of a body (without header and trailer): exact, or up to the name at its end. */
 type BodyShape = { readonly bytes: number } | { readonly nameAt: number };
 
-/** What the sources ask the kernel for, or write themselves; layouts in abi/record-table.ts. */
+/** Records that the sources request from the kernel or write themselves. */
 const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>(
   (
     [
@@ -77,7 +78,7 @@ const BODY_SHAPES: ReadonlyMap<number, BodyShape> = new Map<number, BodyShape>(
 
 const LOST_OFFSET = bodyOffset('LOST', 'lost');
 
-/** Goes through whole records, in any order, and keeps those that are plausible. Ids are put right in `records` itself. */
+/** Checks whole records, in any order, and keeps the plausible ones. Ids are corrected in `records` itself. */
 export function plausibleRecords(records: Uint8Array, limits: RecordLimits): PlausibleRecords {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   const chunks: Uint8Array[] = [];
@@ -104,7 +105,7 @@ export function plausibleRecords(records: Uint8Array, limits: RecordLimits): Pla
   return { chunks, recordCount, reportedLost, newestNs, leftOutBytes: records.length - keptBytes };
 }
 
-/** The record's time; undefined when it is none that was written. */
+/** The time of the record; undefined for a record that no recorder wrote. */
 function timeOf(view: DataView, at: number, size: number, limits: RecordLimits): bigint | undefined {
   const type = recordTypeIn(view, at);
   if ((recordMiscIn(view, at) & Misc.cpumodeMask) > Misc.user) return undefined;
@@ -120,7 +121,7 @@ function timeOf(view: DataView, at: number, size: number, limits: RecordLimits):
   return timeNs;
 }
 
-/** An id as a number: ids count up from 1, and two that are the same but for the last bits above 2^53 do not occur. */
+/** The id as a number: ids count up from 1 and stay far below 2^53. */
 function idOf(view: DataView, at: number): number {
   return Number(view.getBigUint64(at, true));
 }
@@ -138,7 +139,7 @@ function isPlausibleBody(view: DataView, at: number, size: number, type: number,
 
 function isPlausibleSample(view: DataView, at: number, size: number, limits: RecordLimits): boolean {
   const { sample } = limits.geometry;
-  // Identifier, ip, tid and time stand before all that varies.
+  // Identifier, ip, tid and time precede everything of variable length.
   if (limits.tid === undefined || size < sample.time + 8) return false;
   const attr = limits.attrOfId.get(idOf(view, at + sample.id)) ?? limits.leader;
   const record = decodeRecord(new DataView(view.buffer, view.byteOffset + at, size), 0, attr);

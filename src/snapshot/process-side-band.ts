@@ -1,6 +1,6 @@
 /**
- * The part of side-band logs that one ring needs: who its thread and its process are, and what the process has mapped. With the
- * records of everybody else the ring's own capture would be full of threads of which it knows nothing more.
+ * The part of side-band logs that one ring needs: names of its thread and its process, and mappings of the process.
+ * Other records would add threads to the capture of which nothing more is known.
  */
 import { RecordType } from '../abi/record-table.ts';
 import { bodyOffset, bodyPidIn, recordBytesIn, recordTypeIn } from '../abi/record-view.ts';
@@ -15,7 +15,9 @@ const TID_OFFSETS: ReadonlyMap<number, number> = new Map([
 /** Up to the farthest field that is read. */
 const LEAST_BYTES = bodyOffset('FORK', 'ptid');
 
-/** One ring with its side-band logs cut down to its process: mappings, and the records of its thread and the main thread. */
+/**
+ * One ring with its side-band logs reduced to its process: mappings, and the records of its thread and the main thread.
+ */
 export function withProcessSideBand(found: RingsFound): RingsFound {
   const { pid, tid } = found.rings[0]!.contents.header;
   const sideBandLogs = found.sideBandLogs.map(({ path, sideBandLog }) => ({

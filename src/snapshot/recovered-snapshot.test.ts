@@ -26,7 +26,7 @@ function perfScript(): { status: number | null; stderr: string; stdout: string }
   return run('perf', 'script', '--no-inline', '-i', output, '-F', 'comm,pid,tid,time,event', '--show-task-events');
 }
 
-describe('the snapshot of rings that were left', () => {
+describe('the snapshot of orphaned rings', () => {
   it('holds every record of the rings and of the side-band log, once', () => {
     const rings = foundIn(RECORDER_FILES);
     const { inputs, problems } = snapshotsOfRings(rings, MOMENT);
@@ -49,14 +49,14 @@ describe('the snapshot of rings that were left', () => {
     }
   });
 
-  it('knows an event by the ids of all attachments', () => {
+  it('accepts the ids of all attachments for an event', () => {
     const [input] = snapshotsOfRings(foundIn(RECORDER_FILES), MOMENT).inputs;
     expect(input!.events.map(({ name, ids }) => [name, new Set(ids)])).toEqual([
       ['cpu-clock', new Set([77n, 78n, CPU_CLOCK_ID, 24n])],
     ]);
   });
 
-  it('ends with the newest record, or now while a recorder goes on; says which, and what the kernel lost', () => {
+  it('ends with the newest record, or now while a recorder is running; reports which, and what the kernel lost', () => {
     const rings = foundIn(RECORDER_FILES);
     const [gone] = snapshotsOfRings(rings, MOMENT).inputs;
     expect(gone!.cutNs).toBe(START_NS + 10n + 399n);
@@ -67,7 +67,7 @@ describe('the snapshot of rings that were left', () => {
     expect(live!.section.degraded).toEqual([expect.stringMatching(/pid 4711, goes on/)]);
   });
 
-  it('tells the dead from the living, and of losses that no record in the ring tells of', () => {
+  it('distinguishes exited and living threads, and adds a LOST record for losses that no record reports', () => {
     const image = ringImage([main.lost(START_NS, 2n)], START, [CPU_CLOCK], (writer) => {
       writer.countLost(5);
       writer.setExit(START_NS + 9n);
@@ -77,7 +77,7 @@ describe('the snapshot of rings that were left', () => {
     expect(input!.section.degraded).toContainEqual(expect.stringMatching(/no side-band log/));
   });
 
-  it('is one a layout: records with another trailer cannot share a file', () => {
+  it('is one per layout: records with another trailer cannot share a file', () => {
     const attr = { ...CPU_CLOCK.attr, sampleType: CPU_CLOCK.attr.sampleType & ~SampleType.cpu };
     const found3 = foundIn({
       ...RECORDER_FILES,
@@ -94,7 +94,7 @@ describe('the snapshot of rings that were left', () => {
     expect(inputs[0]!.section.degraded).toContainEqual(expect.stringMatching(/not in this file.*: 2$/));
   });
 
-  it('of one ring alone has the names and mappings of its process, and of nobody else', () => {
+  it('of one ring alone has the names and mappings of its process, and of no other', () => {
     const all = foundIn(RECORDER_FILES);
     const one = { ...all, rings: all.rings.filter(({ contents }) => contents.header.tid === 101) };
     write(snapshotsOfRings(withProcessSideBand(one), MOMENT).inputs[0]!);
@@ -107,7 +107,7 @@ describe('the snapshot of rings that were left', () => {
     expect(records.filter(({ name }) => name === 'MMAP2')).toHaveLength(1);
   });
 
-  it('is read by perf without a word', (context) => {
+  it('is read by perf without a warning', (context) => {
     if (!hasPerf) context.skip('perf is not installed');
     write(snapshotsOfRings(foundIn({ ...RECORDER_FILES, [JOURNAL_NAME]: sideBandImage([]) }), MOMENT).inputs[0]!);
     const { status, stderr, stdout } = perfScript();

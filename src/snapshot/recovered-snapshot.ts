@@ -1,10 +1,11 @@
 /**
- * Rings that their recorder left, or is still writing, as the inputs of snapshots: perf.data files that decode alone.
+ * Turns rings that a recorder left behind, or is still writing, into inputs of snapshots: perf.data files that decode
+ * alone.
  *
- *  1. Sort the rings by the layout of their records: those of one perf.data share the trailer and the clock.
- *  2. Unite their events: each attachment has its own ids for the same event.
- *  3. Keep what is plausible of each ring and of each side-band log of that layout; count the rest.
- *  4. The cut is now where a recorder still writes, else the newest record: what came behind it was never recorded.
+ * 1. Sort the rings by the layout of their records: those in one perf.data share the trailer and the clock.
+ * 2. Merge their events: each attachment has its own ids for the same event.
+ * 3. Keep the plausible records of each ring and of each side-band log with that layout; count the rest.
+ * 4. The cut is now where a recorder is still writing, else the time of the newest record.
  *
  * Invariant: every ring is in exactly one of the inputs, or among the problems.
  */
@@ -22,22 +23,22 @@ export interface RecoveryMoment {
   readonly clock: ClockReading;
   readonly host: SnapshotHost;
   readonly commandLine: readonly string[];
-  /** The recorder that is still at work on these rings. */
+  /** Pid of the recorder that is still writing these rings. */
   readonly livingRecorder: number | undefined;
 }
 
 export interface RecoveredSnapshots {
   /** The one with the most rings first. */
   readonly inputs: readonly SnapshotInput[];
-  /** All that could not be read, what reading the records found included. */
+  /** Everything that could not be read, problems found while reading the records included. */
   readonly problems: readonly ProblemFile[];
 }
 
-/** Problems that a snapshot tells one by one. */
-const MOST_TOLD = 10;
+/** A snapshot lists at most this many problems one by one. */
+const MOST_LISTED = 10;
 const FOREVER = 2n ** 63n - 1n;
 
-/** The inputs of the snapshots that hold these rings; none without a readable ring. Pure. */
+/** The inputs of the snapshots that hold these rings; empty without a readable ring. Pure. */
 export function snapshotsOfRings(found: RingsFound, moment: RecoveryMoment): RecoveredSnapshots {
   const problems = [...found.problems];
   const byLayout = new Map<string, FoundRing[]>();
@@ -68,7 +69,7 @@ export function snapshotsOfRings(found: RingsFound, moment: RecoveryMoment): Rec
   return { inputs, problems };
 }
 
-/** One snapshot's share. */
+/** The part of one snapshot. */
 interface Part {
   readonly rings: number;
   readonly events: readonly SnapshotEvent[];
@@ -92,10 +93,10 @@ function partOf(rings: readonly FoundRing[], sideBandLogs: readonly FoundSideBan
   };
   const keep = (path: string, records: Uint8Array, limits: Pick<RecordLimits, 'tid' | 'latestNs'>) => {
     const kept = plausibleRecords(records, { ...shared, ...limits });
-    if (kept.leftOutBytes > 0) problems.push({ path, why: `${kept.leftOutBytes} bytes of it are no records` });
+    if (kept.leftOutBytes > 0) problems.push({ path, why: `${kept.leftOutBytes} bytes in it are not records` });
     return kept;
   };
-  // Times of another boot's clock say nothing on this one's.
+  // Times of another boot's clock cannot be compared with this one's.
   const nowNs = moment.clock.clockNs;
   const latestNs = rings.every(({ contents }) => contents.header.startTimeNs > nowNs) ? FOREVER : nowNs;
   const ofSideBandLogs = sideBandLogs.map(({ path, sideBandLog }) =>
@@ -130,15 +131,15 @@ function taskOf({ contents }: FoundRing, kept: PlausibleRecords): SnapshotTask {
     alive: header.exitTimeNs === 0n,
     records: kept.chunks,
     lost: header.lostCount,
-    // The header does not say which of the lost a LOST record tells of; those that were overwritten told of some.
+    // The header does not say how many of the lost records LOST records report; overwritten ones reported some.
     pendingLost: overwrittenCount > 0 ? 0 : Math.max(0, header.lostCount - kept.reportedLost),
     overwritten: overwrittenCount,
-    // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
+    // The oldest record of a full ring is always cut: that is how a ring overwrites, not a loss. Damage is one.
     leftOutBytes: (end === 'damaged' ? leftOutBytes : 0) + kept.leftOutBytes,
   };
 }
 
-/** The layout that a ring's events share; undefined when there is none, or they do not. */
+/** The layout that the events of a ring share; undefined when there are none, or they differ. */
 function layoutOfRing(events: readonly RingEvent[]): string | undefined {
   const layouts = new Set(events.map(({ name, attr }) => withSource(name, layoutOf(attr))));
   return layouts.size === 1 ? [...layouts][0] : undefined;
@@ -148,7 +149,7 @@ function withSource(eventName: string, layout: string | undefined): string | und
   return layout === undefined ? undefined : `${eventName === PROCFS_EVENT_NAME ? 'procfs' : 'perf'} ${layout}`;
 }
 
-/** The side-band logs whose records have the layout: their attr names no event, so either source's will do. */
+/** The side-band logs whose records have the layout. Their attr names no event, so either source fits. */
 function sideBandLogsOf(sideBandLogs: readonly FoundSideBand[], layout: string): FoundSideBand[] {
   return sideBandLogs.filter(({ sideBandLog }) => {
     const own = layoutOf(sideBandLog.attr);
@@ -160,10 +161,10 @@ function sourceOf(events: readonly SnapshotEvent[]): 'perf' | 'procfs' {
   return events[0]!.name === PROCFS_EVENT_NAME ? 'procfs' : 'perf';
 }
 
-/** How an event was started: attachments differ in it, what its records mean does not depend on it. */
+/** Flags that start an event: they differ between attachments without changing what the records mean. */
 const STARTING_FLAGS = attrFlags('disabled', 'inherit', 'enableOnExec', 'watermark');
 
-/** Each event once, with the ids of all rings; the one that leads in most rings first. */
+/** Each event once, with the ids of all rings; the leader of most rings first. */
 function unionOfEvents(rings: readonly FoundRing[]): SnapshotEvent[] {
   const union = new Map<string, { name: string; attr: EventAttr; ids: Set<bigint>; leads: number }>();
   const claimed = new Set<bigint>();
@@ -189,7 +190,7 @@ function eventKey(name: string, attr: EventAttr): string {
   return `${name} ${Buffer.from(encodeAttr(same)).toString('latin1')}`;
 }
 
-/** What the snapshot must say that it does not show. */
+/** What the snapshot must report as missing. */
 function degradationOf(known: {
   moment: RecoveryMoment;
   problems: readonly ProblemFile[];
@@ -197,16 +198,16 @@ function degradationOf(known: {
   elsewhere: number;
 }): string[] {
   const { moment, problems, hasSideBandLog, elsewhere } = known;
-  const untold = problems.length - MOST_TOLD;
+  const unlisted = problems.length - MOST_LISTED;
   return [
     moment.livingRecorder === undefined
-      ? 'the recorder is gone: what happened behind the newest record was not recorded'
-      : `the recorder, pid ${moment.livingRecorder}, goes on: its rings were read one after the other`,
+      ? 'the recorder is gone: nothing after the newest record was recorded'
+      : `the recorder, pid ${moment.livingRecorder}, is still running: its rings were read one after the other`,
     ...(hasSideBandLog
       ? []
-      : ['there is no side-band log: what was named or mapped before the rings begin is not known']),
-    ...(elsewhere > 0 ? [`rings that are not in this file, for their layout or damage: ${elsewhere}`] : []),
-    ...problems.slice(0, MOST_TOLD).map(({ path, why }) => `${path}: ${why}`),
-    ...(untold > 0 ? [`files of which more could not be read: ${untold}`] : []),
+      : ['there is no side-band log: names and mappings from before the rings begin are unknown']),
+    ...(elsewhere > 0 ? [`rings left out of this file because of their layout or damage: ${elsewhere}`] : []),
+    ...problems.slice(0, MOST_LISTED).map(({ path, why }) => `${path}: ${why}`),
+    ...(unlisted > 0 ? [`further files that could not be read completely: ${unlisted}`] : []),
   ];
 }

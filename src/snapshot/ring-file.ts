@@ -1,4 +1,4 @@
-/** Whether a file is a ring: by what it begins with. Apart from what reads rings, since whoever writes snapshots asks too. */
+/** Whether a file is a ring, by its magic. Apart from the reader of rings: the writer of snapshots checks it too. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { USER_PAGE_END } from '../abi/user-page.ts';
 import { RING_MAGIC } from '../ring/ring-layout.ts';
@@ -6,7 +6,7 @@ import { RING_MAGIC } from '../ring/ring-layout.ts';
 /** False for one that cannot be read. */
 export function isRingFile(path: string): boolean {
   try {
-    // Who opens a FIFO waits.
+    // Opening a FIFO blocks.
     if (!statSync(path).isFile()) return false;
     const descriptor = openSync(path, 'r');
     try {
@@ -16,6 +16,6 @@ export function isRingFile(path: string): boolean {
       closeSync(descriptor);
     }
   } catch {
-    return false; // Whoever opens it as a capture next says what is wrong with it.
+    return false; // The caller opens it as a capture next and reports the error.
   }
 }

@@ -13,8 +13,8 @@ function synthesized(threads: NamedThread[], sideBandLog: readonly (readonly [bi
     const words = asWords(record);
     census.add(words, 0, words[0]!, Number(time >> 32n), Number(time & 0xffffffffn));
   }
-  const { before, behind } = synthesizeIdentities(threads, census, leader);
-  return [before, behind].map((records) =>
+  const { before, after } = synthesizeIdentities(threads, census, leader);
+  return [before, after].map((records) =>
     records.map((bytes) => {
       const record = decodeRecord(new DataView(bytes.buffer), 0, leader);
       const at = record.id.time === 0n ? '' : `@${record.id.time! - START_NS}`;
@@ -25,8 +25,8 @@ function synthesized(threads: NamedThread[], sideBandLog: readonly (readonly [bi
   );
 }
 
-describe('identities that the side-band log does not tell', () => {
-  it('a named process and its forked, named thread need nothing', () => {
+describe('identities that the side-band log lacks', () => {
+  it('a named process and its forked, named thread need no synthesized record', () => {
     const sideBandLog = [
       [0n, main.comm(0n, 'server')],
       [START_NS + 1n, main.fork(START_NS + 1n, 7, 8)],
@@ -54,7 +54,7 @@ describe('identities that the side-band log does not tell', () => {
     ]);
   });
 
-  it('a forked thread without a name is named behind its fork, which makes perf forget earlier names', () => {
+  it('a forked thread without a name is named after its fork, which makes perf forget earlier names', () => {
     const fork = [START_NS + 5n, main.fork(START_NS + 5n, 9, 9)] as const;
     expect(synthesized([{ pid: 9, tid: 9, comm: 'child' }], [fork])).toEqual([[], ['COMM 9/9 child@5']]);
     const nameOfItsNumbersPastLife = [START_NS + 1n, new ThreadRecords(9, 9).comm(START_NS + 1n, 'old')] as const;
@@ -64,7 +64,7 @@ describe('identities that the side-band log does not tell', () => {
     ]);
   });
 
-  it('an unknown thread of a forked process is forked behind the process', () => {
+  it('an unknown thread of a forked process is forked after the process', () => {
     const fork = [START_NS + 5n, main.fork(START_NS + 5n, 9, 9)] as const;
     const named = [START_NS + 6n, new ThreadRecords(9, 9).comm(START_NS + 6n, 'child')] as const;
     expect(synthesized([{ pid: 9, tid: 10, comm: 'worker' }], [fork, named])).toEqual([

@@ -1,16 +1,16 @@
 /**
- * What the side-band log tells of threads and processes, and the COMM and FORK records that have to be made up where it does
- * not: a reader of the snapshot alone must find a name and a process for every recorded thread.
+ * The tasks that the side-band log names, and the synthesized COMM and FORK records for those it does not: a reader of
+ * the snapshot alone must find a name and a process for every recorded thread.
  *
- * Invariant: a made-up FORK comes before every other record of its thread and behind its process's own FORK: perf
- * forgets a thread, name included, when it sees the thread forked, and gives a forked process new mappings.
+ * Invariant: a synthesized FORK precedes every other record of its thread and follows the FORK of its process: on a
+ * FORK perf forgets the thread and its name, and gives a forked process new mappings.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { encodeRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { bodyWord, recordWordsAt, trailerBytes } from '../abi/record-view.ts';
 
-/** What a side-band log and a ring may both hold: who the threads are, what is mapped where, and LOST. */
+/** Records that a side-band log and a ring may both hold: names, forks, exits, mappings, LOST. */
 const SIDE_BAND_TYPES: ReadonlySet<number> = new Set([
   RecordType.COMM,
   RecordType.FORK,
@@ -24,7 +24,7 @@ export function isSideBand(type: number): boolean {
   return SIDE_BAND_TYPES.has(type);
 }
 
-/** A thread to be named. */
+/** A thread that needs a name. */
 export interface NamedThread {
   readonly pid: number;
   readonly tid: number;
@@ -34,7 +34,7 @@ export interface NamedThread {
 const COMM_TID_WORD = bodyWord('COMM', 'tid');
 const FORK_TID_WORD = bodyWord('FORK', 'tid');
 
-/** Which threads the side-band log names and forks. */
+/** The threads that the side-band log names and forks. */
 export class SideBandCensus {
   private readonly trailerWords: number;
   private readonly named = new Set<number>();
@@ -44,7 +44,7 @@ export class SideBandCensus {
     this.trailerWords = trailerBytes(leader) / 4;
   }
 
-  /** Notes a record, in the order of their times. */
+  /** Adds a record, in time order. */
   add(words: Uint32Array, at: number, type: number, timeHigh: number, timeLow: number): void {
     if (type !== RecordType.COMM && type !== RecordType.FORK) return;
     const tidWord = type === RecordType.COMM ? COMM_TID_WORD : FORK_TID_WORD;
@@ -54,7 +54,7 @@ export class SideBandCensus {
       this.named.add(tid);
       return;
     }
-    // The thread of that number is a new one from here on; it has its parent's name as long as no COMM follows.
+    // The TID is a new thread from here on; it has the name of its parent until a COMM follows.
     this.named.delete(tid);
     this.forkTimeNs.set(tid, (BigInt(timeHigh) << 32n) | BigInt(timeLow));
   }
@@ -63,21 +63,23 @@ export class SideBandCensus {
     return this.named.has(tid);
   }
 
-  /** When the thread was last forked, undefined when the side-band log does not know. */
+  /** When the thread was last forked; undefined when the side-band log has no FORK of it. */
   forkedAtNs(tid: number): bigint | undefined {
     return this.forkTimeNs.get(tid);
   }
 }
 
-/** Where equal times leave the order open: records that go before the side-band log's (they have time 0) and behind them. */
+/**
+ * Synthesized records. At equal times, `before` precede the side-band log (they have time 0) and `after` follow it.
+ */
 export interface SynthesizedRecords {
   readonly before: Uint8Array[];
-  readonly behind: Uint8Array[];
+  readonly after: Uint8Array[];
 }
 
 /**
- * COMM and FORK records for the threads that the side-band log leaves without a name or a process. A process whose main
- * thread is unknown altogether takes the name of its first recorded thread.
+ * COMM and FORK records for the threads that have no name or no process in the side-band log. A process whose main
+ * thread is unknown takes the name of its first recorded thread.
  */
 export function synthesizeIdentities(
   threads: readonly NamedThread[],
@@ -85,9 +87,9 @@ export function synthesizeIdentities(
   leader: EventAttr,
 ): SynthesizedRecords {
   const before: Uint8Array[] = [];
-  const behind: Uint8Array[] = [];
+  const after: Uint8Array[] = [];
   const done = new Set<number>();
-  const place = (timeNs: bigint, record: Uint8Array) => (timeNs === 0n ? before : behind).push(record);
+  const place = (timeNs: bigint, record: Uint8Array) => (timeNs === 0n ? before : after).push(record);
   const name = ({ pid, tid, comm }: NamedThread) => {
     done.add(tid);
     if (census.isNamed(tid)) return;
@@ -97,7 +99,7 @@ export function synthesizeIdentities(
   const recorded = new Set(threads.map(({ tid }) => tid));
   for (const thread of threads) {
     const { pid, tid, comm } = thread;
-    // Thread 0 is the idle task, which every reader knows.
+    // Thread 0 is the idle task, which needs no name.
     if (tid === 0 || done.has(tid)) continue;
     const isMainUnknown = !recorded.has(pid) && !census.isNamed(pid) && census.forkedAtNs(pid) === undefined;
     if (isMainUnknown && !done.has(pid)) name({ pid, tid: pid, comm });
@@ -107,15 +109,15 @@ export function synthesizeIdentities(
     }
     name(thread);
   }
-  return { before, behind };
+  return { before, after };
 }
 
-/** The earliest time from which on perf will neither forget the thread nor take it for one of the pid's past life. */
+/** The earliest time at which perf neither forgets the thread nor assigns it to an earlier task with the same pid. */
 function bornNs(pid: number, tid: number, census: SideBandCensus): bigint {
   return census.forkedAtNs(tid) ?? census.forkedAtNs(pid) ?? 0n;
 }
 
-/** FORK_EXEC keeps perf from copying the parent's mappings, as in its own synthesis. */
+/** FORK_EXEC keeps perf from copying the parent's mappings, as in perf's own synthesis. */
 function threadFork(pid: number, tid: number, time: bigint, leader: EventAttr): Uint8Array {
   return encodeRecord('FORK', { pid, ppid: pid, tid, ptid: pid, time }, { pid, tid: pid, time }, leader, Misc.forkExec);
 }

@@ -53,7 +53,7 @@ describe('the file of a snapshot', () => {
     expect(readdirSync(folder).sort()).toEqual(['latest', 'out.data']);
   });
 
-  it('never takes the place of a ring, such as the event file of a recorder', () => {
+  it('never replaces a ring, such as the event file of a recorder', () => {
     const ring = join(folder, '100');
     const image = ringImage([]);
     writeFileSync(ring, image);
@@ -120,7 +120,7 @@ describe('the file of a snapshot', () => {
     expect(file.length).toBe(bytes);
     expect(bytes).toBeGreaterThan(2 << 20);
     const dataOffset = Number(file.readBigUInt64LE(40));
-    // The made-up COMM comes first.
+    // The synthesized COMM comes first.
     const first = dataOffset + file.readUInt16LE(dataOffset + 6);
     expect(file.subarray(first, first + records[0]!.length)).toEqual(Buffer.from(records[0]!));
   });

@@ -1,8 +1,8 @@
 /**
- * Writes one perf.data file to disk front to back, under a temporary name that becomes the real one at the end.
+ * Writes one perf.data file front to back, under a temporary name that becomes the real one at the end.
  *
- * Invariant: the target's name shows either what was there before or a whole file, flushed to disk; a temporary file
- * never outlives `commit` or `dispose`.
+ * Invariant: the path shows either what was there before or a whole file, flushed to disk; a temporary file never
+ * outlives `commit` or `dispose`.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -24,7 +24,7 @@ import { encodeFileHead, encodeFileHeader, type FileEvent } from '../perf-data/f
 import { isRingFile } from './ring-file.ts';
 
 const WRITE_BYTES = 1 << 20;
-/** From here on copying by a typed array's `set` beats a loop over words, whose view costs more than the loop. */
+/** Above this, `set` of a typed array beats a loop over words; below, its view costs more than the loop. */
 const LOOP_WORDS_MAX = 48;
 /** A perf.data file being written. Every method throws `output-unwritable` when the file system refuses. */
 export class SnapshotFile {
@@ -39,7 +39,10 @@ export class SnapshotFile {
   private filePosition = 0;
   private dataEnd: number | undefined;
 
-  /** Opens the temporary file beside `path` and writes the attrs. `path` must name a regular file, not a ring, or nothing. */
+  /**
+   * Opens the temporary file beside `path` and writes the attrs. `path` names nothing, or a regular file that is no
+   * ring.
+   */
   constructor(path: string, events: readonly FileEvent[]) {
     this.path = guard(path, () => resolveTarget(path));
     this.temporaryPath = join(dirname(this.path), `.${basename(this.path)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -61,7 +64,7 @@ export class SnapshotFile {
     return this.filePosition + this.bufferedWords * 4;
   }
 
-  /** Adds the record that begins at `wordOffset` to the data; its place among the others is where it is added. */
+  /** Appends the record that begins at `wordOffset`. */
   appendRecordAt(words: Uint32Array, wordOffset: number): void {
     assert(this.dataEnd === undefined, 'records come before features');
     const length = recordWordsAt(words, wordOffset);
@@ -95,7 +98,7 @@ export class SnapshotFile {
     return this.filePosition;
   }
 
-  /** Takes the temporary file away unless it was committed. Never throws. */
+  /** Removes the temporary file unless it was committed. Never throws. */
   dispose(): void {
     try {
       this.close();
@@ -126,20 +129,22 @@ export class SnapshotFile {
     const descriptor = this.descriptor;
     assert(descriptor !== undefined, 'the file is open');
     guard(this.path, () => {
-      // write(2) may take less than it was given, at a quota or on a signal.
+      // write(2) may write less than requested, at a quota or on a signal.
       for (let done = 0; done < bytes.length; )
         done += writeSync(descriptor, bytes, done, Math.min(WRITE_BYTES, bytes.length - done), position + done);
     });
   }
 }
 
-/** The file behind a symbolic link, so that the link stays; refuses devices (rename would replace them) and folders. */
+/**
+ * The file behind a symbolic link, so that the link stays. Refuses devices (rename would replace them) and directories.
+ */
 function resolveTarget(path: string): string {
   const status = statSync(path, { throwIfNoEntry: false });
   if (!status) return path;
   if (!status.isFile()) throw new RingkeepError('output-unwritable', `${path} is not a regular file`, { path });
   if (isRingFile(path)) {
-    const message = `${path} is the ring of a thread: writing it would destroy that`;
+    const message = `${path} is the ring of a thread: writing it would destroy the ring`;
     throw new RingkeepError('output-unwritable', message, { path, input: path });
   }
   return realpathSync(path);

@@ -69,7 +69,7 @@ describe('a snapshot', () => {
     ]);
   });
 
-  it('writes a side-band record that a ring and the side-band log hold once, and keeps one that only the ring holds', () => {
+  it('writes a record that a ring and the side-band log both hold once, and keeps one that only the ring holds', () => {
     const { lines, report } = linesOf({
       sideBandLog: [concat([a.comm(at(1), 'one')])],
       tasks: [task(7, 7, 'one', [newestFirst([a.comm(at(1), 'one'), a.comm(at(1), 'two'), a.comm(at(2), 'one')])])],
@@ -83,7 +83,7 @@ describe('a snapshot', () => {
     expect(linesOf({ tasks: [task(7, 7, 'a', twice)] }).lines).toEqual(['COMM 7@start', 'SAMPLE 7@3', 'SAMPLE 7@3']);
   });
 
-  it('leaves out what came after the cut, from rings and side-band log, and keeps what came at it', () => {
+  it('leaves out records after the cut, of rings and side-band log, and keeps those at the cut', () => {
     const { lines, report } = linesOf({
       cutNs: at(4),
       sideBandLog: [concat([a.comm(at(4), 'a'), a.comm(at(5), 'b')])],
@@ -93,7 +93,7 @@ describe('a snapshot', () => {
     expect(report.rings[0]).toMatchObject({ records: 2, firstNs: String(at(3)), lastNs: String(at(4)) });
   });
 
-  it('tells of pending losses by a LOST record at the cut, in the name of the thread', () => {
+  it('reports pending losses by a LOST record at the cut, with the ids of the thread', () => {
     const ring = { ...task(7, 8, 'b', [b.sample(at(1), 1n)]), lost: 12, pendingLost: 5 };
     const { image, report } = linesOf({ cutNs: at(100), tasks: [ring] });
     expect(image.records().at(-1)).toMatchObject({
@@ -114,7 +114,7 @@ describe('a snapshot', () => {
     expect(report.leftOutBytes).toBe(51);
   });
 
-  it('sums every ring up in its own section', () => {
+  it('has a summary of every ring in its own section', () => {
     const death = { pid: 7, tid: 7, comm: 'a', signal: 'SIGSEGV', timeNs: 5, evidence: 'first-exit' } as const;
     const { image, report } = linesOf({
       cutNs: at(50),
@@ -295,7 +295,7 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
       expect(header).toContain(line);
   });
 
-  it.skipIf(!hasReadelf)('with the build ids that readelf tells (skipped where readelf is absent)', () => {
+  it.skipIf(!hasReadelf)('with the build ids that readelf prints (skipped where readelf is absent)', () => {
     const ids = new Map(
       perf('buildid-list', '-i', path)
         .trim()
@@ -313,7 +313,7 @@ describe.skipIf(!hasPerf)('perf reads a snapshot (skipped where perf is absent)'
     if (files.has('[vdso]')) expect(ids.get('[vdso]')).toMatch(/^[0-9a-f]{40}$/);
   });
 
-  it('with its losses, of which it warns', () => {
+  it('with its losses, and warns of them', () => {
     const lossy = join(folder, 'lossy.data');
     const ring = [worker.sample(at(1), ip(1)), worker.lost(at(2), 3n), worker.sample(at(3), ip(1))];
     const tasks = [{ ...task(70_000, 70_001, 'worker', [newestFirst(ring)]), lost: 10, pendingLost: 7 }];

@@ -1,13 +1,13 @@
 /**
  * A snapshot: the rings of all threads as one perf.data file that decodes alone.
  *
- *  1. Open the temporary file: an output that cannot be written is found out before anything is read.
- *  2. Walk the side-band log and the rings; every whole record up to the cut goes into the time index. Nothing is copied.
- *  3. Make up what a reader would miss: names, processes, the kernel's mappings, LOST where records are missing.
- *  4. Write the records in time order, once each; note on the way which files are mapped and when samples were taken.
- *  5. Write the features, flush, rename.
+ * 1. Open the temporary file: an output that cannot be written fails before anything is read.
+ * 2. Walk the side-band log and the rings; every whole record up to the cut enters the time index. Nothing is copied.
+ * 3. Synthesize the records that a reader needs: names, processes, mappings of the kernel, LOST for missing records.
+ * 4. Write the records in time order, once each; collect the mapped files and the span of the samples.
+ * 5. Write the features, flush, rename.
  *
- * Invariant: every record of a ring up to the cut is in the file, or its bytes are counted in the ring's summary.
+ * Invariant: every record of a ring up to the cut is in the file, or its bytes are counted in the summary of the ring.
  */
 import { type EventAttr, EventType, hasFlag } from '../abi/event-attr.ts';
 import { Feature } from '../abi/perf-data.ts';
@@ -50,9 +50,9 @@ export { readHost, type SnapshotHost } from './host.ts';
 export interface SnapshotEvent {
   readonly name: string;
   readonly attr: EventAttr;
-  /** As PERF_EVENT_IOC_ID gave them, one a CPU. */
+  /** As PERF_EVENT_IOC_ID returned them, one per CPU. */
   readonly ids: readonly bigint[];
-  /** Of a tracepoint event: where tracefs describes its raw samples. */
+  /** For a tracepoint: where tracefs describes its raw samples. */
   readonly tracepoint?: { readonly system: string; readonly name: string };
 }
 
@@ -62,28 +62,28 @@ export interface SnapshotTask {
   readonly tid: number;
   readonly comm: string;
   readonly alive: boolean;
-  /** Whole records, each chunk a concatenation of some, in any order (a backward ring gives the newest first). */
+  /** Whole records; each chunk is a concatenation of some, in any order (a backward ring gives the newest first). */
   readonly records: readonly Uint8Array[];
-  /** Records lost of this thread in all, those that LOST records in the ring tell of included. */
+  /** All records lost of this thread, those that LOST records in the ring report included. */
   readonly lost: number;
-  /** The part of `lost` that no LOST record tells of yet. */
+  /** The part of `lost` that no LOST record reports yet. */
   readonly pendingLost: number;
-  /** Older records that newer ones overwrote. */
+  /** Records that were overwritten by newer ones. */
   readonly overwritten: number;
-  /** Bytes that the ring's reader already had to leave out. */
+  /** Bytes that the reader of the ring already left out. */
   readonly leftOutBytes: number;
 }
 
 export interface SnapshotInput {
-  /** `events[0]` leads: all share its trailer and the place of the identifier. */
+  /** `events[0]` is the leader: all share its trailer and the place of the identifier. */
   readonly events: readonly SnapshotEvent[];
   readonly tasks: Iterable<SnapshotTask>;
   /**
-   * COMM, FORK, EXIT, MMAP2 and the kernel's LOST records of all processes, however long ago, concatenated, with their
-   * original times and the leader's trailer. What rings hold of the same is not written twice.
+   * COMM, FORK, EXIT, MMAP2 and the kernel's LOST records of all processes, however old, concatenated, with their
+   * original times and the leader's trailer. Records that a ring holds as well are written once.
    */
   readonly sideBandLog: readonly Uint8Array[];
-  /** Nanoseconds on the events' clock; later records are not of this snapshot. */
+  /** Nanoseconds on the events' clock; later records are left out. */
   readonly cutNs: bigint;
   readonly host: SnapshotHost;
   readonly commandLine: readonly string[];
@@ -92,16 +92,18 @@ export interface SnapshotInput {
 }
 
 export interface SnapshotReport {
-  /** As it was given; behind a symbolic link, the file it leads to was written. */
+  /** As given; behind a symbolic link, the file that it leads to was written. */
   readonly path: string;
   /** Size of the file. */
   readonly bytes: number;
-  /** Records of the file, made-up ones included, perf's own FINISHED_ROUND marks not. */
+  /** Records of the file, synthesized ones included, FINISHED_ROUND marks excluded. */
   readonly records: number;
   readonly tasks: number;
-  /** Records lost, by thread (the rings' `lost`, summed); what the kernel lost is `kernelLost` of the section. */
+  /**
+   * Records lost, by thread (sum of `lost` of the rings); `kernelLost` of the section counts those the kernel lost.
+   */
   readonly lost: number;
-  /** Side-band records that both a ring and the side-band log held, written once. */
+  /** Side-band records that both a ring and the side-band log held; they are written once. */
   readonly duplicates: number;
   readonly leftOutBytes: number;
   /** Build ids found. */
@@ -109,7 +111,7 @@ export interface SnapshotReport {
   readonly rings: readonly RingSummary[];
 }
 
-/** perf sorts what lies between two FINISHED_ROUND marks in memory; without marks, that is the whole file. */
+/** perf sorts the records between two FINISHED_ROUND marks in memory; without marks, the whole file. */
 const ROUND_RECORDS = 1 << 16;
 
 /**
@@ -146,7 +148,7 @@ function recordsKernel(events: readonly SnapshotEvent[]): boolean {
   return events.some(({ attr }) => !hasFlag(attr, 'excludeKernel'));
 }
 
-/** What the writing pass learnt. */
+/** Results of the writing pass. */
 interface Written {
   readonly records: number;
   readonly duplicates: number;
@@ -165,27 +167,27 @@ class Merge {
   private readonly cutLow: number;
   private readonly chunks: Uint32Array[] = [];
   private readonly index = new TimeIndex();
-  /** Chunks from `sideBandFrom` on, below `ringsFrom`, are the side-band log's; from `ringsFrom` on, the rings'. */
+  /** Chunks [sideBandFrom, ringsFrom) are the side-band log; those from `ringsFrom` on are the rings. */
   private sideBandFrom = 0;
   private ringsFrom = 0;
 
-  /** `modules` undefined: no event sees the kernel, so its mappings are of no use. */
+  /** `modules` undefined: no event records the kernel, so its mappings are not needed. */
   constructor(input: SnapshotInput, modules: readonly KernelModule[] | undefined) {
     this.leader = input.events[0]!.attr;
     this.walk = new RecordWalk(input.events);
     this.cutHigh = Number(input.cutNs >> 32n);
     this.cutLow = Number(input.cutNs & 0xffffffffn);
 
-    // Records of equal time keep the order they are added in: the made-up ones of time 0, then the side-band log, which says
-    // who the threads are, then what the threads did.
+    // Records of equal time keep the order in which they are added: synthesized ones of time 0, the side-band log,
+    // which names the threads, then the rings.
     const tasks = [...input.tasks];
     const census = new SideBandCensus(this.leader);
     const sideBandLog = this.sortSideBandLog(input.sideBandLog, census);
-    const { before, behind } = synthesizeIdentities(tasks, census, this.leader);
+    const { before, after } = synthesizeIdentities(tasks, census, this.leader);
     if (modules) this.addRecords(kernelMapRecords(readKernelText(), modules, this.leader));
     this.addRecords(before);
     this.addSideBandLog(sideBandLog);
-    this.addRecords(behind);
+    this.addRecords(after);
     this.ringsFrom = this.chunks.length;
     for (const task of tasks) this.addRing(task);
     this.addRecords(lostRecords(tasks, input));
@@ -233,7 +235,7 @@ class Merge {
     return { records, duplicates, sampleSpan, mappedFiles };
   }
 
-  /** The side-band log's records among those of one instant, as comparable text. */
+  /** The side-band log's records with this time, as comparable text. */
   private sideBandRecords(instant: Uint32Array): ReadonlySet<string> {
     const texts = new Set<string>();
     for (const record of instant) {
@@ -244,7 +246,7 @@ class Merge {
     return texts;
   }
 
-  /** The side-band log's records in time order, as the census must see them: it was written CPU by CPU. */
+  /** The side-band log's records in time order, which the census requires: the log was written CPU by CPU. */
   private sortSideBandLog(sideBandLog: readonly Uint8Array[], census: SideBandCensus): SortedRecords {
     const chunks = sideBandLog.map(asWords);
     const index = new TimeIndex();
@@ -308,14 +310,14 @@ class Merge {
       : { firstNs: String(this.timeNsOf(first)), lastNs: String(this.timeNsOf(last)) };
   }
 
-  /** Adds records of our own making. */
+  /** Adds synthesized records. */
   private addRecords(records: readonly Uint8Array[]): void {
     for (const record of records) {
       const source = this.chunks.push(asWords(record)) - 1;
       const leftOutWords = this.walk.walk(this.chunks[source]!, (at, timeHigh, timeLow) =>
         this.index.add(timeHigh, timeLow, source, at),
       );
-      assert(leftOutWords === 0, 'a record of our own making is whole');
+      assert(leftOutWords === 0, 'a synthesized record is whole');
     }
   }
 
@@ -334,17 +336,17 @@ interface SortedRecords {
   readonly order: Uint32Array;
 }
 
-/** Bytes behind a chunk's last whole word. */
+/** Bytes after the last whole word of a chunk. */
 function leftOutTail(chunk: Uint8Array): number {
   return chunk.length % 4;
 }
 
-/** The record's bytes as a string that equals another's exactly when the bytes do. */
+/** The record's bytes as a string: equal exactly when the bytes are. */
 function recordText(words: Uint32Array, at: number): string {
   return Buffer.from(words.buffer, words.byteOffset + at * 4, recordWordsAt(words, at) * 4).toString('latin1');
 }
 
-/** A LOST record at the cut for every thread with losses that no record tells of yet. */
+/** A LOST record at the cut for every thread with losses that no record reports yet. */
 function lostRecords(tasks: readonly SnapshotTask[], { events, cutNs }: SnapshotInput): Uint8Array[] {
   const { attr, ids } = events[0]!;
   const id = ids[0] ?? 0n;
@@ -377,7 +379,7 @@ function featuresOf(
   if (host.cpuId !== undefined) features.set(Feature.cpuid, encodeText(host.cpuId));
   if (host.totalMemoryKiB !== undefined) features.set(Feature.totalMem, encodeU64(BigInt(host.totalMemoryKiB)));
   if (sampleSpan) features.set(Feature.sampleTime, encodeSampleTime(sampleSpan.firstNs, sampleSpan.lastNs));
-  // The resolution of every clock that perf may be told to use is 1 ns on kernels with high-resolution timers.
+  // Every clock that perf can use has a resolution of 1 ns on kernels with high-resolution timers.
   if (hasFlag(events[0]!.attr, 'useClockid')) features.set(Feature.clockid, encodeU64(1n));
   const degraded = [...input.section.degraded];
   const tracepoints = tracepointsOf(events);
@@ -393,11 +395,11 @@ function featuresOf(
     degraded,
     rings: [...rings],
   });
-  // A place for the names of frames, which are looked for when the snapshot is safely on disk (appended-section.ts).
+  // Empty: the symbols of frames are added once the snapshot is on disk (appended-section.ts).
   return features.set(RINGKEEP_FEATURE, section).set(SYMBOLS_FEATURE, new Uint8Array(0));
 }
 
-/** The events that perf wants a format for; one whose tracepoint is not told is named after its event. */
+/** The events that need a format; a tracepoint that is not given is named after its event. */
 function tracepointsOf(events: readonly SnapshotEvent[]) {
   return events
     .filter(({ attr }) => attr.type === EventType.tracepoint)

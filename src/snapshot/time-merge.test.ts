@@ -41,7 +41,7 @@ describe('the time index', () => {
     );
   });
 
-  it('turns a ring that came newest first around, so that equal times come out oldest first', () => {
+  it('reverses a ring that came newest first, so that equal times come out oldest first', () => {
     const index = indexOf([1n, 7n, 7n, 3n]);
     index.reverseFromWhenDescending(1);
     const order = [...index.order()];

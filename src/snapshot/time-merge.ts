@@ -1,18 +1,18 @@
 /**
- * Puts the records of many rings into one time order without touching the records: an index of typed arrays, 16 bytes a
- * record, sorted by radix.
+ * Sorts the records of many rings by time without moving them: an index of typed arrays, 16 bytes per record, sorted by
+ * radix.
  *
  *   ring A (newest first)  a3 a2 a1 ─┐  add, reverseFrom     order()
  *   ring B (newest first)  b2 b1    ─┴▶ a1 a2 a3 b1 b2  ───▶ b1 a1 a2 b2 a3
  *
- * Invariant: the order is by u64 time, exactly, and stable: records of equal time keep the order they were added in.
+ * Invariant: the order is by u64 time, exact and stable: records of equal time keep the order in which they were added.
  */
 import { assert } from '../base/error.ts';
 
 const RADIX_BITS = 16;
 const RADIX = 1 << RADIX_BITS;
 
-/** Where each record stands and when it happened. */
+/** The place and the time of each record. */
 export class TimeIndex {
   private countAdded = 0;
   private timeLow = new Uint32Array(1024);
@@ -25,7 +25,7 @@ export class TimeIndex {
     return this.countAdded;
   }
 
-  /** Adds a record: its u64 time in two words, the chunk it lies in and where in the chunk (in the caller's unit). */
+  /** Adds a record: its u64 time in two words, its chunk, and its offset in the chunk (in the unit of the caller). */
   add(timeHigh: number, timeLow: number, source: number, offset: number): void {
     if (this.countAdded === this.timeLow.length) this.grow();
     const at = this.countAdded++;
@@ -59,8 +59,8 @@ export class TimeIndex {
   }
 
   /**
-   * Turns the records added from index `start` on around when they came newest first, as a backward ring gives them:
-   * the sort is stable, so records of equal time would otherwise come out the wrong way round.
+   * Reverses the records added from index `start` on if they came newest first, as a backward ring gives them: the sort
+   * is stable, so records of equal time would otherwise come out in reverse.
    */
   reverseFromWhenDescending(start: number): void {
     assert(start <= this.countAdded, 'the range begins inside the index');
@@ -70,7 +70,7 @@ export class TimeIndex {
       words.subarray(start, this.countAdded).reverse();
   }
 
-  /** Record numbers (as they were added) in time order. */
+  /** Record numbers, in time order. */
   order(): Uint32Array {
     const digits: readonly [Uint32Array, number][] = [
       [this.timeLow, 0],
@@ -94,7 +94,7 @@ export class TimeIndex {
     return true;
   }
 
-  /** One pass over one digit; false when all records share it, and `to` was not written. */
+  /** One pass for one digit; false when all records share it and `to` was not written. */
   private distribute(words: Uint32Array, shift: number, from: Uint32Array, to: Uint32Array): boolean {
     const starts = new Uint32Array(RADIX);
     const count = this.countAdded;

@@ -116,7 +116,7 @@ describe.skipIf(!hasPerf || !hasTracefs)('a tracepoint (skipped where perf or tr
 });
 
 describe('a tracepoint whose format cannot be read', () => {
-  it('gets a stand-in, which does not keep perf from reading the rest', (context) => {
+  it('gets a stand-in, with which perf reads the rest', (context) => {
     const event = tracepointEvent(60_000n, 'nowhere:to_be_found');
     const raw = new Uint8Array(12);
     // common_type: perf 6.1 dies of a segmentation fault when it names no format.
@@ -132,7 +132,7 @@ describe('a tracepoint whose format cannot be read', () => {
     expect(stdout).toContain('nowhere:to_be_found: format unknown');
   });
 
-  it('gets a stand-in where there is no tracefs at all, and where the id is another kernel’s', () => {
+  it('gets a stand-in without tracefs, and where the id is that of another kernel', () => {
     const tracepoint = { system: 'sched', name: 'sched_switch', id: 60_000n };
     for (const folders of [[join(folder, 'absent')], ['/sys/kernel/tracing']]) {
       const { section, undecodable } = readTracingData([tracepoint, tracepoint], folders);

@@ -1,7 +1,7 @@
 /**
- * Synthetic recordings for tests and measurements: rings as a recorder would hand them over, with known content.
+ * Synthetic recordings for tests and benchmarks: rings as a recorder delivers them, with known content.
  *
- * Invariant: what a builder puts in can be counted from outside; times are u64 nanoseconds above 2^32, so that both
+ * Invariant: everything that is put in can be counted from outside; times are u64 nanoseconds above 2^32, so that both
  * words matter.
  */
 import { readFileSync } from 'node:fs';
