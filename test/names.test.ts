@@ -131,7 +131,7 @@ test('where no names travel, a program that was built anew since gives none, and
   rmSync(program);
   copyFileSync(testProgram('ping-pong'), program);
   expect(namesIn(output, program)).toEqual([]);
-  expect(allFrames(output).problems).toContain(`no names from ${program}: it is not the file that was recorded`);
+  expect(allFrames(output).problems).toContain(`no names from ${program}: it is not the recorded file`);
 
   rmSync(program);
   expect(namesIn(output, program)).toEqual([]);

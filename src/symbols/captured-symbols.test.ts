@@ -77,7 +77,7 @@ const asked = fc.array(
 );
 
 describe.each(Object.keys(SPACES) as SymbolSpaceKey['kind'][])('captured names of %s', (kind) => {
-  test('answer every place that was looked up as the machine did', () => {
+  test('give the answer of the machine for every place that was looked up', () => {
     fc.assert(
       fc.property(symbolsOf(kind), asked, (given, places) => {
         const table = tableOf(kind, given);
@@ -99,7 +99,7 @@ describe.each(Object.keys(SPACES) as SymbolSpaceKey['kind'][])('captured names o
   });
 });
 
-test('names of a file are no names of a file that was built anew', () => {
+test('symbols of a file are not used for a rebuilt file', () => {
   const harvest = new SymbolHarvest();
   const place = placeAt('file', 20, {});
   harvest.add(located('file', tableOf('file', [{ start: 16, bytes: 16 }]), 20, place)!);
@@ -110,7 +110,7 @@ test('names of a file are no names of a file that was built anew', () => {
   expect(captured.covers(place, null)).toBe(false);
 });
 
-test('a function that begins before the bytes that were mapped has no place to be kept under', () => {
+test('a function that begins before the mapped bytes is not stored', () => {
   const harvest = new SymbolHarvest();
   harvest.add({
     ...located('file', tableOf('file', [{ start: 0, bytes: 16 }]), 4, placeAt('file', 4, {}))!,

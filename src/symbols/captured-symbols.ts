@@ -1,6 +1,7 @@
 /**
- * Names that travelled with a snapshot, asked as the machine would have been on which it was taken. Pure.
- * Invariant: nothing is looked for anywhere else, so the answer is the same on every machine.
+ * The symbols that a snapshot carries, asked in the way of the machine on which it was taken. Pure.
+ *
+ * Invariant: nothing else is consulted, so the answer is the same on every machine.
  */
 import { type CodePlace, type CodeSymbol, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
 import { NativeSymbols } from './native-symbols.ts';
@@ -24,12 +25,12 @@ export class CapturedSymbols {
     this.#spaces = new Map(spaces.map(({ key, ranges }) => [spaceText(key), { ranges, table: tableOf(key, ranges) }]));
   }
 
-  /** Whether names of what the place belongs to (its file, the kernel, its process) were captured. */
+  /** Whether symbols of the file, kernel or process that the place belongs to were captured. */
   covers(place: CodePlace, buildId: string | null): boolean {
     return this.#spacesOf(place, buildId).some((key) => this.#spaces.has(spaceText(key)));
   }
 
-  /** The name of what stands at `place`, in a file of that build id; undefined when it was not captured. */
+  /** The symbol at `place`, in a file with that build id; undefined when it was not captured. */
   nameOf(place: CodePlace, buildId: string | null): CodeSymbol | undefined {
     const address = addressOf(place);
     if (address === undefined) return undefined;
@@ -44,12 +45,12 @@ export class CapturedSymbols {
     return undefined;
   }
 
-  /** In how many moments until `timeNs` code of the process was replaced: between two of them a name holds. */
+  /** How many times up to `timeNs` code of the process was replaced: a name holds between two of them. */
   epochAt(pid: number, timeNs: bigint): number {
     return this.#spaces.get(spaceText({ kind: 'jitdump', pid }))?.table.changesUntil(timeNs) ?? 0;
   }
 
-  /** Where names of the place may be, the best first. */
+  /** The spaces that may hold the symbol, the best first. */
   #spacesOf({ isKernel, mapping, pid }: CodePlace, buildId: string | null): readonly SymbolSpaceKey[] {
     if (isKernel) return [{ kind: 'kernel' }];
     if (isMappedFile(mapping)) return [{ kind: 'file', file: mapping.file, buildId }];
@@ -79,7 +80,7 @@ function tableOf({ kind }: SymbolSpaceKey, ranges: readonly SymbolRange[]): Symb
   return new SymbolTable(symbols, names.bytes(), isOfJit ? 'newest' : 'innermost');
 }
 
-/** By position, how many are no newer. */
+/** By position: how many are no newer. */
 function rankOf(ranges: readonly SymbolRange[]): Uint32Array {
   const byAge = ranges.map((_, index) => index);
   byAge.sort((a, b) => (ranges[a]!.since < ranges[b]!.since ? -1 : ranges[a]!.since > ranges[b]!.since ? 1 : a - b));

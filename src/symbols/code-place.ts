@@ -1,33 +1,34 @@
 /**
- * Places in code, and what is said of them: the words that all who know names share. Pure.
- * Invariant: where a place belongs (a file, the kernel, memory of one process) is decided here and nowhere else.
+ * Places in code and their symbols: the types that all sources of symbols share. Pure.
+ *
+ * Invariant: what a place belongs to (a file, the kernel, memory of one process) is decided here only.
  */
 import { VDSO_NAME } from '../abi/perf-data.ts';
 import type { FoundSymbol, SymbolTable } from './symbol-table.ts';
 
-/** An address of a process or of the kernel, and what was mapped there. */
+/** An address of a process or of the kernel, and the mapping there. */
 export interface CodePlace {
   readonly address: bigint;
   readonly isKernel: boolean;
-  /** The instruction behind a call: what called is the instruction before. */
+  /** It is a return address: the call is the instruction before. */
   readonly isReturnAddress: boolean;
   readonly pid: number;
-  /** When a thread was there, nanoseconds on the capture's clock; undefined or 0: not known. */
+  /** When a thread was there, nanoseconds on the capture's clock; undefined or 0: unknown. */
   readonly timeNs?: bigint;
   readonly mapping:
     | { readonly start: bigint; readonly fileOffset: bigint; readonly file: string; readonly buildId: string | null }
     | undefined;
 }
 
-/** What stands at an address. */
+/** The function at an address. */
 export interface CodeSymbol {
-  /** Demangled, without parameters; of JavaScript the function alone. */
+  /** Demangled, without parameters; for JavaScript the function alone. */
   readonly name: string;
-  /** Bytes from where it begins. */
+  /** Bytes from its start. */
   readonly offset: number;
   /** As the symbol table or the JIT compiler spells it. */
   readonly symbol: string;
-  /** Where it is written, for code of a JIT compiler that says so. */
+  /** Source location, for JIT code whose compiler records it. */
   readonly source: CodeSource | null;
 }
 
@@ -37,7 +38,9 @@ export interface CodeSource {
   readonly line: number;
 }
 
-/** Code with a file behind it; the rest (anonymous memory, memory files, maps of JIT compilers) was made at run time. */
+/**
+ * Whether the code comes from a file; the rest (anonymous memory, memfd, maps of JIT compilers) was made at run time.
+ */
 export function isMappedFile(mapping: CodePlace['mapping']): mapping is NonNullable<CodePlace['mapping']> {
   if (mapping === undefined) return false;
   const { file } = mapping;
@@ -50,15 +53,17 @@ export function fileOffsetOf(address: bigint, { start, fileOffset }: NonNullable
   return Number(address - start + fileOffset);
 }
 
-/** What a handler returns to when its signal is over: nothing called it from the byte before. */
+/** A signal handler returns to the first byte of these: no call precedes it. */
 const SIGNAL_RETURN: ReadonlySet<string> = new Set(['__restore_rt', '__kernel_rt_sigreturn']);
-/** The padding before a function of the kernel: a function that was interrupted at its first byte, not called from there. */
+/**
+ * The padding before a kernel function: the function was interrupted at its first byte, not called from the padding.
+ */
 const PADDING = '__pfx_';
 
 /**
- * The symbol of the code at `address`, as it was at `timeNs` where the table knows times. A call may be the last instruction of a
- * function that expects no return: what is behind it belongs to the next function. So the caller is what stands before the
- * return address.
+ * The symbol of the code at `address`, at `timeNs` if the table has times. A call may be the last instruction of a
+ * function that expects no return, so that its return address lies in the next function: the caller is looked up at the
+ * byte before the return address.
  */
 export function findAt(
   table: SymbolTable,

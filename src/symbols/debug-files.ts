@@ -1,19 +1,19 @@
 /**
- * Where the symbols of a file may be, besides in it. Pure: paths, in the order in which they are tried, nothing is opened.
- * Source: gdb's manual, "Separate Debug Files"; debuginfod(8); perf's build id cache, perf-buildid-cache(1).
+ * Where the symbols of a file may be, besides in it. Pure: paths in the order in which they are tried; nothing is
+ * opened. Source: gdb's manual, "Separate Debug Files"; debuginfod(8); perf-buildid-cache(1).
  */
 
 export interface SymbolPlaces {
-  /** $HOME; null when it is not known. */
+  /** $HOME; null when unknown. */
   readonly home: string | null;
-  /** $DEBUGINFOD_CACHE_PATH and $XDG_CACHE_HOME; null where they are not set. */
+  /** $DEBUGINFOD_CACHE_PATH and $XDG_CACHE_HOME; null when unset. */
   readonly debuginfodCache: string | null;
   readonly cacheHome: string | null;
 }
 
 const GLOBAL_DEBUG = '/usr/lib/debug';
 
-/** Files of debug information for the file `path` with this build id and this debug link. */
+/** Debug files of `path` with this build id and this debug link. */
 export function debugFiles(
   path: string,
   buildId: string | null,
@@ -34,7 +34,7 @@ export function debugFiles(
   return [...byLink, ...byId, `${GLOBAL_DEBUG}${path}.debug`, `${GLOBAL_DEBUG}${path}`];
 }
 
-/** Copies of a file itself by its build id, for when its path leads nowhere or to another file. */
+/** Copies of a file by its build id, for when its path is gone or leads to another file. */
 export function copiesOf(buildId: string, places: SymbolPlaces): string[] {
   return [
     ...perfCache(buildId, places).map((cache) => `${cache}/elf`),

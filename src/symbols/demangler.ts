@@ -1,23 +1,24 @@
 /**
- * C++ and Rust names as they were written. The work is done by gecko-profiler-demangle, the demanglers of the Firefox
- * Profiler (cpp_demangle, rustc-demangle) as WebAssembly, which is compiled when the first mangled name is met.
- * Invariant: a name that is not mangled, or that cannot be demangled, is answered as it is.
+ * C++ and Rust names as in the source, by gecko-profiler-demangle: the demanglers of the Firefox Profiler
+ * (cpp_demangle, rustc-demangle) as WebAssembly, compiled when the first mangled name is met.
+ *
+ * Invariant: a name that is not mangled, or cannot be demangled, is returned unchanged.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import * as bindings from 'gecko-profiler-demangle/index_bg.js';
 
-/** How names begin that a compiler mangled: Itanium C++ and legacy Rust, Rust v0. */
+/** Prefixes of mangled names: Itanium C++ and legacy Rust, Rust v0. */
 const MANGLED = /^(?:_Z|_R[NMXYCIB0-9])/;
 
 let isLoaded = false;
 
-/** The name as its source spells it, with the types of parameters where the mangling has them. */
+/** The name as in the source, with parameter types where the mangling has them. */
 export function demangled(symbol: string): string {
   if (!MANGLED.test(symbol)) return symbol;
   if (!isLoaded) load();
   const name = bindings.demangle_any(symbol);
-  // What it cannot read it answers without an underscore, which another format than ELF puts before every name.
+  // A name it cannot read comes back without its underscore, which other formats than ELF put before every name.
   return name === symbol.slice(1) ? symbol : name;
 }
 

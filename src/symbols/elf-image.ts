@@ -1,7 +1,8 @@
 /**
- * An ELF64 file as far as naming code needs it: sections by name, loaded segments, the build id, the link to its debug
- * file. Pure: the file is asked for by `read(offset, length)`. Invariant: damage yields undefined or less, never an
- * exception, and never more bytes than the file has.
+ * The parts of an ELF64 file that symbolization needs: sections by name, loaded segments, the build id, the debug link.
+ * Pure: bytes come from `read(offset, length)`.
+ *
+ * Invariant: damage gives undefined or less, never an exception, and no read beyond the end of the file.
  */
 import {
   ELF_HEADER_FIELDS,
@@ -16,7 +17,7 @@ import { alignUp, cString, decodeStruct, type ScalarField, type StructOf, struct
 import { nameAt } from './symbol-table.ts';
 
 export interface Section {
-  /** Its number, which symbols refer to. */
+  /** Its index, which symbols refer to. */
   readonly index: number;
   readonly name: string;
   readonly type: number;
@@ -24,12 +25,12 @@ export interface Section {
   readonly address: number;
   readonly offset: number;
   readonly bytes: number;
-  /** The section that belongs to it: the names of a symbol table, the symbols of relocations. */
+  /** The related section: the names of a symbol table, the symbols of relocations. */
   readonly link: number;
   readonly entryBytes: number;
 }
 
-/** A piece of the file that is loaded. */
+/** A loaded segment. */
 export interface Segment {
   readonly offset: number;
   readonly address: number;
@@ -37,7 +38,7 @@ export interface Segment {
   readonly isExecutable: boolean;
 }
 
-/** The file of debug information that a file names. */
+/** The debug file that a file names. */
 export interface DebugLink {
   readonly name: string;
   readonly crc: number;
@@ -46,7 +47,7 @@ export interface DebugLink {
 const CLASS_64 = 2;
 const DATA_LITTLE_ENDIAN = 1;
 const MAX_HEADERS = 65536;
-/** No symbol table or string table that is read is larger. */
+/** Larger symbol and string tables are cut. */
 const MAX_SECTION_BYTES = 2 ** 30;
 
 export class ElfImage {
@@ -66,7 +67,7 @@ export class ElfImage {
     this.buildId = id === undefined ? null : Buffer.from(id).toString('hex');
   }
 
-  /** Undefined when the bytes are no little-endian ELF64 file. */
+  /** Undefined when the bytes are not a little-endian ELF64 file. */
   static parse(read: ReadAt): ElfImage | undefined {
     const bytes = read(0, structBytes(ELF_HEADER_FIELDS));
     if (bytes.length < structBytes(ELF_HEADER_FIELDS)) return undefined;
@@ -83,12 +84,12 @@ export class ElfImage {
     return this.sections.find((section) => section.type === type);
   }
 
-  /** What the section holds, as far as the file goes; nothing for one that is not in the file. */
+  /** The bytes of the section, up to the end of the file; none for one without bytes in the file. */
   bytesOf({ type, offset, bytes }: Section): Uint8Array {
     return type === SectionType.nobits ? new Uint8Array() : this.#read(offset, Math.min(bytes, MAX_SECTION_BYTES));
   }
 
-  /** The virtual address of the byte at `fileOffset`; where two segments share it, the one that code runs from. */
+  /** The virtual address of the byte at `fileOffset`; where two segments share it, that of the executable one. */
   addressOf(fileOffset: number): number | undefined {
     const holding = this.segments.filter(
       ({ offset, fileBytes }) => fileOffset >= offset && fileOffset < offset + fileBytes,
@@ -126,7 +127,7 @@ function segmentsOf(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>): S
     }));
 }
 
-/** Sections, named by the one of them that holds their names. */
+/** The sections, with their names. */
 function sectionsOf(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>): Section[] {
   const entries = table(
     read,

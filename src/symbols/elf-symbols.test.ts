@@ -65,7 +65,7 @@ describe.skipIf(!hasCompiler)('an ELF file (skipped without gcc)', () => {
     expect(image.addressOf(bytes.length)).toBeUndefined();
   });
 
-  test('that is stripped still has its dynamic symbols, and that is told', () => {
+  test('that is stripped still has its dynamic symbols, and is known to have only those', () => {
     const stripped = parse(built('stripped', '-s', '-rdynamic'))!;
     expect([hasFullSymbols(image), hasFullSymbols(stripped)]).toEqual([true, false]);
     const names = new Set<string | undefined>();
@@ -76,7 +76,7 @@ describe.skipIf(!hasCompiler)('an ELF file (skipped without gcc)', () => {
     expect(names).not.toContain('hidden');
   });
 
-  test('that is damaged or cut is less, never an exception', () => {
+  test('that is damaged or cut gives fewer symbols, never an exception', () => {
     const damage = fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { maxLength: 40 });
     const header = fc.array(fc.tuple(fc.nat(63), fc.nat(255)), { maxLength: 4 });
     fc.assert(
@@ -94,7 +94,7 @@ describe.skipIf(!hasCompiler)('an ELF file (skipped without gcc)', () => {
   });
 });
 
-test('what is no ELF file is none', () => {
+test('other files are not parsed as ELF', () => {
   expect(parse(new Uint8Array())).toBeUndefined();
   expect(parse(new TextEncoder().encode('#!/bin/sh\n'.repeat(20)))).toBeUndefined();
 });

@@ -1,8 +1,9 @@
 /**
  * The symbols of an ELF file: its symbol table, else the dynamic one, and names for the stubs of its PLT. Pure.
- * Invariant: addresses are virtual addresses of the file, whatever it was that the file was read from.
  *
- * Which symbols count: functions, objects, and labels in sections of code or data, as perf has it (elf_sym__filter and
+ * Invariant: addresses are virtual addresses of the file.
+ *
+ * Included are functions, objects, and labels in sections of code or data, as in perf (elf_sym__filter and
  * dso__load_sym, tools/perf/util/symbol-elf.c, Linux 6.1).
  */
 import {
@@ -24,15 +25,15 @@ import { dataViewOf, type ElfImage, type Section } from './elf-image.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
 import { nameAt, type SymbolTable } from './symbol-table.ts';
 
-/** Whether the file has more than its dynamic symbols: with those alone most functions have no name. */
+/** Whether the file has more than its dynamic symbols, which leave most functions without a name. */
 export function hasFullSymbols(image: ElfImage): boolean {
   const section = image.sectionOfType(SectionType.symtab);
   return section !== undefined && section.bytes >= 2 * SYMBOL_BYTES;
 }
 
 /**
- * The symbols of `image`, with the PLT's of `runtime`, the file that was mapped, where that is another: a file of debug
- * information has no code and no relocations.
+ * The symbols of `image`, with the PLT stubs of `runtime`, the file that was mapped, where that is another: a debug
+ * file has no code and no relocations.
  */
 export function elfSymbolTable(image: ElfImage, runtime: ElfImage = image): SymbolTable {
   const section = hasFullSymbols(image)
@@ -68,7 +69,7 @@ function* symbolsOf(image: ElfImage, section: Section): Generator<Candidate> {
   }
 }
 
-/** Sections that are not there at run time have no addresses; of those that are, some may have labels that count. */
+/** Sections without memory have no addresses; in some of the others labels count as symbols. */
 function sectionKind({ name, flags }: Section): 'absent' | 'plain' | 'labelled' {
   if ((flags & SECTION_ALLOCATED) === 0n) return 'absent';
   return name.includes('text') || name.includes('data') ? 'labelled' : 'plain';
@@ -80,7 +81,7 @@ function isLabel(type: number, other: number): boolean {
   return type === SymbolType.notype && isVisible;
 }
 
-/** Exact below 2^53, where all addresses of files are. */
+/** Exact below 2^53, which all addresses of files are. */
 function u64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }

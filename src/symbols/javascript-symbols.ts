@@ -1,6 +1,7 @@
 /**
- * Functions of JavaScript as they were written: V8's names, led back through the source map of the file where it has one.
- * Invariant: a file is read once, and one without a map that can be read leaves its names as V8 gives them.
+ * JavaScript functions as in the source: the names of V8, mapped through the source map of the file where it has one.
+ *
+ * Invariant: a file is read once; without a readable map the names stay as V8 gives them.
  */
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,12 +14,12 @@ export interface JavaScriptSymbol {
   readonly source: { readonly file: string; readonly line: number } | null;
 }
 
-/** Longer files are not looked through. */
+/** Longer files are not read. */
 const MAX_BYTES = 128 * 1024 ** 2;
 
 interface MapOfFile {
   readonly map: MappedSource;
-  /** Where paths in the map begin. */
+  /** Directory that paths in the map are relative to. */
   readonly folder: string;
 }
 
@@ -26,7 +27,7 @@ export class JavaScriptSymbols {
   readonly #maps = new Map<string, MapOfFile | undefined>();
   readonly #names = new Map<string, JavaScriptSymbol | undefined>();
 
-  /** Undefined for what is no function of JavaScript. */
+  /** Undefined for a name that is no JavaScript function. */
   nameOf(text: string): JavaScriptSymbol | undefined {
     if (!this.#names.has(text)) {
       const parsed = parseV8Name(text);
@@ -46,7 +47,7 @@ export class JavaScriptSymbols {
   }
 }
 
-/** The map that the file names, in itself or in a file beside it. */
+/** The map that the file names, inline or in a separate file. */
 function mapOf(file: string): MapOfFile | undefined {
   const text = readText(file, MAX_BYTES, () => true);
   const url = text === undefined ? undefined : sourceMapUrl(text);
@@ -58,7 +59,7 @@ function mapOf(file: string): MapOfFile | undefined {
   return map && { map, folder: dirname(path) };
 }
 
-/** A URL reference as a path: `file:` URLs and relative ones; another (`webpack://…`, `https://…`) stays as it is. */
+/** A URL reference as a path: `file:` URLs and relative ones; others (`webpack://…`, `https://…`) stay as they are. */
 function pathOf(url: string, folder: string): string {
   try {
     if (url.startsWith('file:')) return fileURLToPath(url);

@@ -91,7 +91,7 @@ describe('the dump of a JIT compiler', () => {
     expect(nameAt(code, 0x3000, 300n)).toBeUndefined();
   });
 
-  test('tells the line at which code begins, of the load that follows', () => {
+  test('gives the line at which code begins to the load that follows', () => {
     const code = codeOf([
       head(),
       lines(0x1000, [0x1008, 12, 'a.py'], [0x1000, 10, null], [0x1010, 14, 'inlined.py']),
@@ -102,18 +102,18 @@ describe('the dump of a JIT compiler', () => {
     expect(code!.sourceOf(code!.table.find(0x2000)!.index)).toBeUndefined();
   });
 
-  test('passes over what it does not know, and a close, which others may follow', () => {
+  test('skips unknown records, and a close, which others may follow', () => {
     const others = [recordOf(JitdumpRecord.close, 0n), recordOf(99, 0n, Buffer.from('whatever'))];
     expect(nameAt(codeOf([head(), ...others, load(1n, 0x1000, 8, 'f')]), 0x1000)).toBe('f');
   });
 
-  test('holds what is newest where its times are a CPU’s own, or those asked for another clock’s', () => {
+  test('gives the newest code where its times are of a CPU’s clock, or those asked for of another clock', () => {
     const records = [load(200n, 0x1000, 32, 'later'), load(100n, 0x1000, 32, 'earlier')];
     for (const code of [codeOf([head(JITDUMP_ARCH_TIMESTAMP), ...records]), codeOf([head(), ...records], false)])
       expect(nameAt(code, 0x1000, 150n)).toBe('later');
   });
 
-  test('is none with another magic, or that of a machine of the other byte order', () => {
+  test('is rejected with another magic, or the other byte order', () => {
     expect(codeOf([Buffer.alloc(100)])).toBeUndefined();
     const swapped = head();
     swapped.writeUInt32BE(JITDUMP_MAGIC, 0);
@@ -140,7 +140,7 @@ describe('for all dumps', () => {
           .filter((each) => each.address <= address && address < each.address + each.bytes && each.timeNs <= timeNs)
           .sort((a, b) => Number(a.timeNs - b.timeNs) || a.order - b.order);
         const newest = covering.at(-1);
-        // Moments are far enough apart that those of one moment, told apart by their order, reach no other.
+        // Times are far enough apart that equal ones, made distinct by their order, stay below the next.
         expect(nameAt(code, address, timeNs * 100n + 99n)).toBe(newest && `f${newest.order}`);
       }),
     );

@@ -1,9 +1,12 @@
 /**
- * What a JIT compiler dumps of its code: jit-PID.dump. Pure: the file is asked for by `read(offset, length)`; the code itself,
- * most of the file, is passed over. Source: tools/perf/Documentation/jitdump-specification.txt, version 2 (Linux 4.9 and later).
+ * The code that a JIT compiler records in jit-PID.dump. Pure: bytes come from `read(offset, length)`; the code itself,
+ * most of the file, is skipped. Source: tools/perf/Documentation/jitdump-specification.txt, version 2 (Linux 4.9 and
+ * later).
  *
- * Every piece of code has a time: memory that was used again belongs to whom it belonged to at the moment asked for. Code that is
- * moved keeps the name under which it was loaded. Invariant: a file that is cut or damaged is read up to there.
+ * Every piece of code has a time: reused memory belongs to the code that was there at the time asked for. Moved code
+ * keeps the name under which it was loaded.
+ *
+ * Invariant: a cut or damaged file is read up to the damage.
  */
 import type { ReadAt } from '../abi/elf-note.ts';
 import {
@@ -26,7 +29,7 @@ import { type PlacedSymbol, StringTable, SymbolTable } from './symbol-table.ts';
 /** The code of a process. */
 export interface JitCode {
   readonly table: SymbolTable;
-  /** Where the code at a position of the table is written; undefined when the dump does not say. */
+  /** The source of the code at a position of the table; undefined when the dump has none. */
   sourceOf(index: number): CodeSource | undefined;
 }
 
@@ -38,14 +41,15 @@ interface Load {
   readonly source: CodeSource | undefined;
 }
 
-/** No name of a function and no list of lines that is read is longer. */
+/** Longer names and lists of lines are cut. */
 const MOST_NAME_BYTES = 1 << 16;
 const MOST_DEBUG_BYTES = 1 << 20;
 const RECORD_BYTES = structBytes(JITDUMP_RECORD_FIELDS);
 
 /**
- * The code that the dump tells of; undefined when it is none, or of a machine of another byte order. `hasTimes`: its clock is that of
- * the times that will be asked for; without it, or where the clock is a CPU's own, the newest code at an address holds.
+ * The code in the dump; undefined when the file is no dump, or has the other byte order. `hasTimes`: its clock is that
+ * of the times that will be asked for. Without it, or where the dump uses the clock of a CPU, the newest code at an
+ * address is returned.
  */
 export function jitDumpCode(read: ReadAt, hasTimes: boolean): JitCode | undefined {
   const header = structAt(read, JITDUMP_HEADER_FIELDS, 0);
@@ -59,7 +63,7 @@ export function jitDumpCode(read: ReadAt, hasTimes: boolean): JitCode | undefine
   let lastNs = 0n;
   for (const [order, index] of byTime.entries()) {
     const { start, bytes, nameAt, timeNs, source } = loads[index]!;
-    // Of two at one moment the later in the file is the newer: no two have the same time here.
+    // Of two with one time the later in the file is newer: times become distinct here.
     lastNs = timeNs > lastNs ? timeNs : lastNs + 1n;
     placed.push({ start, end: start + bytes, nameAt, order, source, ...(isTimed ? { sinceNs: lastNs } : {}) });
   }
@@ -67,11 +71,11 @@ export function jitDumpCode(read: ReadAt, hasTimes: boolean): JitCode | undefine
   return { table: new SymbolTable(placed, names.bytes(), 'newest'), sourceOf: (index) => placed[index]?.source };
 }
 
-/** Every place where code was put, in the order of the file. */
+/** Every load and move of code, in file order. */
 function readLoads(read: ReadAt, firstAt: number, names: StringTable): Load[] {
   const loads: Load[] = [];
   const byIndex = new Map<bigint, Load>();
-  /** The lines of the code that is loaded next, by its address. */
+  /** The lines of the next load, by its address. */
   let lines: { address: bigint; source: CodeSource | undefined } | undefined;
   for (let at = firstAt; ; ) {
     const record = structAt(read, JITDUMP_RECORD_FIELDS, at);
@@ -107,14 +111,14 @@ function loadAt(
   const nameBytes = bytes - structBytes(JITDUMP_LOAD_FIELDS);
   if (fields === undefined || nameBytes < 1) return undefined;
   const text = read(at + structBytes(JITDUMP_LOAD_FIELDS), Math.min(nameBytes, MOST_NAME_BYTES));
-  // Without its end the name is cut, and so is the file.
+  // A name without its NUL is cut, and so is the file.
   if (!text.includes(0)) return undefined;
   const source = lines?.address === fields.codeAddress ? lines.source : undefined;
   const named = { nameAt: names.add(cString(text)), timeNs, source };
   return { code: codeAt(fields.codeAddress, fields.codeSize, named), index: fields.codeIndex };
 }
 
-/** Code at an address that no process has is kept at a place where nobody looks: what follows is still read. */
+/** Code at an impossible address gets an empty range: what follows is still read. */
 function codeAt(address: bigint, size: bigint, named: Pick<Load, 'nameAt' | 'timeNs' | 'source'>): Load {
   const isPossible = address + size <= BigInt(Number.MAX_SAFE_INTEGER);
   return { ...named, start: isPossible ? Number(address) : 0, bytes: isPossible ? Number(size) : 0 };
@@ -150,7 +154,7 @@ function linesAt(
   return { address: fields.codeAddress, source: lowest?.source };
 }
 
-/** The fields at `at`; undefined when the file ends before they do. */
+/** The fields at `at`; undefined when the file ends before them. */
 function structAt<const F extends Parameters<typeof structBytes>[0]>(
   read: ReadAt,
   fields: F,

@@ -1,10 +1,11 @@
 /**
- * The files that a JIT compiler left for a process: the map, and the dump. Invariants: they are believed only when nobody but
- * root, this user or the owner of the process can have written them: everybody may make files in /tmp. A map is not believed
- * that may be another process's, which has the number by now; a dump says by itself when its code was where.
+ * The files that a JIT compiler left for a process: the map and the dump.
  *
- * Where they are: tools/perf/Documentation/jit-interface.txt (the map), and jitdump-specification.txt and jit_detect in
- * tools/perf/util/jitdump.c (the dump's first page is mapped, which the kernel records), Linux 6.1.
+ * Invariants: a file is used only if root, this user or the owner of the process owns it, since anyone may create files
+ * in /tmp. A map that may belong to a later process with the same PID is not used; a dump has times of its own.
+ *
+ * Their places: tools/perf/Documentation/jit-interface.txt (map); jitdump-specification.txt and jit_detect,
+ * tools/perf/util/jitdump.c (the first page of a dump is mapped, which the kernel records), Linux 6.1.
  */
 import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { hostname as ownHostname, uptime } from 'node:os';
@@ -12,22 +13,22 @@ import type { ReadAt } from '../abi/elf-note.ts';
 import { readProcStat, TICK_NS } from '../linux/proc.ts';
 import { attempt, readText, withFile } from './local-file.ts';
 
-/** The wall clock may have been set meanwhile, by a little; starts of processes and times of files are coarse. */
+/** Tolerance: the wall clock may have been adjusted, and process start times are coarse. */
 const CLOCK_STEP_MS = 1000;
-/** A map that is longer is cut short by nobody, so it is not read. */
+/** Longer maps are not read. */
 const MAX_BYTES = 512 * 1024 ** 2;
 
-/** Where and until when the process was recorded; null: it is not known. */
+/** Where and until when the process was recorded; null: unknown. */
 export interface RecordedWhere {
   readonly hostname: string | null;
   /** Milliseconds since the epoch. */
   readonly endWallMs: number | null;
 }
 
-/** Why a file that is there is not believed. */
+/** Why an existing file is not used. */
 export type Distrust = 'another-user' | 'another-process';
 
-/** The text of the map, or why it is not believed; undefined when there is none. */
+/** The text of the map, or why it is not used; undefined when there is none. */
 export function jitMapText(pid: number, recorded: RecordedWhere): { text: string } | Distrust | undefined {
   const strangerMs = strangerBeganMs(pid, recorded);
   let distrust: Distrust | undefined;
@@ -43,7 +44,7 @@ export function jitMapText(pid: number, recorded: RecordedWhere): { text: string
   return distrust;
 }
 
-/** When the process began that has the number now, milliseconds since the epoch, if it is not the one that was recorded. */
+/** When the process that has the PID now started, milliseconds since the epoch, if it is not the recorded one. */
 function strangerBeganMs(pid: number, { hostname, endWallMs }: RecordedWhere): number | undefined {
   const stat = readProcStat(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
@@ -53,7 +54,7 @@ function strangerBeganMs(pid: number, { hostname, endWallMs }: RecordedWhere): n
   return isStranger ? beganMs : undefined;
 }
 
-/** A process in a container has a number and a /tmp of its own there, which can be reached while it lives. */
+/** A process in a container has its own PID and /tmp there, reachable while it lives. */
 function mapPaths(pid: number): string[] {
   const status = attempt(() => readFileSync(`/proc/${pid}/status`, 'latin1'));
   const innermost = status === undefined ? undefined : /^NSpid:.*\s(\d+)$/m.exec(status)?.[1];
@@ -61,12 +62,12 @@ function mapPaths(pid: number): string[] {
   return [...inside, `/tmp/perf-${pid}.map`];
 }
 
-/** Whether the file is what a JIT compiler maps the first page of. */
+/** Whether this is the name of a dump, whose first page the JIT compiler maps. */
 export function isJitDump(file: string): boolean {
   return /\/jit-\d+\.dump$/.test(file);
 }
 
-/** Runs `use` on the newest dump of the process: of those that it mapped, or that are where perf's agents put them. */
+/** Runs `use` on the newest dump of the process: of those that it mapped, or in the directories of perf's agents. */
 export function withJitDump<T>(
   pid: number,
   mapped: readonly string[],
@@ -86,7 +87,7 @@ export function withJitDump<T>(
   return isForeign ? 'another-user' : undefined;
 }
 
-/** `~/.debug/jit/<language>-jit-<date>.<random>/jit-PID.dump`: by name is by time. */
+/** `~/.debug/jit/<language>-jit-<date>.<random>/jit-PID.dump`: sorted by name is sorted by time. */
 function agentDumps(pid: number, home: string | null): string[] {
   if (home === null) return [];
   const folders = attempt(() => readdirSync(`${home}/.debug/jit`)) ?? [];

@@ -23,12 +23,12 @@ describe('kallsyms', () => {
     expect(nameAt([LISTING], 0xffffffff81000400n)).toBe('data');
   });
 
-  test('names what is in a module without the module, and nothing between it and the kernel', () => {
+  test('gives symbols of a module without its name, and none between it and the kernel', () => {
     expect(nameAt([LISTING], 0xffffffffc0100041n)).toBe('open');
     expect(nameAt([LISTING], 0xffffffffc0000000n)).toBeUndefined();
   });
 
-  test('says where the symbols are by which a kernel is found to have moved', () => {
+  test('gives the addresses of the symbols that show a relocation', () => {
     expect(kernelSymbols([LISTING])?.references).toEqual(
       new Map([
         ['_text', 0xffffffff81000000n],
@@ -47,7 +47,7 @@ describe('kallsyms', () => {
     expect(nameAt([LISTING.trimEnd()], 0xffffffffc0100041n)).toBe('open');
   });
 
-  test('is nothing where the kernel hides its addresses', () => {
+  test('gives no table where the kernel hides its addresses', () => {
     expect(kernelSymbols([LISTING.replace(/^[0-9a-f]+/gm, '0000000000000000')])).toBeUndefined();
     expect(kernelSymbols([])).toBeUndefined();
   });

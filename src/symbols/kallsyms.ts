@@ -1,9 +1,10 @@
 /**
  * The symbols of the running kernel and its modules, from a kallsyms listing. Pure: the listing comes in pieces.
- * Invariant: a listing whose addresses are hidden (zeros, kernel.kptr_restrict) gives no table.
  *
- * Which symbols count, and what a symbol is by its letter: symbol_type__filter and kallsyms2elf_type, tools/perf and
- * tools/lib/symbol, Linux 6.1. None has a size: each reaches to the next one, but never from the kernel into a module.
+ * Invariant: a listing with hidden addresses (zeros, kernel.kptr_restrict) gives no table.
+ *
+ * Which symbols are included, and their types by letter: symbol_type__filter and kallsyms2elf_type, tools/perf and
+ * tools/lib/symbol, Linux 6.1. None has a size: each extends to the next one, but never from the kernel into a module.
  */
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
@@ -11,14 +12,14 @@ import { kernelNumber, StringTable, type SymbolTable } from './symbol-table.ts';
 
 export interface KernelSymbols {
   readonly table: SymbolTable;
-  /** Where the symbols lie by which a kernel is found to have been moved (KASLR). */
+  /** Addresses of the symbols that show a relocation of the kernel (KASLR). */
   readonly references: ReadonlyMap<string, bigint>;
 }
 
-/** What perf relocates a kernel by, and names its mapping after. */
+/** The symbols that perf relocates a kernel by and names its mapping after. */
 const REFERENCES: ReadonlySet<string> = new Set(['_text', '_stext']);
 
-/** The table of a listing; undefined when it tells no addresses. */
+/** The table of a listing; undefined when its addresses are hidden. */
 export function kernelSymbols(pieces: Iterable<string>): KernelSymbols | undefined {
   const names = new StringTable();
   const candidates: Candidate[] = [];
@@ -42,7 +43,7 @@ export function kernelSymbols(pieces: Iterable<string>): KernelSymbols | undefin
   return candidates.length === 0 ? undefined : { table: symbolTable(candidates, names.bytes()), references };
 }
 
-/** `ffffffff81000000 T _stext`, with a tab and `[module]` behind it for a module's. */
+/** `ffffffff81000000 T _stext`, followed by a tab and `[module]` for a module. */
 function* lines(pieces: Iterable<string>): Generator<RegExpExecArray> {
   const line = /^([0-9a-f]+) ([tTwWdDbB]) (\S+)(?:\t\[(\S+)\])?$/gm;
   let rest = '';

@@ -1,6 +1,7 @@
 /**
- * Files that hold names, opened with care: a path from a capture may by now lead to a FIFO, a device or a file of somebody
- * else. Invariant: what the file system refuses is undefined, never an exception; only regular files are read.
+ * Opens files with symbols safely: a path from a capture may lead to a FIFO, a device or another file by now.
+ *
+ * Invariant: errors of the file system give undefined, never an exception; only regular files are read.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
 import type { ReadAt } from '../abi/elf-note.ts';
@@ -13,7 +14,7 @@ export function withFile<T>(path: string, use: (read: ReadAt, status: Stats) => 
   });
 }
 
-/** The text of the regular file at `path`, if it is no longer than `limit` bytes and `isTrusted`. */
+/** The text of the regular file at `path`, if it has at most `limit` bytes and `isTrusted`. */
 export function readText(path: string, limit: number, isTrusted: (status: Stats) => boolean): string | undefined {
   return opened(path, (descriptor) => {
     const status = fstatSync(descriptor);
@@ -23,7 +24,7 @@ export function readText(path: string, limit: number, isTrusted: (status: Stats)
 
 const PIECE_BYTES = 1 << 18;
 
-/** A file of /proc in pieces: its size is not known before it was read. Nothing when it cannot be read. */
+/** A file of /proc in pieces: its size is unknown before it is read. Nothing when it cannot be read. */
 export function* textPieces(path: string): Generator<string> {
   const descriptor = attempt(() => openSync(path, 'r'));
   if (descriptor === undefined) return;
@@ -39,7 +40,7 @@ export function* textPieces(path: string): Generator<string> {
   }
 }
 
-/** Memory of this process from `start` on, as the file that is mapped there. */
+/** Memory of this process from `start` on. */
 export function ownMemory(start: number, bytes: number): Uint8Array | undefined {
   return opened('/proc/self/mem', (descriptor) => {
     const image = new Uint8Array(bytes);
@@ -47,7 +48,7 @@ export function ownMemory(start: number, bytes: number): Uint8Array | undefined 
   });
 }
 
-/** What the file system refuses is undefined; anything else is a bug and goes on up. */
+/** Errors of the file system give undefined; any other error is a bug and propagates. */
 export function attempt<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -57,7 +58,7 @@ export function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/** NONBLOCK: of a FIFO that nobody writes to, an open would wait for ever. */
+/** O_NONBLOCK: opening a FIFO without a writer would block. */
 const CAREFULLY = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 function opened<T>(path: string, use: (descriptor: number) => T): T | undefined {
@@ -71,7 +72,7 @@ function opened<T>(path: string, use: (descriptor: number) => T): T | undefined 
   });
 }
 
-/** Bytes of the file by range, fewer where it ends. */
+/** Reads ranges of the file; a range beyond the end comes back shorter. */
 function readerOf(descriptor: number, size: number): ReadAt {
   return (offset, length) => {
     const available = Number.isSafeInteger(offset) ? Math.max(0, Math.min(length, size - offset)) : 0;

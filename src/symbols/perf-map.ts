@@ -1,13 +1,15 @@
 /**
- * What a JIT compiler says of its code in /tmp/perf-PID.map: a line `START BYTES NAME` for each piece, in hexadecimal, as
- * it is made (tools/perf/Documentation/jit-interface.txt, Linux 6.1). Pure. Memory of code that is gone is used again and
- * nobody says so: of all lines that cover an address the last one holds. (perf takes whichever its tree comes upon first, which depends
- * on the order of all lines: symbols__find and dso__load_perf_map, tools/perf/util/symbol.c.) When a line was written is not told, so
- * a name does not depend on the time; the dump (jit-dump.ts) tells it.
+ * The map /tmp/perf-PID.map of a JIT compiler: one line `START BYTES NAME` per piece of code, in hexadecimal, in order
+ * of creation (tools/perf/Documentation/jit-interface.txt, Linux 6.1). Pure.
+ *
+ * Memory of freed code is reused without a mark in the map, so the last line that covers an address is used. (perf uses
+ * the first match of its tree, which depends on the order of all lines: symbols__find and dso__load_perf_map,
+ * tools/perf/util/symbol.c.) Lines have no times, so a name does not depend on the time; the dump (jit-dump.ts) has
+ * them.
  */
 import { StringTable, SymbolTable } from './symbol-table.ts';
 
-/** The table of the map; lines that are none, and the last one when it is cut, are left out. */
+/** The table of the map; malformed lines, and a last line that is cut, are left out. */
 export function perfMapTable(text: string): SymbolTable {
   const names = new StringTable();
   const entries: { start: number; end: number; nameAt: number; order: number }[] = [];

@@ -1,14 +1,13 @@
 /**
- * A demangled name short enough for a stack: without the types of its parameters and without what the compiler made of
- * it, as perf prints it. Pure.
+ * A demangled name for a stack: without parameter types and compiler suffixes, as perf prints it. Pure.
  *
  *     deep::W::spin<long>(long) const [clone .isra.0]   →   deep::W::spin<long>
  */
 
-/** What may follow the parameters: qualifiers of a member function, and clones of it. */
+/** What may follow the parameters: qualifiers of a member function, and clone suffixes. */
 const BEHIND_PARAMETERS = /(?:\s*(?:const|volatile|&&?|\[clone [^\]]*\]))*$/;
 
-/** `name` without its parameters; as it is where it has none. */
+/** `name` without its parameters; unchanged without any. */
 export function withoutParameters(name: string): string {
   const text = name.slice(0, BEHIND_PARAMETERS.exec(name)!.index);
   if (!text.endsWith(')')) return text === '' ? name : text;
@@ -20,7 +19,7 @@ export function withoutParameters(name: string): string {
   return text;
 }
 
-/** A cut must not leave half a name: `operator()` is one, and a `(anonymous namespace)` may stand alone. */
+/** A cut must not leave half a name: `operator()` is one, and `(anonymous namespace)` may stand alone. */
 function keepsMeaning(text: string): boolean {
   return text !== '' && !/(?:\boperator|::|\s)$/.test(text);
 }

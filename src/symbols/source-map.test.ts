@@ -29,7 +29,7 @@ describe('a source map', () => {
     });
   });
 
-  test('says nothing of lines that it does not have', () => {
+  test('gives nothing for lines that it does not cover', () => {
     expect(MappedSource.parse(JSON.stringify(MAP))?.find(2, 1)).toBeUndefined();
     expect(MappedSource.parse(JSON.stringify({ ...MAP, mappings: '' }))?.find(1, 1)).toBeUndefined();
   });

@@ -1,25 +1,27 @@
 /**
- * From compiled JavaScript back to what was written, by the source map that the file names (ECMA-426). Pure: what is in
- * the map is parsed by Node's own SourceMap class. Invariant: a map that is damaged is no map.
+ * From compiled JavaScript to its source, by the source map that the file names (ECMA-426). Pure: Node's own SourceMap
+ * class parses it.
+ *
+ * Invariant: a damaged map is no map.
  */
 import { SourceMap, type SourceMapPayload } from 'node:module';
 
 /** A place in a source. */
 export interface SourcePlace {
-  /** As the map spells it: often relative to where the map is. */
+  /** As in the map: often relative to the directory of the map. */
   readonly file: string;
   /** From 1. */
   readonly line: number;
 }
 
-/** What the last `//# sourceMappingURL=` of a file names; undefined without one. */
+/** The URL in the last `//# sourceMappingURL=` of a file; undefined without one. */
 export function sourceMapUrl(text: string): string | undefined {
   let url: string | undefined;
   for (const [, found] of text.matchAll(/^[ \t]*\/\/[#@] ?sourceMappingURL=(\S+)[ \t]*$/gm)) url = found;
   return url;
 }
 
-/** The text of a map that stands in its URL; undefined when the URL leads elsewhere. */
+/** The text of a map in a data URL; undefined for other URLs. */
 export function inlineMap(url: string): string | undefined {
   const [, parameters, data] = /^data:([^,]*),(.*)$/s.exec(url) ?? [];
   if (data === undefined) return undefined;
@@ -31,7 +33,7 @@ export function inlineMap(url: string): string | undefined {
   }
 }
 
-/** What Node's class answers, which is nothing for a map without mappings. */
+/** An entry of Node's class, which is empty for a map without mappings. */
 type Entry = Exclude<ReturnType<SourceMap['findEntry']>, Record<string, never>>;
 
 /** A parsed map. */
@@ -51,11 +53,11 @@ export class MappedSource {
       const isMap = typeof payload?.mappings === 'string' || Array.isArray(payload?.sections);
       return isMap ? new MappedSource(new SourceMap(payload as SourceMapPayload)) : undefined;
     } catch {
-      return undefined; // No JSON, or mappings that are none: Node throws whatever it stumbles over.
+      return undefined; // Not JSON, or malformed mappings: Node throws errors of several kinds.
     }
   }
 
-  /** Where the code at this line and column (both from 1) was written; undefined when the map says nothing of the line. */
+  /** The source of the code at this line and column (both from 1); undefined when the map does not cover the line. */
   find(line: number, column: number): SourcePlace | undefined {
     const entry = this.#map.findEntry(line - 1, column - 1) as Partial<Entry>;
     if (entry.generatedLine !== line - 1 || entry.originalSource === undefined || entry.originalLine === undefined)

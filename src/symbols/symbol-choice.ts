@@ -1,19 +1,20 @@
 /**
- * From the symbols of a file to a table, by perf's rules, so that both name an address alike: symbols without a size reach
- * to the next one; of several that start together one is kept. In one thing this is stricter: a label without a size in a
- * function that has one is no function of its own, which in perf depends on the order of insertion. Source: symbols__fixup_end, symbols__fixup_duplicate and
- * choose_best_symbol, tools/perf/util/symbol.c, Linux 6.1.
+ * Builds a symbol table by the rules of perf, so that both name an address alike: symbols without a size extend to the
+ * next one; of several with the same start one is kept. It is stricter in one case: a label without a size inside a
+ * function with one is not a function, which in perf depends on the order of insertion.
+ *
+ * Source: symbols__fixup_end, symbols__fixup_duplicate and choose_best_symbol, tools/perf/util/symbol.c, Linux 6.1.
  */
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
 import { nameAt, type SymbolEntry, SymbolTable } from './symbol-table.ts';
 
-/** A symbol with all that decides which of several is kept. */
+/** A symbol with the properties that decide which of several is kept. */
 export interface Candidate extends SymbolEntry {
   /** STT_*. */
   readonly type: number;
   /** STB_*. */
   readonly binding: number;
-  /** What it is part of: a symbol without a size never reaches from one into another. */
+  /** Its part: a symbol without a size never extends from one part into another. */
   readonly part?: string;
 }
 
@@ -23,10 +24,10 @@ interface Placed {
   end: number;
 }
 
-/** The last symbol, and the last of a part, have no next one: they reach to the end of the page behind. */
+/** The last symbol of the table or of a part extends to the end of the following page. */
 const PAGE_BYTES = 4096;
 
-/** The table of `candidates`, which are in the order of the file. */
+/** The table of `candidates`, which are in file order. */
 export function symbolTable(candidates: readonly Candidate[], names: Uint8Array): SymbolTable {
   const placed = candidates
     .map((candidate, order): Placed => ({ candidate, order, end: candidate.start + candidate.bytes }))
@@ -40,7 +41,7 @@ export function symbolTable(candidates: readonly Candidate[], names: Uint8Array)
   );
 }
 
-/** What has a size, and what begins outside of all that has one. */
+/** Symbols with a size, and those that begin outside all of them. */
 function withoutLabelsInside(placed: readonly Placed[]): Placed[] {
   let [start, end] = [0, 0];
   return placed.filter((symbol) => {
@@ -73,7 +74,7 @@ function oneAtEachStart(placed: readonly Placed[], names: Uint8Array): Placed[] 
   return kept;
 }
 
-/** Whether `other` is kept in the place of `known`, which came first: with a size, with a type, strong, global, plain, long. */
+/** Whether `other` replaces `known`, which came first: sized, typed, not weak, global, fewer underscores, longer. */
 function isBetter(other: Placed, known: Placed, names: Uint8Array): boolean {
   const [a, b] = [other.candidate, known.candidate];
   const byRank =

@@ -1,8 +1,8 @@
 /**
- * The symbols of files that were mapped: the file is found again, or a copy of it, and with it the fullest symbol table
- * there is. Invariant: a file is believed only when its build id is the one that was recorded; where none was recorded,
- * the path is all there is to go by. A debug file alone does not do: it no longer tells which offset of the file that was
- * mapped became which address.
+ * The symbols of mapped files: finds the file, or a copy of it, and the fullest symbol table for it.
+ *
+ * Invariant: a file is used only if it has the recorded build id; where none was recorded, only the path identifies it.
+ * A debug file alone does not suffice: it lacks the relation between offsets of the mapped file and addresses.
  */
 import { crc32 } from 'node:zlib';
 import type { ReadAt } from '../abi/elf-note.ts';
@@ -12,26 +12,26 @@ import { elfSymbolTable, hasFullSymbols } from './elf-symbols.ts';
 import { withFile } from './local-file.ts';
 import type { SymbolTable } from './symbol-table.ts';
 
-/** A file with names. */
+/** A file with symbols. */
 export interface SymbolFile {
   readonly image: Pick<ElfImage, 'addressOf'>;
   readonly table: SymbolTable;
 }
 
-/** What came of looking for a file: it, or why there is none. */
+/** The file that was found, or why none was. */
 export type FileSearch = SymbolFile | 'absent' | 'another-file' | 'no-symbols';
 
 /** The file as it was recorded. */
 export interface RecordedFile {
   readonly path: string;
   readonly buildId: string | null;
-  /** Of a process that had it mapped: it may see another file under the path than this one does. */
+  /** A process that had it mapped: the path may lead to another file for it than for this process. */
   readonly pid: number;
-  /** Whether that process, if there is one, is the one that was recorded, and not another by now. */
+  /** Whether the process with that PID, if any, is the recorded one. */
   readonly isRecent: boolean;
 }
 
-/** Looks for the file that was mapped. */
+/** Finds the mapped file. */
 export function findSymbolFile({ path, buildId, pid, isRecent }: RecordedFile, places: SymbolPlaces): FileSearch {
   const inside = buildId === null && !isRecent ? [] : [`/proc/${pid}/root${path}`];
   const copies = [...inside, ...(buildId === null ? [] : copiesOf(buildId, places))];
@@ -49,7 +49,7 @@ export function findSymbolFile({ path, buildId, pid, isRecent }: RecordedFile, p
   return failure;
 }
 
-/** The file with its own symbols or, where those are only the dynamic ones, with those of its debug file. */
+/** The file with its own symbols or, when those are only dynamic, with those of its debug file. */
 function namedFile(image: ElfImage, path: string, places: SymbolPlaces): FileSearch {
   const table = (hasFullSymbols(image) ? undefined : tableOfDebugFile(image, path, places)) ?? elfSymbolTable(image);
   return table.size === 0 ? 'no-symbols' : { image: placesOf(image), table };
@@ -68,7 +68,7 @@ function tableOfDebugFile(image: ElfImage, path: string, places: SymbolPlaces): 
   return undefined;
 }
 
-/** By build id; of a file that has none, by the checksum that its link holds. */
+/** By build id; without one, by the checksum in the debug link. */
 function belongsTo(debug: ElfImage, image: ElfImage, link: DebugLink | undefined, read: ReadAt): boolean {
   if (image.buildId !== null) return debug.buildId === image.buildId;
   return link !== undefined && checksum(read) === link.crc;
@@ -85,7 +85,7 @@ function checksum(read: ReadAt): number {
   }
 }
 
-/** What stays of an image when its file is closed. */
+/** The part of an image that outlives its open file. */
 function placesOf(image: ElfImage): Pick<ElfImage, 'addressOf'> {
   return { addressOf: (fileOffset) => image.addressOf(fileOffset) };
 }

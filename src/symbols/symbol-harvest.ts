@@ -1,14 +1,15 @@
 /**
- * The names of all frames of a snapshot, gathered place by place: what is to travel with it. Pure.
- * Invariant: whoever asks the gathered names for a place that was gathered gets the answer that was gathered.
+ * Collects the symbols of all frames of a snapshot, to be stored in it. Pure.
+ *
+ * Invariant: the collected symbols give for every place that was added the answer that was added.
  */
 import type { CodeSymbol } from './code-place.ts';
 import type { ScriptFunction, SnapshotSymbols, SymbolRange, SymbolSpaceKey } from './symbols-section.ts';
 
-/** A name, and of which piece of code in which space it is. */
+/** A symbol, with its piece of code and the space that lies in. */
 export interface LocatedSymbol extends CodeSymbol {
   readonly space: SymbolSpaceKey;
-  /** Where the code begins, counted in that space. */
+  /** Start of the code, in that space. */
   readonly start: number;
   /** Length of the code. */
   readonly bytes: number;
@@ -19,7 +20,7 @@ export class SymbolHarvest {
   readonly #spaces = new Map<string, { key: SymbolSpaceKey; ranges: Map<string, SymbolRange> }>();
 
   add({ space: key, start, bytes, since, symbol, name, source }: LocatedSymbol): void {
-    // A segment that begins in the middle of a function has no offset for where that begins.
+    // A segment that begins inside a function has no offset for the start of the function.
     if (!Number.isSafeInteger(start) || start < 0) return;
     const text = spaceText(key);
     let space = this.#spaces.get(text);
@@ -44,7 +45,7 @@ export class SymbolHarvest {
   }
 }
 
-/** The space as a text that equals another's exactly when they are the same. */
+/** The space as text, equal exactly when the spaces are. */
 export function spaceText(key: SymbolSpaceKey): string {
   if (key.kind === 'file') return `file ${key.buildId} ${key.file}`;
   return key.kind === 'kernel' ? key.kind : `${key.kind} ${key.pid}`;

@@ -36,7 +36,7 @@ describe('a symbol table', () => {
     expect(table.find(20)).toEqual({ start: 16, end: 32, name: 'first', index: 0, since: 0n });
   });
 
-  test('lets a symbol without a size reach to the next one, and the last one to the end of its page', () => {
+  test('extends a symbol without a size to the next one, and the last one to the end of its page', () => {
     const table = tableOf({ name: 'open', start: 16, bytes: 0 }, { name: 'last', start: 64, bytes: 0 });
     expect([nameAt(table, 63), nameAt(table, 64), nameAt(table, 8191), nameAt(table, 8192)]).toEqual([
       'open',
@@ -46,7 +46,7 @@ describe('a symbol table', () => {
     ]);
   });
 
-  test('does not let a symbol reach from one part into another', () => {
+  test('does not extend a symbol from one part into another', () => {
     const table = tableOf(
       { name: 'kernel', start: 16, bytes: 0, part: '' },
       { name: 'module', start: 1_000_000, bytes: 0, part: 'module' },
@@ -58,7 +58,7 @@ describe('a symbol table', () => {
     ]);
   });
 
-  test('takes a function for a whole, whatever labels are in it, and goes back to what surrounds another', () => {
+  test('keeps a function whole in spite of labels in it, and returns to the enclosing symbol after an inner one', () => {
     const table = tableOf(
       { name: 'outer', start: 0, bytes: 100 },
       { name: 'inner', start: 20, bytes: 10 },

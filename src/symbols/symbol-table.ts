@@ -1,61 +1,63 @@
 /**
- * Symbols by address: sorted columns and a binary search. Invariant: a table costs what its columns and its names do, 24
- * bytes a symbol and the bytes of the names; no name is a string before it is asked for.
+ * Symbols by address: sorted columns and a binary search.
  *
- * Addresses are numbers: offsets in files and virtual addresses of files are below 2^53; those of the kernel are counted
+ * Invariant: a table costs 24 bytes per symbol and the bytes of the names; no name becomes a string before it is asked
+ * for.
+ *
+ * Addresses are numbers: offsets in files and virtual addresses of files are below 2^53; kernel addresses are counted
  * from KERNEL_BASE.
  */
 
-/** What is added to the table, in the order of the file. */
+/** A symbol of a file, in file order. */
 export interface SymbolEntry {
   readonly start: number;
-  /** 0: up to the next symbol. */
+  /** 0: extends to the next symbol. */
   readonly bytes: number;
-  /** Position of the name among the names. */
+  /** Offset of its name in the string table. */
   readonly nameAt: number;
 }
 
-/** A symbol that was found. */
+/** A symbol found by address. */
 export interface FoundSymbol {
   readonly start: number;
-  /** First address behind it. */
+  /** First address after it. */
   readonly end: number;
   readonly name: string;
   /** Its position in the table. */
   readonly index: number;
-  /** Since when it is there, in a table of times; else by what the newest of several is told, 0 where that is not told. */
+  /** In a table with times, when it came there; else its order among overlapping ones, 0 without one. */
   readonly since: bigint;
 }
 
-/** A symbol as a table takes it. */
+/** A symbol as the table stores it. */
 export interface PlacedSymbol {
   readonly start: number;
   readonly end: number;
   readonly nameAt: number;
-  /** Which was added when, for overlaps by age. */
+  /** Order of addition, for overlaps by age. */
   readonly order: number;
-  /** Since when it is there, nanoseconds; in a table of times all have it. */
+  /** When it came there, nanoseconds; in a table with times, every symbol has it. */
   readonly sinceNs?: bigint;
 }
 
-/** Which of several symbols that cover an address is meant: the one that starts last, or the one that was added last. */
+/** Which of several symbols that cover an address is returned: the one that starts last, or the one added last. */
 export type Overlap = 'innermost' | 'newest';
 
-/** Of 2^64 the upper 2^53: every address of a kernel lies there, and fits a number when counted from here. */
+/** The upper 2^53 of 2^64: kernel addresses lie there, and fit a number when counted from here. */
 export const KERNEL_BASE = 2n ** 64n - 2n ** 53n;
 
-/** An address of the kernel as a number; undefined for one of user space. */
+/** A kernel address as a number; undefined for a user-space address. */
 export function kernelNumber(address: bigint): number | undefined {
   return address < KERNEL_BASE ? undefined : Number(address - KERNEL_BASE);
 }
 
 export class SymbolTable {
   readonly size: number;
-  /** What it takes of memory. */
+  /** Memory of the table, bytes. */
   readonly bytes: number;
   readonly #starts: Float64Array;
   readonly #ends: Float64Array;
-  /** The highest end of this symbol and all before it: where a search backwards may stop. */
+  /** Highest end of this symbol and all before it: where a backward search may stop. */
   readonly #highestEnds: Float64Array;
   readonly #nameAt: Uint32Array;
   readonly #order: Uint32Array | undefined;
@@ -63,7 +65,7 @@ export class SymbolTable {
   readonly #names: Uint8Array;
   #changes: BigUint64Array | undefined;
 
-  /** `entries` in order of their starts. */
+  /** `entries` are in order of their starts. */
   constructor(entries: readonly PlacedSymbol[], names: Uint8Array, overlap: Overlap = 'innermost') {
     this.size = entries.length;
     this.#names = names;
@@ -84,8 +86,8 @@ export class SymbolTable {
   }
 
   /**
-   * The symbol that covers `address`; undefined where there is none. In a table of times, the one that did at `timeNs`: what came
-   * later is passed over. Without a time (or with 0), all count.
+   * The symbol that covers `address`; undefined when none does. In a table with times, as of `timeNs`: later symbols
+   * are skipped. Without a time (or with 0), all count.
    */
   find(address: number, timeNs = 0n): FoundSymbol | undefined {
     const sinceNs = timeNs === 0n ? undefined : this.#sinceNs;
@@ -99,8 +101,8 @@ export class SymbolTable {
   }
 
   /**
-   * At how many moments until `timeNs` a symbol came to where another one was: between two of them every answer stays the same, but
-   * for addresses that had none. 0 in a table without times.
+   * How many times up to `timeNs` a symbol replaced another one: between two of them every answer stays the same,
+   * except for addresses that had none. 0 in a table without times.
    */
   changesUntil(timeNs: bigint): number {
     this.#changes ??= this.#replacements();
@@ -148,7 +150,7 @@ export class StringTable {
   #bytes = new Uint8Array(1 << 16);
   #length = 0;
 
-  /** Where the name stands. */
+  /** Adds the name; returns its offset. */
   add(name: string): number {
     const at = this.#length;
     const room = at + 3 * name.length + 1;

@@ -46,7 +46,7 @@ describe('the section of names', () => {
     );
   });
 
-  test('never gives other names once a byte of it is another, and none when it is cut', () => {
+  test('gives the same symbols or none with a changed byte, and none when cut', () => {
     fc.assert(
       fc.property(names, fc.nat(), fc.integer({ min: 1, max: 255 }), (given, at, change) => {
         const bytes = encodeSymbols(given);
@@ -60,7 +60,7 @@ describe('the section of names', () => {
     );
   });
 
-  test('of any bytes behind a head that is right is read to what it can be, without an exception', () => {
+  test('of random bytes after a valid head is read without an exception', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (body) => {
         const head = encodeSymbols({ isComplete: true, spaces: [] }).subarray(0, 8);
@@ -70,13 +70,13 @@ describe('the section of names', () => {
     );
   });
 
-  test('does not believe in more rows than there are bytes for', () => {
+  test('rejects more rows than there are bytes for', () => {
     const head = encodeSymbols({ isComplete: true, spaces: [] }).subarray(0, 8);
     const manyTexts = [0xff, 0xff, 0xff, 0xff, 0x7f];
     expect(decodeSymbols(Buffer.concat([head, deflateSync(Uint8Array.from(manyTexts))]))).toBeUndefined();
   });
 
-  test('takes a few bytes a function', () => {
+  test('takes a few bytes per function', () => {
     const functions = Array.from({ length: 100_000 }, (_, index) => ({
       start: index * 64,
       bytes: 48,

@@ -1,34 +1,35 @@
 /**
- * The names that travel with a snapshot: for each file, for the kernel and for the memory of each process the functions that
- * frames lie in, as bytes of one feature section. Pure.
+ * The symbols that a snapshot carries: for each file, for the kernel and for the memory of each process, the functions
+ * that frames lie in, as bytes of one feature section. Pure.
  *
  *   u32 "RKNM" | u32 version | zlib stream of: flags | texts | scripts | spaces, each: its key | its functions
  *
- * All numbers in the stream are LEB128; a list is its count and its rows, a row the fields of its table below, one after the
- * other. zlib's checksum tells damage. Invariant: what is damaged gives no names at all, never wrong ones and never an exception.
+ * Numbers in the stream are LEB128; a list is its count and its rows, a row the fields of its table below.
+ *
+ * Invariant: a damaged section (zlib has a checksum) gives no symbols at all, never wrong ones and never an exception.
  */
 import { deflateSync, inflateSync } from 'node:zlib';
 import { type RowOf, type RowTable, VarintReader, VarintWriter } from './varint-rows.ts';
 
 /** A function, or another piece of code with a name, in one space. */
 export interface SymbolRange {
-  /** Offset in the file, address counted from KERNEL_BASE, or address in the process. */
+  /** File offset, kernel address counted from KERNEL_BASE, or address in the process. */
   readonly start: number;
   readonly bytes: number;
   /** As the symbol table or the JIT compiler spells it. */
   readonly symbol: string;
   readonly script: ScriptFunction | null;
-  /** Since when it is there, nanoseconds; in a space without times the number by which later ones count before earlier ones. */
+  /** When it came there, nanoseconds; in a space without times, its order: later ones take precedence. */
   readonly since: bigint;
 }
 
-/** What a JIT compiler's code was written as. */
+/** The source function of JIT code. */
 export interface ScriptFunction {
   readonly name: string;
   readonly source: { readonly file: string; readonly line: number } | null;
 }
 
-/** What addresses are counted in. `jitdump` is code of a process with times, `jit` without. */
+/** The space that addresses are counted in. `jitdump`: code of a process with times; `jit`: without. */
 export type SymbolSpaceKey =
   | { readonly kind: 'kernel' }
   | { readonly kind: 'file'; readonly file: string; readonly buildId: string | null }
@@ -41,7 +42,7 @@ export interface SymbolSpace {
 }
 
 export interface SnapshotSymbols {
-  /** Whether every frame was looked up; false when there was no time for all. */
+  /** Whether every frame was looked up; false when time ran out. */
   readonly isComplete: boolean;
   readonly spaces: readonly SymbolSpace[];
 }
@@ -50,7 +51,7 @@ export interface SnapshotSymbols {
 const MAGIC = 0x4d4e4b52;
 const VERSION = 1;
 const HEAD_BYTES = 8;
-/** No section of ours unpacks to more: what claims to is damaged or not meant well. */
+/** Larger sections are not written; one that unpacks to more is damaged or hostile. */
 const MOST_BYTES = 256 * 1024 ** 2;
 
 const COMPLETE_FLAG = 1;
@@ -59,17 +60,17 @@ const KINDS = ['kernel', 'file', 'jit', 'jitdump'] as const;
 const SCRIPT_ROW = [
   ['name', 'text'],
   ['file', 'text'],
-  /** 0: its source is not known. */
+  /** 0: unknown. */
   ['line', 'count'],
 ] as const satisfies RowTable;
 
 const SPACE_ROW = [
-  /** Position in KINDS. */
+  /** Index in KINDS. */
   ['kind', 'count'],
-  /** Of a file; empty for others. */
+  /** For files; empty for others. */
   ['file', 'text'],
   ['buildId', 'text'],
-  /** Of a process; 0 for others. */
+  /** For processes; 0 for others. */
   ['pid', 'count'],
 ] as const satisfies RowTable;
 
@@ -131,7 +132,7 @@ function unpacked(bytes: Uint8Array): Uint8Array | undefined {
   try {
     return inflateSync(bytes.subarray(HEAD_BYTES), { maxOutputLength: MOST_BYTES });
   } catch {
-    return undefined; // zlib throws for whatever it stumbles over, its own checksum included.
+    return undefined; // zlib throws for damage, a wrong checksum included.
   }
 }
 

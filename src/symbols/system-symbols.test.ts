@@ -59,13 +59,13 @@ describe('code of a JIT compiler', () => {
     ]);
   });
 
-  test('has no name from the map of another process, which has the number by now', async () => {
+  test('has no name from the map of a later process with the same PID', async () => {
     const child = spawn('sleep', ['60'], { stdio: 'ignore' });
     const map = `/tmp/perf-${child.pid}.map`;
     try {
       writeFileSync(map, '7000 20 work\n');
       const ofAnother = [
-        `the names that a JIT compiler left for process ${child.pid} belong to another process, which has its number by now`,
+        `the names that a JIT compiler left for process ${child.pid} belong to a later process with the same PID`,
       ];
       const named = (where: { hostname?: string; endWallMs?: number }) => {
         const symbols = new SystemSymbols({ ...NOTHING_RECORDED, ...where });
@@ -84,7 +84,7 @@ describe('code of a JIT compiler', () => {
     }
   });
 
-  test('has no name, and nobody waits, where the map is a FIFO', () => {
+  test('has no name, without blocking, where the map is a FIFO', () => {
     expect(spawnSync('mkfifo', [MAP]).status).toBe(0);
     expect(nameOf(0x7004n)).toEqual([undefined, []]);
   });
@@ -173,7 +173,7 @@ test.skipIf(!hasNamespaces)(
 describe('files', () => {
   const mapping = (file: string) => ({ start: 0x1000n, fileOffset: 0n, file, buildId: null });
 
-  test('that cannot be read, that are no programs and that are others than recorded give no names, each with a reason', () => {
+  test('that cannot be read, are no programs, or are not the recorded ones give no symbols, each with a reason', () => {
     const recorded = { ...NOTHING_RECORDED, buildIds: new Map([[process.execPath, 'abcdef']]) };
     const places = { home: null, debuginfodCache: null, cacheHome: null };
     const symbols = new SystemSymbols(recorded, { places });
@@ -182,7 +182,7 @@ describe('files', () => {
     expect(symbols.problems).toEqual([
       'no names from /nowhere/app: it cannot be read here',
       'no names from /etc/passwd: it has no symbols',
-      `no names from ${process.execPath}: it is not the file that was recorded`,
+      `no names from ${process.execPath}: it is not the recorded file`,
       'no names from /usr: it cannot be read here',
     ]);
   });
@@ -199,7 +199,7 @@ describe('files', () => {
         return [[...names].filter((name) => name !== undefined), symbols.problems] as const;
       };
       expect(named(release())[0].join()).toMatch(/clock_gettime/);
-      expect(named('2.6.32')).toEqual([[], [`no names from ${VDSO_NAME}: it is not the file that was recorded`]]);
+      expect(named('2.6.32')).toEqual([[], [`no names from ${VDSO_NAME}: it is not the recorded file`]]);
     },
   );
 });
@@ -212,7 +212,7 @@ describe('the kernel', () => {
   const text = BigInt(`0x${listed ?? 0}`);
   const here = { ...NOTHING_RECORDED, osrelease: release() };
 
-  test('that is another than recorded, or of an unknown place, gives no names, and that is said once', () => {
+  test('that is not the recorded one, or whose place is unknown, gives no symbols, which is reported once', () => {
     const unknown = new SystemSymbols(here);
     const other = new SystemSymbols({
       ...here,
@@ -220,9 +220,11 @@ describe('the kernel', () => {
       kernelReference: { symbol: '_text', address: 0xffffffff81000000n },
     });
     for (const symbols of [unknown, other, unknown, other]) expect(symbols.nameOf(kernel(text + 64n))).toBeUndefined();
-    expect(unknown.problems).toEqual(['kernel functions have no names: the capture does not say where the kernel was']);
+    expect(unknown.problems).toEqual([
+      'kernel functions have no names: the capture does not record where the kernel was',
+    ]);
     expect(other.problems).toEqual([
-      'kernel functions have no names: it was recorded under another kernel than the one that runs here',
+      'kernel functions have no names: it was recorded under another kernel than the running one',
     ]);
   });
 

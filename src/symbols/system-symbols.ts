@@ -1,8 +1,9 @@
 /**
- * Names for addresses of a capture, from what is on this machine: files and their debug files, the running kernel, the
- * vdso, the maps that JIT compilers leave. Everything is looked for when the first address asks for it, and kept.
- * Invariants: what is not known to be what was recorded gives no names, and `problems` says so, a sentence each; the tables
- * that are kept, but for the kernel's and those in use, take no more than `memoryBytes`.
+ * Symbols from this machine for addresses of a capture: files and their debug files, the running kernel, the vDSO, maps
+ * and dumps of JIT compilers. Each is opened when the first address needs it, and kept.
+ *
+ * Invariants: a source that is not known to be the recorded one gives no symbols, and `problems` reports it, one
+ * sentence each; the tables kept, except the kernel's and those in use, take at most `memoryBytes`.
  */
 import { readFileSync } from 'node:fs';
 import { homedir, release } from 'node:os';
@@ -25,19 +26,19 @@ import type { LocatedSymbol } from './symbol-harvest.ts';
 import { type FoundSymbol, kernelNumber, type SymbolTable } from './symbol-table.ts';
 import { TableCache } from './table-cache.ts';
 
-/** What the capture says of the system that it was recorded on. */
+/** The system that the capture was recorded on. */
 export interface RecordedSystem {
   readonly osrelease: string | null;
   /** Build ids by file, lower-case hexadecimal. */
   readonly buildIds: ReadonlyMap<string, string>;
-  /** By which symbol, at which address, the kernel's place was recorded; null when it was not. */
+  /** Symbol and address by which the place of the kernel was recorded; null when it was not. */
   readonly kernelReference: { readonly symbol: string; readonly address: bigint } | null;
-  /** The dumps of JIT compilers that processes mapped, by pid, oldest first. */
+  /** Dumps of JIT compilers that processes mapped, by pid, oldest first. */
   readonly jitDumps?: ReadonlyMap<number, readonly string[]>;
-  /** Whether its times are those of CLOCK_MONOTONIC, as the dumps' are. */
+  /** Whether its times are CLOCK_MONOTONIC, as those of the dumps. */
   readonly isMonotonic?: boolean;
   readonly hostname?: string | null;
-  /** When the last record was written, milliseconds since the epoch; null: not known. */
+  /** When the last record was written, milliseconds since the epoch; null: unknown. */
   readonly endWallMs?: number | null;
 }
 
@@ -46,14 +47,14 @@ export { isJitDump };
 export interface SystemSymbolsOptions {
   readonly memoryBytes?: number;
   readonly places?: SymbolPlaces;
-  /** Whether the capture was made here a moment ago: who has a number of one of its processes is that process. */
+  /** Whether the capture was just made here: a process with a recorded PID is the recorded process. */
   readonly isRecent?: boolean;
 }
 
 const MEMORY_BYTES = 512 * 1024 ** 2;
 
 export class SystemSymbols {
-  /** What could not be named, and why: one sentence each, without its full stop. */
+  /** Which symbols are missing and why: one sentence each, without its full stop. */
   readonly problems: string[] = [];
   readonly #recorded: RecordedSystem;
   readonly #places: SymbolPlaces;
@@ -75,7 +76,7 @@ export class SystemSymbols {
     this.#jitDumps = new TableCache(memoryBytes / 4);
   }
 
-  /** The name of what stands at `place`, and of which piece of code it is; undefined when it is not known. */
+  /** The symbol at `place` with its piece of code; undefined when unknown. */
   nameOf(place: CodePlace): LocatedSymbol | undefined {
     if (place.isKernel) return this.#kernelName(place);
     return isMappedFile(place.mapping)
@@ -83,12 +84,12 @@ export class SystemSymbols {
       : (this.#dumpedName(place) ?? this.#mapName(place));
   }
 
-  /** The build id that was recorded of what is mapped there. */
+  /** The recorded build id of the mapping. */
   buildIdOf({ mapping }: CodePlace): string | null {
     return mapping?.buildId ?? this.#recorded.buildIds.get(mapping?.file ?? '') ?? null;
   }
 
-  /** In how many moments until `timeNs` code of the process was replaced: between two of them a name holds. */
+  /** How many times up to `timeNs` code of the process was replaced: a name holds between two of them. */
   epochAt(pid: number, timeNs: bigint): number {
     return this.#recorded.jitDumps?.has(pid) ? (this.#dump(pid)?.table.changesUntil(timeNs) ?? 0) : 0;
   }
@@ -97,7 +98,7 @@ export class SystemSymbols {
     if (this.#kernel === undefined) this.#kernel = this.#openKernel();
     if (this.#kernel === null) return undefined;
     const { symbols, movedBy } = this.#kernel;
-    // Modules are loaded where there is room: only in the same boot are they where they were.
+    // Modules are loaded at free addresses: only in the same boot do they stay where they were.
     const isModule = place.mapping !== undefined && !place.mapping.file.startsWith(KERNEL_DSO_NAME);
     if (movedBy !== 0n && isModule) return undefined;
     const address = kernelNumber(place.address + movedBy);
@@ -107,11 +108,11 @@ export class SystemSymbols {
 
   #openKernel(): { symbols: KernelSymbols; movedBy: bigint } | null {
     const { osrelease, buildIds, kernelReference } = this.#recorded;
-    if (kernelReference === null) return this.#noKernel('the capture does not say where the kernel was');
+    if (kernelReference === null) return this.#noKernel('the capture does not record where the kernel was');
     const recordedId = buildIds.get(KERNEL_DSO_NAME);
     const isSame =
       recordedId === undefined ? osrelease === release() : recordedId === kernelBuildId() || osrelease === null;
-    if (!isSame) return this.#noKernel('it was recorded under another kernel than the one that runs here');
+    if (!isSame) return this.#noKernel('it was recorded under another kernel than the running one');
     const symbols = kernelSymbols(textPieces('/proc/kallsyms'));
     const address = symbols?.references.get(kernelReference.symbol);
     if (symbols === undefined || address === undefined)
@@ -146,7 +147,7 @@ export class SystemSymbols {
     return this.#files.get(`${buildId} ${path}`, find, (found) => (typeof found === 'string' ? 0 : found.table.bytes));
   }
 
-  /** The vdso is part of the kernel, and the same in all processes of 64 bits: this one's own will do. */
+  /** The vDSO is part of the kernel and the same in all 64-bit processes: that of this process serves. */
   #vdso(buildId: string | null): FileSearch {
     if (this.#recorded.osrelease !== release()) return 'another-file';
     const entry = parseMaps(readFileSync('/proc/self/maps', 'latin1')).find(({ path }) => path === VDSO_NAME);
@@ -157,7 +158,7 @@ export class SystemSymbols {
     return { image, table: elfSymbolTable(image) };
   }
 
-  /** `address` is counted as the table does, `counted` as the space does. */
+  /** `address` is relative to the table, `counted` to the space. */
   #nativeName(
     table: SymbolTable,
     address: number,
@@ -235,12 +236,12 @@ function pieceOf({
 
 const WHOSE: Readonly<Record<Distrust, string>> = {
   'another-user': 'another user',
-  'another-process': 'another process, which has its number by now',
+  'another-process': 'a later process with the same PID',
 };
 
 const WHY_NONE: Readonly<Record<Exclude<FileSearch, object>, string>> = {
   absent: 'it cannot be read here',
-  'another-file': 'it is not the file that was recorded',
+  'another-file': 'it is not the recorded file',
   'no-symbols': 'it has no symbols',
 };
 

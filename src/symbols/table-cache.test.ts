@@ -16,13 +16,13 @@ function cacheOf(limitBytes: number) {
   return { made, get };
 }
 
-test('what was found is looked for once, and what was not too', () => {
+test('both positive and negative results are kept', () => {
   const { made, get } = cacheOf(100);
   for (const _ of [1, 2]) expect([get('a', 10), get('nothing', 0)]).toEqual([10, 0]);
   expect(made).toEqual(['a', 'nothing']);
 });
 
-test('what was not asked for the longest makes room, but not what came last', () => {
+test('the least recently used result is evicted first, the newest never', () => {
   const { made, get } = cacheOf(100);
   for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) get(key, 50);
   expect(made).toEqual(['a', 'b', 'c', 'b']);

@@ -1,6 +1,7 @@
 /**
- * What was looked for, found or not, within a bound of memory. Invariant: all that is kept takes no more than `limitBytes`,
- * but for the last one that was put in; what goes is what was not asked for the longest.
+ * Results of look-ups, positive or not, within a memory limit.
+ *
+ * Invariant: the kept results take at most `limitBytes`, except the one added last; the least recently used go first.
  */
 export class TableCache<T> {
   readonly #entries = new Map<string, { value: T; bytes: number }>();
@@ -11,11 +12,11 @@ export class TableCache<T> {
     this.#limitBytes = limitBytes;
   }
 
-  /** What is kept under `key`, else what `make` finds, which takes `bytesOf` it. */
+  /** The result kept under `key`, else that of `make`, whose memory is `bytesOf` it. */
   get(key: string, make: () => T, bytesOf: (value: T) => number): T {
     const known = this.#entries.get(key);
     if (known !== undefined) {
-      // Asked for last, last in the map.
+      // Most recently used: last in the map.
       this.#entries.delete(key);
       this.#entries.set(key, known);
       return known.value;

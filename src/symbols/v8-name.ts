@@ -1,18 +1,18 @@
 /**
- * What V8 writes into a perf map, as `function file:line`. Pure. A name is a kind, a mark of the tier that the code was
- * compiled by, the function, and where its source begins:
+ * Names in the perf maps of V8, as `function file:line`. Pure. A name is a kind, a mark of the compiler tier, the
+ * function, and the start of its source:
  *
- *     JS:*spin file:///srv/app.mjs:3:18        JS:~ node:fs:82:9        Script:~ /srv/main.js:1:1        Builtin:ArrayMap
+ *     JS:*spin file:///srv/app.mjs:3:18     JS:~ node:fs:82:9     Script:~ /srv/main.js:1:1     Builtin:ArrayMap
  *
- * Source: CodeEventLogger and ComputeMarker, src/logging/log.cc, V8 11.3 (Node 20); `~` is the interpreter, `^` Sparkplug, `+`
- * Maglev, `*` TurboFan.
+ * Source: CodeEventLogger and ComputeMarker, src/logging/log.cc, V8 11.3 (Node 20); `~` is the interpreter, `^`
+ * Sparkplug, `+` Maglev, `*` TurboFan.
  */
 
-/** A function of JavaScript, and where it is written. */
+/** A JavaScript function and its source. */
 export interface V8Function {
   /** `(anonymous)` for one without a name, `(top level)` for the code of a whole file. */
   readonly name: string;
-  /** A path, or a URL that is no file (`node:fs`); empty for code that has none. */
+  /** A path, or a URL that is no file (`node:fs`); empty for code without source. */
   readonly file: string;
   /** From 1. */
   readonly line: number;
@@ -20,10 +20,10 @@ export interface V8Function {
 }
 
 const FUNCTION = /^(JS|Function|LazyCompile|Script|Eval):[~^+*]?(.*):(\d+):(\d+)$/s;
-/** Where the file begins: names of functions may hold spaces (`get size`), and so may paths. */
+/** Start of the file: function names may contain spaces (`get size`), and so may paths. */
 const FILE_BEGINS = / (?=file:\/\/|node:|\/)/;
 
-/** Undefined for what is no function of JavaScript. */
+/** Undefined for a name that is no JavaScript function. */
 export function parseV8Name(text: string): V8Function | undefined {
   const [, kind, place, line, column] = FUNCTION.exec(text) ?? [];
   if (kind === undefined || place === undefined) return undefined;
@@ -38,6 +38,6 @@ function pathOf(file: string): string {
   try {
     return decodeURIComponent(new URL(file).pathname);
   } catch {
-    return file; // No URL, or one with a broken escape: shown as it is.
+    return file; // Not a URL, or one with a broken escape: shown unchanged.
   }
 }

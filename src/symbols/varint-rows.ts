@@ -1,15 +1,17 @@
 /**
- * Rows of fields as bytes: numbers in LEB128, texts once each in front. Pure. One table of fields serves writer and reader.
- * Invariant: the reader never reads past the end and never makes more rows than there are bytes for; what is missing reads as
- * nothing and sets `isDamaged`.
+ * Rows of fields as bytes: numbers in LEB128, texts once each, in front. Pure. One table of fields serves writer and
+ * reader.
+ *
+ * Invariant: the reader never reads beyond the end and never makes more rows than there are bytes for; missing fields
+ * read as empty and set `isDamaged`.
  */
 
-/** `ascending` is written as what it is above that of the row before, `text` as its position among the texts. */
+/** `ascending` is written as the difference to the row before, `text` as its position among the texts. */
 type FieldKind = 'count' | 'ascending' | 'u64' | 'text';
 export type RowTable = readonly (readonly [name: string, kind: FieldKind])[];
 
 type ValueOf<K extends FieldKind> = K extends 'text' ? string : K extends 'u64' ? bigint : number;
-/** The object that a table of fields stands for. */
+/** The object of one row. */
 export type RowOf<T extends RowTable> = { [E in T[number] as E[0]]: ValueOf<E[1]> };
 
 const FIRST_BYTES = 1 << 16;
@@ -29,7 +31,7 @@ export class VarintWriter {
     this.#bytes[this.#length++] = rest;
   }
 
-  /** A count and the rows; an ascending field is never lower than in the row before. */
+  /** A count and the rows; an ascending field never decreases. */
   rows<const T extends RowTable>(table: T, rows: readonly RowOf<T>[]): void {
     this.count(rows.length);
     const last = new Map<string, number>();
@@ -55,7 +57,7 @@ export class VarintWriter {
     return this.#texts.size - 1;
   }
 
-  /** Everything: the texts, then what was written. */
+  /** The texts, then everything that was written. */
   bytes(): Uint8Array {
     const front = new VarintWriter();
     front.count(this.#texts.size);
@@ -94,7 +96,7 @@ export class VarintReader {
     this.#bytes = bytes;
   }
 
-  /** A reader behind the texts. */
+  /** A reader positioned after the texts. */
   static open(bytes: Uint8Array): VarintReader {
     const reader = new VarintReader(bytes);
     const texts: string[] = [];
