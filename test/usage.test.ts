@@ -17,7 +17,7 @@ describe.each([
   { what: 'an unknown option', options: ['--colour'], says: /unknown option '--colour'/ },
   { what: 'a ring that is no power of two', options: ['--ring', '100KiB'], says: /power of two/ },
   { what: 'a ring that is too small', options: ['--ring', '1KiB'], says: /power of two from 4KiB/ },
-  { what: 'a size that is none', options: ['--keep-dead', 'plenty'], says: /Write a size as 64KiB/ },
+  { what: 'a size that is none', options: ['--keep-dead', 'plenty'], says: /such as 64KiB/ },
   { what: 'a frequency that is none', options: ['--freq', 'often'], says: /whole number/ },
   { what: 'a frequency below zero', options: ['--freq', '-1'], says: /whole number/ },
   { what: 'an unknown source', options: ['--source', 'ebpf'], says: /Allowed choices are auto, perf, procfs/ },
@@ -176,14 +176,14 @@ describe('show', () => {
 
 describe.each([
   { args: ['--cpus', '0'], says: /whole number from 1 to 4096/ },
-  { args: ['--length', '5'], says: /Write a time as 200ms/ },
+  { args: ['--length', '5'], says: /such as 200ms/ },
   { args: ['--utilisation', '1'], says: /number from 0\.001 to 0\.999/ },
   { args: ['--slots', '1,two'], says: /whole number from 1/ },
-  { args: ['--memory', 'much'], says: /Write a size as 64KiB/ },
+  { args: ['--memory', 'much'], says: /such as 64KiB/ },
   { args: ['--ring', '100KiB'], says: /power of two/ },
   { args: ['--cost', 'lock-10=1us'], says: /There is no cost "lock-10"; there are lock-1, / },
   { args: ['--cost', 'lock-9=fast'], says: /"fast" is not a duration/ },
-  { args: ['--from', 'x.perf.data', '--tasks', '5'], says: /--tasks is for a generated workload/ },
+  { args: ['--from', 'x.perf.data', '--tasks', '5'], says: /--tasks applies to a generated workload/ },
   { args: ['--tasks', '1000000', '--ring', '1GiB', '--length', '1ns'], says: /too many to simulate/ },
 ])('simulate $args', ({ args, says }) => {
   test('is wrong usage', async () => {
