@@ -1,5 +1,5 @@
-// The command line as few files: Node takes longer to find and compile a hundred modules than `record` takes to begin. What tsc built is
-// the source, so the types are checked before; commands are still loaded when they are called. Library users get dist/ as it is.
+// The command line as few files: loading a hundred modules would delay the start of the recorded command. The input is what tsc built,
+// so types are checked before; a command is loaded when it is called. The library is dist/ as built by tsc.
 import { defineConfig } from 'rolldown';
 
 export default defineConfig({
@@ -19,8 +19,8 @@ export default defineConfig({
     chunkFileNames: '[name].js',
     codeSplitting: {
       groups: [
-        // What touches the kernel, and with it koffi, is not for commands that read a file; what only a detached recorder has is not
-        // for `record`. Nor is it for the thread that writes a snapshot: koffi maps memory for each thread it is used in, and keeps it.
+        // The kernel interface, and koffi with it, is not loaded by commands that only read files, and the detached recorder not by
+        // `record`. The snapshot worker must not load it either: koffi keeps memory mapped for each thread that uses it.
         {
           name: 'recorder',
           test: /dist\/(linux|source|engine)\/(?!attach|side-band-store|pressure|file-watch|held-rings|procfs)|dist\/session\/(recording|open-source)|dist\/cli\/record|dist\/services\/(snapshot-series|series-symbols)/,
@@ -28,7 +28,7 @@ export default defineConfig({
         },
         {
           name: 'common',
-          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal)|dist\/services\/snapshot-job/,
+          test: /dist\/(base|abi|ring|protocol)\/|commander|dist\/cli\/(option-values|diagnostics|terminal)|dist\/services\/(snapshot-job|failure|clock-reading)/,
           priority: 20,
         },
       ],

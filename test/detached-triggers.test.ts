@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { until } from '../src/base/testing/waiting.ts';
-import type { UpReport } from '../src/cli/up-report.ts';
+import type { UpReport } from '../src/daemon/background-process.ts';
 import type { TriggerStatus } from '../src/triggers/trigger-status.ts';
 import { Daemon, isRunning } from './testing/daemon.ts';
 import { perfScript } from './testing/perf-reading.ts';

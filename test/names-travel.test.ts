@@ -8,7 +8,7 @@ import { exitOf } from '../src/base/testing/waiting.ts';
 import { openCapture } from '../src/perf-data/capture.ts';
 import type { Symbolizer } from '../src/perf-data/symbolizer.ts';
 import { systemSymbolsOf } from '../src/services/capture-symbols.ts';
-import { addNames } from '../src/services/symbolize-snapshot.ts';
+import { symbolizeSnapshot } from '../src/services/symbolize-snapshot.ts';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { CapturedSymbols } from '../src/symbols/captured-symbols.ts';
 import { decodeSymbols } from '../src/symbols/symbols-section.ts';
@@ -60,7 +60,7 @@ test('names stay equal when the program is overwritten and when it is gone, here
   expect(byMachine.filter((name) => name !== null).length).toBeGreaterThan(300);
   expect(openCapture(new Uint8Array(readFileSync(plain))).features.symbols).toBeUndefined();
   copyFileSync(plain, named);
-  expect(addNames(named, 60_000)).toMatchObject({ isComplete: true });
+  expect(symbolizeSnapshot(named, 60_000)).toMatchObject({ isComplete: true });
 
   withoutCopies(place);
   expect(namesHere(named)).toEqual(byMachine);
@@ -109,7 +109,7 @@ test('perf reads the snapshot as it did before names were added, and has nothing
   await record([...OFTEN, '-o', output], [testProgram('named-work'), '150']);
   const before = run('perf', 'script', '-f', '-i', output);
   const bytes = statSync(output).size;
-  expect(addNames(output, 60_000).bytes).toBeGreaterThan(0);
+  expect(symbolizeSnapshot(output, 60_000).bytes).toBeGreaterThan(0);
   expect(statSync(output).size).toBeGreaterThan(bytes);
   expect(run('perf', 'script', '-f', '-i', output)).toEqual(before);
   expect(before).toMatchObject({ status: 0, stderr: '' });
@@ -121,7 +121,7 @@ test('names are added once', async (context) => {
   const output = new Workplace().file('snapshot.perf.data');
   await recordWithNames([...OFTEN, '-o', output], [testProgram('named-work'), '100']);
   const bytes = statSync(output).size;
-  expect(addNames(output, 60_000)).toEqual({ bytes: 0, isComplete: false });
+  expect(symbolizeSnapshot(output, 60_000)).toEqual({ bytes: 0, isComplete: false });
   expect(statSync(output).size).toBe(bytes);
 });
 
@@ -141,7 +141,7 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
     clearTimeout(timer);
     const capture = openCapture(new Uint8Array(readFileSync(output)));
     expect(capture.damage).toEqual([]);
-    if (capture.features.symbols === undefined) addNames(output, 60_000);
+    if (capture.features.symbols === undefined) symbolizeSnapshot(output, 60_000);
   }
   expect(ends).toContain('SIGKILL');
   expect(namesElsewhere(output)).toEqual(expected);
@@ -152,7 +152,7 @@ test('without time names stay away, or are those of the newest frames, and the m
   const output = new Workplace().file('snapshot.perf.data');
   await record([...OFTEN, '-o', output], [testProgram('named-work'), '300']);
   const expected = namesHere(output);
-  expect(addNames(output, 0)).toMatchObject({ isComplete: false });
+  expect(symbolizeSnapshot(output, 0)).toMatchObject({ isComplete: false });
   expect(namesHere(output)).toEqual(expected);
 });
 
@@ -171,7 +171,7 @@ test('damage to the names loses names only', async (context) => {
   writeSync(descriptor, Buffer.from('damage!'), 0, 7, at);
   closeSync(descriptor);
   const damaged = showWithNames(output);
-  expect(damaged.unnamed).toContain('the names that travelled with the capture are damaged');
+  expect(damaged.unnamed).toContain('the symbols stored in the capture are damaged');
   expect({ ...damaged.totals, damage: damaged.damage }).toEqual({ ...whole.totals, damage: [] });
 });
 

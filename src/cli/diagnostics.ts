@@ -3,6 +3,7 @@
  * Invariant: every ErrorCode has a remedy (the type requires it); advice never depends on a message's text.
  */
 import { type ErrorCode, RingkeepError } from '../base/error.ts';
+import { operatingFailureOf } from '../services/failure.ts';
 
 /** Exit statuses of the command line. */
 export const EXIT_FAILURE = 1;
@@ -91,19 +92,6 @@ export function explain(error: unknown): string {
   if (failure) return `${sentence(failure)}\n${REMEDIES[failure.code](failure.details)}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `ringkeep failed because of a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
-}
-
-/** Undefined: it is a bug. */
-export function operatingFailureOf(error: unknown): RingkeepError | undefined {
-  return error instanceof RingkeepError ? error : refusedToNode(error);
-}
-
-/** What the system refused Node itself, as it refuses descriptors for the modules that are loaded late, is no bug of ours. */
-function refusedToNode(error: unknown): RingkeepError | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const { code, syscall = 'open' } = error as NodeJS.ErrnoException;
-  if (code !== 'EMFILE' && code !== 'ENFILE' && code !== 'ENOMEM') return undefined;
-  return new RingkeepError('syscall', `${syscall} failed: ${code}`, { call: syscall, errno: code }, { cause: error });
 }
 
 /** The exit status for an error: wrong usage, or an operating failure. */

@@ -17,10 +17,10 @@ import { Profile } from 'pprof-format';
 import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { twoThreads } from '../export/testing/fixtures.ts';
+import { OutputFile } from '../services/output-file.ts';
 import { directoryWith, JOURNAL_NAME, ringImage, sideBandImage } from '../snapshot/testing/ring-files.ts';
 import { ThreadRecords } from '../snapshot/testing/synthetic.ts';
 import { addExportCommand } from './export.ts';
-import { OutputFile } from './output-file.ts';
 
 let directory: string;
 let capture: string;

@@ -47,7 +47,7 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
   const { SelectedPart } = await import('../perf-data/selection.ts');
   const { functionNames } = await import('../export/frame-names.ts');
   const { symbolsOf } = await import('../services/capture-symbols.ts');
-  const { OutputFile, refuseToReplace } = await import('./output-file.ts');
+  const { OutputFile, refuseToReplace } = await import('../services/output-file.ts');
   const { write, isGzipped, viewer } = formats[name];
   withCaptureOrRings(file, (capture, only, files) => {
     const selection = { ...only, ...asked };

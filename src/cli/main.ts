@@ -16,10 +16,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** Adds each command. A command's modules are loaded when it is called: start-up delays the recorded command. */
 const COMMANDS: Readonly<Record<string, (program: Command) => Promise<void>>> = {
   record: async (program) => (await import('./record.ts')).addRecordCommand(program, version),
-  up: async (program) => {
-    const { addUpCommand } = await import('./up.ts');
-    addUpCommand(program, version, async () => (await import('./up-recorder.ts')).startRecorder);
-  },
+  up: async (program) => (await import('./up.ts')).addUpCommand(program, version),
   down: async (program) => (await import('./down.ts')).addDownCommand(program),
   status: async (program) => (await import('./status.ts')).addStatusCommand(program),
   top: async (program) => (await import('./top.ts')).addTopCommand(program),

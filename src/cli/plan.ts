@@ -41,7 +41,7 @@ Example: perf sched record -o sched.data -- sleep 10; ringkeep plan sched.data -
 async function plan(file: string, options: PlanOptions): Promise<string> {
   // Loaded here: other commands do not need the simulation.
   const { planCapture, planLines } = await import('./capacity-plan.ts');
-  const { refuseToReplace } = await import('./output-file.ts');
+  const { refuseToReplace } = await import('../services/output-file.ts');
   if (options.plot !== undefined) refuseToReplace([file], options.plot, '--plot');
   const { comparison, plan: made } = planCapture(file, {
     budgetBytes: options.lockBudget,

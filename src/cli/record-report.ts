@@ -1,45 +1,8 @@
 /** The report at the end of `ringkeep record`: text on standard error, JSON on standard output. */
-import type { Death } from '../abi/ringkeep-section.ts';
 import { formatSize } from '../base/units.ts';
-import type { RecorderStats } from '../engine/recorder-stats.ts';
+import type { RecordSummary } from '../services/recorded-command.ts';
 import { explain } from './diagnostics.ts';
 import { terminalStyle } from './terminal.ts';
-
-/** The JSON summary. Its keys are stable: scripts read them. */
-export interface RecordSummary extends RecorderStats {
-  /** `none`: nothing could be recorded, for the reason in `degraded`. */
-  readonly source: 'perf' | 'procfs' | 'none';
-  /** CPU time of the ringkeep process, including its start. */
-  readonly recorderCpuSeconds: number;
-  readonly wallSeconds: number;
-  /** The snapshot that shows `death`, else the newest; null if there is none. */
-  readonly snapshot: string | null;
-  readonly snapshots: readonly string[];
-  /** The command's own death by a signal, else the first one of a process it started. */
-  readonly death: Death | null;
-  /** How many processes died of a signal. */
-  readonly deaths: number;
-  /** How the command ended. */
-  readonly exit: { readonly code: number | null; readonly signal: string | null };
-  /** What the source could not record, a sentence each. */
-  readonly degraded: readonly string[];
-}
-
-/** The statistics of a command that ran unrecorded. */
-export const NOTHING_RECORDED: RecorderStats = {
-  tasks: 0,
-  records: 0,
-  lost: 0,
-  kernelLost: 0,
-  unrecordedTasks: 0,
-  pins: 0,
-  unpins: 0,
-  pinFailures: 0,
-  pinnedBytes: { now: 0, peak: 0, bound: 0 },
-  ringBytes: 0,
-  evictedRings: 0,
-  unknownEnds: 0,
-};
 
 /** Prints the report. The JSON is the last line of standard output. */
 export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {

@@ -6,9 +6,10 @@ import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { SampleType } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import { openCapture } from '../perf-data/capture.ts';
+import type { RecoverSummary } from '../services/recover-rings.ts';
 import { directoryWith, JOURNAL_NAME, ringImage, sideBandImage } from '../snapshot/testing/ring-files.ts';
 import { CPU_CLOCK, ThreadRecords } from '../snapshot/testing/synthetic.ts';
-import { addRecoverCommand, type RecoverSummary } from './recover.ts';
+import { addRecoverCommand } from './recover.ts';
 import { addShowCommand } from './show.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ringkeep-recover-'));

@@ -130,7 +130,7 @@ async function simulateAll(options: SimulateOptions): Promise<string> {
   // Loaded here: other commands do not need the simulation.
   const { compare, parseCosts, readSubject } = await import('./capacity-comparison.ts');
   const { writeChart } = await import('./capacity-chart.ts');
-  const { refuseToReplace } = await import('./output-file.ts');
+  const { refuseToReplace } = await import('../services/output-file.ts');
   const { from, plot } = options;
   if (from !== undefined && plot !== undefined) refuseToReplace([from], plot, '--plot');
   const costs = parseCosts(options.cost);

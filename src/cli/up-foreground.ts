@@ -4,24 +4,20 @@
  */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { sendToParent, type UpReport } from '../daemon/background-process.ts';
 import { Daemon } from '../daemon/daemon.ts';
-import { type WireFailure, wireFailureOf } from '../daemon/failure.ts';
-import type { StartRecorder } from '../daemon/recorder-api.ts';
+import { wireFailureOf } from '../daemon/failure.ts';
 import { notifyService } from '../linux/service-notice.ts';
+import { startDetachedRecorder } from '../services/detached-recorder.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { explain } from './diagnostics.ts';
 import { parseEvents } from './recorder-options.ts';
-import { foundReport, printUpReport, type UpOptions, type UpReport, upText } from './up-report.ts';
-
-/** The one message from the background process to the `ringkeep up` that started it. */
-export type UpMessage =
-  | { readonly kind: 'report'; readonly report: UpReport }
-  | { readonly kind: 'failure'; readonly failure: WireFailure };
+import { foundReport, printUpReport, type UpOptions, upText } from './up-report.ts';
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** Returns when the recorder has been stopped. Throws RingkeepError, after sending it to the parent. */
-export async function hostRecorder(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<void> {
+export async function hostRecorder(options: UpOptions, version: string): Promise<void> {
   // Files made from here on are private.
   process.umask(0o077);
   let stopWanted = false;
@@ -33,7 +29,7 @@ export async function hostRecorder(options: UpOptions, version: string, startRec
     });
   }
   try {
-    daemon = await start(options, version, startRecorder);
+    daemon = await start(options, version);
   } catch (error) {
     await sendToParent({ kind: 'failure', failure: wireFailureOf(error) });
     throw error;
@@ -45,7 +41,7 @@ export async function hostRecorder(options: UpOptions, version: string, startRec
 }
 
 /** Undefined if a daemon is running already, which has been reported. */
-async function start(options: UpOptions, version: string, startRecorder: StartRecorder): Promise<Daemon | undefined> {
+async function start(options: UpOptions, version: string): Promise<Daemon | undefined> {
   const runtime = ownRuntimeDirectory();
   const { events, degraded } = parseEvents(options);
   const snapshotDirectory = resolve(options.snapshots ?? defaultSnapshotDirectory());
@@ -69,7 +65,7 @@ async function start(options: UpOptions, version: string, startRecorder: StartRe
       log,
       onBug: (error) => log(explain(error)),
     },
-    startRecorder,
+    startDetachedRecorder,
   );
   if (!(daemon instanceof Daemon)) {
     await report(foundReport(daemon, runtime.socket), options.json);
@@ -93,13 +89,6 @@ async function report(upReport: UpReport, json: boolean): Promise<void> {
   if (!process.connected && json) printUpReport(upReport, true);
   else log(upText(upReport).trimEnd());
   await sendToParent({ kind: 'report', report: upReport });
-}
-
-/** Sends the one message to `ringkeep up`, which may be gone. */
-async function sendToParent(message: UpMessage): Promise<void> {
-  if (!process.connected) return;
-  await new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
-  if (process.connected) process.disconnect();
 }
 
 /** One log entry. It carries its time: a log file, unlike systemd's journal, adds none. */

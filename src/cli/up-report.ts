@@ -1,7 +1,7 @@
 /** The options and the report of `ringkeep up`, shared by its foreground and background processes. */
 import { assert } from '../base/error.ts';
+import type { UpReport } from '../daemon/background-process.ts';
 import type { Holder } from '../daemon/daemon-lock.ts';
-import type { Adoption } from '../session/control.ts';
 import { printJson } from './daemon-access.ts';
 import type { RecorderOptions } from './recorder-options.ts';
 import { adoptionText } from './status-text.ts';
@@ -12,19 +12,6 @@ export interface UpOptions extends RecorderOptions {
   snapshots?: string;
   names: boolean;
   json: boolean;
-}
-
-/** The report of `up`. The keys of the JSON are stable. */
-export interface UpReport {
-  /** False if a daemon was running already; its options are unchanged. */
-  readonly started: boolean;
-  readonly pid: number | null;
-  readonly socket: string;
-  /** Directory of the event files; null, like the rest, if a daemon was running already. */
-  readonly directory: string | null;
-  readonly source: 'perf' | 'procfs' | null;
-  readonly adoption: Adoption | null;
-  readonly degraded: readonly string[];
 }
 
 export function foundReport({ pid }: Holder, socket: string): UpReport {

@@ -7,14 +7,13 @@
  * Invariant: `up` exits with status 0 only if a recorder answers at the socket.
  */
 import type { Command } from 'commander';
-import type { StartRecorder } from '../daemon/recorder-api.ts';
+
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { parseSizeArgument, sizeOption } from './option-values.ts';
 import { addRecorderOptions } from './recorder-options.ts';
 import { printUpReport, type UpOptions } from './up-report.ts';
 
-/** Adds `up` to the program; `loadRecorder` is asked for what to host only where it is hosted. */
-export function addUpCommand(program: Command, version: string, loadRecorder: () => Promise<StartRecorder>): void {
+export function addUpCommand(program: Command, version: string): void {
   const up = program
     .command('up')
     .description(
@@ -34,9 +33,9 @@ export function addUpCommand(program: Command, version: string, loadRecorder: ()
     .action(async (options: UpOptions) => {
       if (options.foreground) {
         const { hostRecorder } = await import('./up-foreground.ts');
-        await hostRecorder(options, version, await loadRecorder());
+        await hostRecorder(options, version);
       } else {
-        const { startInBackground } = await import('./up-background.ts');
+        const { startInBackground } = await import('../daemon/background-process.ts');
         printUpReport(await startInBackground(ownRuntimeDirectory()), options.json);
       }
     });

@@ -15,9 +15,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { within } from '../base/testing/waiting.ts';
+import type { DetachedRecorderOptions } from '../services/detached-recorder.ts';
 import { DaemonClient } from './client.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
-import type { StartOptions, StartRecorder } from './recorder-api.ts';
+import type { StartRecorder } from './recorder-api.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
 import { type FakeRecorder, startFake } from './testing/fake-recorder.ts';
 
@@ -116,7 +117,7 @@ describe('a daemon', () => {
     first.stop();
     await first.ended;
     // What SIGKILL leaves; the lock's file too, which nobody holds.
-    const left: StartRecorder = async (options: StartOptions) => {
+    const left: StartRecorder = async (options: DetachedRecorderOptions) => {
       expect(readdirSync(options.directory)).toEqual(['left']);
       return startFake(options);
     };

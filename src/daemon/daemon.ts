@@ -12,8 +12,9 @@
 import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import { lockHolder, tryLock } from '../linux/file-lock.ts';
+import type { DetachedRecorderOptions } from '../services/detached-recorder.ts';
 import { DaemonLock, type Holder } from './daemon-lock.ts';
-import type { RecorderApi, StartOptions, StartRecorder } from './recorder-api.ts';
+import type { RecorderApi, StartRecorder } from './recorder-api.ts';
 import {
   clearRuntimeDirectory,
   clearSocket,
@@ -26,7 +27,7 @@ import {
 import { type Server, serve } from './server.ts';
 
 /** The recorder's options, less those that the daemon sets. */
-export interface DaemonOptions extends Omit<StartOptions, 'directory' | 'onFailure'> {
+export interface DaemonOptions extends Omit<DetachedRecorderOptions, 'directory' | 'onFailure'> {
   /** A request failed because of a bug; the daemon continues. */
   readonly onBug: (error: unknown) => void;
 }

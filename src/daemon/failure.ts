@@ -2,17 +2,11 @@
  * A failure as JSON, and back. Invariant: every answer that is not a success has this one shape, whether a route, the router or
  * the HTTP parser produced it: `{"error": {"code", "message", "details"}}`.
  */
-import { ERROR_CODES, type ErrorCode, RingkeepError } from '../base/error.ts';
-
-/** A bug, not an operating failure. */
-export const INTERNAL = 'internal';
+import { type ErrorCode, RingkeepError } from '../base/error.ts';
+import { errorOf, type Failure, failureOf } from '../services/failure.ts';
 
 export interface WireFailure {
-  readonly error: {
-    readonly code: ErrorCode | typeof INTERNAL;
-    readonly message: string;
-    readonly details: RingkeepError['details'];
-  };
+  readonly error: Failure;
 }
 
 /** The HTTP status of each code; 500 for the others: an operation of the daemon itself failed. */
@@ -41,18 +35,15 @@ export function httpStatusOf(error: unknown): number {
   return error instanceof RingkeepError ? (STATUSES[error.code] ?? 500) : 500;
 }
 
+/** Without the stack of a bug, which is for the log. */
 export function wireFailureOf(error: unknown): WireFailure {
-  if (error instanceof RingkeepError) {
-    return { error: { code: error.code, message: error.message, details: error.details } };
-  }
-  return { error: { code: INTERNAL, message: error instanceof Error ? error.message : String(error), details: {} } };
+  const { code, message, details } = failureOf(error);
+  return { error: { code, message, details } };
 }
 
 /** The error that the daemon threw; undefined if the body is not of this shape. */
 export function failureOfWire(body: unknown): Error | undefined {
   const { error } = (body ?? {}) as Partial<WireFailure>;
   if (!error || typeof error.code !== 'string' || typeof error.message !== 'string') return undefined;
-  const code = ERROR_CODES.find((known) => known === error.code);
-  if (code) return new RingkeepError(code, error.message, error.details);
-  return new Error(`the request failed in the recorder: ${error.message}`);
+  return errorOf(error, 'the request failed in the recorder: ');
 }

@@ -3,8 +3,9 @@
  * that each can be sent over the socket unchanged.
  */
 import type { Target } from '../engine/attachment.ts';
+import type { DetachedRecorderOptions } from '../services/detached-recorder.ts';
 import type { AttachmentStatus, DetachedStatus, EventStatus } from '../session/control.ts';
-import type { DetachedOptions } from '../session/detached.ts';
+
 import type { GivenTrigger, Selection, SnapshotResult, TriggerStatus } from '../triggers/trigger-status.ts';
 
 export type { GivenTrigger as TriggerOptions, SnapshotResult, TriggerStatus } from '../triggers/trigger-status.ts';
@@ -29,8 +30,5 @@ export interface RecorderApi {
   stop(): Promise<void>;
 }
 
-/** What the recorder is started with; how its snapshots are written is for who starts it. */
-export type StartOptions = Omit<DetachedOptions, 'save'>;
-
 /** Throws RingkeepError of any code, with nothing left open and the rings of an earlier recorder as they were. */
-export type StartRecorder = (options: StartOptions) => Promise<RecorderApi>;
+export type StartRecorder = (options: DetachedRecorderOptions) => Promise<RecorderApi>;

@@ -1,4 +1,4 @@
-/** Captures from the file system: of any size, from a pipe too; what cannot be read is one RingkeepError. */
+/** Opens captures in files of any size and in pipes. Failures to read are RingkeepErrors. */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
@@ -14,14 +14,14 @@ export function readPostMortem(path: string, options: Parameters<typeof postMort
 }
 
 /**
- * Opens the capture at `path`, of any size (larger files are read by range), for as long as `use` runs.
+ * Opens the capture at `path` (larger files are read by range) while `use` runs.
  * Throws `capture-unreadable`, `not-a-capture` and `unsupported-capture` for directories, and what `openCapture` throws.
  */
 export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
   return useCapture(openInput(path), path, use);
 }
 
-/** As `withCapture`, of a file that is open; closes it. `path` names it in errors. */
+/** As `withCapture`, for an open file, which is closed. `path` names it in errors. */
 export function useCapture<T>(descriptor: number, path: string, use: (capture: Capture) => T): T {
   try {
     const stat = fstatSync(descriptor);
@@ -36,16 +36,16 @@ export function useCapture<T>(descriptor: number, path: string, use: (capture: C
   }
 }
 
-/** Whether it is what `perf record --threads` writes: a directory, in which `data` is the file with the header. */
+/** Whether `path` is a directory written by `perf record --threads`, with the header in its file `data`. */
 export function isPerfDirectory(path: string): boolean {
   return existsSync(join(path, 'data'));
 }
 
 function noCaptureIn(path: string): RingkeepError {
-  return new RingkeepError('not-a-capture', `${path} is a directory, and no capture`, { path });
+  return new RingkeepError('not-a-capture', `${path} is a directory, not a capture`, { path });
 }
 
-/** Up to here a file is held in memory; above, it is read by range as it is needed. */
+/** Larger files are not held in memory but read by range as needed. */
 const WHOLE_MAX_BYTES = 1024 ** 3;
 
 /** Throws `capture-unreadable`. */
@@ -74,7 +74,7 @@ export function filePort(descriptor: number, size: number, path: string): Captur
   };
 }
 
-/** Reads up to `bytes.length` bytes; fewer at the end of the file. `offset` null: from where the descriptor stands. */
+/** Reads up to `bytes.length` bytes, fewer at the end of the file; from the current position if `offset` is null. */
 function fill(descriptor: number, bytes: Uint8Array, offset: number | null, path: string): number {
   let count = 0;
   try {
@@ -92,7 +92,7 @@ function fill(descriptor: number, bytes: Uint8Array, offset: number | null, path
 
 const READ_BYTES = 1 << 20;
 
-/** All that comes from the descriptor: a file, or a pipe (`perf record -o - … | ringkeep show /dev/stdin`). */
+/** Reads a file or a pipe (`perf record -o - … | ringkeep show /dev/stdin`) to its end. */
 function readWhole(descriptor: number, path: string): Uint8Array {
   let bytes = new Uint8Array(Math.max(READ_BYTES, fstatSync(descriptor).size + 1));
   let length = 0;
@@ -101,7 +101,7 @@ function readWhole(descriptor: number, path: string): Uint8Array {
     length += count;
     if (length < bytes.length) return bytes.subarray(0, length);
     if (length > 2 * WHOLE_MAX_BYTES)
-      throw new RingkeepError('unsupported-capture', `${path} is too long to be read from a pipe`, {
+      throw new RingkeepError('unsupported-capture', `${path} is too large for a capture from a pipe`, {
         path,
         bytes: length,
       });

@@ -1,6 +1,5 @@
 /**
- * What names the frames of a capture: the names that travelled with it; where none did, the symbols of this machine, as far as
- * they are those that were recorded.
+ * The symbols of a capture's frames: those stored in it, else those of this machine, if their files match the recorded ones.
  */
 import { ClockId } from '../abi/event-attr.ts';
 import { KERNEL_DSO_NAME } from '../abi/perf-data.ts';
@@ -12,12 +11,12 @@ import { isJitDump } from '../symbols/jit-files.ts';
 import { decodeSymbols } from '../symbols/symbols-section.ts';
 import { SystemSymbols, type SystemSymbolsOptions } from '../symbols/system-symbols.ts';
 
-/** A namer for the frames of `capture`. Nothing is read before the first name is asked for. */
+/** Symbolizer of `capture`. No file is read before the first lookup. */
 export function symbolsOf(capture: Capture): Symbolizer {
   return new CaptureSymbols(capture);
 }
 
-/** The symbols of this machine, for the frames of `capture` alone. */
+/** Symbolizer of `capture` that uses the files of this machine only. */
 export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions = {}): SystemSymbols {
   const { features, tasks } = capture;
   const kernel = tasks.kernelSpace.mappings.find(({ file }) => file.startsWith(KERNEL_DSO_NAME));
@@ -25,7 +24,7 @@ export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions 
     {
       osrelease: features.osrelease ?? null,
       buildIds: new Map((features.buildIds ?? []).map(({ file, buildId }) => [file, buildId])),
-      // perf names the kernel's mapping after a symbol, whose address stands in its pgoff.
+      // perf names the kernel's mapping after a symbol; its pgoff is the address of that symbol.
       kernelReference: kernel
         ? { symbol: kernel.file.slice(KERNEL_DSO_NAME.length), address: kernel.fileOffset }
         : null,
@@ -38,13 +37,13 @@ export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions 
   );
 }
 
-/** When the last record was written, milliseconds since the epoch; null where the capture does not tell. */
+/** Time of the last record in milliseconds since the epoch; null if the capture lacks a wall clock. */
 function endWallMsOf({ features: { clockData }, lastNs }: Capture): number | null {
   if (clockData === undefined || lastNs === null) return null;
   return Number((clockData.wallNs + lastNs - clockData.clockNs) / 1_000_000n);
 }
 
-/** The dumps that processes mapped the first page of, oldest first. */
+/** The jitdump files of each process (it maps their first page), oldest first. */
 function jitDumpsOf({ tasks }: Capture): Map<number, string[]> {
   const dumps = new Map<number, string[]>();
   for (const { pid, spaces } of tasks.processes) {
@@ -65,7 +64,7 @@ class CaptureSymbols implements Symbolizer {
     const decoded = symbols && decodeSymbols(symbols);
     this.#captured = decoded && new CapturedSymbols(decoded);
     const isDamaged = symbols !== undefined && decoded === undefined;
-    this.#problems = isDamaged ? ['the names that travelled with the capture are damaged'] : [];
+    this.#problems = isDamaged ? ['the symbols stored in the capture are damaged'] : [];
   }
 
   get problems(): readonly string[] {
@@ -78,10 +77,10 @@ class CaptureSymbols implements Symbolizer {
     const buildId = this.#system.buildIdOf(place);
     const name = captured.nameOf(place, buildId);
     if (name !== undefined) return name;
-    // What had no name where it was recorded has none. A map of a JIT compiler that lies here by now is another process's.
+    // Without a symbol at record time there is none now: a JIT map found here belongs to another process.
     const isOfJit = !place.isKernel && !isMappedFile(place.mapping);
-    const isKnownNameless = captured.isComplete && (isOfJit || captured.covers(place, buildId));
-    return isKnownNameless ? undefined : this.#system.nameOf(place);
+    const isKnownUnnamed = captured.isComplete && (isOfJit || captured.covers(place, buildId));
+    return isKnownUnnamed ? undefined : this.#system.nameOf(place);
   }
 
   epochAt(pid: number, timeNs: bigint): number {

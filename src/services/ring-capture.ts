@@ -1,11 +1,9 @@
 /**
- * Ring files and directories of them, shown as the captures they would make: a snapshot is written for this one look and is
- * gone from the file system before it is read.
+ * Opens ring files and directories of them as captures: writes a temporary snapshot, which is unlinked before it is read.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import type { CaptureSelection } from '../perf-data/selection.ts';
@@ -21,12 +19,12 @@ import {
 import { isRingFile } from '../snapshot/ring-file.ts';
 import { readHost, type SnapshotInput, writeSnapshot } from '../snapshot/snapshot.ts';
 import { isPerfDirectory, openInput, useCapture, withCapture } from './capture-file.ts';
+import { readClocks } from './clock-reading.ts';
 
 /**
- * Opens a capture, one ring file, or all in a recorder's directory, for as long as `use` runs. `only`: the thread whose ring it is;
- * `files`: all that is read.
- * Throws as `withCapture` does, `no-rings` and `not-a-ring` for what has none that can be read, and `output-unwritable` when the temporary directory
- * has no room.
+ * Opens a capture, one ring file, or all rings in a recorder's directory while `use` runs. `only` selects the thread of a single
+ * ring; `files` are all files read. Throws as `withCapture`, `no-rings` and `not-a-ring` without a readable ring, and
+ * `output-unwritable` if the temporary directory is full.
  */
 export function withCaptureOrRings<T>(
   path: string,
@@ -38,21 +36,21 @@ export function withCaptureOrRings<T>(
   const isOne = found.rings.length === 1 && !isDirectory(path);
   const shown = isOne ? withProcessSideBand(found) : found;
   const [input] = snapshotsOfRings(shown, momentOf(found, at, ['ringkeep', 'show', path])).inputs;
-  if (!input) throw new RingkeepError('not-a-ring', `no ring of ${path} can be read`, { path });
+  if (!input) throw new RingkeepError('not-a-ring', `${path} has no readable ring`, { path });
   return useCapture(snapshotOf(input), path, (capture) =>
     use(capture, isOne ? { tid: found.rings[0]!.contents.header.tid } : {}, filesOf(found)),
   );
 }
 
-/** All that was found, and what could not be read of it: that may be mended. */
+/** All files found, including unreadable ones: no output may replace them. */
 export function filesOf({ rings, sideBandLogs, problems }: RingsFound): string[] {
   return [...rings, ...sideBandLogs, ...problems].map(({ path }) => path);
 }
 
-/** When and where the rings at `path` are read: now and here. */
+/** The time and the host of reading the rings at `path`. */
 export function momentOf(found: RingsFound, path: string, commandLine: readonly string[]): RecoveryMoment {
   return {
-    clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
+    clock: readClocks(),
     host: readHost(),
     commandLine,
     livingRecorder: livingRecorder(path, found),
@@ -60,8 +58,8 @@ export function momentOf(found: RingsFound, path: string, commandLine: readonly 
 }
 
 /**
- * The rings at `path`, and where exactly they are; undefined when it is something else: a capture, or nothing. Throws `no-rings` for
- * a directory that is neither a recorder's nor one of perf's.
+ * The rings at `path` and their directory; undefined for a capture and for a path that does not exist. Throws `no-rings` for a
+ * directory that is neither a recorder's nor one of perf.
  */
 function ringsAt(path: string): { found: RingsFound; at: string } | undefined {
   if (!isDirectory(path)) return isRingFile(path) ? { found: readRingFile(path), at: path } : undefined;
@@ -73,15 +71,17 @@ function ringsAt(path: string): { found: RingsFound; at: string } | undefined {
 
 export function noRings(directory: string, problems: readonly ProblemFile[]): RingkeepError {
   const first = problems[0];
-  const why = first ? ` that can be read (${first.path}: ${first.why})` : '';
-  return new RingkeepError('no-rings', `there is no ring in ${directory}${why}`, { directory });
+  const message = first
+    ? `${directory} has no readable ring (${first.path}: ${first.why})`
+    : `${directory} has no ring`;
+  return new RingkeepError('no-rings', message, { directory });
 }
 
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-/** The snapshot, open, without a name in the file system. */
+/** Writes the snapshot, opens and unlinks it. */
 function snapshotOf(input: SnapshotInput): number {
   // mkdtemp makes the directory with mode 0700.
   const directory = mkdtempSync(join(tmpdir(), 'ringkeep-show-'));

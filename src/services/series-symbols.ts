@@ -1,17 +1,17 @@
 /**
- * The names of a recording's snapshots: added to one after the other, while recording goes on and for a short time after.
- * Invariant: no snapshot is written later for it, and once the command has ended nobody waits longer than ALL_LAST_MS.
+ * Symbolizes the snapshots of a recording one after another, while it runs and for a short time after the command has exited.
+ * Invariant: writing a snapshot never waits for this; `settled` resolves within ALL_LAST_MS.
  */
-import { addNamesElsewhere } from './symbolize-job.ts';
+import { symbolize } from './symbolize-job.ts';
 
-/** How long the frames of one snapshot are looked up while recording goes on, and when the command has ended and somebody waits. */
+/** Time to look up the frames of one snapshot: while recording, and once the command has exited and its caller waits. */
 const WHILE_RECORDING_MS = 30_000;
 const LAST_MS = 10_000;
-/** How long all are waited for when the command has ended. */
+/** Time for all snapshots together once the command has exited. */
 const ALL_LAST_MS = 20_000;
 
-export class SeriesNames {
-  readonly #tell: (problem: string) => void;
+export class SeriesSymbols {
+  readonly #onProblem: (sentence: string) => void;
   readonly #waiting: string[] = [];
   readonly #giveUp = new AbortController();
   #running: Promise<void> | undefined;
@@ -19,18 +19,18 @@ export class SeriesNames {
   /** Whether every frame of every snapshot so far has been looked up. */
   areComplete = true;
 
-  /** `tell` is told of what has no names, in a sentence. */
-  constructor(tell: (problem: string) => void) {
-    this.#tell = tell;
+  /** `onProblem` gets a sentence for each snapshot that lacks symbols. */
+  constructor(onProblem: (sentence: string) => void) {
+    this.#onProblem = onProblem;
   }
 
-  /** The snapshot at `path` is on disk. */
+  /** `path` is a snapshot on disk. */
   add(path: string): void {
     this.#waiting.push(path);
     this.#running ??= this.#run();
   }
 
-  /** The command has ended: when all have names, or there is no more time. */
+  /** The command has exited: resolves when all snapshots are symbolized or the time is over. */
   async settled(): Promise<void> {
     this.#endMs = performance.now() + ALL_LAST_MS;
     const timer = setTimeout(() => this.#giveUp.abort(), ALL_LAST_MS);
@@ -38,25 +38,27 @@ export class SeriesNames {
     clearTimeout(timer);
   }
 
-  /** The newest first: the last one shows how it ended. */
+  /** The newest first: the last snapshot shows the end of the command. */
   async #run(): Promise<void> {
     for (let path = this.#waiting.pop(); path !== undefined; path = this.#waiting.pop()) {
-      const problem = await this.#addNames(path);
+      const problem = await this.#symbolize(path);
       if (problem === undefined) continue;
       this.areComplete = false;
-      this.#tell(`${path} ${problem}`);
+      this.#onProblem(`${path} ${problem}`);
     }
     this.#running = undefined;
   }
 
-  /** What is wrong with its names; undefined when nothing is. */
-  async #addNames(path: string): Promise<string | undefined> {
+  /** Undefined if all its frames were looked up. */
+  async #symbolize(path: string): Promise<string | undefined> {
     const leftMs = this.#endMs - performance.now();
     const isInBackground = leftMs === Number.POSITIVE_INFINITY;
-    if (leftMs <= 0) return 'has no names: there was no time';
+    if (leftMs <= 0) return 'is not symbolized: no time was left';
     const timeMs = Math.min(isInBackground ? WHILE_RECORDING_MS : LAST_MS, leftMs);
-    const outcome = await addNamesElsewhere(path, { timeMs, isInBackground, giveUp: this.#giveUp.signal });
-    if (outcome.failure !== null) return `has no names: ${outcome.failure}`;
-    return outcome.isComplete ? undefined : 'has names for its newest frames only: there was no time for all';
+    const outcome = await symbolize({ path, timeMs, isInBackground, giveUp: this.#giveUp.signal });
+    if (outcome.failure !== null) return `is not symbolized: ${outcome.failure}`;
+    return outcome.isComplete
+      ? undefined
+      : 'is symbolized for its newest samples only: no time was left for the others';
   }
 }

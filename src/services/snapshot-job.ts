@@ -1,14 +1,13 @@
 /**
- * The writing of one snapshot: here, or in a thread of its own where this one has a recorder to keep going.
- * Invariant: an outcome comes, whatever fails; a snapshot that cannot be written is told, never thrown.
+ * Writes one snapshot: on this thread, or in a worker while this thread keeps recording.
+ * Invariant: the promise resolves with an outcome, whatever fails; it never rejects.
  */
-import type { RingkeepError } from '../base/error.ts';
-import { explain, operatingFailureOf } from '../cli/diagnostics.ts';
-import type { TakenCut } from '../session/recording.ts';
+import type { TakenCut } from '../engine/cut.ts';
 import type { ClockReading, SnapshotEvent } from '../snapshot/snapshot.ts';
+import { type Failure, failureOf } from './failure.ts';
 
-/** Plain data: it may go to another thread. */
-export interface SnapshotJob {
+/** Plain data: it is sent to the worker. */
+export interface SnapshotRequest {
   readonly path: string;
   readonly events: readonly SnapshotEvent[];
   readonly commandLine: readonly string[];
@@ -18,70 +17,61 @@ export interface SnapshotJob {
   readonly taken: TakenCut;
 }
 
-/** Where the snapshot stands, or in two sentences why there is none, and what was refused unless it is a bug. */
+/** `path` is the file that was written: the target of a link. */
 export type SnapshotOutcome =
   | { readonly path: string; readonly records: number; readonly bytes: number; readonly failure: null }
-  | { readonly path: null; readonly failure: string; readonly refusal: Refusal | null };
-
-/** A RingkeepError as plain data. */
-type Refusal = Pick<RingkeepError, 'code' | 'message' | 'details'>;
+  | { readonly failure: Failure };
 
 /** On this thread. */
-export async function writeHere(job: SnapshotJob): Promise<SnapshotOutcome> {
-  const { cut, section } = job.taken;
+export async function writeHere(request: SnapshotRequest): Promise<SnapshotOutcome> {
+  const { cut, section } = request.taken;
   try {
     // Loaded at the first snapshot: most recordings end without one.
     const { readHost, writeSnapshot } = await import('../snapshot/snapshot.ts');
-    const { path, records, bytes } = writeSnapshot(job.path, {
-      events: job.events,
+    const { path, records, bytes } = writeSnapshot(request.path, {
+      events: request.events,
       tasks: cut.threads.map(({ records, ...thread }) => ({ ...thread, records: [records] })),
       sideBandLog: cut.sideBandLog,
       cutNs: cut.cutNs,
-      host: { ...readHost(), version: `ringkeep ${job.version}` },
-      commandLine: job.commandLine,
-      clock: job.clock,
+      host: { ...readHost(), version: `ringkeep ${request.version}` },
+      commandLine: request.commandLine,
+      clock: request.clock,
       section,
     });
     return { path, records, bytes, failure: null };
   } catch (error) {
-    return failed(error);
+    return { failure: failureOf(error) };
   }
 }
 
-function failed(error: unknown): SnapshotOutcome {
-  const refused = operatingFailureOf(error);
-  const refusal = refused ? { code: refused.code, message: refused.message, details: refused.details } : null;
-  return { path: null, failure: explain(error), refusal };
-}
-
-/** In a thread that is started for it; on this one where none can be. */
-export async function writeElsewhere(job: SnapshotJob): Promise<SnapshotOutcome> {
+/** In a worker, or on this thread if no worker can be started. */
+export async function writeInWorker(request: SnapshotRequest): Promise<SnapshotOutcome> {
   const { Worker } = await import('node:worker_threads');
   let worker: InstanceType<typeof Worker>;
   try {
     worker = new Worker(new URL('./snapshot-worker.js', import.meta.url));
-    // Its first word says that it is up: what has gone to a thread that never runs would be lost.
+    // Sent only once it runs: the buffers transferred to a thread that fails to start would be lost.
     await nextMessage(worker);
   } catch {
-    return writeHere(job);
+    return writeHere(request);
   }
   try {
     const outcome = nextMessage(worker);
-    worker.postMessage(job, transferable(job));
+    worker.postMessage(request, transferable(request));
     return (await outcome) as SnapshotOutcome;
   } catch (error) {
-    return failed(error);
+    return { failure: failureOf(error) };
   }
 }
 
-/** The big parts of a cut change hands instead of being copied. */
-function transferable({ taken }: SnapshotJob): ArrayBuffer[] {
+/** The records of a cut are transferred, not copied. */
+function transferable({ taken }: SnapshotRequest): ArrayBuffer[] {
   return taken.cut.threads.map(({ records }) => records.buffer as ArrayBuffer);
 }
 
 function nextMessage(worker: import('node:worker_threads').Worker): Promise<unknown> {
   return new Promise((resolve, reject) => {
     worker.once('message', resolve).once('error', reject);
-    worker.once('exit', () => reject(new Error('the thread that writes snapshots has ended without a word')));
+    worker.once('exit', () => reject(new Error('the worker that writes snapshots exited without an outcome')));
   });
 }

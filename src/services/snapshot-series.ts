@@ -1,53 +1,59 @@
 /**
- * The snapshots of one recording: the first has the name that was asked for, later ones a number before its ending.
- * Invariant: no snapshot replaces another of the same recording; a failure to write one is said, and loses no other.
+ * The snapshots of one recording: the first has the requested name, later ones a number before its extension.
+ * Invariant: no snapshot replaces another of the same recording; a snapshot that cannot be written is reported and does not
+ * affect the others.
  */
-import { accessSync, constants, statSync } from 'node:fs';
+
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ClockId } from '../abi/event-attr.ts';
 import { RingkeepError } from '../base/error.ts';
-import type { TakenCut } from '../session/recording.ts';
+import type { TakenCut } from '../engine/cut.ts';
 import type { SnapshotEvent } from '../snapshot/snapshot.ts';
-import { SeriesNames } from './series-symbols.ts';
-import { type SnapshotJob, type SnapshotOutcome, writeElsewhere, writeHere } from './snapshot-job.ts';
+import { readClocks } from './clock-reading.ts';
+import { errorOf } from './failure.ts';
+import { isWritableDirectory } from './output-file.ts';
+import { SeriesSymbols } from './series-symbols.ts';
+import { type SnapshotOutcome, type SnapshotRequest, writeHere, writeInWorker } from './snapshot-job.ts';
 
-const ENDING = /(\.perf\.data|\.[^./]+)?$/;
+const EXTENSION = /(\.perf\.data|\.[^./]+)?$/;
 
 export interface SeriesOptions {
-  /** Whether snapshots will be taken even if nobody asks. */
+  /** Whether snapshots may be taken without a request. */
   readonly isUsed: boolean;
-  /** Whether the names of frames are added to them. */
-  readonly names: boolean;
+  readonly symbolize: boolean;
   readonly command: readonly string[];
   readonly version: string;
+  /** A snapshot could not be written. */
+  readonly onFailure: (error: Error) => void;
+  /** A snapshot lacks symbols, as a sentence. */
+  readonly onUnsymbolized: (sentence: string) => void;
 }
 
 export class SnapshotSeries {
   readonly paths: string[] = [];
-  readonly failures: string[] = [];
   readonly #base: string;
   readonly #options: SeriesOptions;
+  readonly #symbols: SeriesSymbols;
   #events: readonly SnapshotEvent[] = [];
   #serial = 0;
   #saved: Promise<string | null> = Promise.resolve(null);
-  readonly #names = new SeriesNames((problem) => this.failures.push(problem));
 
-  /** Throws `output-unwritable` for an asked-for file that could not be written, before anything runs. */
+  /** Throws `output-unwritable` if the requested file cannot be written, before the command is started. */
   constructor(output: string | undefined, options: SeriesOptions) {
     this.#options = options;
+    this.#symbols = new SeriesSymbols(options.onUnsymbolized);
     this.#base = output === undefined ? defaultPath() : resolve(output);
     if (options.isUsed && output !== undefined) requireWritable(this.#base);
   }
 
-  /** What the recorder records, known once it has started. */
+  /** The recorded events, known once the recorder has started. */
   begin(events: readonly SnapshotEvent[]): void {
     this.#events = events;
   }
 
   /** Whether every frame of every snapshot has been looked up. */
-  get hasAllNames(): boolean {
-    return (this.#options.names || this.paths.length === 0) && this.#names.areComplete;
+  get isSymbolized(): boolean {
+    return (this.#options.symbolize || this.paths.length === 0) && this.#symbols.areComplete;
   }
 
   /** The newest snapshot, or null. */
@@ -55,15 +61,12 @@ export class SnapshotSeries {
     return this.paths.at(-1) ?? null;
   }
 
-  /**
-   * Writes a cut behind those before it, in another thread: recording goes on. Its path, or null when it could not be
-   * written, which is then among `failures`.
-   */
+  /** Writes a cut, after earlier ones, in a worker: recording continues. Resolves with its path, or null on failure. */
   save(taken: TakenCut): Promise<string | null> {
-    return this.#inTurn(() => this.#write(taken, writeElsewhere));
+    return this.#inTurn(() => this.#write(taken, writeInWorker));
   }
 
-  /** As `save`, on this thread: nothing is recorded any more. */
+  /** As `save`, on this thread: recording has ended. */
   saveLast(taken: TakenCut): Promise<string | null> {
     return this.#inTurn(() => this.#write(taken, writeHere));
   }
@@ -73,53 +76,41 @@ export class SnapshotSeries {
     return this.#saved;
   }
 
-  /** When everything has been written, and has its names as far as there is time for that: the command has ended. */
+  /** Resolves when all snapshots are written and symbolized, or there is no time left for symbols. */
   async settled(): Promise<void> {
     await this.#saved;
-    await this.#names.settled();
+    await this.#symbols.settled();
   }
 
-  async #write(taken: TakenCut, write: (job: SnapshotJob) => Promise<SnapshotOutcome>): Promise<string | null> {
+  async #write(taken: TakenCut, write: (request: SnapshotRequest) => Promise<SnapshotOutcome>): Promise<string | null> {
+    const { command, version, symbolize, onFailure } = this.#options;
     const outcome = await write({
-      path: this.#nextPath(),
+      path: numberedPath(this.#base, ++this.#serial),
       events: this.#events,
-      commandLine: ['ringkeep', 'record', '--', ...this.#options.command],
-      version: this.#options.version,
-      clock: { clockid: ClockId.monotonic, wallNs: BigInt(Date.now()) * 1_000_000n, clockNs: process.hrtime.bigint() },
+      commandLine: ['ringkeep', 'record', '--', ...command],
+      version,
+      clock: readClocks(),
       taken,
     });
     if (outcome.failure !== null) {
-      this.failures.push(outcome.failure);
+      onFailure(errorOf(outcome.failure));
       return null;
     }
     this.paths.push(outcome.path);
-    if (this.#options.names) this.#names.add(outcome.path);
+    if (symbolize) this.#symbols.add(outcome.path);
     return outcome.path;
-  }
-
-  #nextPath(): string {
-    return numberedPath(this.#base, ++this.#serial);
   }
 }
 
 /** `crash.perf.data` for the first of a series, `crash-2.perf.data` for the second. */
 export function numberedPath(base: string, serial: number): string {
-  return serial === 1 ? base : base.replace(ENDING, (ending) => `-${serial}${ending}`);
+  return serial === 1 ? base : base.replace(EXTENSION, (extension) => `-${serial}${extension}`);
 }
 
-/** In the working directory, or where that cannot be written, in the temporary one. */
+/** In the working directory, or in the temporary one if that is not writable. */
 function defaultPath(): string {
   const name = `ringkeep-${process.pid}.perf.data`;
   return isWritableDirectory('.') ? resolve(name) : join(tmpdir(), name);
-}
-
-function isWritableDirectory(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK | constants.X_OK);
-    return statSync(path).isDirectory();
-  } catch {
-    return false; // Absent or forbidden: not writable, whichever it is.
-  }
 }
 
 function requireWritable(path: string): void {

@@ -1,7 +1,7 @@
-/** The thread that writes one snapshot while recording goes on: says that it is up, takes the job, answers, ends. */
+/** The worker that writes one snapshot: reports that it runs, receives the request, sends the outcome, exits. */
 import { parentPort } from 'node:worker_threads';
-import { type SnapshotJob, writeHere } from './snapshot-job.ts';
+import { type SnapshotRequest, writeHere } from './snapshot-job.ts';
 
 const port = parentPort!;
-port.once('message', async (job: SnapshotJob) => port.postMessage(await writeHere(job)));
-port.postMessage('up');
+port.once('message', async (request: SnapshotRequest) => port.postMessage(await writeHere(request)));
+port.postMessage('running');

@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { afterEach, expect, test, vi } from 'vitest';
-import { addNamesElsewhere, NamesQueue } from './symbolize-job.ts';
+import { SymbolizeQueue, symbolize } from './symbolize-job.ts';
 
 vi.mock('node:child_process', { spy: true });
 
-const WISH = { timeMs: 60_000, isInBackground: true };
+const REQUEST = { path: '/nowhere', timeMs: 60_000, isInBackground: true };
 
 afterEach(() => void vi.resetAllMocks());
 
-/** The next process that is started is this script instead. */
+/** The next spawned process runs this script instead. */
 function pretend(script: string): void {
   const real = vi.mocked(spawn).getMockImplementation() ?? spawn;
   vi.mocked(spawn).mockImplementationOnce(((program: string, _: string[], options: object) => {
@@ -18,39 +18,39 @@ function pretend(script: string): void {
   }) as never);
 }
 
-test('what came of it is what the process says', async () => {
+test('the outcome is the output of the process', async () => {
   pretend(`console.log(JSON.stringify({ bytes: 12, isComplete: true }))`);
-  expect(await addNamesElsewhere('/nowhere', WISH)).toEqual({ bytes: 12, isComplete: true, failure: null });
+  expect(await symbolize(REQUEST)).toEqual({ bytes: 12, isComplete: true, failure: null });
 });
 
 test.each([
-  ['ends with a status', `console.error('the disk is full'); process.exit(1)`, /status 1: the disk is full$/],
-  ['is killed', `process.kill(process.pid, 'SIGKILL')`, /was ended by SIGKILL$/],
-  ['says something else', `console.log('hello')`, /status 0: $/],
-])('a process that %s is told of in a sentence', async (_, script, sentence) => {
+  ['exits with a status', `console.error('the disk is full'); process.exit(1)`, /status 1: the disk is full$/],
+  ['is killed', `process.kill(process.pid, 'SIGKILL')`, /was killed by SIGKILL$/],
+  ['prints something else', `console.log('hello')`, /status 0: $/],
+])('a process that %s is a failure', async (_, script, sentence) => {
   pretend(script);
-  expect((await addNamesElsewhere('/nowhere', WISH)).failure).toMatch(sentence);
+  expect((await symbolize(REQUEST)).failure).toMatch(sentence);
 });
 
-test('a process that takes too long is ended', async () => {
+test('a process that takes too long is killed', async () => {
   pretend('setInterval(() => {}, 1000)');
-  expect((await addNamesElsewhere('/nowhere', { ...WISH, timeMs: -4_500 })).failure).toMatch(/was ended by SIGKILL$/);
+  expect((await symbolize({ ...REQUEST, timeMs: -4_500 })).failure).toMatch(/was killed by SIGKILL$/);
 });
 
-test('a process that cannot be started, for want of descriptors or otherwise, is no exception', async () => {
+test('a process that cannot be started is a failure, not an exception', async () => {
   vi.mocked(spawn).mockImplementationOnce((() => {
     const child = new EventEmitter();
     process.nextTick(() => child.emit('error', Object.assign(new Error('no'), { code: 'EMFILE' })));
     return child;
   }) as never);
-  expect((await addNamesElsewhere('/nowhere', WISH)).failure).toMatch(/could be started: EMFILE$/);
+  expect((await symbolize(REQUEST)).failure).toMatch(/cannot be started: EMFILE$/);
   vi.mocked(spawn).mockImplementationOnce((() => {
     throw Object.assign(new Error('no'), { code: 'EAGAIN' });
   }) as never);
-  expect((await addNamesElsewhere('/nowhere', WISH)).failure).toMatch(/could be started: EAGAIN$/);
+  expect((await symbolize(REQUEST)).failure).toMatch(/cannot be started: EAGAIN$/);
 });
 
-test('one process after the other looks for names, and those that would wait too long get none', async () => {
+test('one process runs at a time, and requests beyond the queue are refused', async () => {
   const running = new Set<EventEmitter>();
   let most = 0;
   vi.mocked(spawn).mockImplementation((() => {
@@ -63,10 +63,10 @@ test('one process after the other looks for names, and those that would wait too
     });
     return child;
   }) as never);
-  const queue = new NamesQueue();
-  const outcomes = await Promise.all(Array.from({ length: 20 }, () => queue.add('/nowhere', WISH)));
+  const queue = new SymbolizeQueue();
+  const outcomes = await Promise.all(Array.from({ length: 20 }, () => queue.add(REQUEST)));
   expect(most).toBe(1);
-  const refused = outcomes.filter(({ failure }) => failure === 'too many snapshots wait for their names');
+  const refused = outcomes.filter(({ failure }) => failure === 'too many snapshots wait to be symbolized');
   expect(refused).toHaveLength(4);
-  expect((await queue.add('/nowhere', WISH)).failure).toMatch(/status 1/);
+  expect((await queue.add(REQUEST)).failure).toMatch(/status 1/);
 });

@@ -1,52 +1,50 @@
 /**
- * Has names added to a snapshot, by a process of its own: reading the symbols of everything that ran takes seconds of a CPU and
- * hundreds of megabytes, which no recorder has to give away.
- * Invariant: the snapshot is readable whatever becomes of that process; nothing is thrown; the process does not outlive this one, nor
- * the time that it was given by more than a moment.
+ * Symbolizes a snapshot in a process of its own: reading the symbols of every mapped file takes seconds of CPU time and hundreds
+ * of megabytes, which a recorder cannot spare.
+ * Invariant: the snapshot stays readable whatever happens to that process; the promise never rejects; the process ends with this
+ * one, and GRACE_MS after its time is over at the latest.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
-import type { AddedNames } from './symbolize-snapshot.ts';
+import type { Symbolized } from './symbolize-snapshot.ts';
 
 export interface SymbolizeRequest {
-  /** How long frames are looked up. What has no name by then is named by the machine that shows the snapshot, if that can. */
+  readonly path: string;
+  /** How long frames are looked up. The others are looked up by whatever shows the snapshot. */
   readonly timeMs: number;
-  /** Whether others are waiting for the CPU: a command that is being recorded. */
+  /** Runs at low priority: a recorded command needs the CPU. */
   readonly isInBackground: boolean;
   /** Ends it at once. */
   readonly giveUp?: AbortSignal;
 }
 
-/** What came of it; a failure in one sentence without its full stop. */
-export type NamesOutcome = (AddedNames & { readonly failure: null }) | { readonly failure: string };
+/** `failure`: a clause without a full stop. */
+export type SymbolizeOutcome = (Symbolized & { readonly failure: null }) | { readonly failure: string };
 
-/** Reading one file more, and writing what was found. */
+/** Time to finish the file being read and to write the symbols. */
 const GRACE_MS = 5_000;
 const HEAP_MIB = 1024;
-const MOST_SAID = 4096;
+/** Characters of the process's output that are kept. */
+const MOST_OUTPUT = 4096;
 
-/** Waiting for a process each, more snapshots than this are more than anybody can name in time. */
+/** Snapshots that may wait; more could not be symbolized in time. */
 const MOST_WAITING = 16;
 
-/** Adds names to one snapshot after the other, so that however many are taken at once, one process looks for names. */
-export class NamesQueue {
+/** Symbolizes one snapshot after another: one process at a time. */
+export class SymbolizeQueue {
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  add(path: string, wish: SymbolizeRequest): Promise<NamesOutcome> {
-    if (this.#waiting >= MOST_WAITING) return Promise.resolve({ failure: 'too many snapshots wait for their names' });
+  add(request: SymbolizeRequest): Promise<SymbolizeOutcome> {
+    if (this.#waiting >= MOST_WAITING) return Promise.resolve({ failure: 'too many snapshots wait to be symbolized' });
     this.#waiting++;
-    const outcome = this.#last.then(() => addNamesElsewhere(path, wish));
+    const outcome = this.#last.then(() => symbolize(request));
     this.#last = outcome.then(() => this.#waiting--);
     return outcome;
   }
 }
 
-/** Adds the names of its frames to the snapshot at `path`. */
-export async function addNamesElsewhere(
-  path: string,
-  { timeMs, isInBackground, giveUp }: SymbolizeRequest,
-): Promise<NamesOutcome> {
+export async function symbolize({ path, timeMs, isInBackground, giveUp }: SymbolizeRequest): Promise<SymbolizeOutcome> {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const program = new URL('./symbolize-process.js', import.meta.url).pathname;
   const args = [`--max-old-space-size=${HEAP_MIB}`, decodeURIComponent(program), path, String(timeMs)];
@@ -54,7 +52,7 @@ export async function addNamesElsewhere(
   try {
     child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   } catch (error) {
-    return { failure: `no process to look for names could be started: ${codeOf(error)}` };
+    return notStarted(error);
   }
   if (isInBackground && child.pid !== undefined) lowerPriority(child.pid);
   const kill = (): void => void child.kill('SIGKILL');
@@ -74,45 +72,44 @@ function lowerPriority(pid: number): void {
   try {
     setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
-    // It has ended already.
+    // It has exited already.
   }
 }
 
-function outcomeOf(child: ChildProcess): Promise<NamesOutcome> {
+function outcomeOf(child: ChildProcess): Promise<SymbolizeOutcome> {
   return new Promise((done) => {
-    let said = '';
-    let complaint = '';
-    // Without descriptors there are no streams, and the error comes in a moment.
+    let output = '';
+    let errors = '';
+    // Without free descriptors the streams are missing, and an `error` event follows.
     child.stdout?.on('data', (text: Buffer) => {
-      if (said.length < MOST_SAID) said += text;
+      if (output.length < MOST_OUTPUT) output += text;
     });
     child.stderr?.on('data', (text: Buffer) => {
-      if (complaint.length < MOST_SAID) complaint += text;
+      if (errors.length < MOST_OUTPUT) errors += text;
     });
-    child.once('error', (error) =>
-      done({ failure: `no process to look for names could be started: ${codeOf(error)}` }),
-    );
+    child.once('error', (error) => done(notStarted(error)));
     child.once('close', (status, signal) => {
-      const added = status === 0 ? addedBy(said) : undefined;
-      if (added) done({ ...added, failure: null });
-      else done({ failure: whyItEnded(status, signal, complaint) });
+      const symbolized = status === 0 ? parsed(output) : undefined;
+      if (symbolized) done({ ...symbolized, failure: null });
+      else done({ failure: exitText(status, signal, errors) });
     });
   });
 }
 
-function addedBy(said: string): AddedNames | undefined {
+function parsed(output: string): Symbolized | undefined {
   try {
-    return JSON.parse(said) as AddedNames;
+    return JSON.parse(output) as Symbolized;
   } catch {
-    return undefined; // Whatever that was, it was not the process that was meant.
+    return undefined; // Another program ran in its place.
   }
 }
 
-function whyItEnded(status: number | null, signal: NodeJS.Signals | null, complaint: string): string {
-  if (signal !== null) return `the process that looked for names was ended by ${signal}`;
-  return `the process that looked for names ended with status ${status}: ${complaint.trim().split('\n').at(-1)}`;
+function exitText(status: number | null, signal: NodeJS.Signals | null, errors: string): string {
+  if (signal !== null) return `the symbolizing process was killed by ${signal}`;
+  return `the symbolizing process exited with status ${status}: ${errors.trim().split('\n').at(-1)}`;
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+function notStarted(error: unknown): SymbolizeOutcome {
+  const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  return { failure: `the symbolizing process cannot be started: ${why}` };
 }

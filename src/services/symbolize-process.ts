@@ -1,12 +1,12 @@
 /**
- * The process that adds names to a snapshot: `node names-process.js PATH MILLISECONDS`. It tells what came of it as a line of JSON,
- * and ends with a status other than 0 where nothing did.
+ * The process that symbolizes a snapshot: `node symbolize-process.js PATH MILLISECONDS`. Prints the result as a line of JSON;
+ * exits with a status other than 0 if it fails.
  */
-import { addNames } from './symbolize-snapshot.ts';
+import { symbolizeSnapshot } from './symbolize-snapshot.ts';
 
 const [path = '', timeMs = ''] = process.argv.slice(2);
 try {
-  process.stdout.write(`${JSON.stringify(addNames(path, Number(timeMs)))}\n`);
+  process.stdout.write(`${JSON.stringify(symbolizeSnapshot(path, Number(timeMs)))}\n`);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;

@@ -1,11 +1,11 @@
 /**
- * Adds the names of its frames to a snapshot that is on disk, so that another machine, or this one tomorrow, can show them.
+ * Adds symbols to a snapshot on disk, so that another machine, or this one later, can show the names of its frames.
  *
- *  1. Find the empty section that waits for them.
- *  2. Name every frame of every sample, the newest first, each place once, until there is no more time.
+ *  1. Find the empty section reserved for symbols.
+ *  2. Look up the frames of every sample, newest first, each address once, until the time is over.
  *  3. Fill the section.
  *
- * Invariant: whatever happens meanwhile, the snapshot stays as it was until the names are whole.
+ * Invariant: the snapshot is unchanged until the section is written completely.
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { RecordType } from '../abi/record-table.ts';
@@ -21,47 +21,50 @@ import type { SystemSymbols } from '../symbols/system-symbols.ts';
 import { filePort } from './capture-file.ts';
 import { systemSymbolsOf } from './capture-symbols.ts';
 
-/** What came of it. */
-export interface AddedNames {
-  /** Bytes of the section; 0 where nothing was added: no frame could be named, or the file has no place for names. */
+export interface Symbolized {
+  /** Bytes of the section; 0 if nothing was added: no symbol was found, or the file has no section for symbols. */
   readonly bytes: number;
   /** Whether every frame was looked up. */
   readonly isComplete: boolean;
 }
 
 /**
- * Names the frames of the snapshot at `path` for at most `timeMs` milliseconds (and as long as the one file takes that is being
- * read then). Throws what the file system refuses, and what `openCapture` throws.
+ * Symbolizes the snapshot at `path` for at most `timeMs` milliseconds, and the time to finish the file being read then.
+ * Throws errors of the file system, and what `openCapture` throws.
  */
-export function addNames(path: string, timeMs: number): AddedNames {
+export function symbolizeSnapshot(path: string, timeMs: number): Symbolized {
   const endMs = performance.now() + timeMs;
   const descriptor = openSync(path, 'r+');
   try {
     const section = findEmptySection(descriptor, SYMBOLS_FEATURE);
     if (section === undefined) return { bytes: 0, isComplete: false };
-    // By range, however small: what is in memory here is what was gathered.
+    // Read by range, even if small: memory is needed for the symbols.
     const capture = openCapture(filePort(descriptor, fstatSync(descriptor).size, path));
-    const names = namesOf(capture, systemSymbolsOf(capture, { isRecent: true }), () => performance.now() > endMs);
-    if (names.spaces.length === 0) return { bytes: 0, isComplete: names.isComplete };
-    const bytes = encodeSymbols(names);
+    const symbols = frameSymbols(
+      capture,
+      systemSymbolsOf(capture, { isRecent: true }),
+      () => performance.now() > endMs,
+    );
+    if (symbols.spaces.length === 0) return { bytes: 0, isComplete: symbols.isComplete };
+    const bytes = encodeSymbols(symbols);
     fillSection(descriptor, section, bytes);
-    return { bytes: bytes.length, isComplete: names.isComplete };
+    return { bytes: bytes.length, isComplete: symbols.isComplete };
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** Between two looks at the clock. */
-const SAMPLES_A_LOOK = 64;
+/** Samples between two readings of the clock. */
+const SAMPLES_PER_CLOCK_READING = 64;
 
-/** The names of all frames in `capture`, or of those of its newest samples when time is up. */
-export function namesOf(capture: Capture, symbols: SystemSymbols, isTimeUp: () => boolean): SnapshotSymbols {
+/** The symbols of all frames in `capture`, or those of its newest samples if the time is up. */
+export function frameSymbols(capture: Capture, symbols: SystemSymbols, isTimeUp: () => boolean): SnapshotSymbols {
   const harvest = new SymbolHarvest();
-  const seen = new SeenPlaces();
+  const seen = new SeenAddresses();
   let samples = 0;
   for (let index = capture.recordCount - 1; index >= 0; index--) {
     if (capture.typeAt(index) !== RecordType.SAMPLE) continue;
-    if (samples++ % SAMPLES_A_LOOK === 0 && isTimeUp()) return harvest.symbols(false);
+    if (samples++ % SAMPLES_PER_CLOCK_READING === 0 && isTimeUp()) return harvest.symbols(false);
     const process = capture.threadAt(index)?.process;
     const record = process && capture.record(index);
     if (process === undefined || record?.name !== 'SAMPLE') continue;
@@ -79,8 +82,8 @@ export function namesOf(capture: Capture, symbols: SystemSymbols, isTimeUp: () =
   return harvest.symbols(true);
 }
 
-/** Which addresses were looked up, as long as nothing else is mapped in their space and no code is replaced. */
-class SeenPlaces {
+/** The addresses already looked up, per address space. Forgotten at each new mapping and code epoch. */
+class SeenAddresses {
   readonly #bySpace = new Map<AddressMap, { mapped: number; epoch: number; places: Set<bigint>; calls: Set<bigint> }>();
 
   isNew(space: AddressMap, timeNs: bigint, epoch: number, { address, isReturnAddress }: StackAddress): boolean {
@@ -97,7 +100,7 @@ class SeenPlaces {
   }
 }
 
-/** How many mappings there were at `timeNs`. */
+/** The number of mappings up to `timeNs`. */
 function mappedAt({ mappings }: AddressMap, timeNs: bigint): number {
   let low = 0;
   let high = mappings.length;

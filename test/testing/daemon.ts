@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, onTestFinished } from 'vitest';
 import { until } from '../../src/base/testing/waiting.ts';
-import type { UpReport } from '../../src/cli/up-report.ts';
+import type { UpReport } from '../../src/daemon/background-process.ts';
 import { DaemonClient } from '../../src/daemon/client.ts';
 import { locateRuntimeDirectory, type RuntimeDirectory } from '../../src/daemon/runtime-directory.ts';
 import { readProcStat } from '../../src/linux/proc.ts';

@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { RUN_PATIENCE_MS, until, within } from '../../src/base/testing/waiting.ts';
-import type { RecordSummary } from '../../src/cli/record-report.ts';
 import { postMortem } from '../../src/post-mortem/post-mortem.ts';
 import type { PostMortem } from '../../src/post-mortem/report.ts';
+import type { RecordSummary } from '../../src/services/recorded-command.ts';
 import { withCaptureOrRings } from '../../src/services/ring-capture.ts';
 import { run } from '../../src/snapshot/testing/perf-tool.ts';
 

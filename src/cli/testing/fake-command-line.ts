@@ -1,4 +1,4 @@
-/** The whole command line as a program that Node runs, with a recorder that records nothing behind `up`. */
+/** The whole command line, bundled as a program, whose `up` hosts a recorder that records nothing. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ export class FakeCommandLine {
     this.main = join(directory, 'main.js');
   }
 
-  /** Bundles it to where its packages are found, and package.json two levels above, as in a build. */
+  /** Bundles it to a directory from which packages resolve, with package.json two levels above, as in a build. */
   static async build(): Promise<FakeCommandLine> {
     const directory = mkdtempSync(join(root, 'node_modules', '.ringkeep-fake-'));
     const bundle = await rolldown({
@@ -34,7 +34,7 @@ export class FakeCommandLine {
         {
           name: 'fake-recorder',
           resolveId: (source) =>
-            source.endsWith('/up-recorder.ts') ? join(root, 'src/cli/testing/fake-up-recorder.ts') : null,
+            source.endsWith('/detached-recorder.ts') ? join(root, 'src/cli/testing/fake-detached-recorder.ts') : null,
         },
       ],
     });

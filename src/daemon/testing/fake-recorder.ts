@@ -3,9 +3,10 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RingkeepError } from '../../base/error.ts';
 import type { Target } from '../../engine/attachment.ts';
+import type { DetachedRecorderOptions } from '../../services/detached-recorder.ts';
 import type { AttachmentStatus, DetachedStatus, EventStatus } from '../../session/control.ts';
 import type { Selection } from '../../triggers/trigger-status.ts';
-import type { RecorderApi, SnapshotResult, StartOptions, TriggerOptions, TriggerStatus } from '../recorder-api.ts';
+import type { RecorderApi, SnapshotResult, TriggerOptions, TriggerStatus } from '../recorder-api.ts';
 
 export class FakeRecorder implements RecorderApi {
   readonly directory: string;
@@ -155,7 +156,7 @@ export function fakeEvent(directory: string, attachment: string, pid: number): E
 }
 
 /** As a recorder starts: with a file in the directory of the event files, which goes when it stops. */
-export async function startFake(options: StartOptions): Promise<FakeRecorder> {
+export async function startFake(options: DetachedRecorderOptions): Promise<FakeRecorder> {
   const mark = join(options.directory, 'mark');
   writeFileSync(mark, '', { mode: 0o600 });
   options.log('the fake recorder has started');

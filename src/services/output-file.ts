@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
+  accessSync,
   type BigIntStats,
   closeSync,
   constants,
@@ -16,6 +17,15 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
+
+export function isWritableDirectory(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return statSync(path).isDirectory();
+  } catch {
+    return false; // Absent or forbidden.
+  }
+}
 
 export class OutputFile {
   readonly #path: string;

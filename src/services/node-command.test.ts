@@ -2,12 +2,12 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isNode, namingEnvironment } from './node-command.ts';
+import { isNode, jitMapEnvironment } from './node-command.ts';
 
 let folder: string;
 let env: NodeJS.ProcessEnv;
 
-/** A PATH with programs that are never run: what matters is what they look like. */
+/** A PATH with programs that are never run; only their first lines and names matter. */
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'ringkeep-node-'));
   const program = (name: string, text: string) => {
@@ -36,12 +36,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('a command is Node', () => {
   test.each([
     ['by its name', ['node', 'server.js']],
-    ['by what its name leads to', ['js', 'server.js']],
+    ['by the target of its link', ['js', 'server.js']],
     ['by the interpreter of its script', ['direct']],
     ['by the interpreter that env looks for', ['npx', 'some-tool']],
-    ['by the interpreter that env looks for among other words', ['split']],
+    ['by the interpreter that env looks for among other arguments', ['split']],
     ['by the interpreter of its interpreter', ['through']],
-    ['behind env', ['env', '-u', 'HOME', 'NODE_ENV=production', 'node', 'server.js']],
+    ['after env', ['env', '-u', 'HOME', 'NODE_ENV=production', 'node', 'server.js']],
   ])('%s', (_, command) => {
     expect(isNode(command, env)).toBe(true);
   });
@@ -53,8 +53,8 @@ describe('a command is Node', () => {
   test.each([
     ['another program', ['python', 'node.py']],
     ['a shell, whatever its script does', ['shell']],
-    ['what is not there', ['nothing-of-that-name']],
-    ['a file of nothing', ['empty']],
+    ['a missing file', ['nothing-of-that-name']],
+    ['an empty file', ['empty']],
     ['a script that is its own interpreter', ['circle']],
     ['env alone', ['env']],
   ])('but not %s', (_, command) => {
@@ -62,20 +62,20 @@ describe('a command is Node', () => {
   });
 });
 
-describe('the environment in which names are written down', () => {
-  const options = (...command: [string, ...string[]]) => namingEnvironment(command, env)?.NODE_OPTIONS;
+describe('the environment in which V8 writes JIT maps', () => {
+  const options = (...command: [string, ...string[]]) => jitMapEnvironment(command, env)?.NODE_OPTIONS;
 
-  test('adds two options of V8, behind those that are there', () => {
+  test('adds two options of V8 after the existing ones', () => {
     expect(options('node', 'server.js')).toBe('--perf-basic-prof-only-functions --interpreted-frames-native-stack');
-    expect(namingEnvironment(['node'], { ...env, NODE_OPTIONS: '--interpreted-frames-native-stack -r x' })).toEqual({
+    expect(jitMapEnvironment(['node'], { ...env, NODE_OPTIONS: '--interpreted-frames-native-stack -r x' })).toEqual({
       ...env,
       NODE_OPTIONS: '--interpreted-frames-native-stack -r x --perf-basic-prof-only-functions',
     });
   });
 
-  test('is left alone for other commands, and where V8 was told already', () => {
-    expect(namingEnvironment(['python', 'x.py'], env)).toBeUndefined();
-    expect(namingEnvironment(['node', '--perf-basic-prof', 'x.js'], env)).toBeUndefined();
-    expect(namingEnvironment(['node', 'x.js'], { ...env, NODE_OPTIONS: '--perf_prof' })).toBeUndefined();
+  test('is unchanged for other commands, and if V8 writes its code already', () => {
+    expect(jitMapEnvironment(['python', 'x.py'], env)).toBeUndefined();
+    expect(jitMapEnvironment(['node', '--perf-basic-prof', 'x.js'], env)).toBeUndefined();
+    expect(jitMapEnvironment(['node', 'x.js'], { ...env, NODE_OPTIONS: '--perf_prof' })).toBeUndefined();
   });
 });

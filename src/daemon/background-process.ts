@@ -1,11 +1,27 @@
-/** `ringkeep up` in the background: starts `up --foreground` in a new session and waits for its report. */
+/** Starts `up --foreground` in a new session and waits for the one message it sends: its report, or its failure. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
-import { failureOfWire } from '../daemon/failure.ts';
-import { makeRuntimeDirectory, type RuntimeDirectory } from '../daemon/runtime-directory.ts';
-import type { UpMessage } from './up-foreground.ts';
-import type { UpReport } from './up-report.ts';
+import type { Adoption } from '../session/control.ts';
+import { failureOfWire, type WireFailure } from './failure.ts';
+import { makeRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
+
+/** The report of `up`. The keys of the JSON are stable. */
+export interface UpReport {
+  /** False if a daemon was running already; its options are unchanged. */
+  readonly started: boolean;
+  readonly pid: number | null;
+  readonly socket: string;
+  /** Directory of the event files; null, like the rest, if a daemon was running already. */
+  readonly directory: string | null;
+  readonly source: 'perf' | 'procfs' | null;
+  readonly adoption: Adoption | null;
+  readonly degraded: readonly string[];
+}
+
+export type UpMessage =
+  | { readonly kind: 'report'; readonly report: UpReport }
+  | { readonly kind: 'failure'; readonly failure: WireFailure };
 
 /** Throws the child's own start-up error, `daemon-failed` if it ended without a report, and `runtime-directory`. */
 export async function startInBackground(runtime: RuntimeDirectory): Promise<UpReport> {
@@ -28,6 +44,13 @@ export async function startInBackground(runtime: RuntimeDirectory): Promise<UpRe
   }
 }
 
+/** Sends the one message to the parent `ringkeep up`, which may be gone. */
+export async function sendToParent(message: UpMessage): Promise<void> {
+  if (!process.connected) return;
+  await new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()));
+  if (process.connected) process.disconnect();
+}
+
 /** Opened for appending: it may be the log of a running daemon or of a killed one. */
 function openLog(path: string): number {
   const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
@@ -44,7 +67,7 @@ function firstMessage(child: ChildProcess, log: string): Promise<UpMessage> {
     child.once('message', (message) => resolve(message as UpMessage));
     child.once('error', (cause) => reject(new RingkeepError('daemon-failed', String(cause), { log }, { cause })));
     child.once('exit', (code, signal) => {
-      const how = signal ? `was killed by ${signal}` : `ended with status ${code}`;
+      const how = signal ? `was killed by ${signal}` : `exited with status ${code}`;
       reject(new RingkeepError('daemon-failed', `the recorder ${how} before it was ready`, { log }));
     });
   });

@@ -1,17 +1,16 @@
 /**
- * The maps that V8 made because it was told to, /tmp/perf-PID.map, cleared away once nobody needs them.
- * Invariant: only maps of processes of the command are removed that have ended, and only files of this user that were made since
- * the command began.
+ * Removes the JIT maps, /tmp/perf-PID.map, that V8 wrote at our request.
+ * Invariant: only maps of exited processes of the command are removed, and only files of this user made since the command began.
  */
 import { lstatSync, rmSync, type Stats } from 'node:fs';
 import { readProcStat } from '../linux/proc.ts';
 
-/** The kernel notes times of files by its tick, of which there are 100 a second at least. */
+/** Granularity of file times: the kernel's tick, at most 10 ms. */
 const TICK_MS = 10;
-/** Processes that are remembered before those are forgotten that left nothing. */
+/** Processes remembered before exited ones without a map are dropped. */
 const MOST_REMEMBERED = 4096;
 
-export class JitLeftovers {
+export class JitMaps {
   readonly #startedMs = Date.now() - TICK_MS;
   readonly #pids = new Set<number>();
   #forgetAt = MOST_REMEMBERED;
@@ -24,14 +23,14 @@ export class JitLeftovers {
     this.#forgetAt = 2 * Math.max(MOST_REMEMBERED / 2, this.#pids.size);
   }
 
-  /** Removes what was left. What a process that lives on goes on writing stays. */
+  /** Removes the maps of exited processes; living ones keep writing theirs. */
   clear(): void {
     for (const pid of this.#pids) if (!isAlive(pid) && this.#isOurs(pid)) rmSync(mapOf(pid), { force: true });
   }
 
   #isOurs(pid: number): boolean {
     const status = statusOf(mapOf(pid));
-    return status?.isFile() === true && status.uid === process.geteuid?.() && madeMs(status) >= this.#startedMs;
+    return status?.isFile() === true && status.uid === process.geteuid?.() && createdMs(status) >= this.#startedMs;
   }
 }
 
@@ -39,8 +38,8 @@ function mapOf(pid: number): string {
   return `/tmp/perf-${pid}.map`;
 }
 
-/** Where the file system does not tell when a file was made, when it was last changed. */
-function madeMs({ birthtimeMs, mtimeMs }: Stats): number {
+/** The creation time, or the time of the last change on file systems without one. */
+function createdMs({ birthtimeMs, mtimeMs }: Stats): number {
   return Math.ceil(birthtimeMs > 0 ? birthtimeMs : mtimeMs);
 }
 
@@ -48,11 +47,11 @@ function statusOf(path: string): Stats | undefined {
   try {
     return lstatSync(path);
   } catch {
-    return undefined; // Absent: nothing was left.
+    return undefined; // Absent.
   }
 }
 
-/** A zombie writes no more. */
+/** A zombie does not write any more. */
 function isAlive(pid: number): boolean {
   const state = readProcStat(`/proc/${pid}/stat`)?.state;
   return state !== undefined && state !== 'Z';

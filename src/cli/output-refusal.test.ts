@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { twoThreads } from '../export/testing/fixtures.ts';
+import { refuseToReplace } from '../services/output-file.ts';
 import { explain } from './diagnostics.ts';
-import { refuseToReplace } from './output-file.ts';
 import { addPlanCommand } from './plan.ts';
 import { addSimulateCommand } from './simulate.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Stands in for up-recorder.ts in a command line that is to host no real recorder: it holds the main thread as that does, in
- * epoll_pwait, with a turn of the event loop when that has something to do. It fails where it is told to.
+ * Replaces services/detached-recorder.ts in tests: blocks the main thread in epoll_pwait as a real recorder does, and runs the
+ * event loop when that has work. RINGKEEP_FAKE makes it fail.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { RingkeepError } from '../../base/error.ts';
@@ -8,11 +8,11 @@ import type { StartRecorder } from '../../daemon/recorder-api.ts';
 import { startFake } from '../../daemon/testing/fake-recorder.ts';
 import { Poller } from '../../linux/poller.ts';
 
-/** So long that a test would fail if a request, or the end, had to wait for it. */
+/** Longer than any test waits for a request or the end. */
 const WAIT_MS = 30_000;
 const TURNS = 8;
 
-export const startRecorder: StartRecorder = async (options) => {
+export const startDetachedRecorder: StartRecorder = async (options) => {
   switch (process.env.RINGKEEP_FAKE) {
     case 'refused':
       throw new RingkeepError('perf-refused', 'perf events are refused here', { errno: 'EACCES' });
