@@ -12,7 +12,8 @@ export function timeOrder(times: BigUint64Array): Uint32Array | undefined {
   const digits = new Uint16Array(times.buffer, times.byteOffset, times.length * 4);
   const words = new Uint32Array(times.buffer, times.byteOffset, times.length * 2);
   if (isSorted(words)) return undefined;
-  let order = Uint32Array.from({ length: times.length }, (_, i) => i);
+  let order = new Uint32Array(times.length);
+  for (let i = 0; i < order.length; i++) order[i] = i;
   let next = new Uint32Array(times.length);
   for (let digit = 0; digit < 4; digit++) {
     const starts = bucketStarts(digits, digit);
