@@ -7,7 +7,7 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { parseDurationNs } from '../base/units.ts';
 import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
-import { traceSchedule } from '../schedule/schedule-trace.ts';
+import { streamSwitches } from '../schedule/switch-stream.ts';
 import { withCapture } from '../services/capture-file.ts';
 import {
   batched,
@@ -184,7 +184,7 @@ export function ringFile(cpus: number, ringBytes: number): RingGeometry {
 export function readSubject(path: string, sampleHz: number, turns: Workload['turns']): Subject {
   return withCapture(path, (capture) => {
     let builder: ScheduleBuilder | undefined;
-    const trace = traceSchedule(capture, ({ origin, cpus }) => {
+    const trace = streamSwitches(capture, ({ origin, cpus }) => {
       // Tracepoint samples are not what a ring would hold: that is computed. SWITCH records are.
       const model = { sampleHz, sampleBytes: SAMPLE_RECORD_BYTES };
       builder = new ScheduleBuilder(cpus, origin === 'sched_switch' ? model : undefined);

@@ -1,5 +1,5 @@
 /** The declarations of a Firefox profile: categories of frames and markers, and how the viewer shows each kind of marker. */
-import type { ThreadState } from '../schedule/schedule-reader.ts';
+import type { SchedState } from '../schedule/change-table.ts';
 
 /** Numbers of the rows of CATEGORIES. */
 export const Category = { other: 0, user: 1, kernel: 2, offCpu: 3, loss: 4 } as const;
@@ -13,12 +13,12 @@ export const CATEGORIES = [
   { name: 'Loss', color: 'red', subcategories: ['Other'] },
 ] as const;
 
-/** What a marker of an off-CPU interval is called, by what the thread was in; the other states are no such intervals. */
-export const OFF_CPU_NAMES: Readonly<Partial<Record<ThreadState, string>>> = {
-  runnable: 'runnable',
-  sleeping: 'sleeping',
-  blocked: 'uninterruptible',
-  unknown: 'off-CPU',
+/** The marker of an interval in a state, and its category; the other states have none. */
+export const STATE_MARKERS: Readonly<Partial<Record<SchedState, { name: string; type: string; category: number }>>> = {
+  runnable: { name: 'runnable', type: 'OffCpu', category: Category.offCpu },
+  sleeping: { name: 'sleeping', type: 'OffCpu', category: Category.offCpu },
+  blocked: { name: 'uninterruptible', type: 'OffCpu', category: Category.offCpu },
+  unknown: { name: 'unknown', type: 'Unknown', category: Category.loss },
 };
 
 const DISPLAY = ['marker-chart', 'marker-table', 'timeline-overview'] as const;
@@ -34,6 +34,14 @@ export const MARKER_SCHEMA = [
       { key: 'state', label: 'State', format: 'string' },
       { key: 'cpu', label: 'CPU it came back on', format: 'integer' },
     ],
+  },
+  {
+    // Records were lost: whether the thread ran is not known.
+    name: 'Unknown',
+    display: ['marker-chart', 'marker-table'],
+    tooltipLabel: 'unknown: records were lost',
+    tableLabel: 'records were lost',
+    fields: [],
   },
   {
     name: 'Lost',

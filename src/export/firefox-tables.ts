@@ -1,6 +1,6 @@
 /** The tables of a Firefox profile as they grow: columns of equal length. Invariant: `length` is that of every column. */
 import type { ThreadEntry } from '../perf-data/task-table.ts';
-import type { ThreadState } from '../schedule/schedule-reader.ts';
+import type { SchedState } from '../schedule/change-table.ts';
 import { Category } from './firefox-schema.ts';
 import type { SampleReader } from './sample-reader.ts';
 
@@ -35,13 +35,15 @@ export class ThreadTrack {
     length: 0,
   };
   /** What it is in, as far as that is known, and since when. */
-  state: ThreadState | undefined;
+  state: SchedState | undefined;
   sinceNs = 0n;
   /** The stack that it went off its CPU with; undefined when it is on one, or none was sampled. */
   sleepStack: number | undefined;
   readonly #stack: (number | null)[] = [];
   readonly #time: number[] = [];
-  readonly #cpuDelta: number[] = [];
+  /** Null where some of the time since the last sample is unknown. */
+  readonly #cpuDelta: (number | null)[] = [];
+  #hasUnknown = false;
   /** Time on a CPU up to the last sample or change of state; and up to the last sample. */
   #onCpuNs = 0;
   #sampledOnCpuNs = 0;
@@ -58,11 +60,14 @@ export class ThreadTrack {
     this.#stack.push(stack);
     this.#time.push(atMs);
     const onCpuNs = this.#onCpuNs + (this.state === 'running' ? Number(timeNs - this.sinceNs) : 0);
-    this.#cpuDelta.push(Math.max(0, onCpuNs - this.#sampledOnCpuNs));
+    const isUnknown = this.#hasUnknown || this.state === undefined || this.state === 'unknown';
+    this.#cpuDelta.push(isUnknown ? null : Math.max(0, onCpuNs - this.#sampledOnCpuNs));
+    this.#hasUnknown = false;
     this.#sampledOnCpuNs = Math.max(onCpuNs, this.#sampledOnCpuNs);
   }
 
-  enter(state: ThreadState, timeNs: bigint, sleepStack?: number): void {
+  enter(state: SchedState, timeNs: bigint, sleepStack?: number): void {
+    if (this.state === 'unknown' && timeNs > this.sinceNs) this.#hasUnknown = true;
     if (this.state === 'running') this.#onCpuNs += Number(timeNs - this.sinceNs);
     this.state = state;
     this.sinceNs = timeNs;
@@ -93,7 +98,7 @@ export class ThreadTrack {
   }
 }
 
-/** Numbers that came round are told apart: `123`, `123.1`. */
+/** Numbers that were reused are made unique: `123`, `123.1`. */
 export class UniqueIds {
   readonly #pids = new Map<number, number[]>();
   readonly #tids = new Map<number, number>();

@@ -4,21 +4,20 @@
  * src/types/profile.ts of firefox-devtools/profiler). Times are milliseconds from the first record.
  *
  * Each thread of the capture is a thread: its samples, the CPU time between them where the capture has switches, and markers:
- * off-CPU intervals, losses, the death. Invariant: no sample is left out or made up.
+ * off-CPU intervals, unknown ones, losses, the death. Invariant: every sample is there once.
  */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import { deathFromSignals } from '../perf-data/death.ts';
-import type { SelectedPart } from '../perf-data/selection.ts';
+import { lookbackMoment, type SelectedPart } from '../perf-data/selection.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
-import type { Transition } from '../schedule/schedule-reader.ts';
 import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
-import { CATEGORIES, Category, MARKER_SCHEMA, OFF_CPU_NAMES } from './firefox-schema.ts';
+import { CATEGORIES, Category, MARKER_SCHEMA, STATE_MARKERS } from './firefox-schema.ts';
 import { baseName, breakpadId, codeTables, filesOf, StringIndex, ThreadTrack, UniqueIds } from './firefox-tables.ts';
 import { lossText, lostAt } from './losses.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
-import { SelectedSchedule } from './selected-schedule.ts';
+import { SelectedSchedule, type ThreadChange } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';
 
@@ -50,8 +49,8 @@ class ProfileBuilder {
     this.#part = exportedPart(capture, options);
     this.#originNs = this.#part.originNs;
     this.#samples = new SampleReader(capture, options.names);
-    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (transition, sleepSample) =>
-      this.#enter(transition, sleepSample?.stack),
+    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (change, sleepSample) =>
+      this.#enter(change, sleepSample?.stack),
     );
     this.#isPlain = sampledEvents(capture, this.#part).length <= 1;
     this.#unknown = new ThreadTrack(undefined);
@@ -79,21 +78,21 @@ class ProfileBuilder {
     if (!this.#isPlain) track.mark(this.#strings.index(event.name), atMs, null, Category.other, { type: 'Event' });
   }
 
-  #enter({ thread, timeNs, state, cpu }: Transition, sleepStack: number | undefined): void {
+  #enter({ thread, timeNs, state, cpu }: ThreadChange, sleepStack: number | undefined): void {
     const track = this.#trackOf(thread);
-    this.#markOffCpu(track, timeNs, cpu);
+    this.#markState(track, timeNs, cpu);
     track.enter(state, timeNs, sleepStack);
   }
 
-  /** Marks the time that the thread was off its CPU and that ends now. */
-  #markOffCpu(track: ThreadTrack, endNs: bigint, cpu: number | null): void {
+  /** Marks the time off the CPUs, or of an unknown state, that ends now. */
+  #markState(track: ThreadTrack, endNs: bigint, cpu: number | null): void {
     const { state, sinceNs, sleepStack } = track;
-    const what = state === undefined ? undefined : OFF_CPU_NAMES[state];
-    if (state === undefined || what === undefined || sinceNs >= endNs) return;
+    const marker = state && STATE_MARKERS[state];
+    if (marker === undefined || sinceNs >= endNs) return;
     // The profiler shows a marker's cause as the stack that it began with.
     const cause = sleepStack === undefined ? {} : { cause: { time: this.#ms(sinceNs), stack: sleepStack } };
-    const data = { type: 'OffCpu', state, ...(cpu === null ? {} : { cpu }), ...cause };
-    track.mark(this.#strings.index(what), this.#ms(sinceNs), this.#ms(endNs), Category.offCpu, data);
+    const data = { type: marker.type, state, ...(cpu === null ? {} : { cpu }), ...cause };
+    track.mark(this.#strings.index(marker.name), this.#ms(sinceNs), this.#ms(endNs), marker.category, data);
   }
 
   #trackOf(thread: ThreadEntry | undefined): ThreadTrack {
@@ -109,7 +108,8 @@ class ProfileBuilder {
     this.#schedule.finish();
     this.#markDeath();
     const known = this.#part.threads.map((thread) => this.#trackOf(thread));
-    for (const track of known) this.#markOffCpu(track, this.#capture.lastNs ?? 0n, null);
+    const endNs = lookbackMoment(this.#capture).endNs ?? 0n;
+    for (const track of known) this.#markState(track, endNs, null);
     // The profiler refuses a profile without a thread.
     const tracks = this.#unknown.isEmpty && known.length > 0 ? known : [...known, this.#unknown];
     const chunks = new TextChunks();

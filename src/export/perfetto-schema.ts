@@ -47,7 +47,7 @@ export const TrackEvent = {
   name: 23,
   counterValue: 30,
 } as const;
-export const TrackEventType = { instant: 3, counter: 4 } as const;
+export const TrackEventType = { sliceBegin: 1, sliceEnd: 2, instant: 3, counter: 4 } as const;
 export const DebugAnnotation = { uintValue: 3, name: 10 } as const;
 
 export const GenericKernelTaskStateEvent = { cpu: 1, comm: 2, tid: 3, state: 4 } as const;
@@ -57,6 +57,7 @@ export const TaskState = {
   running: 3,
   interruptibleSleep: 4,
   uninterruptibleSleep: 5,
+  stopped: 6,
   dead: 7,
 } as const;
 

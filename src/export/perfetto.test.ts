@@ -28,19 +28,24 @@ test('samples have their time, task, CPU, event and stack', () => {
   ]);
 });
 
-test('states of threads are those of the switches: running, runnable when preempted, sleeping, dead', () => {
+test('states of threads are those of the switches: running, runnable when preempted, sleeping, dead; stopped where unknown', () => {
   const lines = read(twoThreads()).states.map(({ timeNs, tid, cpu, state }) => `@${timeNs} ${tid} cpu${cpu} ${state}`);
   expect(lines).toEqual([
     '@1000 100 cpu0 TASK_STATE_RUNNING',
     '@2500 101 cpu1 TASK_STATE_RUNNING',
+    '@2500 101 cpu1 TASK_STATE_STOPPED',
     '@4000 100 cpu0 TASK_STATE_RUNNABLE',
+    '@4000 100 cpu0 TASK_STATE_STOPPED',
     '@5000 100 cpu0 TASK_STATE_RUNNING',
     '@7000 100 cpu0 TASK_STATE_INTERRUPTIBLE_SLEEP',
+    '@7000 100 cpu0 TASK_STATE_STOPPED',
+    '@8000 101 cpu1 TASK_STATE_RUNNING',
+    '@8000 100 cpu0 TASK_STATE_INTERRUPTIBLE_SLEEP',
     '@9500 101 cpu1 TASK_STATE_DEAD',
   ]);
 });
 
-test('no thread is told to run twice in a row, whatever was lost: trace_processor takes that for data loss', () => {
+test('no thread is running twice in a row, whatever was lost: trace_processor takes that for data loss', () => {
   const builder = new CaptureBuilder()
     .switchIn(MAIN, 1n)
     .switchIn(MAIN, 2n)
@@ -73,7 +78,7 @@ describe('losses', () => {
     ]);
   });
 
-  it('of the kernel, which no thread is known for, are a mark of all', () => {
+  it('of the kernel, whose thread is not known, are a mark on the track of all', () => {
     const { marks } = read(new CaptureBuilder().switchIn(MAIN, 10n).section({ cutNs: '500', kernelLost: 1_234 }));
     expect(marks).toEqual([{ timeNs: 500n, tid: null, name: '1,234 records lost', category: 'loss' }]);
   });
@@ -103,7 +108,7 @@ describe('what was pinned', () => {
     ]);
   });
 
-  it('is not there where the capture does not tell', () => {
+  it('is not there where the capture does not have it', () => {
     expect([...read(twoThreads()).counters.keys()]).toEqual(['Records lost']);
   });
 });
@@ -115,7 +120,7 @@ test('the death and the exit are marks on the thread', () => {
   ]);
 });
 
-test('a number that comes round has a track for each thread', () => {
+test('a number that is reused has a track for each thread', () => {
   expect(
     read(recycledTid())
       .threads.filter(({ tid }) => tid === 200)
@@ -123,7 +128,7 @@ test('a number that comes round has a track for each thread', () => {
   ).toEqual(['first', 'second']);
 });
 
-test('what /proc showed is a stack in memory that nobody knows', () => {
+test('what /proc showed is a stack in an unknown mapping', () => {
   expect(read(procfsStates()).samples[1]).toMatchObject({ stack: ['[S] futex_wait ([unknown])'] });
 });
 

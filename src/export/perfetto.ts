@@ -18,7 +18,7 @@ import { deathFromSignals } from '../perf-data/death.ts';
 import type { CaptureEvent } from '../perf-data/event-table.ts';
 import type { SelectedPart } from '../perf-data/selection.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
-import type { ThreadState, Transition } from '../schedule/schedule-reader.ts';
+import type { SchedState } from '../schedule/change-table.ts';
 import { type ExportOptions, exportedPart, recordIndices } from './exporter.ts';
 import { lossText, lostAt } from './losses.ts';
 import {
@@ -46,7 +46,7 @@ import {
 import { StackInterning } from './perfetto-stacks.ts';
 import { ProtoWriter } from './proto-writer.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
-import { SelectedSchedule } from './selected-schedule.ts';
+import { SelectedSchedule, type ThreadChange } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
 import { processName, threadName } from './thread-labels.ts';
 
@@ -75,13 +75,14 @@ const PINNED_COUNTER = 3;
 const BOUND_COUNTER = 4;
 const FIRST_TASK_TRACK = 16;
 
-const STATES: Readonly<Record<ThreadState, number>> = {
+const STATES: Readonly<Record<SchedState, number>> = {
   running: TaskState.running,
   runnable: TaskState.runnable,
   sleeping: TaskState.interruptibleSleep,
   blocked: TaskState.uninterruptibleSleep,
-  // Off its CPU and nobody knows why: there is no state for that, and what is no sleep may run again.
-  unknown: TaskState.runnable,
+  // trace_processor drops TASK_STATE_UNKNOWN, so that the state before would last (generic_kernel_parser.cc). A stopped thread is
+  // neither on a CPU nor asleep nor waiting for one, and no other state is written so; a slice on its track says `unknown`.
+  unknown: TaskState.stopped,
   exited: TaskState.dead,
 };
 
@@ -95,8 +96,10 @@ class TraceBuilder {
   /** By thread, by process: whether it has been described. */
   readonly #hasTrack = new Set<ThreadEntry>();
   readonly #hasProcessTrack = new Set<number>();
-  /** By thread: the name that was last told. */
+  /** By thread: the name that was written last. */
   readonly #comm = new Map<ThreadEntry, string>();
+  /** Threads whose state is unknown: a slice of it is open. */
+  readonly #unknown = new Set<ThreadEntry>();
   /** By event, once it has a sample. */
   readonly #interning: (StackInterning | undefined)[] = [];
   #lost = 0;
@@ -107,7 +110,7 @@ class TraceBuilder {
     this.#out = out;
     this.#clock = clockOf(capture);
     this.#samples = new SampleReader(capture, options.names);
-    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (transition) => this.#enter(transition));
+    this.#schedule = new SelectedSchedule(capture, this.#part, this.#samples, (change) => this.#enter(change));
   }
 
   begin(): void {
@@ -183,8 +186,8 @@ class TraceBuilder {
     this.#count(LOST_COUNTER, timeNs, this.#lost);
   }
 
-  /** A change of state; the name only where it is another than was last told. */
-  #enter({ thread, timeNs, state, cpu }: Transition): void {
+  /** A change of state; the name only where it is another than was written last. */
+  #enter({ thread, timeNs, state, cpu }: ThreadChange): void {
     const out = this.#out;
     this.#describe(thread);
     this.#beginPacket(MAIN_SEQUENCE, SequenceFlag.needsIncrementalState, timeNs);
@@ -195,6 +198,25 @@ class TraceBuilder {
     this.#comm.set(thread, comm);
     out.uint(GenericKernelTaskStateEvent.tid, thread.tid);
     out.uint(GenericKernelTaskStateEvent.state, STATES[state]);
+    out.end();
+    this.#endPacket();
+    this.#sliceUnknown(thread, timeNs, state === 'unknown');
+  }
+
+  /** Begins or ends the slice of a time in which the thread's state is not known. */
+  #sliceUnknown(thread: ThreadEntry, timeNs: bigint, isUnknown: boolean): void {
+    if (isUnknown === this.#unknown.has(thread)) return;
+    if (isUnknown) this.#unknown.add(thread);
+    else this.#unknown.delete(thread);
+    const out = this.#out;
+    this.#beginPacket(MAIN_SEQUENCE, SequenceFlag.needsIncrementalState, timeNs);
+    out.begin(TracePacket.trackEvent);
+    out.uint(TrackEvent.type, isUnknown ? TrackEventType.sliceBegin : TrackEventType.sliceEnd);
+    out.uint(TrackEvent.trackUuid, threadTrack(thread));
+    if (isUnknown) {
+      out.string(TrackEvent.categories, 'schedule');
+      out.string(TrackEvent.name, 'unknown: records were lost');
+    }
     out.end();
     this.#endPacket();
   }

@@ -59,8 +59,8 @@ describe('the last part', () => {
 
   test('begins with the state that each thread is in then', () => {
     expect(reading.states.slice(0, 3).map(({ timeNs, tid, state }) => [Number(timeNs), tid, state])).toEqual([
-      [4_300, 100, 'TASK_STATE_RUNNABLE'],
-      [4_300, 101, 'TASK_STATE_RUNNING'],
+      [4_300, 100, 'TASK_STATE_STOPPED'],
+      [4_300, 101, 'TASK_STATE_STOPPED'],
       [5_000, 100, 'TASK_STATE_RUNNING'],
     ]);
   });

@@ -1,44 +1,56 @@
 /**
- * The changes of state of the threads that are selected, in the time that is selected, each with the sample that a thread goes off its CPU
- * with where one was taken. All records are read: what happened before tells in which state a thread begins. Invariant: nothing
- * is told of a time before the selected one, nor of other threads.
+ * The changes of state of the threads that are selected, in the time that is selected, each with the sample that a thread goes off
+ * its CPU with where one was taken. All records are read: those before the time give the state in which a thread begins.
+ * Invariant: no change is reported of a time before the selected one, nor of other threads.
  */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import type { SelectedPart } from '../perf-data/selection.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
-import { ScheduleReader, type Transition } from '../schedule/schedule-reader.ts';
+import type { SchedState, StateChange } from '../schedule/change-table.ts';
+import { type CapturedSchedule, readSchedule, ScheduleCursor } from '../schedule/schedule.ts';
 import { isSwitchEvent } from '../schedule/switch-stacks.ts';
 import type { Sample, SampleReader } from './sample-reader.ts';
 import { SleepStacks } from './sleep-stacks.ts';
 
+/** A selected thread enters a state. */
+export interface ThreadChange {
+  readonly thread: ThreadEntry;
+  readonly timeNs: bigint;
+  readonly state: SchedState;
+  /** Where it runs or ran last; null when that is not known. */
+  readonly cpu: number | null;
+}
+
 /** `sleepSample`: undefined when the thread goes on a CPU, or no stack was sampled as it went off. */
-type Tell = (transition: Transition, sleepSample: Sample | undefined) => void;
+type Visit = (change: ThreadChange, sleepSample: Sample | undefined) => void;
 
 export class SelectedSchedule {
   readonly #capture: Capture;
   readonly #part: SelectedPart;
   readonly #samples: SampleReader;
-  readonly #tell: Tell;
-  readonly #reader: ScheduleReader;
+  readonly #visit: Visit;
+  readonly #schedule: CapturedSchedule;
+  readonly #cursor: ScheduleCursor;
   readonly #stacks = new SleepStacks();
-  /** What each thread was in before the selected time. */
-  readonly #before = new Map<ThreadEntry, { transition: Transition; sleepSample: Sample | undefined }>();
+  /** The last change of each thread before the selected time. */
+  readonly #before = new Map<ThreadEntry, { change: ThreadChange; sleepSample: Sample | undefined }>();
 
-  constructor(capture: Capture, part: SelectedPart, samples: SampleReader, tell: Tell) {
+  constructor(capture: Capture, part: SelectedPart, samples: SampleReader, visit: Visit) {
     this.#capture = capture;
     this.#part = part;
     this.#samples = samples;
-    this.#tell = tell;
-    this.#reader = new ScheduleReader(capture, (transition) => this.#enter(transition));
+    this.#visit = visit;
+    this.#schedule = readSchedule(capture);
+    this.#cursor = new ScheduleCursor(this.#schedule, (change) => this.#enter(change));
   }
 
-  /** Whether the capture would tell of switches. */
+  /** Whether the capture records switches. */
   get hasSwitches(): boolean {
-    return this.#reader.hasSwitches;
+    return this.#schedule.source.switches !== null;
   }
 
-  /** Tells of what the record says; the sample that it is, when it is one that is selected. */
+  /** Visits the changes at the record; returns the sample that it is, when it is one that is selected. */
   read(index: number): Sample | undefined {
     const isSelected = this.#part.hasRecord(index);
     if (this.#before.size > 0 && this.#capture.timeAt(index) >= this.#part.fromNs) this.#begin();
@@ -46,7 +58,7 @@ export class SelectedSchedule {
     const isAtSwitch = isSample && isSwitchEvent(this.#capture.eventAt(index));
     const sample = (isSample && isSelected) || isAtSwitch ? this.#samples.read(index) : undefined;
     if (sample && isAtSwitch) this.#stacks.note(sample);
-    this.#reader.read(index);
+    this.#cursor.advanceTo(index);
     return isSelected ? sample : undefined;
   }
 
@@ -55,18 +67,20 @@ export class SelectedSchedule {
     this.#begin();
   }
 
-  #enter(transition: Transition): void {
-    const { thread, timeNs } = transition;
-    if (!this.#part.hasThread(thread)) return;
-    const sleepSample = this.#stacks.take(transition);
-    if (timeNs < this.#part.fromNs) this.#before.set(thread, { transition, sleepSample });
-    else this.#tell(transition, sleepSample);
+  #enter(change: StateChange): void {
+    const thread = this.#capture.tasks.threads[change.thread];
+    if (thread === undefined || !this.#part.hasThread(thread)) return;
+    const timeNs = this.#capture.timeAt(change.record);
+    const sleepSample = this.#stacks.take(change, timeNs);
+    const entered = { thread, timeNs, state: change.state, cpu: change.cpu };
+    if (timeNs < this.#part.fromNs) this.#before.set(thread, { change: entered, sleepSample });
+    else this.#visit(entered, sleepSample);
   }
 
-  /** The selected time begins: each thread is in what it was in. */
+  /** The selected time begins: each thread is in the state of its last change. */
   #begin(): void {
-    for (const { transition, sleepSample } of this.#before.values())
-      this.#tell({ ...transition, timeNs: this.#part.fromNs }, sleepSample);
+    for (const { change, sleepSample } of this.#before.values())
+      this.#visit({ ...change, timeNs: this.#part.fromNs }, sleepSample);
     this.#before.clear();
   }
 }

@@ -43,12 +43,12 @@ function ring(fields: Partial<RingSummary>): RingSummary {
 describe('the state of a thread at the end', () => {
   const builder = new CaptureBuilder()
     .switchIn({ ...MAIN, cpu: 3 }, 100n)
-    .switchIn(WORKER, 100n)
-    .switchOut(WORKER, 200n, true)
+    .switchIn({ ...WORKER, cpu: 1 }, 100n)
+    .switchOut({ ...WORKER, cpu: 1 }, 200n, true)
     .switchIn(OTHER, 100n)
     .switchOut(OTHER, 300n)
-    .switchIn({ pid: 300, tid: 300 }, 100n)
-    .exit({ pid: 300, tid: 300 }, 400n)
+    .switchIn({ pid: 300, tid: 300, cpu: 2 }, 100n)
+    .exit({ pid: 300, tid: 300, cpu: 2 }, 400n)
     .fork(MAIN, { pid: 100, tid: 102 }, 450n)
     .sample(MAIN, 1_000n);
   const report = reportOf(builder);
@@ -88,13 +88,13 @@ describe('on- and off-CPU time', () => {
     expect(report.degraded).toEqual(['context switches were not recorded: on-CPU and off-CPU time are not known']);
   });
 
-  test('are null where only samples of sched:sched_switch tell of switches, and that is said', () => {
+  test('are null where samples of sched:sched_switch have no format, and that is said', () => {
     const attr = eventAttr({ sampleType: SAMPLE_TYPE, flags: attrFlags('sampleIdAll') });
     const switches = { ...CPU_CLOCK, attr, name: 'sched:sched_switch' };
     const report = reportOf(new CaptureBuilder([switches]).sample(MAIN, 5n, { ip: 1n }));
     expect(thread(report, 100)).toMatchObject({ onCpuNs: null, offCpuNs: null });
     expect(report.degraded).toEqual([
-      'context switches were recorded as samples of sched:sched_switch: exports and --tree have times from them, this has not',
+      'samples of sched:sched_switch are without their format: on-CPU and off-CPU time are not known',
     ]);
   });
 
@@ -198,7 +198,7 @@ describe('a death', () => {
       .switchIn(MAIN, 600n)
       .sample(MAIN, 605n, { ip: 1n }, CPU_CLOCK)
       .exit(MAIN, 610n)
-      .switchIn(OTHER, 550n)
+      .switchIn({ ...OTHER, cpu: 2 }, 550n)
       .section({
         cutNs: '1000',
         death: { pid: 100, tid: 101, comm: 'worker', signal: 'SIGSEGV', timeNs: 500, evidence: 'first-exit' },

@@ -2,21 +2,22 @@
  * What was every thread doing just before? A capture, reduced to one answer per thread. Pure.
  *
  * 1. The moment looked back from: the death, else the end of the capture (a snapshot's cut, else the last record).
- * 2. One pass in time order: counts, switches into each thread's clock, procfs states, a chain of each thread's samples.
+ * 2. One pass in time order: counts, changes of state by the schedule, procfs states, each thread's newest samples.
  *    At the moment, each thread's activity is noted: what it does later (waking up to be killed) is not the question.
  * 3. Per thread: times, state, the newest distinct stacks, the ring's losses.
  *
  * Invariant: what the capture cannot tell is null, never 0, and `degraded` says why.
  */
-import { hasFlag } from '../abi/event-attr.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import { type CaptureSelection, lookbackMoment, windowStartNs as startOf } from '../perf-data/selection.ts';
 import type { Symbolizer } from '../perf-data/symbolizer.ts';
 import { type KeptSpan, keptSpans } from '../perf-data/whole-since.ts';
-import { isProcfsEvent, ThreadTally } from '../schedule/thread-tally.ts';
+import { readSchedule, ScheduleCursor } from '../schedule/schedule.ts';
+import type { SwitchSource } from '../schedule/switch-source.ts';
 import { type PostMortem, timeText } from './report.ts';
 import { buildThreadReports } from './thread-report.ts';
+import { ThreadTally } from './thread-tally.ts';
 
 /** Threads are listed as they are selected; what is said of the whole capture is said of all of it. */
 export interface PostMortemOptions extends CaptureSelection {
@@ -36,7 +37,8 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
   const windowStartNs = startOf(options, moment);
   const spans = keptSpans(capture);
   const tally = tallyRecords(capture, momentNs, windowStartNs, spans);
-  const hasSwitches = tally.switchesIn + tally.switchesOut > 0 || capturesSwitches(capture);
+  const { source } = tally;
+  const hasSwitches = source.switches !== null;
   const namer = options.namer?.(capture);
   const { threads, processCount, threadCount, namedOnly } = buildThreadReports(capture, tally.threads, {
     death,
@@ -82,7 +84,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
       kernelLost: section?.kernelLost ?? null,
       ringLost: section?.rings.reduce((sum, ring) => sum + ring.lost, 0) ?? null,
     },
-    degraded: [...(section?.degraded ?? []), ...blindSpots(capture, tally, hasSwitches)],
+    degraded: [...(section?.degraded ?? []), ...blindSpots(capture, tally, source)],
     damage: [...capture.damage],
     unnamed: [...(namer?.problems ?? [])],
     threads,
@@ -90,6 +92,8 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
 }
 
 interface RecordTally {
+  /** Where the switches were read. */
+  source: SwitchSource;
   /** By the thread's index in the task table. */
   threads: ThreadTally[];
   records: number;
@@ -124,11 +128,21 @@ function tallyRecords(
     (thread, index) => new ThreadTally(thread, momentNs, windowStartNs, spans[index]!.wholeSinceNs),
   );
   const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0 };
+  const schedule = readSchedule(capture);
+  const isOfSamples = schedule.source.switches === 'sched_switch';
+  const cursor = new ScheduleCursor(schedule, (change) => {
+    const timeNs = capture.timeAt(change.record);
+    tallies[change.thread]?.enter(capture, change, timeNs);
+    if (!isOfSamples || !change.isSwitch || timeNs < windowStartNs) return;
+    if (change.state === 'running') tally.switchesIn++;
+    else tally.switchesOut++;
+  });
   for (let index = 0; index < capture.recordCount; index++) {
     const type = capture.typeAt(index);
     const timeNs = capture.timeAt(index);
     const thread = threadOfRecord[index]! < 0 ? undefined : tallies[threadOfRecord[index]!];
     thread?.add(capture, index, type, timeNs);
+    cursor.advanceTo(index);
     if (timeNs < windowStartNs) continue;
     tally.records++;
     if (type === RecordType.SAMPLE) tally.samples++;
@@ -145,27 +159,23 @@ function tallyRecords(
   }
   return {
     ...tally,
+    source: schedule.source,
     threads: tallies,
     hasStacks: tallies.some((each) => each.recentSamples.length + each.recentSwitchSamples.length > 0),
   };
 }
 
-function capturesSwitches(capture: Capture): boolean {
-  return capture.events.some(({ attr }) => hasFlag(attr, 'contextSwitch'));
-}
-
-/** What this capture, whoever made it, cannot show. */
-function blindSpots(capture: Capture, tally: RecordTally, hasSwitches: boolean): string[] {
+/** What this capture cannot show. */
+function blindSpots(capture: Capture, tally: RecordTally, { switches, hasProcfs }: SwitchSource): string[] {
   const spots: string[] = [];
-  const isProcfs = capture.events.some(({ name }) => isProcfsEvent(name));
   if (capture.recordCount > 0 && capture.firstNs === null)
     spots.push('the records have no times: order and durations are not known');
-  else if (!hasSwitches && !isProcfs)
+  else if (switches === null && !hasProcfs)
     spots.push(
       capture.events.some(({ name }) => name === 'sched:sched_switch')
-        ? 'context switches were recorded as samples of sched:sched_switch: exports and --tree have times from them, this has not'
+        ? 'samples of sched:sched_switch are without their format: on-CPU and off-CPU time are not known'
         : 'context switches were not recorded: on-CPU and off-CPU time are not known',
     );
-  if (!tally.hasStacks && !isProcfs) spots.push('no samples were recorded: there are no stacks');
+  if (!tally.hasStacks && !hasProcfs) spots.push('no samples were recorded: there are no stacks');
   return spots;
 }

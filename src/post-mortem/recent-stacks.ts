@@ -5,8 +5,8 @@
 import type { Capture } from '../perf-data/capture.ts';
 import { resolveStack, type StackAddress, stackAddresses } from '../perf-data/stack.ts';
 import type { Symbolizer } from '../perf-data/symbolizer.ts';
-import { RECENT_SAMPLES, type ThreadTally } from '../schedule/thread-tally.ts';
 import type { SampledStack } from './report.ts';
+import { RECENT_SAMPLES, type ThreadTally } from './thread-tally.ts';
 
 interface Distinct {
   index: number;

@@ -18,7 +18,7 @@ export type Activity =
   | 'unknown';
 
 /** How a thread ended, or what it is doing at the end. */
-export type ThreadState = 'killed' | 'exited' | Activity;
+export type ReportedState = 'killed' | 'exited' | Activity;
 
 /** A stack that was sampled in a thread. */
 export interface SampledStack {
@@ -70,7 +70,7 @@ export interface ThreadReport {
   comm: string | null;
   /** Whether it took the signal that killed its process. */
   tookSignal: boolean;
-  state: ThreadState;
+  state: ReportedState;
   /** The signal that ended it; null unless `state` is killed. */
   signal: string | null;
   /** What it was doing at the moment; for a thread that had exited before, null. */

@@ -10,16 +10,17 @@ import { type CaptureSelection, isAskedFor, nameOf } from '../perf-data/selectio
 import { resolveStack, stackAddresses } from '../perf-data/stack.ts';
 import type { Symbolizer } from '../perf-data/symbolizer.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
-import type { ThreadTally, TimedProcfsSample } from '../schedule/thread-tally.ts';
+import type { SchedState } from '../schedule/change-table.ts';
 import { recentStacks } from './recent-stacks.ts';
 import {
   type Activity,
   type ProcfsReport,
+  type ReportedState,
   type ThreadReport,
-  type ThreadState,
   timeText,
   type WaitReport,
 } from './report.ts';
+import type { ThreadTally, TimedProcfsSample } from './thread-tally.ts';
 
 /** What the whole capture says, and what was asked. */
 export interface ReportContext {
@@ -98,16 +99,17 @@ function reportOf(
 ): ThreadReport {
   const { thread } = tally;
   const { death, momentNs, endNs } = context;
-  tally.finish(capture, thread.exitNs ?? endNs);
+  const threadEndNs = tally.endedNs ?? thread.exitNs ?? endNs;
+  tally.finish(capture, threadEndNs);
   const isVictim = death !== null && thread.process.pid === death.pid && livedAt(thread, death, deathErrorNs(capture));
   const tookSignal = isVictim && thread.tid === death.tid;
-  const hasExitedBefore = thread.exitNs !== null && !isVictim;
+  const hasExitedBefore = (thread.exitNs ?? tally.endedNs) !== null && !isVictim;
   // What a victim did before it was a zombie is the question.
   const procfs = (isVictim ? tally.procfsAlive : undefined) ?? tally.procfsAtMoment;
   const activity = activityOf(tally, procfs, context);
-  const activitySinceNs = procfs ? procfs.stateSinceNs : tally.phaseSinceNs;
+  const activitySinceNs = procfs ? procfs.stateSinceNs : tally.stateSinceNs;
   const activeNs = tally.lastProcfs ? tally.procfsActiveNs : tally.activeNs;
-  const times = timesOf(tally, thread.exitNs ?? endNs, context);
+  const times = timesOf(tally, threadEndNs, context);
   return {
     pid: thread.process.pid,
     tid: thread.tid,
@@ -125,9 +127,8 @@ function reportOf(
     ...times,
     records: tally.records,
     samples: tally.samples,
-    switchesIn: context.hasSwitches ? tally.switchesIn : null,
-    switchesOut: context.hasSwitches ? tally.switchesOut : null,
-    wakeups: context.hasSwitches ? tally.clock.wakeups : null,
+    ...switchCounts(tally, context),
+    wakeups: context.hasSwitches ? tally.times.wakeups : null,
     lost: ring?.lost ?? null,
     overwritten: ring?.overwritten ?? null,
     procfs: procfsReport(tally, procfs),
@@ -136,14 +137,23 @@ function reportOf(
   };
 }
 
-function waitsOf(capture: Capture, { clock, thread }: ThreadTally, { momentNs, namer }: ReportContext): WaitReport[] {
+/** SWITCH records are counted also where they have no times. */
+function switchCounts({ switchesIn, switchesOut, times }: ThreadTally, { hasSwitches }: ReportContext) {
+  if (!hasSwitches) return { switchesIn: null, switchesOut: null };
+  return {
+    switchesIn: Math.max(switchesIn, times.switchesIn),
+    switchesOut: Math.max(switchesOut, times.switchesOut),
+  };
+}
+
+function waitsOf(capture: Capture, { times, thread }: ThreadTally, { momentNs, namer }: ReportContext): WaitReport[] {
   const stackOf = (index: number) => {
     const record = index < 0 ? undefined : capture.record(index);
     const addresses = record?.name === 'SAMPLE' ? stackAddresses(record.body, record.misc) : [];
     if (addresses.length === 0) return null;
     return resolveStack(addresses, thread.process, capture.tasks, capture.timeAt(index), namer);
   };
-  return clock.waits.list.map(({ phase, fromNs, toNs, sampleIndex, seenIndex }) => {
+  return times.waits.list.map(({ phase, fromNs, toNs, sampleIndex, seenIndex }) => {
     const frames = stackOf(sampleIndex);
     const seen = frames === null ? stackOf(seenIndex) : null;
     return {
@@ -173,7 +183,7 @@ function livedAt(thread: ThreadEntry, death: Death, errorNs: bigint): boolean {
   return thread.exitNs === null || thread.exitNs + errorNs >= deathNs;
 }
 
-function stateOf(isVictim: boolean, hasExitedBefore: boolean, activity: Activity): ThreadState {
+function stateOf(isVictim: boolean, hasExitedBefore: boolean, activity: Activity): ReportedState {
   if (isVictim) return 'killed';
   return hasExitedBefore ? 'exited' : activity;
 }
@@ -194,14 +204,26 @@ const ACTIVITY_OF_LETTER: Readonly<Record<string, Activity>> = {
   Z: 'zombie',
 };
 
-function activityOf(tally: ThreadTally, procfs: TimedProcfsSample | undefined, context: ReportContext): Activity {
-  if (context.hasSwitches && tally.activeNs !== null) return tally.phase;
-  return activityOfProcfs(procfs);
+const ACTIVITY_OF_STATE: Readonly<Record<SchedState, Activity>> = {
+  running: 'running',
+  runnable: 'runnable',
+  sleeping: 'sleeping',
+  blocked: 'uninterruptible',
+  unknown: 'unknown',
+  // At the moment of a death: it was on its way out.
+  exited: 'unknown',
+};
+
+function activityOf(
+  tally: ThreadTally,
+  procfs: TimedProcfsSample | undefined,
+  { hasSwitches }: ReportContext,
+): Activity {
+  return hasSwitches && tally.state !== undefined ? ACTIVITY_OF_STATE[tally.state] : activityOfProcfs(procfs);
 }
 
-function activityAtEnd({ clock, lastProcfs }: ThreadTally, context: ReportContext): Activity {
-  if (context.hasSwitches && clock.lastActiveNs !== null) return clock.current().phase;
-  return activityOfProcfs(lastProcfs);
+function activityAtEnd({ times, lastProcfs }: ThreadTally, { hasSwitches }: ReportContext): Activity {
+  return hasSwitches && times.state !== undefined ? ACTIVITY_OF_STATE[times.state] : activityOfProcfs(lastProcfs);
 }
 
 function activityOfProcfs(sample: TimedProcfsSample | undefined): Activity {
@@ -214,17 +236,28 @@ type Times = Pick<
 >;
 
 function timesOf(tally: ThreadTally, endNs: bigint | null, context: ReportContext): Times {
-  const { keptFromNs, clock } = tally;
+  const { keptFromNs, times } = tally;
   const from = keptFromNs === null || keptFromNs > context.windowStartNs ? keptFromNs : context.windowStartNs;
   const spanNs = from === null || endNs === null ? null : Number(endNs > from ? endNs - from : 0n);
-  if (context.hasSwitches && clock.lastActiveNs !== null && spanNs !== null) {
-    const { onCpuNs, sleepingNs, preemptedNs } = clock;
-    const offCpuNs = sleepingNs + preemptedNs;
-    const unknownNs = Math.max(0, spanNs - onCpuNs - offCpuNs);
-    return { spanNs, timesFrom: 'switches', onCpuNs, offCpuNs, preemptedNs, sleepingNs, unknownNs };
-  }
-  return { spanNs, ...procfsTimes(tally.firstProcfs, tally.lastProcfs, spanNs) };
+  if (!context.hasSwitches || tally.firstProcfs !== undefined || spanNs === null)
+    return { spanNs, ...procfsTimes(tally.firstProcfs, tally.lastProcfs, spanNs) };
+  const { onCpuNs, sleepingNs, runnableNs } = times;
+  const offCpuNs = sleepingNs + runnableNs;
+  const unknownNs = Math.max(0, spanNs - onCpuNs - offCpuNs);
+  // Of a thread of which nothing is known no time is 0.
+  if (times.state === undefined || (onCpuNs + offCpuNs === 0 && unknownNs > 0))
+    return { ...NO_TIMES, spanNs, unknownNs };
+  return { spanNs, timesFrom: 'switches', onCpuNs, offCpuNs, preemptedNs: runnableNs, sleepingNs, unknownNs };
 }
+
+const NO_TIMES = {
+  timesFrom: null,
+  onCpuNs: null,
+  offCpuNs: null,
+  preemptedNs: null,
+  sleepingNs: null,
+  unknownNs: null,
+} as const;
 
 /** Between the first and the last procfs sample; what lies outside them is unknown. */
 function procfsTimes(
@@ -233,7 +266,7 @@ function procfsTimes(
   spanNs: number | null,
 ): Omit<Times, 'spanNs'> {
   if (first === undefined || last === undefined || last.timeNs <= first.timeNs || last.onCpuNs < first.onCpuNs)
-    return { timesFrom: null, onCpuNs: null, offCpuNs: null, preemptedNs: null, sleepingNs: null, unknownNs: null };
+    return NO_TIMES;
   const measuredNs = Number(last.timeNs - first.timeNs);
   const onCpuNs = Number(last.onCpuNs - first.onCpuNs);
   // On-CPU time can be coarser than the samples (clock ticks).

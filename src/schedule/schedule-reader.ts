@@ -1,240 +1,303 @@
 /**
- * What each thread was doing, as changes of state: read record by record in time order. Samples of sched:sched_switch tell of
- * both sides of a switch; where a capture has none, SWITCH records do, each of the task in whose context it was written.
+ * Reads the changes of state of all threads, record by record in time order. What each type of record says is in one table, and
+ * which of them are read is decided for the whole capture (switch-source.ts).
  *
- *     running ── out, preempted ──▶ runnable ── in ──▶ running ── out ──▶ sleeping ── in (or woken: runnable) ──▶ …
- *
- * A ring begins in the middle: a thread whose first record is no switch was on that CPU from then on. Who comes in on a CPU where
- * somebody is in, or somewhere else without having gone out, tells of a switch that was lost: whoever must have gone out is
- * `unknown`, off its CPU and nobody knows why.
- *
- * Invariant: a thread is running on one CPU at a time, a CPU runs one thread at a time, and after `exited` nothing comes.
+ *  1. A switch puts a thread on a CPU or takes it off. A thread's first record that is no switch does neither: since when it ran is
+ *     not known. Two do: an exec, which only a running task makes, and any record in a ring of the thread's own, which has all since
+ *     its first.
+ *  2. A record in a thread's context shows it on a CPU at that moment (`seen`).
+ *  3. Records that contradict each other (in twice, out twice, in where another thread runs) mean that a switch was lost: the
+ *     thread is `unknown` from its last record that fits to the next one.
  */
-import { EventType, hasFlag } from '../abi/event-attr.ts';
-import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
-import { parseTracepointFormat, readTracepointField, type TracepointFormat } from '../abi/tracepoint-format.ts';
+import { readTracepointField, type TracepointField } from '../abi/tracepoint-format.ts';
 import type { Capture } from '../perf-data/capture.ts';
-import type { ThreadEntry } from '../perf-data/task-table.ts';
-import { type KeptSpan, keptSpans } from '../perf-data/whole-since.ts';
+import { keptSpans } from '../perf-data/whole-since.ts';
+import { ChangeTable, isOffCpu, type SchedState } from './change-table.ts';
+import { isProcfsEvent, type SwitchFields, type SwitchSource, type WakeupFields } from './switch-source.ts';
+import { isSampleOfSwitch } from './switch-stacks.ts';
+import { lastRecords, threadEnds } from './thread-ends.ts';
+import { ThreadIds } from './thread-ids.ts';
 
-export type ThreadState = 'running' | 'runnable' | 'sleeping' | 'blocked' | 'unknown' | 'exited';
+/**
+ * A sample can be taken between a switch's record and the switch itself, by an NMI or by an event that counts a CPU: so
+ * close to a switch-out it is no sign that the thread came back.
+ */
+const SWITCH_EDGE_NS = 50_000n;
+const NONE = -1;
 
-/** A thread enters a state. `cpu`: where it runs or ran last; null when that is not known. */
-export interface Transition {
-  readonly thread: ThreadEntry;
-  readonly timeNs: bigint;
-  readonly state: ThreadState;
-  readonly cpu: number | null;
+/** What is known of a thread so far. */
+interface Task {
+  state: SchedState;
+  cpu: number | null;
+  /** The record of its last change. */
+  since: number;
+  /** Its newest record that shows it on a CPU since it came in. */
+  lastSeen: number;
+  /** Its first record since it went off that shows it on a CPU: its switch-in was lost. */
+  seenOff: number;
+  /** The row of its first change where that is its FORK and nothing has followed. */
+  forkRow: number;
 }
 
-type Tell = (transition: Transition) => void;
+type Read = (index: number, thread: number) => void;
+
+export class ScheduleReader {
+  readonly #capture: Capture;
+  readonly #source: SwitchSource;
+  readonly #changes = new ChangeTable();
+  readonly #ids: ThreadIds;
+  readonly #tasks: (Task | undefined)[] = [];
+  readonly #runningOn = new Map<number, number>();
+  /** By thread: what is older names it and says nothing of what it was doing. */
+  readonly #wholeSinceNs: readonly bigint[];
+  readonly #hasRing: readonly boolean[];
+  /** By thread: the state that sched_switch gave it as it went off, and the record; where SWITCH records are read. */
+  readonly #leftAs: ({ record: number; state: SchedState } | undefined)[] = [];
+  /** By type of record. */
+  readonly #table: ReadonlyMap<number, Read>;
+
+  constructor(capture: Capture, source: SwitchSource) {
+    this.#capture = capture;
+    this.#source = source;
+    this.#ids = new ThreadIds(capture, source);
+    const spans = keptSpans(capture);
+    this.#wholeSinceNs = spans.map(({ wholeSinceNs }) => wholeSinceNs);
+    this.#hasRing = spans.map(({ hasRing }) => hasRing);
+    const readSwitch: Read = (index, thread) => this.#readSwitch(index, thread);
+    const readSelf: Read = (index, thread) => this.#firstInRing(index, thread);
+    this.#table = new Map<number, Read>([
+      [RecordType.SWITCH, readSwitch],
+      [RecordType.SWITCH_CPU_WIDE, readSwitch],
+      [RecordType.SAMPLE, (index, thread) => this.#readSample(index, thread)],
+      [RecordType.FORK, (index, thread) => this.#readFork(index, thread)],
+      [RecordType.EXIT, (index, thread) => this.#seen(index, thread)],
+      [RecordType.COMM, (index, thread) => this.#readComm(index, thread)],
+      [RecordType.MMAP, readSelf],
+      [RecordType.MMAP2, readSelf],
+    ]);
+  }
+
+  /** Tasks that have no record of their own: their numbers follow those of the task table. */
+  get unlistedTids(): readonly number[] {
+    return this.#ids.unlistedTids;
+  }
+
+  /** Of a capture without switches. */
+  none(): ChangeTable {
+    return this.#changes;
+  }
+
+  readAll(): ChangeTable {
+    const capture = this.#capture;
+    const ends = threadEnds(capture);
+    for (let index = 0; index < capture.recordCount; index++) {
+      if (capture.timeAt(index) === 0n) continue;
+      const thread = capture.tasks.threadOfRecord[index]!;
+      if (!this.#isOlder(thread, index)) this.#table.get(capture.typeAt(index))?.(index, thread);
+      for (const ended of ends.get(index) ?? []) this.#exit(ended, index);
+    }
+    this.#finish();
+    return this.#changes.sorted(capture.recordCount);
+  }
+
+  /** The newest record that shows the thread on a CPU. */
+  lastSeenOf(thread: number): number {
+    return this.#tasks[thread]?.lastSeen ?? NONE;
+  }
+
+  #readSwitch(index: number, thread: number): void {
+    if (this.#source.switches !== 'SWITCH' || thread < 0) return;
+    const misc = this.#capture.miscAt(index);
+    const cpu = this.#capture.cpuAt(index);
+    if ((misc & Misc.switchOut) === 0) this.#switchIn(thread, index, cpu);
+    else this.#switchOut(thread, index, cpu, this.#stateAfter(thread, index, (misc & Misc.switchOutPreempt) !== 0));
+  }
+
+  /** SWITCH knows preempted from all else; a sample of sched_switch just before it knows the rest. */
+  #stateAfter(thread: number, index: number, isPreempted: boolean): SchedState {
+    const left = this.#leftAs[thread];
+    this.#leftAs[thread] = undefined;
+    const isOfThis = left && isSampleOfSwitch(this.#capture.timeAt(left.record), this.#capture.timeAt(index));
+    if (isOfThis) return left.state;
+    return isPreempted ? 'runnable' : 'sleeping';
+  }
+
+  #readSample(index: number, thread: number): void {
+    const event = this.#capture.eventAt(index);
+    const fields = this.#source.fields[event.index];
+    if (fields?.kind === 'switch') this.#readSwitchSample(index, thread, fields);
+    else if (!isProcfsEvent(event.name)) this.#seen(index, thread);
+    if (fields?.kind === 'wakeup') this.#readWakeup(index, fields);
+  }
+
+  #readSwitchSample(index: number, thread: number, { prevPid, prevState, nextPid }: SwitchFields): void {
+    const [prev, state, next] = this.#numbers(index, [prevPid, prevState, nextPid]);
+    if (prev === undefined || state === undefined || next === undefined) return;
+    const out = this.#ids.ofContext(thread, prev, index);
+    if (this.#source.switches === 'SWITCH') {
+      if (out >= 0) this.#leftAs[out] = { record: index, state: stateOf(state) };
+      this.#seen(index, out);
+      return;
+    }
+    const cpu = this.#capture.cpuAt(index);
+    if (out >= 0) this.#switchOut(out, index, cpu, stateOf(state));
+    const into = this.#ids.ofPid(next, index);
+    if (into >= 0) this.#switchIn(into, index, cpu);
+  }
+
+  #readWakeup(index: number, { pid, isNew }: WakeupFields): void {
+    const [woken] = this.#numbers(index, [pid]);
+    const thread = woken === undefined ? NONE : this.#ids.listedOfPid(woken, index);
+    if (thread < 0 || this.#isIdle(thread)) return;
+    const state = this.#tasks[thread]?.state;
+    if (state === 'sleeping' || state === 'blocked' || (isNew && state === undefined))
+      this.#enter(thread, 'runnable', index, this.#tasks[thread]?.cpu ?? null, false);
+  }
+
+  #numbers(index: number, fields: readonly TracepointField[]): (number | undefined)[] {
+    const record = this.#capture.record(index);
+    const raw = record.name === 'SAMPLE' ? record.body.raw : undefined;
+    return fields.map((field) => raw && readTracepointField(raw, field));
+  }
+
+  /** A new thread waits for its first time on a CPU. */
+  #readFork(index: number, parent: number): void {
+    this.#firstInRing(index, parent);
+    const record = this.#capture.record(index);
+    if (record.name !== 'FORK' || (record.misc & Misc.forkExec) !== 0) return;
+    const child = this.#ids.ofTid(record.body.tid, index);
+    if (child < 0 || this.#tasks[child] !== undefined || this.#isOlder(child, index)) return;
+    if (this.#capture.tasks.threads[child]?.startNs !== this.#capture.timeAt(index)) return;
+    const row = this.#enter(child, 'runnable', index, null, false);
+    this.#tasks[child]!.forkRow = row;
+  }
+
+  #readComm(index: number, thread: number): void {
+    if (thread >= 0 && this.#tasks[thread] === undefined && (this.#capture.miscAt(index) & Misc.commExec) !== 0)
+      this.#comeIn(thread, index, this.#capture.cpuAt(index), false);
+    else this.#firstInRing(index, thread);
+  }
+
+  /** A record that a recorder may have synthesized: it shows the thread on a CPU only as the first in its ring. */
+  #firstInRing(index: number, thread: number): void {
+    if (thread >= 0 && this.#tasks[thread] === undefined) this.#seen(index, thread);
+  }
+
+  /** A record in the thread's context. */
+  #seen(index: number, thread: number): void {
+    if (thread < 0 || this.#isIdle(thread)) return;
+    const task = this.#tasks[thread];
+    if (task === undefined) {
+      if (this.#hasRing[thread]) this.#comeIn(thread, index, this.#capture.cpuAt(index), false);
+    } else if (task.state === 'running') task.lastSeen = index;
+    else if (task.state === 'unknown') this.#comeIn(thread, index, this.#capture.cpuAt(index), false);
+    else if (isOffCpu(task.state) && task.seenOff < 0 && this.#isBeyondEdge(task.since, index)) task.seenOff = index;
+  }
+
+  #isBeyondEdge(since: number, index: number): boolean {
+    return this.#capture.timeAt(index) > this.#capture.timeAt(since) + SWITCH_EDGE_NS;
+  }
+
+  #switchIn(thread: number, index: number, cpu: number | null): void {
+    const task = this.#tasks[thread];
+    if (task?.state === 'running') this.#leaveUnseen(thread);
+    else if (task !== undefined && task.seenOff >= 0) this.#add(thread, 'unknown', task.since, task.cpu, false);
+    this.#comeIn(thread, index, cpu, true);
+  }
+
+  #comeIn(thread: number, index: number, cpu: number | null, isSwitch: boolean): void {
+    this.#vacate(cpu, thread);
+    if (this.#isIdle(thread)) return;
+    this.#enter(thread, 'running', index, cpu, isSwitch);
+  }
+
+  #switchOut(thread: number, index: number, cpu: number | null, state: SchedState): void {
+    if (this.#isIdle(thread)) {
+      this.#vacate(cpu, thread);
+      return;
+    }
+    const task = this.#tasks[thread];
+    if (task !== undefined) {
+      this.#acceptLostSwitchIn(thread, task);
+      if (isOffCpu(task.state)) this.#add(thread, 'unknown', task.since, task.cpu, false);
+      // It had gone out there, and come in here: neither was recorded.
+      else if (task.state === 'running' && task.cpu !== null && cpu !== null && task.cpu !== cpu)
+        this.#leaveUnseen(thread);
+    }
+    this.#vacate(cpu, thread);
+    this.#enter(thread, state, index, cpu, true);
+  }
+
+  /** It was seen while it should have been off: it came back then at the latest. */
+  #acceptLostSwitchIn(thread: number, task: Task): void {
+    if (task.seenOff < 0) return;
+    this.#add(thread, 'unknown', task.since, task.cpu, false);
+    this.#enter(thread, 'running', task.seenOff, task.cpu, false);
+  }
+
+  /** Another thread than the one that runs there, as far as is known: that one has gone out, and its record was lost. */
+  #vacate(cpu: number | null, thread: number): void {
+    const running = cpu === null ? undefined : this.#runningOn.get(cpu);
+    if (running !== undefined && running !== thread) this.#leaveUnseen(running);
+  }
+
+  /** The thread has gone out, somewhere after its last record. */
+  #leaveUnseen(thread: number): void {
+    const { lastSeen, cpu } = this.#tasks[thread]!;
+    this.#enter(thread, 'unknown', lastSeen, cpu, false);
+  }
+
+  #exit(thread: number, index: number): void {
+    const task = this.#tasks[thread];
+    if (task !== undefined) this.#acceptLostSwitchIn(thread, task);
+    this.#enter(thread, 'exited', index, task?.cpu ?? null, false);
+  }
+
+  #enter(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): number {
+    const task = this.#tasks[thread];
+    if (task?.state === 'exited' && this.#capture.tasks.threads[thread]?.exitNs != null) return NONE;
+    if (task?.state === 'running' && task.cpu !== null && this.#runningOn.get(task.cpu) === thread)
+      this.#runningOn.delete(task.cpu);
+    if (state === 'running' && cpu !== null) this.#runningOn.set(cpu, thread);
+    const next = { state, cpu, since: record, lastSeen: record, seenOff: NONE, forkRow: NONE };
+    if (task) Object.assign(task, next);
+    else this.#tasks[thread] = next;
+    return this.#add(thread, state, record, cpu, isSwitch);
+  }
+
+  #add(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): number {
+    return this.#changes.add(thread, record, state, cpu, isSwitch);
+  }
+
+  #finish(): void {
+    const last = lastRecords(this.#capture);
+    this.#tasks.forEach((task, thread) => {
+      if (task === undefined) return;
+      this.#acceptLostSwitchIn(thread, task);
+      // A thread of which nothing but its FORK is recorded: whether it was recorded at all is not known.
+      if (task.forkRow >= 0 && last[thread] === NONE) this.#changes.setState(task.forkRow, 'unknown');
+    });
+  }
+
+  #isIdle(thread: number): boolean {
+    return this.#capture.tasks.threads[thread]?.tid === 0;
+  }
+
+  #isOlder(thread: number, index: number): boolean {
+    return thread >= 0 && this.#capture.timeAt(index) < (this.#wholeSinceNs[thread] ?? 0n);
+  }
+}
 
 /** Bits of prev_state (include/linux/sched.h, Linux 6.1): TASK_REPORT_MAX, which stands for preemption, lies above them. */
 const TASK_UNINTERRUPTIBLE = 0x2;
+/** EXIT_DEAD and EXIT_ZOMBIE. */
+const EXIT_STATES = 0x10 | 0x20;
 const STATE_BITS = 0xff;
 
-/** Records that a task writes of itself. */
-const SELF_REPORTS: ReadonlySet<number> = new Set([
-  RecordType.COMM,
-  RecordType.FORK,
-  RecordType.EXIT,
-  RecordType.MMAP,
-  RecordType.MMAP2,
-]);
-
-interface Present {
-  state: ThreadState;
-  cpu: number | null;
-}
-
-export class ScheduleReader {
-  /** Whether the capture would tell of switches: a thread that has none was never switched. */
-  readonly hasSwitches: boolean;
-  readonly #capture: Capture;
-  readonly #tell: Tell;
-  readonly #formats: ReadonlyMap<number, TracepointFormat>;
-  readonly #hasSwitchSamples: boolean;
-  readonly #present: (Present | undefined)[] = [];
-  readonly #runningOn = new Map<number, ThreadEntry>();
-  readonly #lastRecord: Int32Array;
-  readonly #byTid: ReadonlyMap<number, readonly ThreadEntry[]>;
-  /** By thread: what is older names it and says nothing of what it was doing. */
-  readonly #spans: readonly KeptSpan[];
-
-  constructor(capture: Capture, tell: Tell) {
-    this.#capture = capture;
-    this.#tell = tell;
-    this.#formats = schedFormats(capture);
-    this.#hasSwitchSamples = [...this.#formats.values()].some(({ name }) => name === 'sched_switch');
-    this.#byTid = groupByTid(capture);
-    this.#lastRecord = lastRecords(capture);
-    this.#spans = keptSpans(capture);
-    this.hasSwitches =
-      this.#hasSwitchSamples ||
-      capture.events.some(({ attr }) => hasFlag(attr, 'contextSwitch')) ||
-      hasSwitchRecords(capture);
-  }
-
-  /** Tells of what the record says. */
-  read(index: number): void {
-    const timeNs = this.#capture.timeAt(index);
-    if (timeNs === 0n) return;
-    const thread = this.#capture.threadAt(index);
-    const type = this.#capture.typeAt(index);
-    if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) this.#readSwitch(index, thread, timeNs);
-    else if (type === RecordType.SAMPLE) this.#readSample(index, thread, timeNs);
-    else if (SELF_REPORTS.has(type)) this.#seen(index, thread, timeNs);
-    if (type === RecordType.FORK) this.#readFork(index, timeNs);
-    if (thread && thread.exitNs !== null && index === this.#lastRecord[thread.index])
-      this.#enter(thread, 'exited', timeNs, this.#presentOf(thread)?.cpu ?? null);
-  }
-
-  #readSwitch(index: number, thread: ThreadEntry | undefined, timeNs: bigint): void {
-    if (this.#hasSwitchSamples || thread === undefined) return;
-    const misc = this.#capture.miscAt(index);
-    const cpu = this.#capture.cpuAt(index);
-    if ((misc & Misc.switchOut) === 0) this.#comeIn(thread, timeNs, cpu);
-    else this.#goOut(thread, timeNs, cpu, misc & Misc.switchOutPreempt ? 'runnable' : 'sleeping');
-  }
-
-  #readSample(index: number, thread: ThreadEntry | undefined, timeNs: bigint): void {
-    const event = this.#capture.eventAt(index);
-    const format = this.#formats.get(event.index);
-    if (format) this.#readSchedSample(index, format, timeNs);
-    else if (event.name !== PROCFS_EVENT_NAME) this.#seen(index, thread, timeNs);
-  }
-
-  /** Who wrote a record was on a CPU: where nothing else is known of it yet, it has been running from then on. */
-  #seen(index: number, thread: ThreadEntry | undefined, timeNs: bigint): void {
-    if (thread && this.hasSwitches && this.#presentOf(thread) === undefined && !this.#isOlder(thread, timeNs))
-      this.#comeIn(thread, timeNs, this.#capture.cpuAt(index));
-  }
-
-  #readSchedSample(index: number, { name, fields }: TracepointFormat, timeNs: bigint): void {
-    const record = this.#capture.record(index);
-    const raw = record.name === 'SAMPLE' ? record.body.raw : undefined;
-    const number = (field: string) => {
-      const place = fields.get(field);
-      return raw && place && readTracepointField(raw, place);
-    };
-    const cpu = this.#capture.cpuAt(index);
-    if (name === 'sched_switch') {
-      const prev = this.#threadOf(number('prev_pid'), timeNs);
-      if (prev) this.#goOut(prev, timeNs, cpu, stateOf(number('prev_state') ?? 0));
-      const next = this.#threadOf(number('next_pid'), timeNs);
-      if (next) this.#comeIn(next, timeNs, cpu);
-      return;
-    }
-    const woken = this.#threadOf(number('pid'), timeNs);
-    const present = woken && this.#presentOf(woken);
-    if (woken && present?.state !== 'running' && present?.state !== 'runnable')
-      this.#enter(woken, 'runnable', timeNs, present?.cpu ?? null);
-  }
-
-  /** A thread that is made waits for its first time on a CPU. */
-  #readFork(index: number, timeNs: bigint): void {
-    const record = this.#capture.record(index);
-    if (record.name !== 'FORK' || (record.misc & Misc.forkExec) !== 0) return;
-    const child = this.#threadOf(record.body.tid, timeNs);
-    const isNew = child?.startNs === timeNs && this.#presentOf(child) === undefined && !this.#isOlder(child, timeNs);
-    if (this.hasSwitches && isNew) this.#enter(child, 'runnable', timeNs, null);
-  }
-
-  #isOlder({ index }: ThreadEntry, timeNs: bigint): boolean {
-    return timeNs < this.#spans[index]!.wholeSinceNs;
-  }
-
-  #comeIn(thread: ThreadEntry, timeNs: bigint, cpu: number | null): void {
-    const before = cpu === null ? undefined : this.#runningOn.get(cpu);
-    const present = this.#presentOf(thread);
-    if (present?.state === 'running' && (cpu === null || present.cpu === cpu)) return;
-    if (before !== undefined) this.#enter(before, 'unknown', timeNs, cpu);
-    if (thread.tid === 0) return;
-    if (present?.state === 'running') this.#enter(thread, 'unknown', timeNs, present.cpu);
-    this.#enter(thread, 'running', timeNs, cpu);
-  }
-
-  #goOut(thread: ThreadEntry, timeNs: bigint, cpu: number | null, state: ThreadState): void {
-    if (thread.tid === 0) return;
-    const present = this.#presentOf(thread);
-    // It had come in here, in somebody's place, and nobody has told.
-    if (present?.state === 'running' && present.cpu !== null && present.cpu !== cpu)
-      this.#enter(thread, 'unknown', timeNs, present.cpu);
-    const other = cpu === null ? undefined : this.#runningOn.get(cpu);
-    if (other !== undefined && other !== thread) this.#enter(other, 'unknown', timeNs, cpu);
-    this.#enter(thread, state, timeNs, cpu);
-  }
-
-  #enter(thread: ThreadEntry, state: ThreadState, timeNs: bigint, cpu: number | null): void {
-    const present = this.#presentOf(thread);
-    if (present?.state === 'exited') return;
-    if (present?.state === 'running' && present.cpu !== null && this.#runningOn.get(present.cpu) === thread)
-      this.#runningOn.delete(present.cpu);
-    if (state === 'running' && cpu !== null) this.#runningOn.set(cpu, thread);
-    if (present) Object.assign(present, { state, cpu });
-    else this.#present[thread.index] = { state, cpu };
-    this.#tell({ thread, timeNs, state, cpu });
-  }
-
-  #presentOf(thread: ThreadEntry): Present | undefined {
-    return this.#present[thread.index];
-  }
-
-  /** The incarnation of the tid that lived then. */
-  #threadOf(tid: number | undefined, timeNs: bigint): ThreadEntry | undefined {
-    const incarnations = tid === undefined ? undefined : this.#byTid.get(tid);
-    return incarnations?.findLast(({ startNs }) => startNs !== null && startNs <= timeNs) ?? incarnations?.[0];
-  }
-}
-
-function stateOf(prevState: number): ThreadState {
+function stateOf(prevState: number): SchedState {
   const bits = prevState & STATE_BITS;
   if (bits === 0) return 'runnable';
+  if (bits & EXIT_STATES) return 'exited';
   return bits & TASK_UNINTERRUPTIBLE ? 'blocked' : 'sleeping';
-}
-
-const SCHED_EVENTS: readonly string[] = ['sched_switch', 'sched_waking', 'sched_wakeup', 'sched_wakeup_new'];
-
-/** By event: how the samples of the scheduler's tracepoints are laid out. */
-function schedFormats(capture: Capture): Map<number, TracepointFormat> {
-  const bytes = capture.features.tracingData?.systems.find(({ name }) => name === 'sched')?.formats ?? [];
-  const formats = bytes.flatMap((each) => {
-    const format = parseTracepointFormat(new TextDecoder('latin1').decode(each));
-    return format && SCHED_EVENTS.includes(format.name) ? [format] : [];
-  });
-  const byEvent = new Map<number, TracepointFormat>();
-  for (const { index, attr } of capture.events) {
-    const format = attr.type === EventType.tracepoint && formats.find(({ id }) => id === attr.config);
-    if (format) byEvent.set(index, format);
-  }
-  return byEvent;
-}
-
-function hasSwitchRecords(capture: Capture): boolean {
-  for (let index = 0; index < capture.recordCount; index++) {
-    const type = capture.typeAt(index);
-    if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) return true;
-  }
-  return false;
-}
-
-/** By thread: the number of its last record. */
-function lastRecords(capture: Capture): Int32Array {
-  const { threads, threadOfRecord } = capture.tasks;
-  const last = new Int32Array(threads.length).fill(-1);
-  threadOfRecord.forEach((thread, index) => {
-    if (thread >= 0) last[thread] = index;
-  });
-  return last;
-}
-
-function groupByTid(capture: Capture): Map<number, ThreadEntry[]> {
-  const byTid = new Map<number, ThreadEntry[]>();
-  for (const thread of capture.tasks.threads) {
-    const same = byTid.get(thread.tid);
-    if (same) same.push(thread);
-    else byTid.set(thread.tid, [thread]);
-  }
-  return byTid;
 }

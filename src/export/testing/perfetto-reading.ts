@@ -38,6 +38,14 @@ export interface ReadMark {
   readonly category: string;
 }
 
+export interface ReadSlice {
+  readonly tid: number | null;
+  readonly name: string;
+  readonly fromNs: bigint;
+  /** Null: to the end of the trace. */
+  readonly toNs: bigint | null;
+}
+
 export interface PerfettoReading {
   readonly clock: string;
   readonly clocks: ReadonlyMap<number, bigint>;
@@ -45,6 +53,7 @@ export interface PerfettoReading {
   readonly samples: readonly ReadSample[];
   readonly states: readonly ReadState[];
   readonly marks: readonly ReadMark[];
+  readonly slices: readonly ReadSlice[];
   /** Values of the counter tracks, by name. */
   readonly counters: ReadonlyMap<string, readonly { timeNs: bigint; value: number }[]>;
 }
@@ -120,6 +129,7 @@ class TraceReader implements PerfettoReading {
   readonly samples: ReadSample[] = [];
   readonly states: ReadState[] = [];
   readonly marks: ReadMark[] = [];
+  readonly slices: { tid: number | null; name: string; fromNs: bigint; toNs: bigint | null }[] = [];
   readonly counters = new Map<string, { timeNs: bigint; value: number }[]>();
   readonly #sequences = new Map<number, Sequence>();
   readonly #tracks = new Map<string, Message>();
@@ -164,7 +174,18 @@ class TraceReader implements PerfettoReading {
     if (track === undefined) throw new Error(`track ${event.track_uuid} is not described`);
     if (event.type === 'TYPE_COUNTER')
       this.counters.get(track.name)!.push({ timeNs, value: Number(event.counter_value) });
-    else this.marks.push({ timeNs, tid: track.thread?.tid ?? null, name: event.name, category: event.categories[0] });
+    else if (event.type === 'TYPE_SLICE_END') this.#endSlice(track.thread?.tid ?? null, timeNs);
+    else {
+      const [tid, name] = [track.thread?.tid ?? null, event.name];
+      if (event.type === 'TYPE_SLICE_BEGIN') this.slices.push({ tid, name, fromNs: timeNs, toNs: null });
+      else this.marks.push({ timeNs, tid, name, category: event.categories[0] });
+    }
+  }
+
+  #endSlice(tid: number | null, timeNs: bigint): void {
+    const slice = this.slices.findLast((each) => each.tid === tid && each.toNs === null);
+    if (slice === undefined) throw new Error(`a slice of ${tid} ends that did not begin`);
+    slice.toNs = timeNs;
   }
 
   #readSample({ pid, tid, cpu, callstack_iid }: Message, timeNs: bigint, sequence: Sequence): void {

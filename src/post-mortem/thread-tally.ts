@@ -1,26 +1,16 @@
 /**
- * What one pass over a capture gathers of one thread. Invariant: `activity…` and `cpu` are those at the moment, once a
- * record behind it has been seen or `finish` was called; counts are those of the window.
+ * What one pass over a capture gathers of one thread: its counts, the candidates for its stacks, what /proc showed, and its times
+ * from the schedule. Invariant: `state…`, `activeNs` and `cpu` are those at the moment, once a record behind it has been seen or
+ * `finish` was called; counts are those of the window.
  */
-import { decodeProcfsSample, PROCFS_EVENT_NAME, type ProcfsSample } from '../abi/procfs-sample.ts';
+import { decodeProcfsSample, type ProcfsSample } from '../abi/procfs-sample.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
-import { isSampleOfSwitch, isSwitchEvent } from './switch-stacks.ts';
-import { type Phase, ThreadClock } from './thread-clock.ts';
-
-/** Whether the event's samples hold /proc states: they are taken whatever the thread does, on a CPU or not. */
-export function isProcfsEvent(name: string): boolean {
-  return name === PROCFS_EVENT_NAME;
-}
-
-/** Records that a task writes of itself, as long as no recorder made them up. */
-const SELF_REPORTS: ReadonlySet<number> = new Set([
-  RecordType.COMM,
-  RecordType.FORK,
-  RecordType.MMAP,
-  RecordType.MMAP2,
-]);
+import type { SchedState, StateChange } from '../schedule/change-table.ts';
+import { isProcfsEvent } from '../schedule/switch-source.ts';
+import { isSampleOfSwitch, isSwitchEvent } from '../schedule/switch-stacks.ts';
+import { ThreadTimes } from '../schedule/thread-times.ts';
 
 /** A procfs sample with its time. */
 export interface TimedProcfsSample extends ProcfsSample {
@@ -31,7 +21,7 @@ export interface TimedProcfsSample extends ProcfsSample {
 
 export class ThreadTally {
   readonly thread: ThreadEntry;
-  readonly clock: ThreadClock;
+  readonly times: ThreadTimes;
   records = 0;
   samples = 0;
   switchesIn = 0;
@@ -43,6 +33,8 @@ export class ThreadTally {
   lastNs: bigint | null = null;
   /** The first of those from when on nothing of the thread is known to be missing. */
   keptFromNs: bigint | null = null;
+  /** When it ended, by the schedule: behind its EXIT it runs until it is switched out. */
+  endedNs: bigint | null = null;
   /** Numbers of the newest samples that are candidates for stacks, oldest overwritten first. */
   readonly recentSamples: number[] = [];
   /** As those, of the samples that its going off a CPU took: they would crowd out all others. */
@@ -54,13 +46,15 @@ export class ThreadTally {
   procfsAlive: TimedProcfsSample | undefined;
   /** When its on-CPU time was last seen to have grown. */
   procfsActiveNs: bigint | null = null;
-  /** At the moment. */
-  phase: Phase = 'unknown';
-  phaseSinceNs: bigint | null = null;
+  /** At the moment; undefined before its first change. */
+  state: SchedState | undefined;
+  stateSinceNs: bigint | null = null;
   activeNs: bigint | null = null;
   cpu: number | null = null;
   #isFrozen = false;
+  /** Its newest record with a CPU, where no switch is newer. */
   #cpuIndex = -1;
+  #seenNs: bigint | null = null;
   /** The newest sample that a switch-out took. */
   #switchSample = -1;
   /** The newest other sample since it came in. */
@@ -75,50 +69,65 @@ export class ThreadTally {
     this.#momentNs = momentNs;
     this.#windowNs = windowNs;
     this.#wholeSinceNs = wholeSinceNs;
-    this.clock = new ThreadClock(windowNs, momentNs);
+    this.times = new ThreadTimes(windowNs, momentNs);
     const { startNs } = thread;
     if (startNs === null) return;
     this.firstNs = startNs;
     this.lastNs = startNs;
-    if (startNs < wholeSinceNs) return;
-    this.keptFromNs = startNs;
-    this.clock.forked(startNs);
+    if (startNs >= wholeSinceNs) this.keptFromNs = startNs;
   }
 
   /** Takes in the thread's next record in time order. */
   add(capture: Capture, index: number, type: number, timeNs: bigint): void {
     const isOlder = timeNs > 0n && timeNs < this.#wholeSinceNs;
     // LOST stands where it was noticed, which says nothing of the thread.
-    if (timeNs > 0n && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) {
+    const isLoss = type === RecordType.LOST || type === RecordType.LOST_SAMPLES;
+    if (timeNs > 0n && !isLoss) {
       this.firstNs ??= timeNs;
       this.lastNs = timeNs;
       if (!isOlder) this.keptFromNs ??= timeNs;
     }
-    const isLater = this.#momentNs !== null && timeNs > this.#momentNs;
+    const isLater = this.#isLater(timeNs);
     if (isLater || type === RecordType.EXIT) this.#freeze(capture);
     const isCounted = timeNs >= this.#windowNs;
     if (isCounted) this.records++;
     if (isOlder) return;
     if (type === RecordType.SAMPLE) this.#addSample(capture, index, timeNs, isCounted, isLater);
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
-      this.#addSwitch(capture, capture.miscAt(index), timeNs, isCounted);
-    else if (type === RecordType.EXIT && timeNs > 0n) this.clock.seen(timeNs);
-    else if (timeNs > 0n && SELF_REPORTS.has(type)) this.clock.named(timeNs);
-    else return;
+      this.#addSwitch(capture.miscAt(index), isCounted);
+    else if (timeNs === 0n || !OWN_RECORDS.has(type)) return;
     if (!this.#isFrozen && capture.hasCpu(index)) this.#cpuIndex = index;
+  }
+
+  /** The thread's next change of state, behind the record at which it stands. */
+  enter(capture: Capture, change: StateChange, timeNs: bigint): void {
+    if (this.#isLater(timeNs)) this.#freeze(capture);
+    if (change.isSwitch) this.hasRun = true;
+    const sample = this.#switchSample;
+    const own = sample >= 0 && isSampleOfSwitch(capture.timeAt(sample), timeNs) ? sample : -1;
+    this.times.enter(change, timeNs, { sampleIndex: own, seenIndex: this.#runSample });
+    if (change.isSwitch) this.#runSample = -1;
+    if (change.state === 'exited') this.endedNs = timeNs;
+    if (this.#isFrozen || change.cpu === null || change.record <= this.#cpuIndex) return;
+    this.cpu = change.cpu;
+    this.#cpuIndex = -1;
   }
 
   /** Closes the thread's books at its exit or at the end of the capture. */
   finish(capture: Capture, endNs: bigint | null): void {
     this.#freeze(capture);
-    if (endNs !== null) this.clock.finish(endNs);
+    if (endNs !== null) this.times.finish(endNs);
+  }
+
+  #isLater(timeNs: bigint): boolean {
+    return this.#momentNs !== null && timeNs > this.#momentNs;
   }
 
   #addSample(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {
     if (isCounted) this.samples++;
     this.hasRun = true;
     if (isProcfsEvent(capture.eventAt(index).name)) this.#addProcfs(capture, index, timeNs, isCounted, isLater);
-    else if (timeNs > 0n) this.clock.seen(timeNs);
+    else if (timeNs > 0n) this.#seenNs = timeNs;
     const isSwitch = isSwitchEvent(capture.eventAt(index));
     if (isSwitch) this.#switchSample = index;
     else if (timeNs > 0n) this.#runSample = index;
@@ -147,31 +156,37 @@ export class ThreadTally {
     if (!DEAD_LETTERS.has(sample.state)) this.procfsAlive = timed;
   }
 
-  #addSwitch(capture: Capture, misc: number, timeNs: bigint, isCounted: boolean): void {
+  #addSwitch(misc: number, isCounted: boolean): void {
     this.hasRun = true;
-    if (misc & Misc.switchOut) {
-      if (isCounted) this.switchesOut++;
-      const sample = this.#switchSample;
-      const own = sample >= 0 && isSampleOfSwitch(capture.timeAt(sample), timeNs) ? sample : -1;
-      if (timeNs > 0n) this.clock.switchedOut(timeNs, (misc & Misc.switchOutPreempt) !== 0, own, this.#runSample);
-    } else {
-      if (isCounted) this.switchesIn++;
-      if (timeNs > 0n) this.clock.switchedIn(timeNs);
-    }
-    this.#runSample = -1;
+    if (!isCounted) return;
+    if (misc & Misc.switchOut) this.switchesOut++;
+    else this.switchesIn++;
   }
 
   #freeze(capture: Capture): void {
     if (this.#isFrozen) return;
     this.#isFrozen = true;
-    const { phase, sinceNs } = this.clock.current();
-    this.phase = phase;
-    this.phaseSinceNs = sinceNs;
-    this.activeNs = this.clock.lastActiveNs;
-    this.cpu = this.#cpuIndex < 0 ? null : capture.cpuAt(this.#cpuIndex);
+    const { state, sinceNs, lastActiveNs } = this.times;
+    this.state = state;
+    this.stateSinceNs = state === undefined ? null : sinceNs;
+    this.activeNs = laterOf(lastActiveNs, this.#seenNs);
+    if (this.#cpuIndex >= 0) this.cpu = capture.cpuAt(this.#cpuIndex);
   }
 }
 
+function laterOf(a: bigint | null, b: bigint | null): bigint | null {
+  if (a === null || b === null) return a ?? b;
+  return a > b ? a : b;
+}
+
+/** Records beside samples and switches that a task writes of itself, as long as no recorder synthesized them. */
+const OWN_RECORDS: ReadonlySet<number> = new Set([
+  RecordType.COMM,
+  RecordType.FORK,
+  RecordType.EXIT,
+  RecordType.MMAP,
+  RecordType.MMAP2,
+]);
 /** Samples looked at for distinct stacks. */
 export const RECENT_SAMPLES = 256;
 const RUNNING_LETTER = 'R'.charCodeAt(0);

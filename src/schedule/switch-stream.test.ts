@@ -5,19 +5,19 @@ import type { RingSummary } from '../abi/ringkeep-section.ts';
 import { encodeTracingData } from '../abi/tracing-data.ts';
 import { openCapture } from '../perf-data/capture.ts';
 import { type BuiltEvent, CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../perf-data/testing/capture-builder.ts';
-import { type ScheduleOutline, type ScheduleTrace, traceSchedule } from './schedule-trace.ts';
+import { type SwitchOutline, type SwitchSummary, streamSwitches } from './switch-stream.ts';
 
-/** Everything the sink was told, a line each. */
-interface Told {
-  readonly trace: ScheduleTrace;
-  readonly outline: ScheduleOutline;
+/** Every call of the sink, a line each. */
+interface Streamed {
+  readonly summary: SwitchSummary;
+  readonly outline: SwitchOutline;
   readonly lines: string[];
 }
 
-function told(builder: CaptureBuilder): Told {
+function streamed(builder: CaptureBuilder): Streamed {
   const lines: string[] = [];
-  let outline: ScheduleOutline | undefined;
-  const trace = traceSchedule(openCapture(builder.build()), (given) => {
+  let outline: SwitchOutline | undefined;
+  const summary = streamSwitches(openCapture(builder.build()), (given) => {
     outline = given;
     return {
       born: (task, timeNs) => lines.push(`born ${task} @${timeNs}`),
@@ -28,10 +28,10 @@ function told(builder: CaptureBuilder): Told {
         ),
     };
   });
-  return { trace, outline: outline!, lines };
+  return { summary, outline: outline!, lines };
 }
 
-const switches = ({ lines }: Told) => lines.filter((line) => !line.startsWith('born'));
+const switches = ({ lines }: Streamed) => lines.filter((line) => !line.startsWith('born'));
 const one = { pid: 1, tid: 1, cpu: 0 };
 const two = { pid: 1, tid: 2, cpu: 1 };
 
@@ -43,7 +43,7 @@ describe('SWITCH records', () => {
       .switchOut(one, 200n)
       .switchIn({ ...two, cpu: 0 }, 210n)
       .switchOut({ ...two, cpu: 0 }, 300n);
-    const result = told(builder);
+    const result = streamed(builder);
     const sampleBytes = builder.records[1]!.length;
     expect(switches(result)).toEqual([
       '@0 cpu0 → 1',
@@ -51,7 +51,7 @@ describe('SWITCH records', () => {
       '@110 cpu0 → 2',
       '@200 cpu0 → 0 2 records 80 bytes',
     ]);
-    expect(result.trace).toEqual({
+    expect(result.summary).toEqual({
       origin: 'SWITCH',
       cpus: 1,
       threads: 2,
@@ -62,34 +62,37 @@ describe('SWITCH records', () => {
     });
   });
 
-  it('begin in the middle: who goes out first was in from the beginning', () => {
+  it('begin in the middle: a task that goes out first was in at that moment, since when is not known', () => {
     const builder = new CaptureBuilder().switchIn(one, 100n).switchOut(two, 150n).switchOut(one, 200n);
-    expect(switches(told(builder))).toEqual([
+    expect(switches(streamed(builder))).toEqual([
       '@0 cpu0 → 1',
-      'cpu1 had 2',
+      '@50 cpu1 → 2',
       '@50 cpu1 → 0 1 records 40 bytes',
       '@100 cpu0 → 0 2 records 80 bytes',
     ]);
   });
 
-  it('that were lost are mended: a task is in on one CPU, and who goes out was in', () => {
+  it('that were lost are mended: a task is in on one CPU, as long as is known, and one that goes out was in', () => {
     const builder = new CaptureBuilder()
       .switchIn(one, 100n)
       .switchIn({ ...two, cpu: 0 }, 200n) // Task 1 has gone out unseen.
       .switchIn({ ...two, cpu: 1 }, 300n) // Task 2 too.
       .switchOut(one, 400n) // Task 1 has come in unseen.
       .switchIn(one, 500n)
-      .switchIn(one, 600n); // It was in: nothing new.
-    const result = told(builder);
-    expect(result.trace.mendedSwitches).toBe(1);
+      .switchIn(one, 600n); // It has gone out unseen.
+    const result = streamed(builder);
+    expect(result.summary.mendedSwitches).toBe(1);
     expect(switches(result).map((line) => line.replace(/ \d+ records.*/, ''))).toEqual([
       '@0 cpu0 → 1',
+      '@0 cpu0 → 0',
       '@100 cpu0 → 2',
-      '@200 cpu0 → 0',
+      '@100 cpu0 → 0',
       '@200 cpu1 → 2',
       '@300 cpu0 → 1',
       '@300 cpu0 → 0',
       '@400 cpu0 → 1',
+      '@400 cpu0 → 0',
+      '@500 cpu0 → 1',
     ]);
   });
 
@@ -98,14 +101,14 @@ describe('SWITCH records', () => {
       .switchIn(one, 100n)
       .exit(one, 150n)
       .switchIn({ ...two, cpu: 0 }, 200n);
-    expect(switches(told(builder)).map((line) => line.replace(/ \d+ records.*/, ''))).toEqual([
+    expect(switches(streamed(builder)).map((line) => line.replace(/ \d+ records.*/, ''))).toEqual([
       '@0 cpu0 → 1',
       '@50 cpu0 → 0 exits',
       '@100 cpu0 → 2',
     ]);
   });
 
-  it('of a tid that comes round again are another task’s', () => {
+  it('of a tid that is reused are another task’s', () => {
     const builder = new CaptureBuilder()
       .switchIn(one, 100n)
       .fork(one, two, 110n)
@@ -113,20 +116,20 @@ describe('SWITCH records', () => {
       .exit(two, 130n)
       .fork(one, two, 140n)
       .switchIn(two, 150n);
-    const { lines, trace } = told(builder);
+    const { lines, summary } = streamed(builder);
     expect(lines.filter((line) => line.startsWith('born'))).toEqual(['born 1 @0', 'born 2 @10', 'born 3 @40']);
     expect(lines.at(-1)).toBe('@50 cpu1 → 3');
-    expect(trace.threads).toBe(3);
+    expect(summary.threads).toBe(3);
   });
 
-  it('count quiet threads too, and not those that had gone before', () => {
+  it('count quiet threads too, and not those that had exited before', () => {
     const builder = new CaptureBuilder()
       .comm({ pid: 1, tid: 7 }, 0n, 'quiet')
       .fork(one, { pid: 1, tid: 8 }, 10n)
       .exit({ pid: 1, tid: 8 }, 20n)
       .switchIn(one, 100n)
       .switchOut(one, 200n);
-    expect(told(builder).trace.threads).toBe(2);
+    expect(streamed(builder).summary.threads).toBe(2);
   });
 
   it('begin where no ring of a snapshot has lost its older records', () => {
@@ -148,14 +151,14 @@ describe('SWITCH records', () => {
       .switchOut(two, 300n)
       .switchOut(one, 400n)
       .section({ rings: [ring(1, 5, '200'), ring(2, 0, '100')] });
-    const result = told(builder);
+    const result = streamed(builder);
     expect(switches(result)).toEqual([
-      '@0 cpu0 → 2',
       'cpu1 had 1',
+      '@0 cpu0 → 2',
       '@100 cpu1 → 0 1 records 40 bytes',
       '@200 cpu0 → 0 2 records 80 bytes',
     ]);
-    expect(result.trace).toMatchObject({ leftOutNs: 100, lengthNs: 200 });
+    expect(result.summary).toMatchObject({ leftOutNs: 100, lengthNs: 200 });
   });
 
   it('lost by the recorder are counted', () => {
@@ -164,13 +167,13 @@ describe('SWITCH records', () => {
       .record('LOST', { id: 11n, lost: 40n }, { ...one, time: 150n })
       .record('LOST_SAMPLES', { lost: 2n }, { ...one, time: 160n })
       .switchOut(one, 200n);
-    expect(told(builder).trace.lostRecords).toBe(42);
+    expect(streamed(builder).summary.lostRecords).toBe(42);
   });
 
   it('count the CPUs of the machine, also those where nothing happened', () => {
     const nrcpus = new Uint8Array(Uint32Array.of(8, 6).buffer);
     const builder = new CaptureBuilder().switchIn(two, 100n).feature(Feature.nrcpus, nrcpus);
-    expect(told(builder).outline).toEqual({ origin: 'SWITCH', cpus: 6 });
+    expect(streamed(builder).outline).toEqual({ origin: 'SWITCH', cpus: 6 });
   });
 });
 
@@ -241,20 +244,25 @@ describe('samples of sched:sched_switch', () => {
       .switched(100n, 0, 0, 5)
       .switched(200n, 0, 5, 6, PREEMPTED)
       .switched(300n, 0, 6, 0);
-    const result = told(builder);
+    const result = streamed(builder);
     expect(switches(result)).toEqual(['@0 cpu0 → 1', '@100 cpu0 → 2', '@200 cpu0 → 0']);
-    expect(result.trace).toMatchObject({ origin: 'sched_switch', threads: 2, lengthNs: 200 });
+    expect(result.summary).toMatchObject({ origin: 'sched_switch', threads: 2, lengthNs: 200 });
   });
 
-  it('tell who exits by the state it leaves in', () => {
+  it('say by the state that a task leaves in that it exits', () => {
     const builder = new SchedBuilder().switched(100n, 1, 5, 0, ZOMBIE);
-    expect(switches(told(builder))).toEqual(['cpu1 had 1', '@0 cpu1 → 0 exits']);
+    expect(switches(streamed(builder))).toEqual(['@0 cpu1 → 1', '@0 cpu1 → 0 exits']);
   });
 
-  it('are taken before SWITCH records: they see every task', () => {
-    const builder = new SchedBuilder().switched(100n, 0, 0, 5);
-    builder.switchIn({ pid: 9, tid: 9 }, 150n).switched(200n, 0, 5, 0);
-    expect(switches(told(builder))).toHaveLength(2);
+  it('are not taken beside SWITCH records, which have both sides of every task that is recorded', () => {
+    const builder = new SchedBuilder().switchIn({ pid: 9, tid: 9, cpu: 0 }, 150n);
+    builder.switched(200n, 0, 9, 5, PREEMPTED).switchOut({ pid: 9, tid: 9, cpu: 0 }, 200n);
+    const { summary, lines } = streamed(builder);
+    expect(summary.origin).toBe('SWITCH');
+    expect(lines.filter((line) => line.startsWith('@'))).toEqual([
+      '@0 cpu0 → 1',
+      expect.stringMatching(/^@50 cpu0 → 0/),
+    ]);
   });
 
   it('find the incarnation of a tid by time', () => {
@@ -265,17 +273,17 @@ describe('samples of sched:sched_switch', () => {
       .fork(one, two, 120n)
       .switched(130n, 0, 0, 2)
       .switched(140n, 0, 2, 0);
-    const [first, , second] = switches(told(builder)).map((line) => line.split('→ ')[1]);
+    const [first, , second] = switches(streamed(builder)).map((line) => line.split('→ ')[1]);
     expect(first).not.toBe(second);
   });
 
   it('are not read by the format of another tracepoint', () => {
     const builder = new SchedBuilder(371).switched(100n, 0, 0, 5);
-    expect(() => told(builder)).toThrow(expect.objectContaining({ code: 'no-switches' }));
+    expect(() => streamed(builder)).toThrow(expect.objectContaining({ code: 'no-switches' }));
   });
 });
 
-test('a capture without switches, or without their CPUs, is told from one with them', () => {
+test('a capture without switches, or without their CPUs, is refused by code, and what it lacks is in the details', () => {
   const none = new CaptureBuilder().sample(one, 100n);
   const attr = eventAttr({
     ...CPU_CLOCK.attr,
@@ -286,7 +294,7 @@ test('a capture without switches, or without their CPUs, is told from one with t
     [none, /has no switches/],
     [noCpu, /on which CPU/],
   ] as const)
-    expect(() => told(builder)).toThrow(
+    expect(() => streamed(builder)).toThrow(
       expect.objectContaining({ code: 'no-switches', message: expect.stringMatching(why) }),
     );
 });

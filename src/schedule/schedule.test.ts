@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest';
+import { MAIN, NO_SWITCHES, SchedCapture, WORKER } from '../export/testing/fixtures.ts';
+import { openCapture } from '../perf-data/capture.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
+import { readSchedule } from './schedule.ts';
+
+/** `@time tid state cpu`, a line a change. */
+function changesOf(builder: CaptureBuilder): string[] {
+  const capture = openCapture(builder.build());
+  const { changes, unlistedTids } = readSchedule(capture);
+  const { threads } = capture.tasks;
+  return Array.from({ length: changes.count }, (_, row) => {
+    const { thread, record, state, cpu } = changes.at(row);
+    const tid = threads[thread]?.tid ?? unlistedTids[thread - threads.length];
+    return `@${capture.timeAt(record)} ${tid} ${state} ${cpu}`;
+  });
+}
+
+describe('SWITCH records', () => {
+  it('distinguish running, runnable and sleeping', () => {
+    const builder = new CaptureBuilder()
+      .switchIn(MAIN, 10n)
+      .switchOut(MAIN, 20n, true)
+      .switchIn(MAIN, 30n)
+      .switchOut(MAIN, 40n);
+    expect(changesOf(builder)).toEqual([
+      '@10 100 running 0',
+      '@20 100 runnable 0',
+      '@30 100 running 0',
+      '@40 100 sleeping 0',
+    ]);
+  });
+
+  it('begin in the middle: a thread is in no state before its first switch, whatever it was sampled in', () => {
+    const builder = new CaptureBuilder().sample(MAIN, 10n).switchOut(WORKER, 15n).switchOut(MAIN, 20n);
+    expect(changesOf(builder)).toEqual(['@15 101 sleeping 1', '@20 100 sleeping 0']);
+  });
+
+  it('in a ring of the thread begin with its first record: the ring has all since', () => {
+    const ring = { comm: '', records: 1, lost: 0, overwritten: 3, lastNs: '20', alive: true, leftOutBytes: 0 };
+    const builder = new CaptureBuilder()
+      .sample(MAIN, 10n)
+      .switchOut(MAIN, 20n)
+      .section({ cutNs: '30', rings: [{ ...ring, ...MAIN, firstNs: '10' }] });
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@20 100 sleeping 0']);
+  });
+
+  it('begin with an exec, which only a running task makes', () => {
+    const builder = new CaptureBuilder().comm(MAIN, 5n, 'sh').comm(MAIN, 10n, 'main', true).switchOut(MAIN, 20n);
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@20 100 sleeping 0']);
+  });
+
+  it('begin with what is kept of a ring: a name or a fork older than its first record gives no state', () => {
+    const older = () =>
+      new CaptureBuilder().comm(MAIN, 1n, 'main').fork(MAIN, WORKER, 2n).switchOut(MAIN, 500n).switchIn(WORKER, 600n);
+    const ring = { comm: '', records: 1, lost: 0, lastNs: '600', alive: true, leftOutBytes: 0 };
+    const rings = [
+      { ...ring, ...MAIN, overwritten: 3, firstNs: '500' },
+      { ...ring, ...WORKER, overwritten: 3, firstNs: '600' },
+    ];
+    const whole = ['@2 101 runnable null', '@500 100 sleeping 0', '@600 101 running 1'];
+    expect(changesOf(older())).toEqual(whole);
+    expect(changesOf(older().section({ cutNs: '700', rings }))).toEqual(whole.slice(1));
+    expect(changesOf(older().section({ cutNs: '700', fromNs: '400' }))).toEqual(whole.slice(1));
+  });
+
+  it('that were lost: a thread in whose place another comes in is unknown since its last record', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...WORKER, cpu: 0 }, 20n);
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@10 100 unknown 0', '@20 101 running 0']);
+  });
+
+  it('that were lost: a thread that comes in elsewhere was unknown until then', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchIn({ ...MAIN, cpu: 1 }, 20n);
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@10 100 unknown 0', '@20 100 running 1']);
+  });
+
+  it('that were lost: where another thread goes out, the one that had come in there is unknown since its last record', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).switchOut({ ...WORKER, cpu: 0 }, 20n);
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@10 100 unknown 0', '@20 101 sleeping 0']);
+  });
+
+  it('that were lost: between two switches in, a thread is known to run up to the last record that shows it', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).sample(MAIN, 15n).switchIn(MAIN, 20n);
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@15 100 unknown 0', '@20 100 running 0']);
+  });
+
+  it('end with the last record of a thread that has exited, not with its EXIT', () => {
+    const builder = new CaptureBuilder().switchIn(MAIN, 10n).exit(MAIN, 20n).sample(MAIN, 25n);
+    expect(changesOf(builder)).toEqual(['@10 100 running 0', '@25 100 exited 0']);
+  });
+});
+
+it('a thread that is forked is runnable until it runs', () => {
+  const builder = new CaptureBuilder().switchIn(MAIN, 10n).fork(MAIN, WORKER, 20n).switchIn(WORKER, 30n);
+  expect(changesOf(builder)).toEqual(['@10 100 running 0', '@20 101 runnable null', '@30 101 running 1']);
+});
+
+describe('samples of sched_switch', () => {
+  it('have both sides, uninterruptible sleep and the waking', () => {
+    const builder = new SchedCapture()
+      .switched(10n, 0, 0, 0, 100)
+      .switched(20n, 0, 100, 2, 101)
+      .waking(25n, 101, 100)
+      .switched(30n, 0, 101, 0x100, 100)
+      .switched(40n, 0, 100, 1, 0);
+    expect(changesOf(builder)).toEqual([
+      '@10 100 running 0',
+      '@20 100 blocked 0',
+      '@20 101 running 0',
+      '@25 100 runnable 0',
+      '@30 101 runnable 0',
+      '@30 100 running 0',
+      '@40 100 sleeping 0',
+    ]);
+  });
+});
+
+it('a capture without switches has no state', () => {
+  const builder = new CaptureBuilder([NO_SWITCHES]).sample(MAIN, 10n).fork(MAIN, WORKER, 20n).sample(WORKER, 30n);
+  expect(changesOf(builder)).toEqual([]);
+});
+
+it('a thread that is never switched is in no state', () => {
+  expect(changesOf(new CaptureBuilder().comm(MAIN, 10n, 'main').sample(MAIN, 20n))).toEqual([]);
+});
