@@ -5,8 +5,7 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { until } from '../src/base/testing/waiting.ts';
-import type { AttachmentStatus } from '../src/session/control.ts';
-import type { SnapshotResult } from '../src/triggers/trigger-status.ts';
+import type { AttachmentStatus, SnapshotResult } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';

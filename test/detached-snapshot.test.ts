@@ -1,7 +1,7 @@
 /** Snapshots on demand: what is selected is in them and nothing else, recording goes on meanwhile, and perf reads them. */
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { SnapshotResult } from '../src/triggers/trigger-status.ts';
+import type { SnapshotResult } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { isSample, perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import type { SnapshotResult } from '../daemon/recorder-api.ts';
-import type { Selection } from '../triggers/trigger-status.ts';
+import type { SnapshotSelection } from '../session/control.ts';
 import { ownDaemon, printJson } from './daemon-access.ts';
 import { parseDurationArgument, parseId } from './option-values.ts';
 import { count } from './status-text.ts';
@@ -41,7 +41,7 @@ export function addSnapshotCommand(program: Command): void {
 }
 
 /** Throws `bad-argument` for --all together with a selection. */
-function selectionOf({ pid, tid, comm, all, last }: SnapshotOptions): Selection {
+function selectionOf({ pid, tid, comm, all, last }: SnapshotOptions): SnapshotSelection {
   if (all && (pid !== undefined || tid !== undefined || comm !== undefined)) {
     throw new RingkeepError('bad-argument', '--all excludes -p, -t and --comm', {});
   }

@@ -7,8 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RingkeepError } from '../base/error.ts';
 import type { Target } from '../engine/attachment.ts';
 import { readProcStat } from '../linux/proc.ts';
-import type { AttachmentStatus, DetachedStatus, EventStatus } from '../session/control.ts';
-import type { Selection } from '../triggers/trigger-status.ts';
+import type { AttachmentStatus, DetachedStatus, EventStatus, SnapshotSelection } from '../session/control.ts';
 import { failureOfWire } from './failure.ts';
 import type { SnapshotResult, TriggerOptions, TriggerStatus } from './recorder-api.ts';
 import type { AttachBody, SnapshotBody, TriggerBody } from './request-schemas.ts';
@@ -54,7 +53,7 @@ export class DaemonClient {
   }
 
   /** `output` is absolute: the daemon, whose working directory is another, writes it. */
-  snapshot(selection: Selection, output: string, names = true): Promise<SnapshotResult> {
+  snapshot(selection: SnapshotSelection, output: string, names = true): Promise<SnapshotResult> {
     const body: SnapshotBody = { selection, output, names };
     return this.#ask('POST', '/v1/snapshots', body, LONG_ANSWER_MS);
   }

@@ -4,11 +4,19 @@
  */
 import type { Target } from '../engine/attachment.ts';
 import type { DetachedRecorderOptions } from '../services/detached-recorder.ts';
-import type { AttachmentStatus, DetachedStatus, EventStatus } from '../session/control.ts';
+import type {
+  AttachmentStatus,
+  DetachedStatus,
+  EventStatus,
+  SnapshotResult,
+  SnapshotSelection,
+} from '../session/control.ts';
+import type { TriggerOptions } from '../triggers/trigger.ts';
+import type { TriggerStatus } from '../triggers/trigger-status.ts';
 
-import type { GivenTrigger, Selection, SnapshotResult, TriggerStatus } from '../triggers/trigger-status.ts';
-
-export type { GivenTrigger as TriggerOptions, SnapshotResult, TriggerStatus } from '../triggers/trigger-status.ts';
+export type { SnapshotResult } from '../session/control.ts';
+export type { TriggerOptions } from '../triggers/trigger.ts';
+export type { TriggerStatus } from '../triggers/trigger-status.ts';
 
 /** Methods throw RingkeepError for operating failures; callers await each, whether or not it returns a promise. */
 export interface RecorderApi {
@@ -20,10 +28,10 @@ export interface RecorderApi {
   /** `<attachment>/<pmu>/<tid>`, or the absolute path of the file. Throws `no-such-event`. */
   removeEvent(path: string): void;
   /** `output` is absolute; `names` (default true): the file is symbolized before the promise resolves. */
-  snapshot(selection: Selection, output: string, names?: boolean): Promise<SnapshotResult>;
+  snapshot(selection: SnapshotSelection, output: string, names?: boolean): Promise<SnapshotResult>;
   triggers(): readonly TriggerStatus[];
   /** Throws `bad-argument` for an unknown trigger. */
-  addTrigger(on: string, options: GivenTrigger): TriggerStatus;
+  addTrigger(on: string, options: TriggerOptions): TriggerStatus;
   /** Throws `no-such-trigger`. */
   removeTrigger(id: number): void;
   /** Ends all events and removes their files, mappings and locked memory. */

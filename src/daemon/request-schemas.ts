@@ -1,6 +1,6 @@
 /** JSON schemas of request bodies. Invariant: a schema accepts exactly the values of its type. */
 import type { Target } from '../engine/attachment.ts';
-import type { Selection } from '../triggers/trigger-status.ts';
+import type { SnapshotSelection } from '../session/control.ts';
 import type { TriggerOptions } from './recorder-api.ts';
 
 export interface AttachBody {
@@ -9,7 +9,7 @@ export interface AttachBody {
 }
 
 export interface SnapshotBody {
-  readonly selection?: Selection;
+  readonly selection?: SnapshotSelection;
   readonly output: string;
   /** Whether the snapshot is symbolized; true by default. */
   readonly names?: boolean;

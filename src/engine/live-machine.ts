@@ -11,14 +11,14 @@
  */
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
-import type { Mapping } from '../linux/mapping.ts';
+import type { SharedMapping } from '../linux/mapping.ts';
 import { BareMachine } from '../protocol/index.ts';
 import type { RingFile } from './thread-ring.ts';
 
 /** What is locked of a ring on account of its pins. */
 interface Attached {
   readonly ring: RingFile;
-  readonly mapping: Mapping;
+  readonly mapping: SharedMapping;
   /** Byte offset of the data page that was locked first. */
   window: number;
 }

@@ -7,7 +7,7 @@
 import { readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
-import type { Mapping } from '../linux/mapping.ts';
+import type { SharedMapping } from '../linux/mapping.ts';
 import { createRingFile, openRingFile, reserveRingFile } from '../linux/shmem.ts';
 import {
   initialiseRing,
@@ -26,7 +26,7 @@ export class RingFile {
   #path: string;
   readonly geometry: RingGeometry;
   readonly writer: RingWriter;
-  #mapping: Mapping | undefined;
+  #mapping: SharedMapping | undefined;
   #reservedBytes: number;
   /** All of the ring's memory is reserved. */
   isWhole: boolean;
@@ -34,7 +34,7 @@ export class RingFile {
   private constructor(
     path: string,
     geometry: RingGeometry,
-    mapping: Mapping,
+    mapping: SharedMapping,
     writer: RingWriter,
     reservedBytes: number,
   ) {
@@ -101,7 +101,7 @@ export class RingFile {
     return true;
   }
 
-  get mapping(): Mapping | undefined {
+  get mapping(): SharedMapping | undefined {
     return this.#mapping;
   }
 

@@ -8,7 +8,7 @@ import { mustSyscall, syscall, viewOf } from './syscall.ts';
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 
-export class Mapping {
+export class SharedMapping {
   readonly address: number;
   readonly bytes: number;
   #words: Int32Array | undefined;
@@ -20,8 +20,8 @@ export class Mapping {
   }
 
   /** Maps `bytes` of `fd` from its start, shared, for reading and writing. Throws `syscall`. */
-  static of(fd: number, bytes: number): Mapping {
-    return new Mapping(mustSyscall('mmap', 0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0), bytes);
+  static of(fd: number, bytes: number): SharedMapping {
+    return new SharedMapping(mustSyscall('mmap', 0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0), bytes);
   }
 
   /** The whole mapping as 32-bit words. */

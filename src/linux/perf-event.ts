@@ -8,7 +8,7 @@ import { type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { EINTR } from '../base/errno.ts';
 import { assert } from '../base/error.ts';
-import { Mapping } from './mapping.ts';
+import { SharedMapping } from './mapping.ts';
 import { addressOf, mustSyscall, syscall } from './syscall.ts';
 
 const PERF_FLAG_FD_CLOEXEC = 8;
@@ -88,7 +88,7 @@ export class KernelRing {
   readonly dataBytes: number;
   /** Word index where data begins, in `words`. */
   readonly dataStart = PAGE_BYTES >> 2;
-  readonly #mapping: Mapping;
+  readonly #mapping: SharedMapping;
   /** Bytes consumed so far; exact up to 2^53. */
   #tail = 0;
 
@@ -97,7 +97,7 @@ export class KernelRing {
     this.fd = fd;
     this.cpu = cpu;
     this.dataBytes = dataPages * PAGE_BYTES;
-    this.#mapping = Mapping.of(fd, this.dataBytes + PAGE_BYTES);
+    this.#mapping = SharedMapping.of(fd, this.dataBytes + PAGE_BYTES);
   }
 
   get words(): Int32Array {

@@ -7,7 +7,7 @@ import { accessSync, closeSync, constants, fstatSync, mkdtempSync, openSync, rmS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
-import { Mapping } from './mapping.ts';
+import { SharedMapping } from './mapping.ts';
 import { memoryRoom } from './private-directory.ts';
 import { errnoName, mustSyscall, syscall } from './syscall.ts';
 
@@ -65,7 +65,7 @@ export function removeRingDirectory(directory: RingDirectory): void {
  * Creates a file of `fileBytes`, of which the first `reservedBytes` are allocated now, and maps it.
  * Throws `ring-memory` when there is no room (details.errno ENOSPC), no descriptor or no mapping left.
  */
-export function createRingFile(path: string, fileBytes: number, reservedBytes: number): Mapping {
+export function createRingFile(path: string, fileBytes: number, reservedBytes: number): SharedMapping {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -77,7 +77,7 @@ export function createRingFile(path: string, fileBytes: number, reservedBytes: n
     mustSyscall('ftruncate', fd, fileBytes);
     const reserved = syscall('fallocate', fd, 0, 0, reservedBytes);
     if (reserved < 0) throw noRoom(-reserved);
-    return Mapping.of(fd, fileBytes);
+    return SharedMapping.of(fd, fileBytes);
   } catch (error) {
     unlinkSync(path);
     if (error instanceof RingkeepError && error.code === 'syscall') {
@@ -91,7 +91,7 @@ export function createRingFile(path: string, fileBytes: number, reservedBytes: n
 
 /** A ring file of one's own that was made before, and the memory it takes. */
 export interface OpenedRingFile {
-  readonly mapping: Mapping;
+  readonly mapping: SharedMapping;
   readonly allocatedBytes: number;
 }
 
@@ -103,7 +103,7 @@ export function openRingFile(path: string, fileBytes: number): OpenedRingFile {
     if (size !== fileBytes || uid !== process.geteuid!()) {
       throw new RingkeepError('ring-memory', 'a ring file is not what it was made as', { errno: 'EINVAL' });
     }
-    return { mapping: Mapping.of(fd, fileBytes), allocatedBytes: blocks * BLOCK_BYTES };
+    return { mapping: SharedMapping.of(fd, fileBytes), allocatedBytes: blocks * BLOCK_BYTES };
   } finally {
     closeSync(fd);
   }

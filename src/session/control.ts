@@ -1,6 +1,6 @@
 /**
- * What a detached recorder is asked and answers, as plain data: the same through the library, the socket and the files.
- * Times are nanoseconds on CLOCK_MONOTONIC unless their name says wall; a bigint is written as a decimal string.
+ * Requests to a detached recorder and its results, as plain data: the same in the library, on the socket and in files.
+ * Times are nanoseconds on CLOCK_MONOTONIC unless their name has wall; a bigint is written as a decimal string.
  */
 import type { Target } from '../engine/attachment.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
@@ -88,4 +88,29 @@ export interface DetachedStatus {
   readonly attachments: readonly AttachmentStatus[];
   readonly adoption: Adoption | null;
   readonly degraded: readonly string[];
+}
+
+/** Which rings a snapshot has: those that match all that is given; without any, all. */
+export interface SnapshotSelection {
+  readonly pid?: number;
+  readonly tid?: number;
+  readonly comm?: string;
+  /** Only records of the last so many nanoseconds before the cut. */
+  readonly lastNs?: number;
+}
+
+/** Where a snapshot was saved, and its cost. */
+export interface SnapshotResult {
+  readonly path: string;
+  readonly records: number;
+  readonly threads: number;
+  readonly bytes: number;
+  /** Everything up to this time is in it. */
+  readonly cutNs: string;
+  /** How long copying the rings took, and the longest time meanwhile in which no record was collected. */
+  readonly cutMs: number;
+  readonly stallMs: number;
+  readonly writeMs: number;
+  /** How long its symbolization took after that; null where that was not requested, or failed. */
+  readonly namesMs: number | null;
 }

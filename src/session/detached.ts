@@ -11,7 +11,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { RecordView } from '../abi/record-view.ts';
-import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
+import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import { compileGlob } from '../base/glob.ts';
 import type { Attachment, Target } from '../engine/attachment.ts';
@@ -34,12 +34,21 @@ import { OnlineCpus } from '../linux/online-cpus.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { EventSpec } from '../source/event-spec.ts';
 import type { AttachableSource, SourceEvent } from '../source/source.ts';
-import type { DueCut } from '../triggers/armed-trigger.ts';
-import { TriggerService } from '../triggers/trigger-service.ts';
-import type { GivenTrigger, Selection, SnapshotResult, TriggerStatus } from '../triggers/trigger-status.ts';
+import type { TriggerOptions } from '../triggers/trigger.ts';
+import { TriggerService, type WantedCut } from '../triggers/trigger-service.ts';
+import type { TriggerStatus } from '../triggers/trigger-status.ts';
 import { adoptOrphanedRings } from './adoption.ts';
 import { Attacher } from './attacher.ts';
-import type { Adoption, AttachmentStatus, CpuStatus, DetachedStatus, EventStatus, SlotStatus } from './control.ts';
+import type {
+  Adoption,
+  AttachmentStatus,
+  CpuStatus,
+  DetachedStatus,
+  EventStatus,
+  SlotStatus,
+  SnapshotResult,
+  SnapshotSelection,
+} from './control.ts';
 import { openAttachableSource, type SourceChoice } from './open-source.ts';
 import { findOrphanedRings } from './orphaned-rings.ts';
 import { readSession, removeSession, writeSession } from './session-file.ts';
@@ -185,7 +194,7 @@ export class DetachedRecorder {
     );
     this.#triggers = new TriggerService(
       { recorder: this.#recorder, source, poller: this.#pace.poller },
-      (path, fromNs, due, death) => this.#takeForTrigger(path, fromNs, due, death),
+      (wanted) => this.#takeForTrigger(wanted),
       options.log,
     );
     begun.unshift(this.#triggers);
@@ -252,7 +261,7 @@ export class DetachedRecorder {
   }
 
   /** Saves what is selected as it is now. Throws `no-such-thread` where that is nothing, `output-unwritable`. */
-  async snapshot(selection: Selection, output: string, withNames = true): Promise<SnapshotResult> {
+  async snapshot(selection: SnapshotSelection, output: string, withNames = true): Promise<SnapshotResult> {
     const isComm = selection.comm === undefined ? () => true : compileGlob(selection.comm);
     const isWanted = ({ pid, tid, comm }: Thread) =>
       (selection.pid ?? pid) === pid && (selection.tid ?? tid) === tid && isComm(comm);
@@ -262,7 +271,7 @@ export class DetachedRecorder {
     return this.#save(output, cut, fromNs, { reason: 'request', death: null, names });
   }
 
-  async #takeForTrigger(path: string, fromNs: number | null, { why }: DueCut, death: Death | null): Promise<void> {
+  async #takeForTrigger({ path, fromNs, why, death }: WantedCut): Promise<void> {
     const reason = death ? 'death' : 'trigger';
     await this.#save(path, this.#recorder.cut(), fromNs, { reason, death, why, names: 'later' });
   }
@@ -292,7 +301,7 @@ export class DetachedRecorder {
   }
 
   /** Throws as TriggerService.add. */
-  addTrigger(on: string, given: GivenTrigger): TriggerStatus {
+  addTrigger(on: string, given: TriggerOptions): TriggerStatus {
     const status = this.#triggers.add(on, given, this.#options.snapshotDirectory);
     this.#writeSession();
     return status;

@@ -5,7 +5,8 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Attachment, isAttachmentName, type Target } from '../engine/attachment.ts';
-import type { GivenTrigger, KeptTrigger } from '../triggers/trigger-status.ts';
+import type { TriggerOptions } from '../triggers/trigger.ts';
+import type { KeptTrigger } from '../triggers/trigger-status.ts';
 
 export interface KeptAttachment {
   readonly name: string;
@@ -39,7 +40,7 @@ export function readSession(directory: string): Session {
 }
 
 /** The form alone: what the values may be is for who sets the trigger again. */
-const OPTION_TYPES: Readonly<Record<keyof GivenTrigger, string>> = {
+const OPTION_TYPES: Readonly<Record<keyof TriggerOptions, string>> = {
   comm: 'string',
   pid: 'number',
   tid: 'number',
@@ -54,7 +55,7 @@ const OPTION_TYPES: Readonly<Record<keyof GivenTrigger, string>> = {
 function isKeptTrigger(value: unknown): value is KeptTrigger {
   const { on, options } = (value ?? {}) as Partial<KeptTrigger>;
   if (typeof on !== 'string' || typeof options !== 'object' || options === null) return false;
-  const isOfForm = ([key, option]: [string, unknown]) => typeof option === OPTION_TYPES[key as keyof GivenTrigger];
+  const isOfForm = ([key, option]: [string, unknown]) => typeof option === OPTION_TYPES[key as keyof TriggerOptions];
   const { count, perMs } = { count: 1, perMs: 1, ...options.atMost };
   return Object.entries(options).every(isOfForm) && Number.isFinite(count) && Number.isFinite(perMs);
 }

@@ -1,17 +1,18 @@
 /**
- * One trigger at work: turns the moments when its condition came true into snapshots that are due, few enough of them.
+ * One armed trigger: turns firings, the moments at which its condition came true, into due snapshots at a bounded rate.
  *
  *   fired        ×   × ×            ×              ×  suppressed: over the rate
  *   snapshot     ├──post──▶ due     ├──post──▶ due
  *
- * Invariants: a firing belongs to the snapshot that is still to be taken, or begins one, or is counted as suppressed; within any
- * `perMs` no more than `count` snapshots begin.
+ * Invariants: a firing joins the pending snapshot, or begins one, or is counted as suppressed; within any `perMs` at most `count`
+ * snapshots begin.
  */
 import { compileGlob } from '../base/glob.ts';
-import type { Trigger, TriggerOptions } from './trigger.ts';
+import type { Trigger } from './trigger.ts';
+import type { TriggerStatus } from './trigger-status.ts';
 import { formatTrigger } from './trigger-text.ts';
 
-/** Whose doing it was, and why it matters. */
+/** What made the condition true, and the thread or process that did. */
 export interface Firing {
   /** One sentence without its full stop. */
   readonly why: string;
@@ -25,38 +26,21 @@ export interface DueCut extends Firing {
   readonly triggerId: number;
   readonly firedNs: number;
   readonly dueNs: number;
-  /** Records before it are not asked for; null: all that the rings hold are. */
+  /** The snapshot starts here; null: where the rings do. */
   readonly fromNs: number | null;
-  /** How often the condition came true up to now, of which this is the first. */
+  /** Firings that it serves, the first included. */
   readonly firings: number;
-}
-
-/** Plain data for whoever asks. */
-export interface TriggerStatus {
-  readonly id: number;
-  /** As `parseTrigger` reads it. */
-  readonly text: string;
-  readonly options: TriggerOptions;
-  /** How often the condition came true; of these, how often the rate forbade a snapshot. */
-  readonly fired: number;
-  readonly suppressed: number;
-  /** Taken so far. */
-  readonly snapshots: number;
-  readonly lastFiredNs: number | null;
-  readonly lastSnapshot: string | null;
-  readonly lastError: string | null;
 }
 
 export class ArmedTrigger {
   readonly id: number;
   readonly trigger: Trigger;
   readonly #isNameSelected: (comm: string) => boolean;
-  /** When snapshots that still count for the rate began. */
+  /** Begin of the snapshots that still count for the rate. */
   #begunNs: number[] = [];
   #pending: (Omit<DueCut, 'firings'> & { firings: number }) | undefined;
   #fired = 0;
   #suppressed = 0;
-  #snapshots = 0;
   #lastFiredNs: number | null = null;
   #lastSnapshot: string | null = null;
   #lastError: string | null = null;
@@ -68,7 +52,7 @@ export class ArmedTrigger {
     this.#isNameSelected = comm === undefined ? () => true : compileGlob(comm);
   }
 
-  /** Whether what this thread, or this process, does counts. */
+  /** Whether this thread, or process, can fire it. */
   selects(pid: number, tid: number, comm: string): boolean {
     const { options } = this.trigger;
     return (
@@ -98,17 +82,17 @@ export class ArmedTrigger {
       triggerId: this.id,
       firedNs: nowNs,
       dueNs: nowNs + postMs * 1e6,
-      fromNs: preMs === null ? null : nowNs - preMs * 1e6,
+      fromNs: preMs === undefined ? null : nowNs - preMs * 1e6,
       firings: 1,
     };
   }
 
-  /** When a snapshot is due; infinite: none is. */
+  /** When the pending snapshot is due; infinite: none is pending. */
   get dueNs(): number {
     return this.#pending?.dueNs ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The snapshot that is due, handed out once. */
+  /** The snapshot, once it is due; each is returned once. */
   takeDue(nowNs: number): DueCut | undefined {
     const due = this.#pending;
     if (!due || due.dueNs > nowNs) return undefined;
@@ -117,7 +101,6 @@ export class ArmedTrigger {
   }
 
   snapshotTaken(path: string): void {
-    this.#snapshots++;
     this.#lastSnapshot = path;
     this.#lastError = null;
   }
@@ -126,15 +109,15 @@ export class ArmedTrigger {
     this.#lastError = error;
   }
 
-  status(): TriggerStatus {
+  /** `wallMsOf` gives the wall clock's time of a moment on CLOCK_MONOTONIC. */
+  status(wallMsOf: (ns: number) => number): TriggerStatus {
     return {
       id: this.id,
-      text: formatTrigger(this.trigger.condition),
+      on: formatTrigger(this.trigger.condition),
       options: this.trigger.options,
       fired: this.#fired,
       suppressed: this.#suppressed,
-      snapshots: this.#snapshots,
-      lastFiredNs: this.#lastFiredNs,
+      lastFiredWallMs: this.#lastFiredNs === null ? null : wallMsOf(this.#lastFiredNs),
       lastSnapshot: this.#lastSnapshot,
       lastError: this.#lastError,
     };

@@ -9,13 +9,13 @@ import { type TakeSnapshot, TriggerService } from './trigger-service.ts';
 
 const SECOND_NS = 1e9;
 
-/** A desk whose snapshots are only noted: why each was taken. */
-function desk(take?: TakeSnapshot) {
+/** A service that notes the reason of each snapshot and takes none. */
+function service(take?: TakeSnapshot) {
   const scripted = scriptedAttachments();
   const directory = mkdtempSync(join(tmpdir(), 'ringkeep-desk-'));
   const taken: string[] = [];
   const log: string[] = [];
-  const note: TakeSnapshot = async (_path, _fromNs, { why }) => void taken.push(why);
+  const note: TakeSnapshot = async ({ why }) => void taken.push(why);
   const triggers = new TriggerService(scripted, take ?? note, (line) => log.push(line));
   onTestFinished(() => {
     triggers.close();
@@ -29,7 +29,7 @@ const often = { atMost: { count: 1000, perMs: 1000 } };
 
 describe('the death of a process', () => {
   it('is told of once, by the signal or by the end, whichever is known first', async () => {
-    const { triggers, directory, taken } = desk();
+    const { triggers, directory, taken } = service();
     triggers.add('exit-signal', often, directory);
     const now = Number(process.hrtime.bigint());
     triggers.signalDelivered(7, 7, 'web', 11, now);
@@ -45,7 +45,7 @@ describe('the death of a process', () => {
   });
 
   it('is what its end says where threads took SIGKILL: they do so at an exit and an exec too, and for many a signal', () => {
-    const { triggers, directory } = desk();
+    const { triggers, directory } = service();
     const fired = () => triggers.list().map((trigger) => trigger.fired);
     for (const on of ['exit-signal', 'exit-signal:TERM', 'exit-status']) triggers.add(on, often, directory);
     for (const tid of [7, 8]) triggers.signalDelivered(7, tid, 'web', 9, SECOND_NS);
@@ -59,7 +59,7 @@ describe('the death of a process', () => {
   });
 
   it('is told of that of another process under the number of one whose end was never learned', async () => {
-    const { triggers, directory } = desk();
+    const { triggers, directory } = service();
     triggers.add('exit-signal', often, directory);
     triggers.signalDelivered(7, 7, 'web', 11, SECOND_NS);
     triggers.signalDelivered(7, 7, 'other', 11, 3600 * SECOND_NS);
@@ -67,7 +67,7 @@ describe('the death of a process', () => {
   });
 
   it('that nobody learned of leaves no more behind than there is room for', () => {
-    const { triggers, directory } = desk();
+    const { triggers, directory } = service();
     triggers.add('exit-signal', often, directory);
     for (let pid = 1; pid <= 5000; pid++) triggers.signalDelivered(pid, pid, 'web', 11, SECOND_NS + pid);
     // The first was forgotten for the others: it is told of again; the last was not.
@@ -82,7 +82,7 @@ describe('a tracepoint', () => {
   it('counts where a recorded thread hits it: not one unknown, not one whose event was removed, not after the trigger', async () => {
     await using sleepers = new Sleepers();
     const [kept, removed, unknown] = [await sleepers.start(), await sleepers.start(), await sleepers.start()];
-    const { triggers, directory, attacher, recorder } = desk();
+    const { triggers, directory, attacher, recorder } = service();
     for (const pid of [kept, removed]) attacher.attach({ kind: 'pid', pid });
     recorder.threads.remove(recorder.threads.get(removed)!);
     const { id } = triggers.add('tracepoint:sched:sched_switch', often, directory);
@@ -99,7 +99,7 @@ describe('a tracepoint', () => {
 });
 
 it('a trigger whose snapshot is refused says so, and disturbs no other', async () => {
-  const { triggers, directory, log } = desk(async (path) => {
+  const { triggers, directory, log } = service(async ({ path }) => {
     if (path.includes('exit-signal')) throw new RingkeepError('output-unwritable', 'there is no room', {});
   });
   triggers.add('exit-signal', often, directory);
@@ -118,7 +118,7 @@ it('a trigger whose snapshot is refused says so, and disturbs no other', async (
 it('watches the switches of those that a trigger selects, by the name they have now', async () => {
   await using sleepers = new Sleepers();
   const pid = await sleepers.start();
-  const { triggers, directory, attacher, recorder, source } = desk();
+  const { triggers, directory, attacher, recorder, source } = service();
   attacher.attach({ kind: 'pid', pid });
   const thread = recorder.threads.get(pid)!;
   const { id } = triggers.add('stall>200ms', { comm: 'web*' }, directory);

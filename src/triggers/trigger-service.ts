@@ -1,9 +1,11 @@
 /**
- * Triggers at work in a detached recorder: opens what they need to have watched, passes on what happens, takes the snapshots
- * that are due.
+ * The triggers of a detached recorder, and all that its other rooms use of this one: opens tracepoints and pressure monitors,
+ * passes on what happens, and takes the snapshots that are due.
  *
- * Invariant: what a trigger had opened is closed when it is removed; a trigger that fails, or whose snapshot does, says so in its
- * status and disturbs no other.
+ *   records, ends ─▶ TriggerService ─▶ TriggerSet ─▶ StallWatch, ArmedTrigger ─▶ due snapshots ─▶ SnapshotDirectory
+ *
+ * Invariant: what was opened for a trigger is closed when it is removed; a failed snapshot is reported in the status of its
+ * trigger and affects no other.
  */
 import { constants } from 'node:os';
 import { lowWord } from '../abi/layout.ts';
@@ -17,27 +19,36 @@ import type { Poller } from '../linux/poller.ts';
 import { PressureMonitor } from '../linux/pressure.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { AttachableSource, TracepointWatch } from '../source/source.ts';
-import type { GivenTrigger, TriggerStatus } from '../triggers/trigger-status.ts';
 import type { DueCut } from './armed-trigger.ts';
 import { SnapshotDirectory } from './snapshot-directory.ts';
-import { makeTrigger, type Trigger } from './trigger.ts';
+import { makeTrigger, type Trigger, type TriggerOptions } from './trigger.ts';
 import { TriggerSet } from './trigger-set.ts';
-import type { KeptTrigger } from './trigger-status.ts';
+import type { KeptTrigger, TriggerStatus } from './trigger-status.ts';
 import { parseTrigger } from './trigger-text.ts';
 
-/** Saves the rings as they are, from `fromNs` on; its path is free. Throws RingkeepError. */
-export type TakeSnapshot = (path: string, fromNs: number | null, due: DueCut, death: Death | null) => Promise<void>;
+export interface WantedCut {
+  /** In use by no file. */
+  readonly path: string;
+  /** Records before it are left out; null: none are. */
+  readonly fromNs: number | null;
+  /** One sentence without its full stop. */
+  readonly why: string;
+  readonly death: Death | null;
+}
 
-/** What is open on account of a trigger. */
+/** Saves the rings as they are now. Throws RingkeepError. */
+export type TakeSnapshot = (wanted: WantedCut) => Promise<void>;
+
+/** What is open for a trigger. */
 interface Opened {
   readonly directory: SnapshotDirectory;
   readonly monitor?: PressureMonitor;
   readonly tracepoint?: TracepointWatch;
 }
 
-/** Deaths that are remembered until their snapshot is taken. */
+/** Signals that are remembered until their snapshot is taken. */
 const MOST_SIGNALS = 1024;
-/** A process that was sent a deadly signal is gone by then, its core dump written or not. */
+/** By then a process that took a fatal signal is gone, its core dump included. */
 const DYING_NS = 300e9;
 
 export class TriggerService {
@@ -45,9 +56,9 @@ export class TriggerService {
   readonly #opened = new Map<number, Opened>();
   readonly #triggerOfSample = new Map<number, number>();
   readonly #triggerOfFd = new Map<number, number>();
-  /** Processes whose death was told of when its signal was delivered, and when that was; those told of last at the end. */
-  readonly #toldDead = new Map<number, number>();
-  /** The signal that processes died of lately: the snapshot is to say so. */
+  /** Processes whose death was reported at the delivery of its signal, and the time of that; in the order of the reports. */
+  readonly #reportedDead = new Map<number, number>();
+  /** The signals that killed processes lately, for their snapshots. */
   readonly #signalOf = new Map<number, number>();
   readonly #recorder: Recorder;
   readonly #source: AttachableSource;
@@ -71,14 +82,8 @@ export class TriggerService {
   }
 
   /** Throws `bad-argument`, `snapshot-directory`, and what the source or the pressure monitor refuses. */
-  add(on: string, { atMost, preMs, ...given }: GivenTrigger, directory: string): TriggerStatus {
-    const condition = parseTrigger(on);
-    const trigger = makeTrigger(condition, {
-      directory,
-      ...given,
-      ...(atMost === undefined ? {} : { atMost }),
-      ...(preMs === undefined ? {} : { preMs }),
-    });
+  add(on: string, given: TriggerOptions, directory: string): TriggerStatus {
+    const trigger = makeTrigger(parseTrigger(on), { directory, ...given });
     const opened = this.#open(trigger);
     const id = this.#set.add(trigger);
     this.#opened.set(id, opened);
@@ -91,7 +96,7 @@ export class TriggerService {
     return this.list().find((status) => status.id === id)!;
   }
 
-  /** The triggers of a recorder that was killed, numbered anew. Of those that are refused by now it is said. */
+  /** Sets the triggers of a recorder that was killed, with new ids. Logs those that are refused now. */
   restore(triggers: readonly KeptTrigger[], directory: string): void {
     for (const { on, options } of triggers) {
       try {
@@ -103,7 +108,7 @@ export class TriggerService {
     }
   }
 
-  /** A tracepoint is watched by an id a CPU: CPUs came or went. */
+  /** Tracepoints have an id for each CPU: to be called after CPUs came online or went offline. */
   learnIds(): void {
     this.#triggerOfSample.clear();
     for (const [id, { tracepoint }] of this.#opened) {
@@ -113,7 +118,7 @@ export class TriggerService {
 
   #open({ condition, options }: Trigger): Opened {
     if ((condition.kind === 'stall' || condition.kind === 'runqueue') && this.#source.kind === 'procfs')
-      throw new RingkeepError('perf-refused', `without perf there are no switches to find a ${condition.kind} by`, {
+      throw new RingkeepError('perf-refused', `without perf there are no switches to detect a ${condition.kind} by`, {
         source: 'procfs',
       });
     const directory = new SnapshotDirectory(options.directory, options, Date.now());
@@ -148,22 +153,10 @@ export class TriggerService {
 
   list(): TriggerStatus[] {
     const [nowMs, nowNs] = [Date.now(), Number(process.hrtime.bigint())];
-    return this.#set.list().map(({ id, text, options, fired, suppressed, lastFiredNs, lastSnapshot, lastError }) => {
-      const { preMs, ...rest } = options;
-      return {
-        id,
-        on: text,
-        options: { ...rest, ...(preMs === null ? {} : { preMs }) },
-        fired,
-        suppressed,
-        lastFiredWallMs: lastFiredNs === null ? null : nowMs - (nowNs - lastFiredNs) / 1e6,
-        lastSnapshot,
-        lastError,
-      };
-    });
+    return this.#set.list((ns) => nowMs - (nowNs - ns) / 1e6);
   }
 
-  /** A thread is new, or has another name. */
+  /** A thread is new, or was renamed. */
   threadNamed(thread: Thread): void {
     if (this.#set.needsSwitches) this.#watchSwitches(thread);
   }
@@ -185,12 +178,12 @@ export class TriggerService {
     this.#set.switched(tid, pid, comm, timeNs, isOut, (misc & Misc.switchOutPreempt) !== 0);
   }
 
-  /** Records were lost, of whom is not known. */
+  /** The kernel lost records, of which threads is not known. */
   recordsLost(timeNs: number): void {
     this.#set.switchesLost(timeNs);
   }
 
-  /** A sample that is of no ring's event; of a trigger's tracepoint when a recorded thread has hit it. */
+  /** A sample of none of the recorded events: a hit, if it is of a trigger's tracepoint and by a recorded thread. */
   sampled(tid: number, pid: number, timeNs: number, idLow: number): void {
     const id = this.#triggerOfSample.get(idLow);
     if (id === undefined || !this.#recorder.threads.knows(tid)) return;
@@ -198,21 +191,21 @@ export class TriggerService {
     if (!thread.isRemoved) this.#set.sampled(id, tid, pid, thread.comm, timeNs);
   }
 
-  /** A thread took a signal that ends its process: known before anybody reaps it, but of SIGKILL (DeathWatch.signalDelivered). */
+  /** A thread took a fatal signal. Read before the process is reaped, except SIGKILL (DeathWatch.signalDelivered). */
   signalDelivered(pid: number, tid: number, comm: string, signal: number, timeNs: number): void {
     if (signal === constants.signals.SIGKILL) return;
-    const toldNs = this.#toldDead.get(pid);
-    // Much later its number is another's, whose end nobody told of before.
-    if (toldNs !== undefined && timeNs - toldNs < DYING_NS) return;
-    this.#toldDead.delete(pid);
-    this.#toldDead.set(pid, timeNs);
-    if (this.#toldDead.size > MOST_SIGNALS) this.#toldDead.delete(this.#toldDead.keys().next().value!);
+    const reportedNs = this.#reportedDead.get(pid);
+    // Much later the PID is that of another process.
+    if (reportedNs !== undefined && timeNs - reportedNs < DYING_NS) return;
+    this.#reportedDead.delete(pid);
+    this.#reportedDead.set(pid, timeNs);
+    if (this.#reportedDead.size > MOST_SIGNALS) this.#reportedDead.delete(this.#reportedDead.keys().next().value!);
     this.#noteSignal(pid, signal);
     this.#set.processEnded({ pid, tid, comm, code: null, signal }, timeNs);
   }
 
   processEnded({ pid, status }: ProcessEnd, nowNs: number): void {
-    if (this.#toldDead.delete(pid)) return;
+    if (this.#reportedDead.delete(pid)) return;
     const { code, signal } = status;
     if (signal !== null) this.#noteSignal(pid, signal);
     this.#set.processEnded({ pid, comm: this.#recorder.threads.commOf(pid), code, signal }, nowNs);
@@ -223,7 +216,7 @@ export class TriggerService {
     this.#signalOf.set(pid, signal);
   }
 
-  /** Of descriptors that are ready: the pressure monitors' among them have something to report. */
+  /** `readyFds` may have descriptors of pressure monitors among them. */
   takePressure(readyFds: readonly number[]): void {
     for (const fd of readyFds) {
       const id = this.#triggerOfFd.get(fd);
@@ -231,12 +224,12 @@ export class TriggerService {
     }
   }
 
-  /** Takes the snapshots that are due; everything until `nowNs` has been told. */
+  /** Takes the snapshots that are due. Everything up to `nowNs` has been passed on. */
   tick(nowNs: number): void {
     for (const due of this.#set.tick(nowNs)) this.#begin(due);
   }
 
-  /** Takes the snapshots that were to be taken later, as the recorder ends; resolves when they and those under way are on disk. */
+  /** As the recorder ends: takes the pending snapshots; resolves when they and those under way are on disk. */
   async finish(): Promise<void> {
     for (const due of this.#set.takePending()) this.#begin(due);
     await Promise.all(this.#serving);
@@ -247,7 +240,7 @@ export class TriggerService {
     this.#serving.add(serving);
   }
 
-  /** Milliseconds until `tick` may have something to do; infinite: not before something happens. */
+  /** Milliseconds until `tick` may have something to do; infinite: only after an event. */
   waitMs(): number {
     return Math.max(0, (this.#set.nextDueNs() - Number(process.hrtime.bigint())) / 1e6);
   }
@@ -262,12 +255,12 @@ export class TriggerService {
       path = directory.nextPath(kind, pid, Date.now());
       const signal = this.#signalOf.get(pid ?? 0);
       const death = kind === 'exit-signal' && signal !== undefined ? this.#recorder.death(pid!, signal) : null;
-      await this.#take(path, due.fromNs, due, death);
+      await this.#take({ path, fromNs: due.fromNs, why, death });
       this.#set.snapshotTaken(triggerId, path);
       for (const stuck of directory.written(path).stuck) this.#log(`an old snapshot could not be removed: ${stuck}`);
     } catch (error) {
       if (path !== undefined) directory.givenUp(path);
-      // A bug has to end the recorder as everywhere else; it must not hide in a promise that nobody waits for.
+      // A bug ends the recorder, as elsewhere: no caller awaits this promise.
       if (!(error instanceof RingkeepError)) {
         setImmediate(() => {
           throw error;

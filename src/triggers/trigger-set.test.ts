@@ -1,19 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type GivenTriggerOptions, makeTrigger } from './trigger.ts';
+import { makeTrigger, type TriggerOptions } from './trigger.ts';
 import { TriggerSet } from './trigger-set.ts';
 import { parseTrigger } from './trigger-text.ts';
 
 const MS = 1_000_000;
 const SEGV = 11;
 const directory = '/nowhere';
+/** A wall clock that was at 1000 ms when the other was at 0, and runs a million times as fast. */
+const wallMsOf = (ns: number) => 1000 + ns;
 
-function trigger(text: string, given: Partial<GivenTriggerOptions> = {}) {
+function trigger(text: string, given: TriggerOptions = {}) {
   return makeTrigger(parseTrigger(text), { directory, ...given });
 }
 
 /** A set with one trigger; all its threads sleep. */
-function setOf(text: string, given: Partial<GivenTriggerOptions> = {}, state = 'S') {
+function setOf(text: string, given: TriggerOptions = {}, state = 'S') {
   const set = new TriggerSet(() => state);
   return { set, id: set.add(trigger(text, given)) };
 }
@@ -191,10 +193,10 @@ describe('a snapshot', () => {
       set.tick(nowNs);
     }
     set.failed(id, 'the disk is full');
-    const status = { id, text: 'exit-signal', fired: 3, suppressed: 2, lastFiredNs: 3 };
-    expect(set.list()).toMatchObject([{ ...status, snapshots: 0, lastSnapshot: null, lastError: 'the disk is full' }]);
+    const status = { id, on: 'exit-signal', fired: 3, suppressed: 2, lastFiredWallMs: 1003 };
+    expect(set.list(wallMsOf)).toMatchObject([{ ...status, lastSnapshot: null, lastError: 'the disk is full' }]);
     set.snapshotTaken(id, '/a');
-    expect(set.list()).toMatchObject([{ ...status, snapshots: 1, lastSnapshot: '/a', lastError: null }]);
+    expect(set.list(wallMsOf)).toMatchObject([{ ...status, lastSnapshot: '/a', lastError: null }]);
     expect(set.get(id)?.options.comm).toBe('server');
   });
 
@@ -222,7 +224,7 @@ describe('a snapshot', () => {
           }
           expect(set.nextDueNs()).toBe(dueMs * MS);
         }
-        expect(set.list()).toMatchObject([{ fired, suppressed }]);
+        expect(set.list(wallMsOf)).toMatchObject([{ fired, suppressed }]);
       }),
     );
   });

@@ -1,17 +1,18 @@
 /**
- * The triggers of a recorder: is told what happens and tells which snapshots are due.
+ * The triggers of a recorder: what happens goes in, due snapshots come out.
  *
  * It has no clock and opens nothing: times are passed in, nanoseconds on CLOCK_MONOTONIC. The recorder's loop drains its
- * source, feeds what it saw, calls `tick` with the time at which that drain began, and may sleep until `nextDueNs`.
+ * source, passes on what it read, calls `tick` with the time at which that drain began, and may sleep until `nextDueNs`.
  */
 import { signalName } from '../abi/signal.ts';
 import { assert } from '../base/error.ts';
-import { ArmedTrigger, type DueCut, type TriggerStatus } from './armed-trigger.ts';
+import { ArmedTrigger, type DueCut } from './armed-trigger.ts';
 import { type EndedProcess, reasonOfEnd, reasonOfPressure, reasonOfStall, reasonOfTracepoint } from './reason.ts';
 import { type Stall, StallWatch, type StateOf } from './stall-watch.ts';
 import { isSelective, type Trigger } from './trigger.ts';
+import type { TriggerStatus } from './trigger-status.ts';
 
-/** A trigger on switches, with who is off the CPU as far as it is concerned. */
+/** A trigger on switches, with the threads off the CPU that can fire it. */
 interface SwitchTrigger {
   readonly armed: ArmedTrigger;
   readonly thresholdNs: number;
@@ -26,12 +27,12 @@ export class TriggerSet {
   #lastId = 0;
   #switchEpoch = 0;
 
-  /** `stateOf` is asked for the state of threads that seem to stall, a few at a time. */
+  /** `stateOf` is called for threads that seem to stall, a few at a time. */
   constructor(stateOf: StateOf) {
     this.#stateOf = stateOf;
   }
 
-  /** Arms it; what it needs opened (a tracepoint, a pressure monitor) is the caller's. Returns its id, never used before. */
+  /** Arms it, and returns an id never used before. The caller opens its tracepoint or pressure monitor. */
   add(trigger: Trigger): number {
     const id = ++this.#lastId;
     const armed = new ArmedTrigger(id, trigger);
@@ -40,7 +41,7 @@ export class TriggerSet {
     if (condition.kind === 'stall' || condition.kind === 'runqueue') {
       const { thresholdNs } = condition;
       const isPreemptedOnly = condition.kind === 'runqueue';
-      // A server's threads sleep most of the time, and nobody would call that a stall of all of them.
+      // A server's threads sleep most of the time: an unselective trigger does not take sleep for a stall.
       const isBlockedOnly = condition.kind === 'stall' && (condition.isBlockedOnly || !isSelective(options));
       const stalls = new StallWatch({ thresholdNs, isPreemptedOnly, isBlockedOnly });
       this.#switchTriggers = [...this.#switchTriggers, { armed, thresholdNs, stalls }];
@@ -49,17 +50,17 @@ export class TriggerSet {
     return id;
   }
 
-  /** False: there is none of that id. A snapshot that was still to be taken is not. */
+  /** False: there is none with that id. Its pending snapshot is dropped. */
   remove(id: number): boolean {
-    const left = this.#switchTriggers.filter(({ armed }) => armed.id !== id);
-    if (left.length < this.#switchTriggers.length) this.#switchEpoch++;
-    this.#switchTriggers = left;
+    const remaining = this.#switchTriggers.filter(({ armed }) => armed.id !== id);
+    if (remaining.length < this.#switchTriggers.length) this.#switchEpoch++;
+    this.#switchTriggers = remaining;
     return this.#triggers.delete(id);
   }
 
   /** In the order they were added. */
-  list(): TriggerStatus[] {
-    return [...this.#triggers.values()].map((armed) => armed.status());
+  list(wallMsOf: (ns: number) => number): TriggerStatus[] {
+    return [...this.#triggers.values()].map((armed) => armed.status(wallMsOf));
   }
 
   get(id: number): Trigger | undefined {
@@ -71,12 +72,12 @@ export class TriggerSet {
     return this.#switchTriggers.length > 0;
   }
 
-  /** Changes whenever an answer of `watches` may have. */
+  /** Changes whenever the result of `watches` may have changed. */
   get switchEpoch(): number {
     return this.#switchEpoch;
   }
 
-  /** Whether `switched` wants to know of this thread's switches; ask again when its name or the epoch changes. */
+  /** Whether `switched` is to be called for this thread. Depends on its name and the epoch. */
   watches(pid: number, tid: number, comm: string): boolean {
     return this.#switchTriggers.some(({ armed }) => armed.selects(pid, tid, comm));
   }
@@ -94,7 +95,7 @@ export class TriggerSet {
     }
   }
 
-  /** A thread's switches are told from here on; it may have been off the CPU before. */
+  /** `switched` is called for this thread from here on; it may have gone off the CPU before. */
   switchesBegin(tid: number, pid: number, comm: string, nowNs: number): void {
     for (const { armed, stalls } of this.#switchTriggers)
       if (armed.selects(pid, tid, comm)) stalls.assumeOut({ tid, pid, comm, sinceNs: nowNs });
@@ -110,7 +111,7 @@ export class TriggerSet {
     for (const { stalls } of this.#switchTriggers) stalls.forget(tid);
   }
 
-  /** Once for each process that ends, as soon as its end is known. */
+  /** Called once for each process that ends, as soon as its end is known. */
   processEnded(ended: EndedProcess, nowNs: number): void {
     const { pid, comm, tid = pid } = ended;
     for (const armed of this.#triggers.values()) {
@@ -119,12 +120,12 @@ export class TriggerSet {
     }
   }
 
-  /** A sample of the trigger's own tracepoint; of a trigger that is gone: nothing. */
+  /** A sample of the trigger's own tracepoint; ignored if the trigger was removed. */
   sampled(triggerId: number, tid: number, pid: number, comm: string, timeNs: number): void {
     const armed = this.#triggers.get(triggerId);
     if (!armed?.selects(pid, tid, comm)) return;
     const { condition } = armed.trigger;
-    assert(condition.kind === 'tracepoint', 'samples are told to triggers on tracepoints');
+    assert(condition.kind === 'tracepoint', 'only triggers on tracepoints have samples');
     const why = reasonOfTracepoint(`${condition.system}:${condition.name}`, pid, tid, comm);
     armed.fire(timeNs, { why, pid, tid, comm });
   }
@@ -134,11 +135,11 @@ export class TriggerSet {
     const armed = this.#triggers.get(triggerId);
     if (!armed) return;
     const { condition } = armed.trigger;
-    assert(condition.kind === 'psi', 'pressure is told to triggers on pressure');
+    assert(condition.kind === 'psi', 'only triggers on pressure have monitors');
     armed.fire(nowNs, { why: reasonOfPressure(condition) });
   }
 
-  /** The snapshots due at `nowNs`, the earliest first. Every switch before it must have been told, so far as there are records. */
+  /** The snapshots due at `nowNs`, the earliest first. `switched` has been called for every switch before it. */
   tick(nowNs: number): DueCut[] {
     for (const { armed, thresholdNs, stalls } of this.#switchTriggers) {
       for (const stall of stalls.overdue(nowNs, this.#stateOf)) fireStall(armed, stall, thresholdNs);
@@ -147,12 +148,12 @@ export class TriggerSet {
     return due.sort((a, b) => a.dueNs - b.dueNs);
   }
 
-  /** The snapshots that are still to come of what has fired, due or not. */
+  /** All pending snapshots, due or not. */
   takePending(): DueCut[] {
     return [...this.#triggers.values()].flatMap((armed) => armed.takeDue(Number.POSITIVE_INFINITY) ?? []);
   }
 
-  /** When `tick` may have something next, if nothing else happens before; infinite: never. */
+  /** When `tick` may return a snapshot next, if nothing happens before; infinite: never. */
   nextDueNs(): number {
     let nextNs = Number.POSITIVE_INFINITY;
     for (const armed of this.#triggers.values()) nextNs = Math.min(nextNs, armed.dueNs);
@@ -164,7 +165,7 @@ export class TriggerSet {
     this.#triggers.get(triggerId)?.snapshotTaken(path);
   }
 
-  /** What kept the trigger from being watched, or its snapshot from being written: one sentence. */
+  /** Why its snapshot could not be written: one sentence. */
   failed(triggerId: number, error: string): void {
     this.#triggers.get(triggerId)?.failed(error);
   }

@@ -144,10 +144,9 @@ describe('what a trigger takes', () => {
   const stall = parseTrigger('stall>1s');
   const directory = '/tmp/x';
 
-  it('has defaults for all but the directory', () => {
+  it('has defaults for all but the directory, and goes back as far as the rings do', () => {
     expect(makeTrigger(stall, { directory }).options).toEqual({
       atMost: { count: 1, perMs: 10_000 },
-      preMs: null,
       postMs: 0,
       directory,
       keep: 16,

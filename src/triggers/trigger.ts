@@ -1,6 +1,6 @@
 /**
- * A trigger: the condition at which the recorder takes a snapshot by itself, and what that snapshot is to be.
- * Invariant: a `Trigger` is complete and consistent; whatever is not is refused when it is made.
+ * A trigger: the condition on which the recorder takes a snapshot, and which snapshot.
+ * Invariant: a `Trigger` is complete and consistent; `makeTrigger` refuses any other.
  */
 import { RingkeepError } from '../base/error.ts';
 import { formatDurationExactly, parseDurationNs } from '../base/units.ts';
@@ -12,7 +12,7 @@ export type TriggerCondition =
   | { readonly kind: 'exit-signal'; readonly signals: readonly string[] }
   /** A process ended with one of the statuses; none given: with any but 0. */
   | { readonly kind: 'exit-status'; readonly statuses: readonly number[] }
-  /** A thread is off the CPU for longer; blocked only: without having asked for it (docs/TRIGGERS.md). */
+  /** A thread is off the CPU for longer; blocked only: preempted, or in uninterruptible sleep (docs/TRIGGERS.md). */
   | { readonly kind: 'stall'; readonly thresholdNs: number; readonly isBlockedOnly: boolean }
   /** A thread was preempted and has waited for a CPU for longer. */
   | { readonly kind: 'runqueue'; readonly thresholdNs: number }
@@ -23,7 +23,7 @@ export type TriggerCondition =
 
 export type TriggerKind = TriggerCondition['kind'];
 
-/** Whose doings count; all that are given must hold. Nothing given: everybody's. */
+/** The threads, or processes, that can fire it: those that match all that is given; without any, all. */
 export interface ThreadSelection {
   /** Of the thread, or of the process that ended: `*` and `?` as in a shell. */
   readonly comm?: string;
@@ -37,42 +37,44 @@ export interface SnapshotRate {
   readonly perMs: number;
 }
 
+/** As given with a trigger (docs/TRIGGERS.md). What is left out has its default. */
 export interface TriggerOptions extends ThreadSelection {
-  readonly atMost: SnapshotRate;
-  /** How far the snapshot goes back from the firing; null: as far as the rings do. */
-  readonly preMs: number | null;
+  readonly atMost?: SnapshotRate;
+  /** How far the snapshot goes back from the firing; by default as far as the rings do. */
+  readonly preMs?: number;
   /** How long after the firing it is taken. */
-  readonly postMs: number;
-  readonly directory: string;
-  /** Snapshots kept in the directory, and their bytes; the newest always is. */
-  readonly keep: number;
+  readonly postMs?: number;
+  /** Of its snapshots, absolute. */
+  readonly directory?: string;
+  /** Snapshots kept in the directory, and their bytes; the newest is always kept. */
+  readonly keep?: number;
   readonly keepBytes?: number;
 }
 
-/** What must be given; the rest has defaults. */
-export type GivenTriggerOptions = Partial<TriggerOptions> & Pick<TriggerOptions, 'directory'>;
-
 export interface Trigger {
   readonly condition: TriggerCondition;
-  readonly options: TriggerOptions;
+  readonly options: TriggerOptions & Required<Pick<TriggerOptions, 'directory' | keyof typeof DEFAULTS>>;
 }
 
-const DEFAULTS = { atMost: { count: 1, perMs: 10_000 }, preMs: null, postMs: 0, keep: 16 } as const;
+const DEFAULTS = { atMost: { count: 1, perMs: 10_000 }, postMs: 0, keep: 16 };
 /** A task's name in the kernel: TASK_COMM_LEN less its end. */
 const COMM_BYTES = 15;
 const MOST_PER_RATE = 1000;
 const DAY_MS = 86_400_000;
-/** The recorder holds a fired trigger so long at most. */
+/** The longest time from a firing to its snapshot. */
 const LONGEST_POST_MS = 3_600_000;
 
-/** Checks what was given and fills in the defaults. Throws `bad-argument`. */
-export function makeTrigger(condition: TriggerCondition, given: GivenTriggerOptions): Trigger {
-  const options: TriggerOptions = { ...DEFAULTS, ...given };
+/** Checks the options and adds the defaults. Throws `bad-argument`. */
+export function makeTrigger(condition: TriggerCondition, given: TriggerOptions & { directory: string }): Trigger {
+  const options = { ...DEFAULTS, ...given };
   const { atMost, preMs, postMs, keep, keepBytes } = options;
   refuseUnless(isWithin(atMost.count, 1, MOST_PER_RATE) && atMost.perMs > 0 && atMost.perMs <= DAY_MS, () => {
     return `a rate is a number of snapshots from 1 to ${MOST_PER_RATE} in a time of up to 24h, as 1/10s`;
   });
-  refuseUnless(preMs === null || (preMs >= 0 && preMs <= DAY_MS), () => 'a snapshot goes back by up to 24h, as 5s');
+  refuseUnless(
+    preMs === undefined || (preMs >= 0 && preMs <= DAY_MS),
+    () => 'a snapshot goes back by up to 24h, as 5s',
+  );
   refuseUnless(
     postMs >= 0 && postMs <= LONGEST_POST_MS,
     () => 'a snapshot waits for up to 1h after the firing, as 200ms',
@@ -98,14 +100,14 @@ function checkSelection({ kind }: TriggerCondition, { comm, pid, tid }: ThreadSe
   });
   if (comm === undefined) return;
   refuseUnless(comm !== '', () => 'a name to match is not empty, as nginx*');
-  // A star may stand for nothing; everything else is there.
+  // A star matches the empty string; every other character takes its bytes.
   const least = new TextEncoder().encode(comm.replaceAll('*', '')).length;
   refuseUnless(least <= COMM_BYTES, () => {
     return `the kernel keeps ${COMM_BYTES} bytes of a thread's name, so "${comm}" matches none: shorten it, as ${JSON.stringify(`${[...comm].slice(0, 12).join('')}*`)}`;
   });
 }
 
-/** Whether anybody is selected, rather than everybody. */
+/** Whether it excludes any thread. */
 export function isSelective({ comm, pid, tid }: ThreadSelection): boolean {
   return comm !== undefined || pid !== undefined || tid !== undefined;
 }

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { RingkeepError } from '../../base/error.ts';
 import type { Target } from '../../engine/attachment.ts';
 import type { DetachedRecorderOptions } from '../../services/detached-recorder.ts';
-import type { AttachmentStatus, DetachedStatus, EventStatus } from '../../session/control.ts';
-import type { Selection } from '../../triggers/trigger-status.ts';
+import type { AttachmentStatus, DetachedStatus, EventStatus, SnapshotSelection } from '../../session/control.ts';
 import type { RecorderApi, SnapshotResult, TriggerOptions, TriggerStatus } from '../recorder-api.ts';
 
 export class FakeRecorder implements RecorderApi {
@@ -13,7 +12,7 @@ export class FakeRecorder implements RecorderApi {
   readonly #attachments = new Map<string, AttachmentStatus>();
   readonly #events = new Map<string, EventStatus>();
   readonly #triggers = new Map<number, TriggerStatus>();
-  readonly snapshots: { selection: Selection; output: string }[] = [];
+  readonly snapshots: { selection: SnapshotSelection; output: string }[] = [];
   isStopped = false;
 
   constructor(directory = '/dev/shm/fake') {
@@ -92,7 +91,7 @@ export class FakeRecorder implements RecorderApi {
     if (!this.#events.delete(absolute)) throw new RingkeepError('no-such-event', `there is no event ${path}`, { path });
   }
 
-  async snapshot(selection: Selection, output: string): Promise<SnapshotResult> {
+  async snapshot(selection: SnapshotSelection, output: string): Promise<SnapshotResult> {
     this.snapshots.push({ selection, output });
     return {
       path: output,
