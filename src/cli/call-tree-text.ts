@@ -28,7 +28,7 @@ function treeLines(tree: CallTree, options: CallTreeTextOptions): string[] {
   const what = `${amountText(tree, tree.total)} ${tree.unit !== 'samples' ? 'asleep' : tree.total === 1 ? 'sample' : 'samples'}`;
   const title = fitText(`${printable(tree.event)}: ${what}`, options.width);
   const writer = new TreeWriter(tree, options, paint);
-  writer.branches(tree.roots, '');
+  writer.write(tree.roots);
   return [paint('bold', title), paint('dim', fitText(HEADING, options.width)), ...writer.lines];
 }
 
@@ -38,12 +38,19 @@ function amountText({ unit }: CallTree, amount: number): string {
   return unit === 'samples' ? amount.toLocaleString('en-US') : formatDurationNs(amount);
 }
 
+/** A node with the guide of its own line and of those below it; or nodes that are too small for a line of their own. */
+type Pending =
+  | { readonly node: CallNode; readonly guide: string; readonly below: string }
+  | { readonly hidden: readonly CallNode[]; readonly guide: string };
+
 class TreeWriter {
   readonly lines: string[] = [];
   readonly #tree: CallTree;
   readonly #options: CallTreeTextOptions;
   readonly #paint: Paint;
   readonly #least: number;
+  /** Lines still to be written, the next one last. */
+  readonly #pending: Pending[] = [];
 
   constructor(tree: CallTree, options: CallTreeTextOptions, paint: Paint) {
     this.#tree = tree;
@@ -52,24 +59,32 @@ class TreeWriter {
     this.#least = options.showAll ? 0 : tree.total * LEAST_SHARE;
   }
 
-  /** `guide`: the vertical lines of open branches, printed before the names. */
-  branches(nodes: readonly CallNode[], guide: string): void {
-    const shown = nodes.filter(({ total }) => total >= this.#least);
-    const isRoot = guide === '';
-    const hidden = nodes.length - shown.length;
-    const isFork = shown.length + Math.min(hidden, 1) > 1;
-    for (const [at, node] of shown.entries()) {
-      const isLast = at === shown.length - 1 && hidden === 0;
-      const [own, below] =
-        isRoot || !isFork ? [guide, guide] : [`${guide}${isLast ? '└ ' : '├ '}`, `${guide}${isLast ? '  ' : '│ '}`];
-      this.#line(node, own);
-      this.branches(node.children, isRoot ? ' ' : below);
+  /** A line for each node, depth first. Not recursive: a stack may be deeper than the engine's own. */
+  write(roots: readonly CallNode[]): void {
+    this.#open(roots, '');
+    for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
+      if ('hidden' in next) this.#rest(next.hidden, next.guide);
+      else {
+        this.#line(next.node, next.guide);
+        this.#open(next.node.children, next.below);
+      }
     }
-    if (hidden > 0)
-      this.#rest(
-        nodes.filter(({ total }) => total < this.#least),
-        isRoot ? '' : `${guide}└ `,
-      );
+  }
+
+  /** `guide`: what stands before the names, lines of branches that continue below. */
+  #open(nodes: readonly CallNode[], guide: string): void {
+    const shown = nodes.filter(({ total }) => total >= this.#least);
+    const hidden = nodes.filter(({ total }) => total < this.#least);
+    const isRoot = guide === '';
+    const isFork = shown.length + Math.min(hidden.length, 1) > 1;
+    const lines: Pending[] = shown.map((node, at) => {
+      const isLast = at === shown.length - 1 && hidden.length === 0;
+      if (isRoot) return { node, guide, below: ' ' };
+      if (!isFork) return { node, guide, below: guide };
+      return { node, guide: `${guide}${isLast ? '└ ' : '├ '}`, below: `${guide}${isLast ? '  ' : '│ '}` };
+    });
+    if (hidden.length > 0) lines.push({ hidden, guide: isRoot ? '' : `${guide}└ ` });
+    for (const line of lines.reverse()) this.#pending.push(line);
   }
 
   #line(node: CallNode, guide: string): void {

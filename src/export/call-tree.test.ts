@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { openCapture } from '../perf-data/capture.ts';
 import type { CaptureSelection } from '../perf-data/selection.ts';
-import type { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { type CallNode, type CallTree, callTrees } from './call-tree.ts';
 import { PLACES_AS_NAMES } from './frame-names.ts';
-import { FIXTURES, sleepStacks, twoThreads } from './testing/fixtures.ts';
+import { FIXTURES, MAIN, sleepStacks, twoThreads, userStack } from './testing/fixtures.ts';
 
 function treesOf(builder: CaptureBuilder, selection: CaptureSelection = {}): CallTree[] {
   return callTrees(openCapture(builder.build()), PLACES_AS_NAMES, selection);
@@ -51,6 +51,15 @@ describe('the tree of an event', () => {
     };
     for (const { roots } of treesOf(build())) roots.forEach(check);
   });
+});
+
+test('a stack deeper than the engine’s own is a tree as deep', () => {
+  // As many frames as a record of 64 KiB holds.
+  const addresses = Array.from({ length: 8_000 }, (_, index) => BigInt(index + 1));
+  const [tree] = treesOf(new CaptureBuilder().sample(MAIN, 1n, userStack(...addresses)));
+  let nodes = 0;
+  for (let node = tree!.roots[0]; node !== undefined; node = node.children[0]) nodes++;
+  expect(nodes).toBe(1 + addresses.length);
 });
 
 describe('the tree of stacks at switches', () => {

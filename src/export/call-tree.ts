@@ -21,7 +21,7 @@ export interface CallNode {
   total: number;
   self: number;
   /** The largest first. */
-  children: CallNode[];
+  readonly children: CallNode[];
 }
 
 export interface CallTree {
@@ -134,10 +134,24 @@ class GrowingNode {
     return node;
   }
 
-  /** Stacks are not deeper than the kernel records them: /proc/sys/kernel/perf_event_max_stack. */
+  /** With all below it. Not recursive: kernel.perf_event_max_stack allows stacks deeper than the engine's own. */
   finished(): CallNode {
-    const children = Array.from(this.#children.values(), (child) => child.finished()).sort(byTotal);
-    return { name: this.#name, file: this.#file, total: this.total, self: this.self, children };
+    const root = this.#bare();
+    const open: [GrowingNode, CallNode][] = [[this, root]];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const [growing, node] = next;
+      for (const child of growing.#children.values()) {
+        const bare = child.#bare();
+        node.children.push(bare);
+        open.push([child, bare]);
+      }
+      node.children.sort(byTotal);
+    }
+    return root;
+  }
+
+  #bare(): CallNode {
+    return { name: this.#name, file: this.#file, total: this.total, self: this.self, children: [] };
   }
 }
 

@@ -102,7 +102,7 @@ export class ThreadTally {
   /** The thread's next change of state, behind the record at which it stands. */
   enter(capture: Capture, change: StateChange, timeNs: bigint): void {
     if (this.#isLater(timeNs)) this.#freeze(capture);
-    if (change.isSwitch) this.hasRun = true;
+    if (change.isSwitch) this.#switchedBy(timeNs);
     const sample = this.#switchSample;
     const own = sample >= 0 && isSampleOfSwitch(capture.timeAt(sample), timeNs) ? sample : -1;
     this.times.enter(change, timeNs, { sampleIndex: own, seenIndex: this.#runSample });
@@ -111,6 +111,14 @@ export class ThreadTally {
     if (this.#isFrozen || change.cpu === null || change.record <= this.#cpuIndex) return;
     this.cpu = change.cpu;
     this.#cpuIndex = -1;
+  }
+
+  /** A switch into it is a record of the task before it. */
+  #switchedBy(timeNs: bigint): void {
+    this.hasRun = true;
+    this.firstNs ??= timeNs;
+    this.keptFromNs ??= timeNs;
+    if (this.lastNs === null || timeNs > this.lastNs) this.lastNs = timeNs;
   }
 
   /** Closes the thread's books at its exit or at the end of the capture. */

@@ -3,7 +3,7 @@ import { attrFlags, EventType, eventAttr, SampleType } from '../../abi/event-att
 import { Feature } from '../../abi/perf-data.ts';
 import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../../abi/procfs-sample.ts';
 import { Misc } from '../../abi/record-table.ts';
-import { Context } from '../../abi/sample.ts';
+import { Context, type SampleBody } from '../../abi/sample.ts';
 import { encodeTracingData } from '../../abi/tracing-data.ts';
 import { type BuiltEvent, CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../../perf-data/testing/capture-builder.ts';
 
@@ -98,10 +98,10 @@ const FORMATS = [
   'name: sched_waking\nID: 315\nformat:\n\tfield:pid_t pid;\toffset:0;\tsize:4;\tsigned:1;\n',
 ];
 
-/** `perf sched record`: both sides of each switch, and who is woken. */
+/** `perf sched record`: both sides of each switch, and each waking; with other events in front of these where there are any. */
 export class SchedCapture extends CaptureBuilder {
-  constructor() {
-    super([SCHED_SWITCH, SCHED_WAKING]);
+  constructor(others: readonly BuiltEvent[] = []) {
+    super([...others, SCHED_SWITCH, SCHED_WAKING]);
     const formats = FORMATS.map((text) => new TextEncoder().encode(text));
     const none = new Uint8Array(0);
     this.feature(
@@ -120,13 +120,14 @@ export class SchedCapture extends CaptureBuilder {
     );
   }
 
-  switched(time: bigint, cpu: number, prev: number, prevState: number, next: number): this {
+  switched(time: bigint, cpu: number, prev: number, prevState: number, next: number, body: SampleBody = {}): this {
     const raw = new Uint8Array(20);
     const view = new DataView(raw.buffer);
     view.setInt32(0, prev, true);
     view.setBigInt64(8, BigInt(prevState), true);
     view.setInt32(16, next, true);
-    return this.sample({ pid: prev === 0 ? 0 : 100, tid: prev, cpu }, time, { raw }, SCHED_SWITCH, Misc.kernel);
+    const task = { pid: prev === 0 ? 0 : 100, tid: prev, cpu };
+    return this.sample(task, time, { raw, ...body }, SCHED_SWITCH, Misc.kernel);
   }
 
   waking(time: bigint, by: number, woken: number): this {
@@ -135,7 +136,7 @@ export class SchedCapture extends CaptureBuilder {
   }
 }
 
-/** A thread's number comes round: two incarnations of one tid. */
+/** A thread's number is reused: two incarnations of one tid. */
 export function recycledTid(): CaptureBuilder {
   const child = { pid: 200, tid: 200, cpu: 0 };
   return new CaptureBuilder([CPU_CLOCK])
@@ -189,7 +190,7 @@ export const FIXTURES: Readonly<Record<string, () => CaptureBuilder>> = {
       .switched(200n, 0, 100, 1, 101)
       .waking(250n, 101, 100)
       .switched(300n, 0, 101, 0, 100),
-  'a number that comes round': recycledTid,
+  'a number that is reused': recycledTid,
   'stacks at switches': sleepStacks,
   'no samples': () => new CaptureBuilder().switchIn(MAIN, 1n).switchOut(MAIN, 5n),
   'no records': () => new CaptureBuilder(),
