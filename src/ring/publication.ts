@@ -80,10 +80,12 @@ function isAbove(a: number, b: number): boolean {
 
 /** A store that is visible before every later one. */
 function announce(words: Int32Array, index: number, value: number): void {
-  if (IS_TOTAL_STORE_ORDER) {
-    words[index] = value;
-    return;
-  }
+  if (IS_TOTAL_STORE_ORDER) words[index] = value;
+  else announceFenced(words, index, value);
+}
+
+/** Apart, so that `announce` stays small enough to be inlined where it is hot. */
+function announceFenced(words: Int32Array, index: number, value: number): void {
   Atomics.store(words, index, value);
   // The load is half of the fence; its value is used so that no compiler has a reason to drop it.
   assert(Atomics.load(words, index) === value, 'a ring has one writer');

@@ -5,7 +5,8 @@
  * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
 import { lowWord } from '../abi/layout.ts';
-import { identifierWord, recordTypeAt } from '../abi/record-view.ts';
+import { RecordType } from '../abi/record-table.ts';
+import { IDENTIFIER_WORD, IDENTIFIER_WORDS_FROM_END, recordTypeAt } from '../abi/record-view.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { acquireHead, acquireTail, announceData, publishData } from './publication.ts';
@@ -104,7 +105,10 @@ export class RingWriter {
       copyWords(source, from + first, words, this.#data, count - first);
     }
     if (id !== 0) {
-      const idWord = this.#data + ((at + identifierWord(recordTypeAt(source, from), count)) & this.#mask);
+      // As `identifierWord`, whose call is not inlined this deep.
+      const idAt =
+        recordTypeAt(source, from) === RecordType.SAMPLE ? IDENTIFIER_WORD : count - IDENTIFIER_WORDS_FROM_END;
+      const idWord = this.#data + ((at + idAt) & this.#mask);
       words[idWord] = id;
       words[idWord + 1] = 0;
     }
