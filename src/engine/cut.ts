@@ -6,7 +6,8 @@ import { Misc, RecordType } from '../abi/record-table.ts';
 import { nextRecordAt, type RecordView, recordMiscAt, recordTypeAt } from '../abi/record-view.ts';
 import type { RingkeepSection } from '../abi/ringkeep-section.ts';
 import { type RingContents, readRing } from '../ring/ring-reader.ts';
-import type { RingFile, Thread } from './thread-ring.ts';
+import type { RingFile } from './ring-file.ts';
+import type { Thread } from './thread.ts';
 
 /** A thread's part of a cut. */
 export interface ThreadCut {

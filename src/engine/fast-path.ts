@@ -20,8 +20,8 @@ const MASK = ENTRIES - 1;
 /** A switch: SWITCH of a per-task event, SWITCH_CPU_WIDE, with the other task's ids, of a system-wide one. */
 export type SwitchName = 'SWITCH' | 'SWITCH_CPU_WIDE';
 
-/** Whether events on all tasks tell of the record of whatever runs, with nothing that it does: also of a task behind its EXIT. */
-export function isOfRunning(type: number): boolean {
+/** Whether a system-wide event delivers such a record of whichever task runs, even of one past its EXIT. */
+export function isOfRunningTask(type: number): boolean {
   return type === RecordType.SWITCH_CPU_WIDE || type === RecordType.SAMPLE;
 }
 

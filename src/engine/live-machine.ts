@@ -1,10 +1,10 @@
 /**
- * The protocol's machine in the live world: a page is referenced by mlock of the ring's mapping. The recorder is the
- * only actor, sched-in is a thread's turn in a batch, and there is no PMU beside the gate.
+ * The protocol's machine in the live recorder: a page is referenced by mlock(2) of the ring's mapping. The recorder is the
+ * only actor, sched-in is a thread's turn in a batch, and the gate is the only thing to start and stop.
  *
- * The protocol counts a ring's pages from 0; which pages of the file those are is decided here, at each pin: first those of
- * the header, then the data page that the next record ends in, then all others. So a thread that writes little in its slot
- * costs two pages, one that writes on costs the whole ring.
+ * The protocol counts a ring's pages from 0; which pages of the file those are is decided at each pin: first the header's
+ * and the data page that the next record ends in, then all others. So a thread that writes little while it is in a slot
+ * costs two pages, one that writes more costs the whole ring.
  *
  * Invariant: an event has a ring from `attach` to `detach`, and only then are its pages asked for; what a pin locked is
  * what its unpin unlocks.
@@ -13,36 +13,54 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import type { SharedMapping } from '../linux/mapping.ts';
 import { BareMachine } from '../protocol/index.ts';
-import type { RingFile } from './thread-ring.ts';
+import type { RingGeometry } from '../ring/ring-layout.ts';
+import type { RingWriter } from '../ring/ring-writer.ts';
 
-/** What is locked of a ring on account of its pins. */
+/** What a machine needs of a ring. */
+export interface LockableRing {
+  readonly mapping: Pick<SharedMapping, 'lock' | 'unlock'> | undefined;
+  readonly geometry: Pick<RingGeometry, 'dataOffset' | 'fileBytes'>;
+  readonly isWhole: boolean;
+  readonly writer: Pick<RingWriter, 'page'>;
+}
+
+/** A ring and what of it is locked on account of its pins. */
 interface Attached {
-  readonly ring: RingFile;
-  readonly mapping: SharedMapping;
+  readonly ring: LockableRing;
+  readonly mapping: Pick<SharedMapping, 'lock' | 'unlock'>;
   /** Byte offset of the data page that was locked first. */
   window: number;
+  /** Nothing is locked, though the protocol counts the first pages. */
+  hasLostPin: boolean;
 }
 
 export class LiveMachine extends BareMachine {
   readonly #attached: (Attached | undefined)[] = [];
   readonly #pins: boolean;
+  /** Pins that ended because pages could not be locked again. */
+  lostPins = 0;
 
-  /** Without `pins` nothing is locked: for a recorder that may lock nothing, whose rings may then be swapped out. */
+  /** Without `pins` nothing is locked, and rings may be swapped out. */
   constructor(pins: boolean) {
     super();
     this.#pins = pins;
   }
 
-  attach(event: number, ring: RingFile): void {
+  attach(event: number, ring: LockableRing): void {
     assert(ring.mapping !== undefined, 'a ring is attached while it is mapped');
-    this.#attached[event] = { ring, mapping: ring.mapping, window: 0 };
+    this.#attached[event] = { ring, mapping: ring.mapping, window: 0, hasLostPin: false };
   }
 
   detach(event: number): void {
     this.#attached[event] = undefined;
   }
 
-  /** All pages asked for, or none: mlock leaves what it could not bring in locked, so a refusal is undone. */
+  /** The pin that the protocol still counts has ended: whoever may write the ring has to unpin the event. */
+  hasLostPin(event: number): boolean {
+    return this.#of(event).hasLostPin;
+  }
+
+  /** All pages asked for, or none: mlock leaves locked what it could not bring in, so a refusal is undone. */
   override getPages(event: number, from: number, to: number): number {
     if (!this.#pins) return to;
     const attached = this.#of(event);
@@ -53,11 +71,15 @@ export class LiveMachine extends BareMachine {
       const refused = mapping.lock(0, fileBytes);
       if (refused === 0) return to;
       mapping.unlock(0, fileBytes);
-      // The first pages are resident and were within the limit a moment ago.
-      if (from > 0) assert(this.#lockFirst(attached) === 0, 'pages that were pinned can be pinned again');
+      // The pages that were pinned before are asked for again: a limit that was lowered since refuses them.
+      if (from > 0 && this.#lockFirst(attached) < 0) {
+        this.#unlockFirst(attached);
+        attached.hasLostPin = true;
+        this.lostPins++;
+      }
       return refused;
     }
-    // Of a ring that is not whole there is the first page only: locking another would take memory that is not reserved.
+    // A ring that is not whole has its first data page only: locking another would take memory that is not reserved.
     attached.window = dataOffset + (ring.isWhole ? ring.writer.page : 0) * PAGE_BYTES;
     const refused = this.#lockFirst(attached);
     if (refused < 0) this.#unlockFirst(attached);
@@ -67,6 +89,7 @@ export class LiveMachine extends BareMachine {
   override putPages(event: number, _from: number, to: number): void {
     if (!this.#pins) return;
     const attached = this.#of(event);
+    attached.hasLostPin = false;
     if (to > firstPages(attached.ring)) attached.mapping.unlock(0, attached.ring.geometry.fileBytes);
     else this.#unlockFirst(attached);
   }
@@ -96,6 +119,6 @@ export class LiveMachine extends BareMachine {
 }
 
 /** Pages that a pin begins with: the header's, and one of data. */
-export function firstPages(ring: RingFile): number {
+export function firstPages(ring: LockableRing): number {
   return ring.geometry.dataOffset / PAGE_BYTES + 1;
 }

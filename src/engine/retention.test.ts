@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Retention } from './retention.ts';
-import { Thread } from './thread-ring.ts';
+import { Thread } from './thread.ts';
 
 /** A dead thread whose ring takes `bytes`, and which tells of its removal. */
 function dead(tid: number, bytes: number): Thread {
-  const thread = new Thread(tid, tid, 't', -1, undefined, false);
+  const thread = new Thread({ tid, pid: tid, comm: 't' });
   Object.defineProperty(thread, 'ring', { value: { reservedBytes: bytes, remove: () => {} } });
   return thread;
 }
@@ -69,7 +69,7 @@ it('agrees with a plain list, whatever is added, removed, held and let go', () =
 it('keeps no more threads without a ring than it is told to', () => {
   const evicted: number[] = [];
   const retention = new Retention(100, (thread) => evicted.push(thread.tid), 3);
-  for (let tid = 1; tid <= 10; tid++) retention.add(new Thread(tid, tid, 't', -1, undefined, false));
+  for (let tid = 1; tid <= 10; tid++) retention.add(new Thread({ tid, pid: tid, comm: 't' }));
   expect(retention.threads().map(({ tid }) => tid)).toEqual([8, 9, 10]);
   expect(evicted).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });

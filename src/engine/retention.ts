@@ -3,7 +3,7 @@
  * Invariant: `bytes` is the memory of all rings held here, and does not exceed the cap after `add`, unless held.
  */
 import { assert } from '../base/error.ts';
-import type { Thread } from './thread-ring.ts';
+import type { Thread } from './thread.ts';
 
 /** Where no ring could be made, there are still losses to be told of: of so many threads. */
 const MOST_THREADS = 1 << 17;

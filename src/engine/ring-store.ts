@@ -14,7 +14,8 @@ import type { SourceEvent } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
 import { LiveMachine } from './live-machine.ts';
 import { Retention } from './retention.ts';
-import { firstExtentBytes, RingFile, type Thread } from './thread-ring.ts';
+import { firstExtentBytes, RingFile } from './ring-file.ts';
+import type { Thread } from './thread.ts';
 
 export interface RingOptions {
   /** Directory of the ring files. */
@@ -44,6 +45,12 @@ export interface RingOwner {
   readonly attachment: Attachment | undefined;
 }
 
+/** A ring with its event in the protocol. */
+export interface NewRing {
+  readonly event: number;
+  readonly file: RingFile;
+}
+
 /** A number that no other session has. */
 export function newSessionId(): bigint {
   return BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
@@ -63,7 +70,7 @@ export class RingStore {
   readonly sessionId: bigint;
   /** Whose ring stands at a path, of attachments. */
   readonly #threadAt = new Map<string, Thread>();
-  readonly #forgotten: (thread: Thread) => void;
+  #evicted: (thread: Thread) => void = () => {};
   /** Ring numbers of several recorders may meet in one directory. */
   #serial = BigInt(Date.now()) << 16n;
   /** Memory of all ring files. */
@@ -71,8 +78,7 @@ export class RingStore {
   /** Rings of the dead that were removed. */
   evicted = 0;
 
-  /** `forgotten` is told of each dead thread whose ring was removed. */
-  constructor(options: RingOptions, events: readonly SourceEvent[], forgotten: (thread: Thread) => void) {
+  constructor(options: RingOptions, events: readonly SourceEvent[]) {
     this.#directory = options.directory;
     this.sessionId = options.sessionId ?? newSessionId();
     this.#memoryBytes = options.memoryBytes;
@@ -84,12 +90,16 @@ export class RingStore {
       slotsPerCpu: options.slotsPerCpu,
       pagesPerRing: this.wholePages,
     });
-    this.#forgotten = forgotten;
     this.dead = new Retention(options.keepDeadBytes, (thread) => {
       if (thread.ring) this.evicted++;
       this.#forget(thread);
-      forgotten(thread);
+      this.#evicted(thread);
     });
+  }
+
+  /** `evicted` is called with each dead thread whose ring was removed to make room. */
+  onEvicted(evicted: (thread: Thread) => void): void {
+    this.#evicted = evicted;
   }
 
   /** Pages of a whole ring. */
@@ -98,7 +108,7 @@ export class RingStore {
   }
 
   /** A ring that begins with `records`, and its event; undefined where there is no memory for them. */
-  create(owner: RingOwner, records: readonly Uint8Array[] = []): { event: number; ring: RingFile } | undefined {
+  create(owner: RingOwner, records: readonly Uint8Array[] = []): NewRing | undefined {
     const { parent, startTimeNs, tid, pid, comm, attachment } = owner;
     const ringId = this.#serial++;
     const path = attachment ? this.#placeFor(attachment, tid, ringId) : join(this.#directory, `${tid}.${ringId}.ring`);
@@ -118,11 +128,11 @@ export class RingStore {
     ring.beginWith(records);
     const event = this.#eventOf(ring, owner.tid, parent);
     if (event === undefined) ring.remove();
-    return event === undefined ? undefined : { event, ring };
+    return event === undefined ? undefined : { event, file: ring };
   }
 
   /** Goes on with a ring that another recorder left; undefined, and the file stays as it is, where that cannot be. */
-  adopt(path: string, tid: number, records: readonly Uint8Array[]): { event: number; ring: RingFile } | undefined {
+  adopt(path: string, tid: number, records: readonly Uint8Array[]): NewRing | undefined {
     let ring: RingFile | undefined;
     try {
       ring = RingFile.adopt(path, this.geometry);
@@ -137,7 +147,7 @@ export class RingStore {
     ring.beginWith(records);
     const event = this.#eventOf(ring, tid, undefined);
     if (event === undefined) ring.unmap();
-    return event === undefined ? undefined : { event, ring };
+    return event === undefined ? undefined : { event, file: ring };
   }
 
   #eventOf(ring: RingFile, task: number, parent: Thread | undefined): number | undefined {
@@ -174,7 +184,7 @@ export class RingStore {
       } else {
         // Its end as an event is on its way; from now on the path is another's.
         this.removeDead(before);
-        this.#forgotten(before);
+        this.#evicted(before);
       }
     }
     // What stands there otherwise is not ours to move. Named so, a ring is found by who reads the directory without us.
@@ -222,9 +232,14 @@ export class RingStore {
     return true;
   }
 
-  /** Reserves and pins the whole of an open ring. False where that cannot be had. */
-  grow(thread: Thread, ring: RingFile): boolean {
-    return this.#reserveWhole(ring) && runToEnd(this.pinning.grow(thread.event, this.wholePages)) === 0;
+  /**
+   * Reserves and pins the whole of an open ring. `refused`: there is no memory for it, the ring stays as it is. `unpinned`:
+   * the pages that were pinned could not be pinned again after a refusal (live-machine.ts).
+   */
+  grow({ event }: Thread, ring: RingFile): 'whole' | 'refused' | 'unpinned' {
+    if (!this.#reserveWhole(ring)) return 'refused';
+    if (runToEnd(this.pinning.grow(event, this.wholePages)) === 0) return 'whole';
+    return this.machine.hasLostPin(event) ? 'unpinned' : 'refused';
   }
 
   #reserveWhole(ring: RingFile): boolean {

@@ -1,30 +1,24 @@
 /**
- * The threads that are recorded: which there are, from when to when, and what becomes of their rings at their end.
+ * The recorded threads: their identity, their life, and what happens to their rings when they exit.
  *
- * A thread is entered when its FORK or first record comes, when it is attached to, or when another recorder's ring of it is
- * taken over. One that exits stays until its batch is through (a record of its own may come behind the EXIT), then its ring is
- * kept among the dead. One whose event was removed stays without a ring: what it still does is nobody's loss.
+ * A thread is entered on its FORK or its first record, when it is attached to, or when a ring of it that an earlier
+ * recorder left is adopted. A thread that exits stays until the end of the batch (records of its own may come after the
+ * EXIT), then its ring is kept among the dead. A thread whose event was removed stays without a ring: its further records
+ * are no loss.
  *
- * Invariant: a tid names at most one thread of the table, the one that has it now; a process with neither a thread in the table
- * nor a ring among the dead is forgotten.
+ * Invariant: a tid names at most one thread of the table, the one that has it now; a process with neither a thread in the
+ * table nor a ring among the dead is forgotten.
  */
 import { existsSync } from 'node:fs';
 import { readProcStat } from '../linux/proc.ts';
 import type { EventSet } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
 import type { BatchWriter } from './batch-writer.ts';
+import type { EngineEvents } from './engine-observer.ts';
+import type { OrphanedRing } from './orphaned-ring.ts';
+import type { RingFile } from './ring-file.ts';
 import type { RingStore } from './ring-store.ts';
-import { Thread } from './thread-ring.ts';
-
-/** What the table tells of its threads. */
-export interface ThreadHooks {
-  /** A thread is new, or has another name. */
-  onThread?(thread: Thread): void;
-  /** A thread whose `isWatched` is set has ended. */
-  onThreadEnd?(tid: number): void;
-  /** Neither a thread nor a ring of the process is left. */
-  onProcessGone(pid: number): void;
-}
+import { Thread } from './thread.ts';
 
 export interface ThreadStart {
   readonly tid: number;
@@ -35,76 +29,78 @@ export interface ThreadStart {
   readonly timeNs: number;
 }
 
-/** Of a thread that was not attached to: how it came to be known. */
+/** How a thread that was not attached to is entered. */
 interface Birth {
   readonly parent?: Thread | undefined;
-  /** By a record of its own. */
+  /** On a record of its own, not on a FORK. */
   readonly isImplicit: boolean;
   readonly isRemoved?: boolean | undefined;
+  readonly attachedNs?: number;
 }
 
-/** Threads that exited are remembered so long, and so many: their last switch may come in a later batch. */
-const LATELY_NS = 10e9;
-const MOST_LATELY = 4096;
+/** How long, and how many, exited threads are remembered: their last switch may come in a later batch. */
+const JUST_EXITED_NS = 10e9;
+const MOST_JUST_EXITED = 4096;
 
 export class ThreadTable {
   readonly #rings: RingStore;
   readonly #batch: BatchWriter;
-  readonly #hooks: ThreadHooks;
+  readonly #events: EngineEvents;
   readonly #threads = new Map<number, Thread>();
-  /** Those of `#threads` whose event was removed. */
+  /** Threads of `#threads` whose event was removed. */
   readonly #removed = new Set<Thread>();
-  /** Rings per process, alive and dead: at none, the process is forgotten. */
+  /** Rings per process, of living and dead threads: at 0 the process is forgotten. */
   readonly #ringsOfProcess = new Map<number, number>();
   readonly #exited: Thread[] = [];
-  /** When the threads under an event set for all tasks exited that did so last. */
-  readonly #lately = new Map<number, number>();
-  /** Entered so far; those of them that there was no memory for. */
+  /** Exit times of threads under a system-wide event set, the latest exits. */
+  readonly #justExited = new Map<number, number>();
+  /** Threads entered so far; those of them without memory for a ring. */
   entered = 0;
   unrecorded = 0;
 
-  constructor(rings: RingStore, batch: BatchWriter, hooks: ThreadHooks) {
+  constructor(rings: RingStore, batch: BatchWriter, events: EngineEvents) {
     this.#rings = rings;
     this.#batch = batch;
-    this.#hooks = hooks;
+    this.#events = events;
+    rings.onEvicted((thread) => this.ringIsGone(thread));
   }
 
   get(tid: number): Thread | undefined {
     return this.#threads.get(tid);
   }
 
-  /** Whether a living task of that number is recorded, or was until its event was removed. */
+  /** Whether a living thread of that tid is recorded, or was until its event was removed. */
   knows(tid: number): boolean {
     const thread = this.#threads.get(tid);
     return thread !== undefined && thread.exitTimeNs === undefined;
   }
 
-  /** All that have not ended, those whose event was removed too. */
+  /** All threads that have not been retired, those whose event was removed included. */
   all(): Iterable<Thread> {
     return this.#threads.values();
   }
 
-  /** Those whose event was removed left out. */
+  /** As `all`, without those whose event was removed. */
   *living(): Iterable<Thread> {
     for (const thread of this.#threads.values()) if (!thread.isRemoved) yield thread;
   }
 
-  /** With a ring that is kept, the longest dead first. */
+  /** Exited threads whose ring is kept, the earliest exit first. */
   dead(): readonly Thread[] {
     return this.#rings.dead.threads();
   }
 
-  /** The thread with a ring, living or dead, whose file is or was at `path`. */
+  /** The thread, living or dead, whose ring file is or was at `path`. */
   at(path: string): Thread | undefined {
     return this.#rings.threadAt(path);
   }
 
-  /** Paths of event files that are not there any more. */
+  /** Paths of ring files that were removed. */
   missingFiles(): string[] {
     return this.#rings.paths().filter((path) => !existsSync(path));
   }
 
-  /** The threads of a process, alive and dead. */
+  /** Tids of a process's threads, living and dead. */
   tidsOf(pid: number): ReadonlySet<number> {
     const tids = new Set<number>();
     for (const thread of this.#threads.values()) if (thread.pid === pid) tids.add(thread.tid);
@@ -116,23 +112,24 @@ export class ThreadTable {
     return this.#ringsOfProcess.has(pid);
   }
 
-  /** The name of a process, living or just ended; empty: not known any more. */
+  /** The name of a process, living or just ended; empty where it is not known any more. */
   commOf(pid: number): string {
     return (this.#threads.get(pid) ?? this.dead().findLast(({ tid }) => tid === pid))?.comm ?? '';
   }
 
-  /** A task of which a record came, or its FORK. Without memory for a ring it is counted, but not kept. */
+  /** Enters a task on its FORK or first record. Without memory for a ring it is counted, but not recorded. */
   enter(start: ThreadStart & Birth, records: readonly Uint8Array[] = []): Thread {
     const { tid, pid, parent, attachment, timeNs, isImplicit, isRemoved = false } = start;
-    this.#lately.delete(tid);
+    this.#justExited.delete(tid);
     const comm = start.comm ?? parent?.comm ?? readProcStat(`/proc/${pid}/task/${tid}/stat`)?.comm ?? '';
     const made = isRemoved
       ? undefined
       : this.#rings.create({ tid, pid, comm, startTimeNs: timeNs, parent, attachment }, records);
-    const thread = new Thread(tid, pid, comm, made?.event ?? -1, made?.ring, isImplicit);
+    const { eventSet, attachedNs } = start;
+    const thread = new Thread({ tid, pid, comm, ring: made, attachment, eventSet, attachedNs, isImplicit });
     thread.isRemoved = isRemoved;
     if (isRemoved) this.#removed.add(thread);
-    this.#place(thread, start);
+    this.#place(thread);
     if (!made && !isRemoved) {
       this.unrecorded++;
       if (attachment) attachment.unrecorded++;
@@ -140,16 +137,14 @@ export class ThreadTable {
     return thread;
   }
 
-  /** A task that was attached to, not forked under our eyes. `records` say what it was up to: they begin its ring. */
+  /** Enters a living task that was attached to. `records` describe its present state; its ring begins with them. */
   attach(start: ThreadStart, records: readonly Uint8Array[]): Thread {
     const known = this.#threads.get(start.tid);
     if (known) this.moveAside(known);
-    const thread = this.enter({ ...start, isImplicit: false }, records);
-    thread.attachedNs = start.timeNs;
-    return thread;
+    return this.enter({ ...start, attachedNs: start.timeNs, isImplicit: false }, records);
   }
 
-  /** As `attach`, going on in the ring that another recorder left; undefined where there is none, or that cannot be. */
+  /** As `attach`, in the ring that an earlier recorder left; undefined where there is none, or it cannot be adopted. */
   adopt(start: ThreadStart & { attachment: Attachment }, records: readonly Uint8Array[]): Thread | undefined {
     const { tid, pid, attachment } = start;
     const left = attachment.left.get(tid);
@@ -157,21 +152,19 @@ export class ThreadTable {
     const adopted = this.#rings.adopt(left.path, tid, records);
     if (!adopted) return undefined;
     attachment.left.delete(tid);
-    const thread = new Thread(tid, pid, start.comm ?? left.header.comm, adopted.event, adopted.ring, false);
-    thread.lost = left.header.lostCount;
-    thread.attachedNs = start.timeNs;
-    this.#place(thread, start);
+    const { comm = left.header.comm, eventSet, timeNs: attachedNs } = start;
+    const lost = left.header.lostCount;
+    const thread = new Thread({ tid, pid, comm, ring: adopted, attachment, eventSet, attachedNs, lost });
+    this.#place(thread);
     return thread;
   }
 
-  #place(thread: Thread, { attachment, eventSet }: ThreadStart): void {
-    thread.attachment = attachment;
-    thread.eventSet = eventSet;
+  #place(thread: Thread): void {
     this.entered++;
     this.#threads.set(thread.tid, thread);
     this.#countRing(thread.pid);
     this.#rings.place(thread);
-    this.#hooks.onThread?.(thread);
+    this.#events.emit('threadNamed', thread);
   }
 
   #countRing(pid: number): void {
@@ -183,30 +176,30 @@ export class ThreadTable {
     if (!thread) return;
     thread.comm = comm;
     thread.ring?.writer.setComm(comm);
-    this.#hooks.onThread?.(thread);
+    this.#events.emit('threadNamed', thread);
   }
 
-  /** The thread has exited: it is retired when the batch is through. */
+  /** The thread has exited: it is retired at the end of the batch. */
   exit(thread: Thread, timeNs: bigint): void {
     thread.exitTimeNs = timeNs;
     this.#exited.push(thread);
-    this.#batch.hot.leaveFastPath(thread.tid);
+    this.#batch.fastPath.leaveFastPath(thread.tid);
   }
 
-  /** An exec ends every other thread of the process; the one that takes the main thread's number sends no EXIT of its own. */
+  /** An exec has ended every other thread of the process; a thread that takes over the main thread's tid writes no EXIT. */
   exitOthers(pid: number, tid: number, timeNs: bigint): void {
     for (const other of this.#threads.values()) {
       if (other.pid === pid && other.tid !== tid && other.exitTimeNs === undefined) this.exit(other, timeNs);
     }
   }
 
-  /** The batch is through: those that exited in it are retired. */
+  /** At the end of a batch: retires the threads that exited in it. */
   retireExited(): void {
     for (const thread of this.#exited) this.#retire(thread);
     this.#exited.length = 0;
   }
 
-  /** Its number belongs to another now: what is in this batch of the old thread is written, and it is retired. */
+  /** The tid was reused: writes the old thread's records of this batch and retires it. */
   moveAside(known: Thread): void {
     this.#batch.endTurn(known);
     known.exitTimeNs ??= 0n;
@@ -215,21 +208,27 @@ export class ThreadTable {
     this.#retire(known);
   }
 
-  /** The thread has ended, though no EXIT told of it. */
+  /** The thread has ended, but its EXIT record was lost. */
   endWithoutExit(thread: Thread): void {
     if (thread.exitTimeNs !== undefined) return;
     thread.exitTimeNs = process.hrtime.bigint();
-    if (thread.isWatched) this.#hooks.onThreadEnd?.(thread.tid);
+    if (thread.isWatched) this.#events.emit('threadEnded', thread.tid);
     this.#retire(thread);
   }
 
-  /** Takes in the ring that another recorder left of a thread that is gone. */
-  keepDead(thread: Thread): void {
-    this.#countRing(thread.pid);
+  /** Keeps the ring that an earlier recorder left of a thread that has exited since. */
+  keepOrphan({ header }: OrphanedRing, file: RingFile, attachment: Attachment): void {
+    const { tid, pid, comm, lostCount: lost } = header;
+    const thread = new Thread({ tid, pid, comm, ring: { event: -1, file }, attachment, lost });
+    // An end that no recorder saw was before now.
+    thread.exitTimeNs = header.exitTimeNs === 0n ? process.hrtime.bigint() : header.exitTimeNs;
+    file.writer.setExit(thread.exitTimeNs);
+    file.unmap();
+    this.#countRing(pid);
     this.#rings.keepDead(thread);
   }
 
-  /** Ends a thread's event: its ring and file are gone, and what it still does is nobody's loss. */
+  /** Removes a thread's event, with its ring and file; its further records are no loss. */
   remove(thread: Thread): void {
     if (thread.isRemoved) return;
     if (this.#threads.get(thread.tid) !== thread) {
@@ -240,33 +239,49 @@ export class ThreadTable {
     this.#rings.remove(thread);
     thread.isRemoved = true;
     this.#removed.add(thread);
-    this.#batch.hot.leaveFastPath(thread.tid);
+    this.#batch.fastPath.leaveFastPath(thread.tid);
   }
 
-  /** Nothing can come any more of these threads whose event was removed: they need no remembering. Those it was true of. */
+  /** Forgets threads whose event was removed and that no record can come of any more. Returns those. */
   dropRemoved(isOver: (thread: Thread) => boolean): Thread[] {
     const over = [...this.#removed].filter(isOver);
     for (const thread of over) this.#retire(thread);
     return over;
   }
 
-  /** From now on every switch of the thread is told, or none is. */
+  /** Whether every switch of the thread is reported to observers from now on. */
   watchSwitches(thread: Thread, isWatched: boolean): void {
     thread.isWatched = isWatched;
-    this.#batch.hot.leaveFastPath(thread.tid);
+    this.#batch.fastPath.leaveFastPath(thread.tid);
+  }
+
+  /** All threads are recorded by this event set from now on, a system-wide one. */
+  moveTo(eventSet: EventSet): void {
+    for (const { inheritance } of this.#threads.values()) inheritance.eventSet = eventSet;
   }
 
   /**
-   * The thread's records are those of its own event set from `nowNs` on; what it has inherited of another's tells the same again. An
-   * event set for all tasks is inherited by none.
+   * The thread has inherited the events of some CPUs only. False: it cannot have, a system-wide event set is not inherited,
+   * and the inheritance of a removed event is of no interest.
+   */
+  markPartiallyInherited({ inheritance, isRemoved }: Thread): boolean {
+    if (!inheritance.eventSet || inheritance.eventSet.tid === 0 || isRemoved) return false;
+    inheritance.isPartial = true;
+    return true;
+  }
+
+  /**
+   * From `nowNs` on the thread's records are those that `eventSet` delivers; events that it has inherited from another set
+   * deliver the same again. A system-wide event set is not inherited.
    */
   dedupe(thread: Thread, eventSet: EventSet | undefined, nowNs: number): void {
     if (!eventSet || eventSet.tid === 0) return;
-    thread.eventSet = eventSet;
-    thread.attachedNs = nowNs;
-    thread.isPartiallyInherited = false;
-    thread.isDeliveredTwice = true;
-    this.#batch.hot.leaveFastPath(thread.tid);
+    const { inheritance } = thread;
+    inheritance.eventSet = eventSet;
+    inheritance.attachedNs = nowNs;
+    inheritance.isPartial = false;
+    inheritance.isDeliveredTwice = true;
+    this.#batch.fastPath.leaveFastPath(thread.tid);
   }
 
   /** Every ring is unpinned and unmapped; the files stay. */
@@ -274,18 +289,15 @@ export class ThreadTable {
     for (const thread of [...this.#threads.values()]) this.#retire(thread);
   }
 
-  /**
-   * Whether the thread is one that has exited a moment before `timeNs`: events on all tasks tell of its last switches too, those
-   * behind its EXIT.
-   */
+  /** Whether the thread exited shortly before `timeNs`: system-wide events deliver its last switches, after its EXIT. */
   hasJustExited(tid: number, timeNs: number): boolean {
-    return timeNs - (this.#lately.get(tid) ?? Number.NEGATIVE_INFINITY) < LATELY_NS;
+    return timeNs - (this.#justExited.get(tid) ?? Number.NEGATIVE_INFINITY) < JUST_EXITED_NS;
   }
 
   #retire(thread: Thread): void {
-    if (thread.eventSet?.tid === 0) {
-      this.#lately.set(thread.tid, Number(thread.exitTimeNs ?? 0n));
-      if (this.#lately.size > MOST_LATELY) this.#lately.delete(this.#lately.keys().next().value!);
+    if (thread.inheritance.eventSet?.tid === 0) {
+      this.#justExited.set(thread.tid, Number(thread.exitTimeNs ?? 0n));
+      if (this.#justExited.size > MOST_JUST_EXITED) this.#justExited.delete(this.#justExited.keys().next().value!);
     }
     if (this.#threads.get(thread.tid) === thread) this.#threads.delete(thread.tid);
     this.#removed.delete(thread);
@@ -293,7 +305,7 @@ export class ThreadTable {
     else this.#rings.retire(thread);
   }
 
-  /** The ring of a thread that is not in the table any more was given up. */
+  /** The ring of a thread that is not in the table any more was removed. */
   ringIsGone({ pid }: Thread): void {
     const left = (this.#ringsOfProcess.get(pid) ?? 1) - 1;
     if (left > 0) {
@@ -301,6 +313,6 @@ export class ThreadTable {
       return;
     }
     this.#ringsOfProcess.delete(pid);
-    this.#hooks.onProcessGone(pid);
+    this.#events.emit('processGone', pid);
   }
 }

@@ -27,7 +27,7 @@ import { restart } from './corrected/pmu.ts';
 import { grow, hold } from './corrected/reconcile.ts';
 import { retire } from './corrected/retire.ts';
 import { type SchedIn, schedIn, schedOut } from './corrected/sched.ts';
-import { cpuOffline } from './corrected/slot.ts';
+import { cpuOffline, expel } from './corrected/slot.ts';
 import { EventWord, Gate, ProtocolState, RecorderWord, type StateOptions } from './corrected/state.ts';
 import { type Corrected, correctedSteps } from './corrected/steps.ts';
 import { runTaskWorks } from './corrected/task-work.ts';
@@ -118,6 +118,11 @@ export class Pinning {
   /** Unpins a dead task's or a removed event everywhere, for good. Idempotent. The ring's content stays. */
   retire(event: number): Operation<void> {
     return retire(this.protocol, event);
+  }
+
+  /** Takes the event out of every CPU's list, which unpins it. It is claimed and pinned again at its next sched-in. */
+  *unpin(event: number): Operation<void> {
+    for (let cpu = 0; cpu < this.state.cpus; cpu++) yield* expel(this.protocol, event, cpu);
   }
 
   /** Raises the extent to `pages` of the ring. 0, or a negative errno and the old extent. */

@@ -35,7 +35,10 @@ function tell(
 ) {
   const thread = recorder.threads.get(pid)!;
   for (const each of make) {
-    source.put(0, each({ tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.eventSet!) }));
+    source.put(
+      0,
+      each({ tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.inheritance.eventSet!) }),
+    );
   }
   recorder.drain();
 }

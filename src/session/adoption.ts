@@ -13,8 +13,8 @@ import { RingkeepError } from '../base/error.ts';
 import type { Attachment, Target } from '../engine/attachment.ts';
 import type { OrphanedRing } from '../engine/orphaned-ring.ts';
 import type { Recorder } from '../engine/recorder.ts';
+import { RingFile } from '../engine/ring-file.ts';
 import { sideBandRecords } from '../engine/side-band-store.ts';
-import { RingFile, Thread } from '../engine/thread-ring.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { Attacher } from './attacher.ts';
 import type { Adoption } from './control.ts';
@@ -81,22 +81,15 @@ export function adoptOrphanedRings(
   return { rings: left.rings.length, alive, unreadable, blindMs };
 }
 
-function keepDead({ path, header }: OrphanedRing, attachment: Attachment, recorder: Recorder): boolean {
+function keepDead(orphan: OrphanedRing, attachment: Attachment, recorder: Recorder): boolean {
   let ring: RingFile | undefined;
   try {
-    ring = RingFile.adopt(path, header.geometry);
+    ring = RingFile.adopt(orphan.path, orphan.header.geometry);
   } catch (error) {
     if (!(error instanceof RingkeepError)) throw error;
   }
   if (!ring) return false;
-  const thread = new Thread(header.tid, header.pid, header.comm, -1, ring, false);
-  // How it ended was seen by nobody; it was before now.
-  thread.exitTimeNs = header.exitTimeNs === 0n ? process.hrtime.bigint() : header.exitTimeNs;
-  thread.lost = header.lostCount;
-  thread.attachment = attachment;
-  ring.writer.setExit(thread.exitTimeNs);
-  ring.unmap();
-  recorder.threads.keepDead(thread);
+  recorder.threads.keepOrphan(orphan, ring, attachment);
   return true;
 }
 

@@ -141,7 +141,7 @@ describe('a FORK that is told of late', () => {
     const { attacher, recorder, source } = scripted;
     const beforeNs = nowNs();
     for (const pid of [parent, child]) attacher.attach({ kind: 'pid', pid });
-    const [attached, id] = [recorder.threads.get(child)!, idOf(recorder.threads.get(parent)!.eventSet!)];
+    const [attached, id] = [recorder.threads.get(child)!, idOf(recorder.threads.get(parent)!.inheritance.eventSet!)];
     const fork = (time: number) => records.fork({ tid: parent, pid: parent, time, id }, { tid: child, pid: child });
     source.put(0, fork(beforeNs));
     recorder.drain();
@@ -161,18 +161,18 @@ describe('a child that is forked while its parent is being attached to', () => {
     using scripted = scriptedAttachments();
     const { attacher, recorder, source } = scripted;
     attacher.attach({ kind: 'pid', pid: parent }, 'web');
-    const { eventSet, attachedNs } = recorder.threads.get(parent)!;
+    const { eventSet, attachedNs } = recorder.threads.get(parent)!.inheritance;
     const at = (tid: number, time: number, id: bigint) => ({ tid, pid: tid, time, id });
     const inherited = idOf(eventSet!);
     source.put(0, records.fork(at(parent, attachedNs, inherited), { tid: child, pid: child }));
     source.put(0, records.switchIn(at(child, attachedNs + 1, inherited)));
     recorder.drain();
-    expect(recorder.threads.get(child)!.eventSet).toBe(eventSet);
+    expect(recorder.threads.get(child)!.inheritance.eventSet).toBe(eventSet);
     attacher.completePartial();
     const half = recorder.threads.get(child)!;
-    expect(half.eventSet).not.toBe(eventSet);
-    const own = idOf(half.eventSet!);
-    const laterNs = half.attachedNs + 1;
+    expect(half.inheritance.eventSet).not.toBe(eventSet);
+    const own = idOf(half.inheritance.eventSet!);
+    const laterNs = half.inheritance.attachedNs + 1;
     // CPU 1 has none of the parent's events.
     source.put(0, records.switchIn(at(child, laterNs, inherited)), records.switchIn(at(child, laterNs, own)));
     source.put(1, records.switchIn(at(child, laterNs + 1, own)));
@@ -193,11 +193,11 @@ describe('a child that is forked while its parent is being attached to', () => {
     using scripted = scriptedAttachments();
     const { attacher, recorder, source } = scripted;
     attacher.attach({ kind: 'pid', pid: parent }, 'web');
-    const { eventSet } = recorder.threads.get(parent)!;
+    const { eventSet } = recorder.threads.get(parent)!.inheritance;
     source.put(0, records.switchIn({ tid: child, pid: child, time: nowNs(), id: idOf(eventSet!) }));
     recorder.drain();
     attacher.completePartial();
-    expect(recorder.threads.get(child)!.eventSet).not.toBe(eventSet);
+    expect(recorder.threads.get(child)!.inheritance.eventSet).not.toBe(eventSet);
   });
 });
 

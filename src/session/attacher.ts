@@ -15,9 +15,10 @@ import { RingkeepError } from '../base/error.ts';
 import type { Target } from '../engine/attachment.ts';
 import { Attachment, isAttachmentName } from '../engine/attachment.ts';
 import type { DeathWatch } from '../engine/death-watch.ts';
+import type { EngineObserver, EventSetOwner } from '../engine/engine-observer.ts';
 import { Interleaving } from '../engine/interleaving.ts';
 import type { Recorder } from '../engine/recorder.ts';
-import type { Thread } from '../engine/thread-ring.ts';
+import type { Thread } from '../engine/thread.ts';
 import { nowMs } from '../linux/clock.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
 import { listIds, readProcStat, readProcText } from '../linux/proc.ts';
@@ -40,7 +41,7 @@ const LONGEST_NAME = 64;
 /** What perf and /proc refuse because of whose task it is. */
 const NOT_OURS = new Set(['EACCES', 'EPERM']);
 
-export class Attacher {
+export class Attacher implements EngineObserver, EventSetOwner {
   readonly attachments = new Map<string, Attachment>();
   readonly #source: AttachableSource;
   readonly #recorder: Recorder;
@@ -67,6 +68,8 @@ export class Attacher {
     this.#deaths = parts.deaths;
     this.#removals = parts.removals;
     this.#directory = directory;
+    this.#recorder.setEventSetOwner(this);
+    this.#recorder.observe(this);
   }
 
   /**
@@ -168,11 +171,11 @@ export class Attacher {
   /** The thread came into being meanwhile: it may have inherited events of one that was attached to before it. */
   #dedupe(tid: number): void {
     const thread = this.#recorder.threads.get(tid);
-    if (thread) this.#recorder.threads.dedupe(thread, thread.eventSet, thread.attachedNs);
+    if (thread) this.#recorder.threads.dedupe(thread, thread.inheritance.eventSet, thread.inheritance.attachedNs);
   }
 
   /** Later than a moment after something was attached to it is no half, but its FORK was lost. */
-  notePartiallyInherited(thread: Thread): void {
+  partiallyInherited(thread: Thread): void {
     if (nowMs() - (thread.attachment?.openedMs ?? 0) < HALF_MS && this.#half.length < MOST_HALF)
       this.#half.push(thread);
   }
@@ -181,7 +184,7 @@ export class Attacher {
   completePartial(): void {
     for (const thread of this.#half.splice(0)) {
       const { attachment, pid, tid } = thread;
-      if (!attachment || !thread.isPartiallyInherited || thread.exitTimeNs !== undefined || thread.isRemoved) continue;
+      if (!attachment || !thread.inheritance.isPartial || thread.exitTimeNs !== undefined || thread.isRemoved) continue;
       try {
         const eventSet = this.#eventSets.open(attachment, pid, tid);
         this.#recorder.threads.dedupe(thread, eventSet, Number(process.hrtime.bigint()));

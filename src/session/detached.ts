@@ -26,7 +26,7 @@ import { Recorder } from '../engine/recorder.ts';
 import { type Begun, closeAll } from '../engine/resource-stack.ts';
 import { newSessionId } from '../engine/ring-store.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
-import type { Thread } from '../engine/thread-ring.ts';
+import type { Thread } from '../engine/thread.ts';
 import { nowMs } from '../linux/clock.ts';
 import { RemovalWatch } from '../linux/file-watch.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
@@ -172,18 +172,7 @@ export class DetachedRecorder {
         memoryBytes: options.memoryBytes,
         cpus: this.#cpus.present,
         sessionId,
-        detached: {
-          sideBandLog: this.#sideBandLog,
-          attachedBy: (idLow, pid) => this.#attacher.attachedBy(idLow, pid),
-          onThread: (thread) => this.#triggers.threadNamed(thread),
-          onThreadEnd: (tid) => this.#triggers.threadEnded(tid),
-          onSwitch: (thread, timeNs, misc) => this.#triggers.switched(thread, timeNs, misc),
-          onFatalSignal: (pid, tid, comm, signal, timeNs) =>
-            this.#triggers.signalDelivered(pid, tid, comm, signal, timeNs),
-          onForeignSample: (tid, pid, timeNs, idLow) => this.#triggers.sampled(tid, pid, timeNs, idLow),
-          onPartiallyInherited: (thread) => this.#attacher.notePartiallyInherited(thread),
-          onLoss: (timeNs) => this.#triggers.recordsLost(timeNs),
-        },
+        detached: { sideBandLog: this.#sideBandLog },
       },
       this.#deaths,
     );
@@ -198,6 +187,7 @@ export class DetachedRecorder {
       options.log,
     );
     begun.unshift(this.#triggers);
+    this.#recorder.observe(this.#triggers);
     const { attachments, triggers } = readSession(options.directory);
     this.adoption = adoptOrphanedRings(attachments, left, this.#recorder, this.#attacher, options.log) ?? null;
     this.#triggers.restore(triggers, options.snapshotDirectory);

@@ -145,7 +145,7 @@ export class EventSets {
   /** Closes the events of which no thread is left, once it was so for two looks: a FORK may have been still on its way. */
   closeIdle(): void {
     const inUse = new Set<EventSet | undefined>();
-    for (const thread of this.#recorder.threads.living()) inUse.add(thread.eventSet);
+    for (const thread of this.#recorder.threads.living()) inUse.add(thread.inheritance.eventSet);
     const idle = new Set<EventSet>();
     for (const [eventSet, attachment] of this.#attachmentOf) {
       if (inUse.has(eventSet)) continue;

@@ -87,12 +87,12 @@ describe('a tracepoint', () => {
     recorder.threads.remove(recorder.threads.get(removed)!);
     const { id } = triggers.add('tracepoint:sched:sched_switch', often, directory);
     // The source counts its ids.
-    const sampleId = Number(idOf(recorder.threads.get(removed)!.eventSet!)) + 1;
-    for (const pid of [kept, removed, unknown]) triggers.sampled(pid, pid, SECOND_NS, sampleId);
-    triggers.sampled(kept, kept, SECOND_NS, sampleId + 1);
+    const sampleId = Number(idOf(recorder.threads.get(removed)!.inheritance.eventSet!)) + 1;
+    for (const pid of [kept, removed, unknown]) triggers.foreignSample(pid, pid, SECOND_NS, sampleId);
+    triggers.foreignSample(kept, kept, SECOND_NS, sampleId + 1);
     expect(triggers.list()[0]).toMatchObject({ fired: 1 });
     triggers.remove(id);
-    triggers.sampled(kept, kept, SECOND_NS, sampleId);
+    triggers.foreignSample(kept, kept, SECOND_NS, sampleId);
     expect(triggers.list()).toEqual([]);
     expect(() => triggers.remove(id)).toThrow(expect.objectContaining({ code: 'no-such-trigger' }));
   });
@@ -123,7 +123,7 @@ it('watches the switches of those that a trigger selects, by the name they have 
   const thread = recorder.threads.get(pid)!;
   const { id } = triggers.add('stall>200ms', { comm: 'web*' }, directory);
   expect(thread.isWatched).toBe(false);
-  const at = { tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.eventSet!) };
+  const at = { tid: pid, pid, time: Number(process.hrtime.bigint()), id: idOf(thread.inheritance.eventSet!) };
   source.put(0, records.comm(at, 'web-1'));
   recorder.drain();
   triggers.threadNamed(thread);

@@ -13,8 +13,9 @@ import { Misc } from '../abi/record-table.ts';
 import type { Death } from '../abi/ringkeep-section.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { ProcessEnd } from '../engine/death-watch.ts';
+import type { EngineObserver } from '../engine/engine-observer.ts';
 import type { Recorder } from '../engine/recorder.ts';
-import type { Thread } from '../engine/thread-ring.ts';
+import type { Thread } from '../engine/thread.ts';
 import type { Poller } from '../linux/poller.ts';
 import { PressureMonitor } from '../linux/pressure.ts';
 import { readProcStat } from '../linux/proc.ts';
@@ -51,7 +52,7 @@ const MOST_SIGNALS = 1024;
 /** By then a process that took a fatal signal is gone, its core dump included. */
 const DYING_NS = 300e9;
 
-export class TriggerService {
+export class TriggerService implements EngineObserver {
   readonly #set = new TriggerSet((pid, tid) => readProcStat(`/proc/${pid}/task/${tid}/stat`)?.state);
   readonly #opened = new Map<number, Opened>();
   readonly #triggerOfSample = new Map<number, number>();
@@ -184,7 +185,7 @@ export class TriggerService {
   }
 
   /** A sample of none of the recorded events: a hit, if it is of a trigger's tracepoint and by a recorded thread. */
-  sampled(tid: number, pid: number, timeNs: number, idLow: number): void {
+  foreignSample(tid: number, pid: number, timeNs: number, idLow: number): void {
     const id = this.#triggerOfSample.get(idLow);
     if (id === undefined || !this.#recorder.threads.knows(tid)) return;
     const thread = this.#recorder.threads.get(tid)!;

@@ -10,7 +10,7 @@ import { Poller } from '../../linux/poller.ts';
 import { commandEventAttr, parseEventSpec } from '../../source/event-spec.ts';
 import type { RecordRun, Source, SourceEvent } from '../../source/source.ts';
 import { DeathWatch } from '../death-watch.ts';
-import { Recorder, type RecorderOptions } from '../recorder.ts';
+import { type EngineOptions, Recorder } from '../recorder.ts';
 
 export const attr = commandEventAttr(parseEventSpec('cpu-clock'), {
   freq: 99,
@@ -109,7 +109,7 @@ export interface ScriptedRecorder extends Disposable {
 }
 
 /** What scripted recorders have in common, but for where their rings are. */
-export const SCRIPTED_OPTIONS: Omit<RecorderOptions, 'directory'> = {
+export const SCRIPTED_OPTIONS: Omit<EngineOptions, 'directory'> = {
   ringBytes: 8192,
   slotsPerCpu: 2,
   pins: true,
@@ -118,7 +118,7 @@ export const SCRIPTED_OPTIONS: Omit<RecorderOptions, 'directory'> = {
   cpus: [0, 1],
 };
 
-export function scriptedRecorder(options: Partial<RecorderOptions> = {}): ScriptedRecorder {
+export function scriptedRecorder(options: Partial<EngineOptions> = {}): ScriptedRecorder {
   const source = new ScriptedSource();
   const poller = new Poller();
   const deaths = new DeathWatch(poller, 4);

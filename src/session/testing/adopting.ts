@@ -1,7 +1,7 @@
 /** Test builder: a second recorder goes on in the directory that a first one was killed in. */
 import { RecordView, recordGeometry } from '../../abi/record-view.ts';
 import { EventIds } from '../../engine/event-ids.ts';
-import type { RecorderOptions } from '../../engine/recorder.ts';
+import type { EngineOptions } from '../../engine/recorder.ts';
 import { newSessionId } from '../../engine/ring-store.ts';
 import { attr } from '../../engine/testing/scripted-source.ts';
 import { adoptOrphanedRings } from '../adoption.ts';
@@ -30,7 +30,7 @@ export interface Adopting extends ScriptedAttachments {
 /** `before` is called when everything has been looked at and nothing adopted yet. */
 export function adoptIn(
   directory: string,
-  options: Partial<RecorderOptions> = {},
+  options: Partial<EngineOptions> = {},
   before: (scripted: ScriptedAttachments) => void = () => {},
 ): Adopting {
   const left = leftIn(directory);

@@ -10,7 +10,7 @@ import type { RingkeepError } from '../../base/error.ts';
 import { exitOf, next, until } from '../../base/testing/waiting.ts';
 import { DeathWatch } from '../../engine/death-watch.ts';
 import { EventIds } from '../../engine/event-ids.ts';
-import { type DetachedHooks, Recorder, type RecorderOptions } from '../../engine/recorder.ts';
+import { type EngineOptions, Recorder } from '../../engine/recorder.ts';
 import { newSessionId } from '../../engine/ring-store.ts';
 import { SideBandStore } from '../../engine/side-band-store.ts';
 import { attr, SCRIPTED_OPTIONS, ScriptedSource } from '../../engine/testing/scripted-source.ts';
@@ -73,14 +73,12 @@ export interface ScriptedAttachments extends Disposable {
   readonly removals: RemovalWatch;
   readonly poller: Poller;
   readonly sideBandLog: SideBandStore;
-  /** What the recorder told its triggers, by hook. */
-  readonly told: { readonly [hook: string]: unknown[][] };
   /** As a breakdown leaves it: nothing open, every file where it is. */
   abandon(): void;
 }
 
 /** In a directory of its own, or, to go on in what another left, in `directory`. */
-export function scriptedAttachments(options: Partial<RecorderOptions> = {}): ScriptedAttachments {
+export function scriptedAttachments(options: Partial<EngineOptions> = {}): ScriptedAttachments {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'ringkeep-attachments-'));
   const source = new ScriptedAttachableSource();
   const poller = new Poller();
@@ -88,26 +86,11 @@ export function scriptedAttachments(options: Partial<RecorderOptions> = {}): Scr
   const removals = new RemovalWatch();
   const sessionId = options.sessionId ?? newSessionId();
   const sideBandLog = new SideBandStore(directory, sessionId, new EventIds(source.events).kept[0]!.attr);
-  const told: Record<string, unknown[][]> = {};
-  const tell = (hook: string) => {
-    const calls: unknown[][] = [];
-    told[hook] = calls;
-    return (...args: unknown[]) => {
-      calls.push(args);
-    };
-  };
-  const detached: DetachedHooks = {
-    sideBandLog,
-    attachedBy: (idLow, pid) => attacher.attachedBy(idLow, pid),
-    onThread: tell('onThread'),
-    onThreadEnd: tell('onThreadEnd'),
-    onSwitch: tell('onSwitch'),
-    onFatalSignal: tell('onFatalSignal'),
-    onForeignSample: tell('onForeignSample'),
-    onPartiallyInherited: (thread) => attacher.notePartiallyInherited(thread),
-    onLoss: tell('onLoss'),
-  };
-  const recorder = new Recorder(source, { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, detached }, deaths);
+  const recorder = new Recorder(
+    source,
+    { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, detached: { sideBandLog } },
+    deaths,
+  );
   const attacher = new Attacher({ source, recorder, deaths, removals }, directory);
   let isOpen = true;
   const abandon = () => {
@@ -128,7 +111,6 @@ export function scriptedAttachments(options: Partial<RecorderOptions> = {}): Scr
     removals,
     poller,
     sideBandLog,
-    told,
     abandon,
     [Symbol.dispose]() {
       abandon();

@@ -1,8 +1,7 @@
 /**
- * One thread and its ring: the file, its mapping while the thread lives, the event that stands for it in the protocol.
+ * The file of a ring: its memory, and its mapping as long as it is written.
  *
- * Invariant: `mapping` is there exactly while the event is not retired; a thread for which no ring could be made has
- * neither and counts every record as lost.
+ * Invariant: memory that is not reserved is never touched, so that a full tmpfs cannot end the recorder with SIGBUS.
  */
 import { readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { PAGE_BYTES } from '../abi/user-page.ts';
@@ -18,10 +17,7 @@ import {
 } from '../ring/ring-layout.ts';
 import { copyRing } from '../ring/ring-reader.ts';
 import { RingWriter } from '../ring/ring-writer.ts';
-import type { EventSet } from '../source/source.ts';
-import type { Attachment } from './attachment.ts';
 
-/** The memory of a thread's ring. */
 export class RingFile {
   #path: string;
   readonly geometry: RingGeometry;
@@ -55,8 +51,8 @@ export class RingFile {
   }
 
   /**
-   * The ring that another recorder left, to be written on; undefined where its head and tail are impossible, or its header says
-   * that it is laid out otherwise. Throws `ring-memory` where it cannot be mapped.
+   * The ring that another recorder left, to be written further; undefined where its head and tail are impossible or its
+   * layout is another. Throws `ring-memory` where it cannot be mapped.
    */
   static adopt(path: string, geometry: RingGeometry): RingFile | undefined {
     const { mapping, allocatedBytes } = openRingFile(path, geometry.fileBytes);
@@ -70,8 +66,8 @@ export class RingFile {
   }
 
   /**
-   * Writes what a ring begins with, before it has an event and pages to be pinned: into memory that is reserved and was just
-   * written, so that nothing has to be brought in. What does not fit there is left out.
+   * Writes the first records, before the ring has an event and pinned pages: into memory that is reserved and was just
+   * written, so that no page has to be brought in. Records that do not fit there are left out.
    */
   beginWith(records: readonly Uint8Array[]): void {
     for (const record of records) {
@@ -80,7 +76,7 @@ export class RingFile {
     }
   }
 
-  /** Whether the next `bytes` go to memory that is reserved: until the ring is whole, to its first data page. */
+  /** Whether the next `bytes` go to reserved memory: until the ring is whole, that is its first data page. */
   isReservedFor(bytes: number): boolean {
     return this.isWhole || (this.writer.page === 0 && this.writer.staysInPage(bytes));
   }
@@ -89,7 +85,7 @@ export class RingFile {
     return this.#path;
   }
 
-  /** Another ring is to stand in its place. False: it stands there no more, somebody has removed it. */
+  /** Renames the file, to free its path for another ring. False: the file was removed. */
   moveTo(path: string): boolean {
     try {
       renameSync(this.#path, path);
@@ -110,7 +106,7 @@ export class RingFile {
     return this.#reservedBytes;
   }
 
-  /** Takes the memory of the whole ring. Throws `ring-memory`. */
+  /** Reserves the memory of the whole ring. Throws `ring-memory`. */
   reserveWhole(): void {
     reserveRingFile(this.path, this.geometry.fileBytes);
     this.#reservedBytes = this.geometry.fileBytes;
@@ -129,11 +125,11 @@ export class RingFile {
     try {
       unlinkSync(this.path);
     } catch {
-      // Somebody else removed it, which is what was wanted; or has put in its place what is not ours to remove.
+      // Removed already, or replaced by what is not ours to remove.
     }
   }
 
-  /** A still image of the ring, whole file. Pages that were never reserved are left alone: reading would allocate them. */
+  /** A copy of the whole file. Pages that were never reserved are left out: reading would allocate them. */
   image(): Uint8Array {
     if (!this.#mapping) return readFileSync(this.path);
     if (this.isWhole) return copyRing(this.#mapping.words);
@@ -153,64 +149,7 @@ function isLaidOut({ buffer, byteOffset, byteLength }: Int32Array, geometry: Rin
   }
 }
 
-/** What a quiet ring needs: everything before the data, and the first data page. */
+/** Bytes reserved at creation: everything before the data, and the first data page. */
 export function firstExtentBytes(geometry: RingGeometry): number {
   return geometry.dataOffset + PAGE_BYTES;
-}
-
-export class Thread {
-  readonly tid: number;
-  pid: number;
-  comm: string;
-  /** Event index in the protocol; −1 when there is no ring. */
-  readonly event: number;
-  readonly ring: RingFile | undefined;
-  /** Its part in the batch under way: untouched; held open for writing; put off until those that are open are closed. */
-  turn: 'none' | 'open' | 'refused' | 'deferred' = 'none';
-  /** The CPU, by index, on whose account its ring is open or is to be. */
-  cpu = 0;
-  /** Its event is scheduled in while the ring is open. */
-  isScheduledIn = false;
-  /** Records put off, in order: their words, and where in them. */
-  readonly deferredWords: Int32Array[] = [];
-  readonly deferredAt: number[] = [];
-  /** Every page of its ring is pinned: nothing need be looked at before a record is written. */
-  isPinnedWhole = false;
-  /** Records lost since the last LOST record in the ring. */
-  pendingLost = 0;
-  /** Lost in all. */
-  lost = 0;
-  /** Made on the first record of an unknown task, not by a FORK: the FORK may still be on its way on another CPU. */
-  readonly isImplicit: boolean;
-  /** When it was attached to, living already; its FORK, should it still be on its way, is older. −1: it was not. */
-  attachedNs = -1;
-  exitTimeNs: bigint | undefined;
-  /** The batch at which making the ring larger is tried again. */
-  retryGrowAt = 0;
-  /** A trigger watches its switches: none may pass without a thought. */
-  isWatched = false;
-  /** Its event was removed: what still comes of it is no loss. */
-  isRemoved = false;
-  /** Of a detached recorder: what it is recorded for, and through which events. */
-  attachment: Attachment | undefined;
-  eventSet: EventSet | undefined;
-  /** Forked while its parent was being attached to: it has inherited the events of some CPUs only. */
-  isPartiallyInherited = false;
-  /** It has inherited events beside those of its own event set: from `attachedNs` on the others' records are the same once more. */
-  isDeliveredTwice = false;
-
-  constructor(tid: number, pid: number, comm: string, event: number, ring: RingFile | undefined, isImplicit: boolean) {
-    this.tid = tid;
-    this.pid = pid;
-    this.comm = comm;
-    this.event = event;
-    this.ring = ring;
-    this.isImplicit = isImplicit;
-  }
-
-  countLost(records: number): void {
-    this.lost += records;
-    this.pendingLost += records;
-    this.ring?.writer.countLost(records);
-  }
 }
