@@ -1,5 +1,6 @@
-// Bundles what the package ships, dist/bin: the command line, the library's entry points, and the declarations that their types
-// reach. Loading a hundred modules would delay the start of a recorded command. The input is what tsc built in dist/.
+// Bundles what the package ships, dist/bin: the command line, the library's entry points, and the declarations that
+// their types reach. Loading a hundred modules would delay the start of a recorded command. The input is what tsc built
+// in dist/.
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { defineConfig } from 'rolldown';
@@ -25,24 +26,39 @@ export default defineConfig({
     chunkFileNames: '[name].js',
     codeSplitting: {
       groups: [
-        // The kernel interface, and koffi with it, is not loaded by commands that only read files, and the detached recorder not by
-        // `record`. The snapshot worker must not load it either: koffi keeps memory mapped for each thread that uses it.
+        // The kernel interface, and koffi with it, is not loaded by commands that only read files, and the detached
+        // recorder not by `record`. The snapshot worker must not load it either: koffi keeps memory mapped for each
+        // thread that uses it.
         {
           name: 'recorder',
-          test: /dist\/(linux|source|engine)\/(?!attach|side-band-store|pressure|file-watch|held-rings|procfs)|dist\/session\/(recording|open-source)|dist\/cli\/record|dist\/services\/(recorded-command|signal-forwarder|jit-maps|node-command|snapshot-series|series-symbols)/,
+          test: anyOf(
+            'dist/(linux|source|engine)/(?!attach|side-band-store|pressure|file-watch|held-rings|procfs)',
+            'dist/session/(recording|open-source)',
+            'dist/cli/record',
+            'dist/services/(recorded-command|signal-forwarder|jit-maps|node-command|snapshot-series|series-symbols)',
+          ),
           priority: 10,
         },
         // Shared with the library, which does not load the command line.
         { name: 'base', test: /dist\/(base|protocol)\//, priority: 25 },
         {
           name: 'common',
-          test: /dist\/(abi|ring)\/|commander|dist\/cli\/(option-values|diagnostics|terminal)|dist\/services\/(snapshot-job|failure|clock-reading)/,
+          test: anyOf(
+            'dist/(abi|ring)/',
+            'commander',
+            'dist/cli/(option-values|diagnostics|terminal)',
+            'dist/services/(snapshot-job|failure|clock-reading)',
+          ),
           priority: 20,
         },
       ],
     },
   },
 });
+
+function anyOf(...patterns) {
+  return new RegExp(patterns.join('|'));
+}
 
 /** Copies the declarations of `entries`, and all that they import, to types/. */
 function declarations(entries) {

@@ -1,6 +1,6 @@
 /**
- * Call trees as text, like a flame graph on its side: one line per function with its share, its total and its self time.
- * A chain of single calls stays in one column; branches are indented. Pure.
+ * Call trees as text, like a flame graph on its side: one line per function with its share, its total and its self
+ * time. A chain of single calls stays in one column; branches are indented. Pure.
  * Invariants: no line is wider than the given width; omitted functions are counted.
  */
 import { formatDurationNs } from '../base/units.ts';

@@ -1,8 +1,8 @@
 /**
  * Recommends `ringkeep record` options for the workload in a capture.
  *
- * Invariant: the recommended setting was simulated on this capture, its bound is within the budget, and `ringkeep record` accepts
- * it unchanged: its own `planPins` agrees.
+ * Invariant: the recommended setting was simulated on this capture, its bound is within the budget, and `ringkeep
+ * record` accepts it unchanged: its own `planPins` agrees.
  */
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert, RingkeepError } from '../base/error.ts';

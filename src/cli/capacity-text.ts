@@ -1,4 +1,7 @@
-/** A comparison of policies as text for a terminal and as a chart. Pure. States that it is simulated, and from which input. */
+/**
+ * A comparison of policies as text for a terminal and as a chart. Pure. States that it is simulated, and from which
+ * input.
+ */
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import { type CostName, DEFAULT_COSTS } from '../sim/capacity/index.ts';

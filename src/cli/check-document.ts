@@ -12,8 +12,8 @@ invariant and the state before and after the violating step. docs/PROTOCOL.md de
 \`ringkeep check --replay TOKEN\` replays a schedule.`;
 
 /**
- * All verdicts in a table, then each scenario with its findings and its fix. A violated scenario that is about no defect
- * repeats other findings and is omitted.
+ * All verdicts in a table, then each scenario with its findings and its fix. A violated scenario that is about no
+ * defect repeats other findings and is omitted.
  */
 export function formatDocument(checked: readonly Checked[]): string {
   const all = checked.filter(

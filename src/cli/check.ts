@@ -1,8 +1,9 @@
 /**
  * `ringkeep check`: searches scenarios of the protocol for violated invariants, or replays one schedule.
  *
- * Invariant: every requested scenario gets a verdict in the output, also after an interrupt: scenarios not begun by then are
- * `bounded` with no execution. Standard output depends on the options alone, except with --time; progress goes to standard error.
+ * Invariant: every requested scenario gets a verdict in the output, also after an interrupt: scenarios not begun by
+ * then are `bounded` with no execution. Standard output depends on the options alone, except with --time; progress goes
+ * to standard error.
  */
 import { type Command, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
@@ -148,7 +149,9 @@ function variantsOf(entry: CatalogueEntry, { variant, slots }: CheckOptions): re
   return entry.variants.filter((candidate) => wanted.includes(candidate));
 }
 
-/** Runs a search to its end, with a progress line on a terminal; yields to the event loop so that signals are handled. */
+/**
+ * Runs a search to its end, with a progress line on a terminal; yields to the event loop so that signals are handled.
+ */
 async function driven(name: string, underway: Search): Promise<SearchResult> {
   const { stderr } = process;
   let nextMs = performance.now() + PROGRESS_EVERY_MS;

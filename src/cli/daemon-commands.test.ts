@@ -213,7 +213,7 @@ describe('the clients', () => {
       stderr:
         'There is no process 4000000.\nList the threads of the machine with `ps -eLf`, or the recorded ones with `ringkeep events`.\n',
     });
-    expect(await ringkeep('rm', 'nobody')).toMatchObject({
+    expect(await ringkeep('rm', 'unknown')).toMatchObject({
       status: 1,
       stderr: expect.stringContaining('ringkeep events'),
     });

@@ -1,4 +1,6 @@
-/** `ringkeep export`: a capture as the file of another viewer. Nothing here but options, the two files and the progress. */
+/**
+ * `ringkeep export`: a capture as the file of another viewer. Nothing here but options, the two files and the progress.
+ */
 import { statSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import type { Command } from 'commander';
@@ -15,7 +17,10 @@ interface ExportCommandOptions extends SelectionOptions {
   output: string;
 }
 
-/** Adds `export`. Its action throws RingkeepError: `bad-argument`, `output-unwritable`, and what reading a capture throws. */
+/**
+ * Adds `export`. Its action throws RingkeepError: `bad-argument`, `output-unwritable`, and what reading a capture
+ * throws.
+ */
 export function addExportCommand(program: Command): void {
   const command = program
     .command('export')

@@ -1,5 +1,6 @@
 /**
- * A line chart as a self-contained SVG: values over time on a logarithmic axis, with a dashed line for each bound. Pure.
+ * A line chart as a self-contained SVG: values over time on a logarithmic axis, with a dashed line for each bound.
+ * Pure.
  * Invariant: labels are placed beside their lines and never overlap; no text leaves the picture.
  */
 import { formatDurationNs, formatSize } from '../base/units.ts';

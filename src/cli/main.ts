@@ -5,8 +5,8 @@ import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
 
-// V8's memory reducer collects garbage twice in an idle process: 35 ms of CPU time for a megabyte. Ordinary collections stay.
-// Must be set before the first collection, which starts the reducer's timer.
+// V8's memory reducer collects garbage twice in an idle process: 35 ms of CPU time for a megabyte. Ordinary collections
+// stay. Must be set before the first collection, which starts the reducer's timer.
 setFlagsFromString('--no-memory-reducer-for-small-heaps');
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

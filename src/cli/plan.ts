@@ -1,4 +1,6 @@
-/** `ringkeep plan FILE`: recommends slots for `ringkeep record` from the switches in a capture, within a lock budget. */
+/**
+ * `ringkeep plan FILE`: recommends slots for `ringkeep record` from the switches in a capture, within a lock budget.
+ */
 import type { Command } from 'commander';
 import { collect, numberOption, parseSizeArgument, ringOption, sizeOption } from './option-values.ts';
 import { terminalStyle } from './terminal.ts';

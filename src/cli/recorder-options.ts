@@ -53,7 +53,9 @@ function parseSlots(text: string): number | 'auto' {
 /** The software event that is counted as a thread leaves its CPU. */
 const SLEEP_STACKS_EVENT = 'context-switches';
 
-/** Events without permission are dropped and reported in `degraded`. Throws `unknown-event` for one that does not exist. */
+/**
+ * Events without permission are dropped and reported in `degraded`. Throws `unknown-event` for one that does not exist.
+ */
 export function parseEvents({ event, sleepStacks }: Pick<RecorderOptions, 'event' | 'sleepStacks'>): {
   events: EventSpec[];
   degraded: string[];

@@ -11,7 +11,10 @@ interface RecoverOptions {
   json?: boolean;
 }
 
-/** Adds `recover` to the program. Its action throws RingkeepError: `no-rings`, `capture-unreadable`, `output-unwritable`. */
+/**
+ * Adds `recover` to the program. Its action throws RingkeepError: `no-rings`, `capture-unreadable`,
+ * `output-unwritable`.
+ */
 export function addRecoverCommand(program: Command): void {
   program
     .command('recover')

@@ -1,6 +1,6 @@
 /**
- * `ringkeep simulate`: pinning policies on a generated workload, or on a capture's, with a cost model. Records nothing and
- * needs no privilege. Invariant: the output depends on the options and the input file alone.
+ * `ringkeep simulate`: pinning policies on a generated workload, or on a capture's, with a cost model. Records nothing
+ * and needs no privilege. Invariant: the output depends on the options and the input file alone.
  */
 import { type Command, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';

@@ -1,6 +1,6 @@
 /**
- * A terminal's width and colours, and text for it. Invariant: text from a capture, a process or a daemon reaches a terminal
- * only through `printable`, so that no name in it can move the cursor.
+ * A terminal's width and colours, and text for it. Invariant: text from a capture, a process or a daemon reaches a
+ * terminal only through `printable`, so that no name in it can move the cursor.
  */
 
 export interface TerminalStyle {

@@ -1,5 +1,6 @@
 /**
- * A table of text that fits a terminal: in a narrow one, columns are dropped in their `dropOrder` and the elastic one is cut.
+ * A table of text that fits a terminal: in a narrow one, columns are dropped in their `dropOrder` and the elastic one
+ * is cut.
  * Invariant: no line is wider than the given width.
  */
 import { fitText, textWidth } from './terminal.ts';

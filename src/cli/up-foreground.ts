@@ -1,6 +1,6 @@
 /**
- * `ringkeep up --foreground`: hosts the recorder until a signal or a client stops it. Reports readiness to the service manager
- * (NOTIFY_SOCKET), to a parent `ringkeep up` (a message), and on standard output or standard error.
+ * `ringkeep up --foreground`: hosts the recorder until a signal or a client stops it. Reports readiness to the service
+ * manager (NOTIFY_SOCKET), to a parent `ringkeep up` (a message), and on standard output or standard error.
  */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';

@@ -1,8 +1,8 @@
 /**
  * `ringkeep up`: starts the detached recorder, in the background or, with --foreground, in this process.
  *
- *  In the background: starts itself with --foreground in a new session, waits until that process is ready, has found another
- *  daemon or has failed, and reports which. --foreground: hosts the recorder until it is stopped.
+ *  In the background: starts itself with --foreground in a new session, waits until that process is ready, has found
+ *  another daemon or has failed, and reports which. --foreground: hosts the recorder until it is stopped.
  *
  * Invariant: `up` exits with status 0 only if a recorder answers at the socket.
  */

@@ -1,6 +1,6 @@
 /**
- * The client of a daemon's socket. Invariant: an error thrown in the daemon is thrown here with the same code, message and
- * details; a fault of the daemon itself has its own code.
+ * The client of a daemon's socket. Invariant: an error thrown in the daemon is thrown here with the same code, message
+ * and details; a fault of the daemon itself has its own code.
  */
 import { type IncomingMessage, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -31,7 +31,7 @@ async function takeElsewhere(): Promise<ChildProcess> {
   const child = spawn('bash', ['-c', `touch "$1"; ${script}`, 'bash', path], { stdio: ['ignore', 'pipe', 'inherit'] });
   const held = new Promise((resolve, reject) => {
     child.stdout!.once('data', resolve);
-    child.once('exit', () => reject(new Error('flock(1) is not to be had')));
+    child.once('exit', () => reject(new Error('flock(1) is not available')));
   });
   await within('flock(1) to take the lock', held);
   return child;

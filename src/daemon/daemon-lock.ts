@@ -1,6 +1,6 @@
 /**
- * The lock that permits one daemon per directory: a file with the daemon's pid, locked by flock(2), which the kernel releases
- * when its holder exits or is killed.
+ * The lock that permits one daemon per directory: a file with the daemon's pid, locked by flock(2), which the kernel
+ * releases when its holder exits or is killed.
  *
  * Invariant: a lock is taken only on the file that the path names at that moment.
  */

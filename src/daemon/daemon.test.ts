@@ -116,7 +116,7 @@ describe('a daemon', () => {
     const first = await start();
     first.stop();
     await first.ended;
-    // What SIGKILL leaves; the lock's file too, which nobody holds.
+    // What SIGKILL leaves, including the file of the lock, which is not held.
     const left: StartRecorder = async (options: DetachedRecorderOptions) => {
       expect(readdirSync(options.directory)).toEqual(['left']);
       return startFake(options);
@@ -189,14 +189,14 @@ describe('a daemon', () => {
   });
 
   it('passes what is degraded before the start to its recorder', async () => {
-    let told: readonly string[] = [];
+    let degraded: readonly string[] = [];
     await start(
       async (options) => {
-        told = options.degraded;
+        degraded = options.degraded;
         return startFake(options);
       },
       { ...OPTIONS, memoryBytes: 2 ** 50 },
     );
-    expect(told).toEqual(['said before', expect.stringMatching(/has .*B free, less than the rings may need/)]);
+    expect(degraded).toEqual(['said before', expect.stringMatching(/has .*B free, less than the rings may need/)]);
   });
 });

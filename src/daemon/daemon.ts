@@ -6,8 +6,8 @@
  *  3. Listen on the socket; requests wait for the recorder.
  *  4. Start the recorder: it may adopt the rings of an earlier one.
  *
- * Invariants: there is one daemon per directory; once `ended` resolves, no file of the daemon is left; once it rejects, the rings
- * of the failed recorder are left for the next one.
+ * Invariants: there is one daemon per directory; once `ended` resolves, no file of the daemon is left; once it rejects,
+ * the rings of the failed recorder are left for the next one.
  */
 import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
@@ -47,8 +47,8 @@ export class Daemon {
   }
 
   /**
-   * Starts a daemon, or returns the holder of the lock. Throws `runtime-directory`, `ring-directory` and what `startRecorder`
-   * throws, after removing everything it made.
+   * Starts a daemon, or returns the holder of the lock. Throws `runtime-directory`, `ring-directory` and what
+   * `startRecorder` throws, after removing everything it made.
    */
   static async start(
     runtime: RuntimeDirectory,

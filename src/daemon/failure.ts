@@ -1,6 +1,6 @@
 /**
- * A failure as JSON, and back. Invariant: every answer that is not a success has this one shape, whether a route, the router or
- * the HTTP parser produced it: `{"error": {"code", "message", "details"}}`.
+ * A failure as JSON, and back. Invariant: every answer that is not a success has this one shape, whether a route, the
+ * router or the HTTP parser produced it: `{"error": {"code", "message", "details"}}`.
  */
 import { type ErrorCode, RingkeepError } from '../base/error.ts';
 import { errorOf, type Failure, failureOf } from '../services/failure.ts';

@@ -1,6 +1,6 @@
 /**
- * The status as metrics. Source: the Prometheus text exposition format 0.0.4: HELP and TYPE before the samples of a metric;
- * counters end in _total; units are base units. Invariant: names are stable.
+ * The status as metrics. Source: the Prometheus text exposition format 0.0.4: HELP and TYPE before the samples of a
+ * metric; counters end in _total; units are base units. Invariant: names are stable.
  */
 import type { DetachedStatus } from '../session/control.ts';
 import type { TriggerStatus } from './recorder-api.ts';

@@ -1,6 +1,6 @@
 /**
- * The recorder as seen by the daemon: how it is started and which requests it serves. Arguments and results are plain data, so
- * that each can be sent over the socket unchanged.
+ * The recorder as seen by the daemon: how it is started and which requests it serves. Arguments and results are plain
+ * data, so that each can be sent over the socket unchanged.
  */
 import type { Target } from '../engine/attachment.ts';
 import type { DetachedRecorderOptions } from '../services/detached-recorder.ts';

@@ -1,8 +1,9 @@
 /**
- * The directory with a daemon's socket, lock, log and link to the event files. Its path depends on the environment and uid only.
+ * The directory with a daemon's socket, lock, log and link to the event files. Its path depends on the environment and
+ * uid only.
  *
- * Invariants: other users have no access to it (linux/private-directory.ts); a daemon that finds the directory of an earlier one
- * uses the same directory of event files.
+ * Invariants: other users have no access to it (linux/private-directory.ts); a daemon that finds the directory of an
+ * earlier one uses the same directory of event files.
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readlinkSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
@@ -29,7 +30,10 @@ export interface RuntimeDirectory {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** $RINGKEEP_DIR; for root /run/ringkeep; else $XDG_RUNTIME_DIR/ringkeep, else /tmp/ringkeep-UID. Throws `runtime-directory`. */
+/**
+ * $RINGKEEP_DIR; for root /run/ringkeep; else $XDG_RUNTIME_DIR/ringkeep, else /tmp/ringkeep-UID. Throws
+ * `runtime-directory`.
+ */
 export function locateRuntimeDirectory(env: Environment, uid: number): RuntimeDirectory {
   const isNamed = Boolean(env.RINGKEEP_DIR);
   const path = isNamed ? resolve(env.RINGKEEP_DIR!) : defaultPath(env, uid);
@@ -67,7 +71,9 @@ export function makeRuntimeDirectory(directory: RuntimeDirectory): void {
   requireDirectory(directory.path, PRIVATE);
 }
 
-/** For a client: refuses a default directory that another user could have made. Throws `no-daemon`, `runtime-directory`. */
+/**
+ * For a client: refuses a default directory that another user could have made. Throws `no-daemon`, `runtime-directory`.
+ */
 export function checkRuntimeDirectory(directory: RuntimeDirectory): void {
   if (directory.isNamed) return;
   if (!requireDirectory(directory.path, { ...PRIVATE, mayCreate: false })) throw noDaemon(directory);
@@ -84,8 +90,8 @@ export interface EventDirectory {
 }
 
 /**
- * The directory of the event files: that of an earlier daemon; else one in the runtime directory if that is a tmpfs with
- * `neededBytes` free; else one in /dev/shm, with a link to it. Throws `runtime-directory`, `ring-directory`.
+ * The directory of the event files: that of an earlier daemon; else one in the runtime directory if that is a tmpfs
+ * with `neededBytes` free; else one in /dev/shm, with a link to it. Throws `runtime-directory`, `ring-directory`.
  */
 export function makeEventDirectory(directory: RuntimeDirectory, neededBytes: number): EventDirectory {
   const path = earlierEventDirectory(directory) ?? newEventDirectory(directory, neededBytes);
@@ -145,8 +151,8 @@ export function clearSocket({ socket }: RuntimeDirectory): void {
 }
 
 /**
- * Removes what the daemon made, except event files still there. The lock is removed later, by its holder. Never throws: an entry
- * that cannot be removed is not the daemon's.
+ * Removes what the daemon made, except event files still there. The lock is removed later, by its holder. Never throws:
+ * an entry that cannot be removed is not the daemon's.
  */
 export function clearRuntimeDirectory(directory: RuntimeDirectory, eventDirectory: string | undefined): void {
   removeFile(directory.socket);

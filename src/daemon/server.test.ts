@@ -168,7 +168,7 @@ describe('every route', () => {
 
 describe('a refusal', () => {
   it('carries the code and details of the error, and its HTTP status', async () => {
-    expect(await codeOf(ask('DELETE', '/v1/attachments/nobody'))).toEqual([404, 'no-such-event']);
+    expect(await codeOf(ask('DELETE', '/v1/attachments/unknown'))).toEqual([404, 'no-such-event']);
     expect(await codeOf(ask('DELETE', '/v1/triggers/7'))).toEqual([404, 'no-such-trigger']);
     expect(await codeOf(ask('DELETE', '/v1/triggers/x'))).toEqual([404, 'no-such-trigger']);
     await expect(client.attach({ kind: 'pid', pid: 4_000_000 })).rejects.toEqual(
@@ -266,11 +266,11 @@ describe('a refusal', () => {
 });
 
 /** A client of another user: needs root to become it, and a Node that this user may run. */
-const NOBODY = { uid: 65534, gid: 65534 };
-const canBeNobody = process.geteuid!() === 0 && spawnSync(process.execPath, ['-e', ''], NOBODY).status === 0;
+const OTHER_USER = { uid: 65534, gid: 65534 };
+const canChangeUser = process.geteuid!() === 0 && spawnSync(process.execPath, ['-e', ''], OTHER_USER).status === 0;
 
 describe('a client of another user', () => {
-  it.skipIf(!canBeNobody)('is told no, whatever it asks, even where files let it in (needs root)', async () => {
+  it.skipIf(!canChangeUser)('gets 403 for every path, even if file modes admit it (skipped unless root)', async () => {
     chmodSync(scratch, 0o755);
     chmodSync(runtime.socket, 0o666);
     const asks = `
@@ -289,7 +289,7 @@ describe('a client of another user', () => {
         socket.write(head + '\\r\\nconnection: close\\r\\n\\r\\n');
       }`;
     const { stdout } = await promisify(execFile)(process.execPath, ['-e', asks, runtime.socket], {
-      ...NOBODY,
+      ...OTHER_USER,
       timeout: RUN_PATIENCE_MS,
     });
     const lines = stdout.trim().split('\n');
@@ -367,7 +367,7 @@ describe('without a daemon', () => {
   it('a client reports it, with a missing socket and with a stale one', async () => {
     await server.close();
     await expect(client.status()).rejects.toMatchObject({ code: 'no-daemon' });
-    // A killed daemon's socket: there, with nobody behind it.
+    // The socket of a killed daemon, without a listener.
     const { status } = spawnSync('python3', [
       '-c',
       'import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])',

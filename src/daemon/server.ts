@@ -1,8 +1,8 @@
 /**
  * HTTP on a Unix socket in front of a recorder: routes, bodies, permission. No logic of its own.
  *
- * Invariants: every user but the daemon's own and root gets 403; every answer that is no success has the shape of failure.ts;
- * a client cannot block or break another one.
+ * Invariants: every user but the daemon's own and root gets 403; every answer that is no success has the shape of
+ * failure.ts; a client cannot block or break another one.
  */
 import { chmodSync } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';

@@ -15,7 +15,8 @@ export function readPostMortem(path: string, options: Parameters<typeof postMort
 
 /**
  * Opens the capture at `path` (larger files are read by range) while `use` runs.
- * Throws `capture-unreadable`, `not-a-capture` and `unsupported-capture` for directories, and what `openCapture` throws.
+ * Throws `capture-unreadable`, `not-a-capture` and `unsupported-capture` for directories, and what `openCapture`
+ * throws.
  */
 export function withCapture<T>(path: string, use: (capture: Capture) => T): T {
   return useCapture(openInput(path), path, use);

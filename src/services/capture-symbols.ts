@@ -1,5 +1,6 @@
 /**
- * The symbols of a capture's frames: those stored in it, else those of this machine, if their files match the recorded ones.
+ * The symbols of a capture's frames: those stored in it, else those of this machine, if their files match the recorded
+ * ones.
  */
 import { ClockId } from '../abi/event-attr.ts';
 import { KERNEL_DSO_NAME } from '../abi/perf-data.ts';

@@ -1,6 +1,6 @@
 /**
- * Errors as plain data, which a thread, a process or a socket can carry. Invariant: an operating failure keeps its code, message
- * and details on the way and back; advice is added by the command line only.
+ * Errors as plain data, which a thread, a process or a socket can carry. Invariant: an operating failure keeps its
+ * code, message and details on the way and back; advice is added by the command line only.
  */
 import { ERROR_CODES, type ErrorCode, RingkeepError } from '../base/error.ts';
 

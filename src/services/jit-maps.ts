@@ -1,6 +1,7 @@
 /**
  * Removes the JIT maps, /tmp/perf-PID.map, that V8 wrote at our request.
- * Invariant: only maps of exited processes of the command are removed, and only files of this user made since the command began.
+ * Invariant: only maps of exited processes of the command are removed, and only files of this user made since the
+ * command began.
  */
 import { lstatSync, rmSync, type Stats } from 'node:fs';
 import { readProcStat } from '../linux/proc.ts';

@@ -3,16 +3,16 @@
  *
  *   node server.js   |   /usr/bin/env node …   |   a script that begins with #!…node (npx, npm, programs of packages)
  *
- * Invariant: only the command's file is read, nothing of it is run; if the user already makes V8 write its code, nothing is added
- * and no map is removed.
+ * Invariant: only the command's file is read, nothing of it is run; if the user already makes V8 write its code,
+ * nothing is added and no map is removed.
  */
 import { accessSync, closeSync, constants, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { isWritableDirectory } from './output-file.ts';
 
 /**
- * V8 writes the functions it compiles to /tmp/perf-PID.map, and gives each interpreted function a code address of its own. Of the
- * JIT frames of this repository's example, 99.5 % have names with both options, 93 % with the first alone.
+ * V8 writes the functions it compiles to /tmp/perf-PID.map, and gives each interpreted function a code address of its
+ * own. Of the JIT frames of this repository's example, 99.5 % have names with both options, 93 % with the first alone.
  */
 const OPTIONS = ['--perf-basic-prof-only-functions', '--interpreted-frames-native-stack'] as const;
 
@@ -20,8 +20,8 @@ const OPTIONS = ['--perf-basic-prof-only-functions', '--interpreted-frames-nativ
 const WRITES_CODE_NAMES = /(?:^|\s)--(?:perf[-_](?:basic[-_])?prof|ll[-_]prof)/;
 
 /**
- * The environment in which `command` and the Node programs it starts write JIT maps; undefined if it is not Node or needs no
- * change.
+ * The environment in which `command` and the Node programs it starts write JIT maps; undefined if it is not Node or
+ * needs no change.
  */
 export function jitMapEnvironment(
   command: readonly [string, ...string[]],

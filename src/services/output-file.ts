@@ -1,6 +1,6 @@
 /**
- * An output file, written under a temporary name and renamed at the end. Invariant: the target is either the old file or the
- * whole new one; the temporary file does not outlive `commit` or `dispose`.
+ * An output file, written under a temporary name and renamed at the end. Invariant: the target is either the old file
+ * or the whole new one; the temporary file does not outlive `commit` or `dispose`.
  */
 import { randomBytes } from 'node:crypto';
 import {

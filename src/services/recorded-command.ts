@@ -5,7 +5,8 @@
  *  2. While it runs: save a snapshot when a process of it is killed by a signal, and on SIGUSR2; forward signals.
  *  3. When it exits: drain, save if there is a reason, symbolize, return the summary.
  *
- * Invariant: the command runs exactly once, whatever happens to the recorder, except with a pin budget that is too small.
+ * Invariant: the command runs exactly once, whatever happens to the recorder, except with a pin budget that is too
+ * small.
  */
 import { constants } from 'node:os';
 import type { Death } from '../abi/ringkeep-section.ts';

@@ -1,5 +1,6 @@
 /**
- * Opens ring files and directories of them as captures: writes a temporary snapshot, which is unlinked before it is read.
+ * Opens ring files and directories of them as captures: writes a temporary snapshot, which is unlinked before it is
+ * read.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,9 +23,9 @@ import { isPerfDirectory, openInput, useCapture, withCapture } from './capture-f
 import { readClocks } from './clock-reading.ts';
 
 /**
- * Opens a capture, one ring file, or all rings in a recorder's directory while `use` runs. `only` selects the thread of a single
- * ring; `files` are all files read. Throws as `withCapture`, `no-rings` and `not-a-ring` without a readable ring, and
- * `output-unwritable` if the temporary directory is full.
+ * Opens a capture, one ring file, or all rings in a recorder's directory while `use` runs. `only` selects the thread of
+ * a single ring; `files` are all files read. Throws as `withCapture`, `no-rings` and `not-a-ring` without a readable
+ * ring, and `output-unwritable` if the temporary directory is full.
  */
 export function withCaptureOrRings<T>(
   path: string,
@@ -58,8 +59,8 @@ export function momentOf(found: RingsFound, path: string, commandLine: readonly 
 }
 
 /**
- * The rings at `path` and their directory; undefined for a capture and for a path that does not exist. Throws `no-rings` for a
- * directory that is neither a recorder's nor one of perf.
+ * The rings at `path` and their directory; undefined for a capture and for a path that does not exist. Throws
+ * `no-rings` for a directory that is neither a recorder's nor one of perf.
  */
 function ringsAt(path: string): { found: RingsFound; at: string } | undefined {
   if (!isDirectory(path)) return isRingFile(path) ? { found: readRingFile(path), at: path } : undefined;

@@ -1,10 +1,13 @@
 /**
- * Symbolizes the snapshots of a recording one after another, while it runs and for a short time after the command has exited.
+ * Symbolizes the snapshots of a recording one after another, while it runs and for a short time after the command has
+ * exited.
  * Invariant: writing a snapshot never waits for this; `settled` resolves within ALL_LAST_MS.
  */
 import { symbolize } from './symbolize-job.ts';
 
-/** Time to look up the frames of one snapshot: while recording, and once the command has exited and its caller waits. */
+/**
+ * Time to look up the frames of one snapshot: while recording, and once the command has exited and its caller waits.
+ */
 const WHILE_RECORDING_MS = 30_000;
 const LAST_MS = 10_000;
 /** Time for all snapshots together once the command has exited. */

@@ -1,6 +1,6 @@
 /**
- * Signals to `ringkeep record`. SIGINT and SIGQUIT of the terminal reach the command as well, so they are ignored here; SIGTERM
- * and SIGHUP are forwarded to the command, once it exists; SIGUSR2 requests a snapshot.
+ * Signals to `ringkeep record`. SIGINT and SIGQUIT of the terminal reach the command as well, so they are ignored here;
+ * SIGTERM and SIGHUP are forwarded to the command, once it exists; SIGUSR2 requests a snapshot.
  */
 import type { GatedCommand } from '../linux/gated-command.ts';
 

@@ -1,7 +1,7 @@
 /**
  * The snapshots of one recording: the first has the requested name, later ones a number before its extension.
- * Invariant: no snapshot replaces another of the same recording; a snapshot that cannot be written is reported and does not
- * affect the others.
+ * Invariant: no snapshot replaces another of the same recording; a snapshot that cannot be written is reported and does
+ * not affect the others.
  */
 
 import { tmpdir } from 'node:os';

@@ -1,8 +1,8 @@
 /**
- * Symbolizes a snapshot in a process of its own: reading the symbols of every mapped file takes seconds of CPU time and hundreds
- * of megabytes, which a recorder cannot spare.
- * Invariant: the snapshot stays readable whatever happens to that process; the promise never rejects; the process ends with this
- * one, and GRACE_MS after its time is over at the latest.
+ * Symbolizes a snapshot in a process of its own: reading the symbols of every mapped file takes seconds of CPU time and
+ * hundreds of megabytes, which a recorder cannot spare.
+ * Invariant: the snapshot stays readable whatever happens to that process; the promise never rejects; the process ends
+ * with this one, and GRACE_MS after its time is over at the latest.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * The process that symbolizes a snapshot: `node symbolize-process.js PATH MILLISECONDS`. Prints the result as a line of JSON;
- * exits with a status other than 0 if it fails.
+ * The process that symbolizes a snapshot: `node symbolize-process.js PATH MILLISECONDS`. Prints the result as a line of
+ * JSON; exits with a status other than 0 if it fails.
  */
 import { symbolizeSnapshot } from './symbolize-snapshot.ts';
 

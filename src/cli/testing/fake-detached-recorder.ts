@@ -1,6 +1,6 @@
 /**
- * Replaces services/detached-recorder.ts in tests: blocks the main thread in epoll_pwait as a real recorder does, and runs the
- * event loop when that has work. RINGKEEP_FAKE makes it fail.
+ * Replaces services/detached-recorder.ts in tests: blocks the main thread in epoll_pwait as a real recorder does, and
+ * runs the event loop when that has work. RINGKEEP_FAKE makes it fail.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { RingkeepError } from '../../base/error.ts';
