@@ -176,7 +176,7 @@ test('attach --cgroup records what is in it, and what comes into it', async (con
   const child = await inside.fork('child');
   const events = await daemon.untilEvents((all) => all.length === 3);
   expect(tidsOf(events)).toEqual([inside.pid, outside.pid, child].sort((a, b) => a - b));
-  expect((await daemon.run(['attach', '--cgroup', `${directory}-none`])).stderr).toContain('is no cgroup');
+  expect((await daemon.run(['attach', '--cgroup', `${directory}-none`])).stderr).toContain('is not a readable cgroup');
 });
 
 /** The last of its processes is killed as the test ends, which takes the kernel a moment. */

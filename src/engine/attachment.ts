@@ -36,8 +36,8 @@ export class Attachment {
   /** What is open at the source on its account. */
   readonly eventSets = new Set<EventSet>();
   readonly degraded: string[] = [];
-  /** Rings that an earlier recorder left of threads that still live, by thread: to be written on. */
-  readonly left = new Map<number, OrphanedRing>();
+  /** Rings of an earlier recorder whose threads still live, by TID: to be continued. */
+  readonly orphaned = new Map<number, OrphanedRing>();
   /** Processes that are there still and whose event somebody removed: pid and start time. They are not to be begun anew. */
   readonly removed = new Map<number, number>();
   /** Threads that the source refused: they are tried again, and count once. */

@@ -147,13 +147,13 @@ export class ThreadTable {
   /** As `attach`, in the ring that an earlier recorder left; undefined where there is none, or it cannot be adopted. */
   adopt(start: ThreadStart & { attachment: Attachment }, records: readonly Uint8Array[]): Thread | undefined {
     const { tid, pid, attachment } = start;
-    const left = attachment.left.get(tid);
-    if (left?.header.pid !== pid) return undefined;
-    const adopted = this.#rings.adopt(left.path, tid, records);
+    const orphaned = attachment.orphaned.get(tid);
+    if (orphaned?.header.pid !== pid) return undefined;
+    const adopted = this.#rings.adopt(orphaned.path, tid, records);
     if (!adopted) return undefined;
-    attachment.left.delete(tid);
-    const { comm = left.header.comm, eventSet, timeNs: attachedNs } = start;
-    const lost = left.header.lostCount;
+    attachment.orphaned.delete(tid);
+    const { comm = orphaned.header.comm, eventSet, timeNs: attachedNs } = start;
+    const lost = orphaned.header.lostCount;
     const thread = new Thread({ tid, pid, comm, ring: adopted, attachment, eventSet, attachedNs, lost });
     this.#place(thread);
     return thread;

@@ -1,10 +1,6 @@
 /** The detached recorder together with the services that write and symbolize its snapshots while it keeps recording. */
-import {
-  type DetachedOptions,
-  DetachedRecorder,
-  type SavedSnapshot,
-  type WantedSnapshot,
-} from '../session/detached.ts';
+import { DetachedRecorder } from '../session/detached.ts';
+import type { DetachedOptions, SavedSnapshot, WantedSnapshot } from '../session/detached-options.ts';
 import { readClocks } from './clock-reading.ts';
 import { errorOf } from './failure.ts';
 import { writeInWorker } from './snapshot-job.ts';

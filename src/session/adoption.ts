@@ -61,8 +61,8 @@ export function adoptOrphanedRings(
       continue;
     }
     // Of two that say so of one thread, as a recorder leaves them that is killed as it adopts, the later one is written on.
-    if (ring.isAlive && ring.pmu === attachment.pmu && !attachment.left.has(tid)) {
-      attachment.left.set(tid, ring);
+    if (ring.isAlive && ring.pmu === attachment.pmu && !attachment.orphaned.has(tid)) {
+      attachment.orphaned.set(tid, ring);
       alive++;
       livingPids.set(attachment, (livingPids.get(attachment) ?? new Set()).add(ring.header.pid));
     } else if (!keepDead(ring, attachment, recorder)) unreadable++;
@@ -71,9 +71,9 @@ export function adoptOrphanedRings(
     if (attachment) goOn(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
   for (const ring of left.rings) {
     const attachment = attachments.get(ring.attachment);
-    if (attachment?.left.get(ring.header.tid) !== ring) continue;
+    if (attachment?.orphaned.get(ring.header.tid) !== ring) continue;
     // It ended meanwhile, or may not be attached to any more.
-    attachment.left.delete(ring.header.tid);
+    attachment.orphaned.delete(ring.header.tid);
     alive--;
     if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
@@ -111,7 +111,7 @@ function goOn(
     }
   };
   if (target.kind === 'tid') {
-    tell(() => attacher.attachLeft(attachment));
+    tell(() => attacher.attachOrphaned(attachment));
     return;
   }
   if (target.kind !== 'pid') tell(() => attacher.begin(attachment));

@@ -17,7 +17,8 @@ import { records } from '../engine/testing/scripted-source.ts';
 import { readCpus } from '../linux/proc.ts';
 import type { RecordRun } from '../source/source.ts';
 import type { AttachmentStatus } from './control.ts';
-import { type DetachedOptions, DetachedRecorder, type WantedSnapshot } from './detached.ts';
+import { DetachedRecorder } from './detached.ts';
+import type { DetachedOptions, WantedSnapshot } from './detached-options.ts';
 import { idOf, ringFilesIn, ScriptedAttachableSource, Sleepers } from './testing/scripted-attachments.ts';
 
 /** A source that a test can break, and that says whether it is open. */

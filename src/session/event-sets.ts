@@ -1,14 +1,12 @@
 /**
- * What is open at the source, and on whose account.
+ * The event sets that are open at the source, and the attachment that each is open for.
  *
- * Each thread that is attached to takes descriptors, one an event and CPU. Where those would run out, and this user may have
- * events on all tasks of a CPU, the recorder goes wide: one such event set takes the place of all others, and what comes of tasks
- * that nothing is attached to is passed over.
+ * Each attached thread takes descriptors, one for each event and CPU. When they run out, the recorder enters system-wide mode
+ * (system-wide.ts) if that is permitted.
  *
- * Invariant: a thread is recorded through one event set at a time. Until the recorder goes wide every event set that is open belongs to
- * one attachment; from then on there is one event set for all.
+ * Invariant: a thread is recorded through one event set at a time. Outside system-wide mode each open event set is of one
+ * attachment; in it there is one event set for all.
  */
-import { existsSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import type { Attachment } from '../engine/attachment.ts';
 import type { Recorder } from '../engine/recorder.ts';
@@ -16,67 +14,57 @@ import { nowMs } from '../linux/clock.ts';
 import { resourceLimit } from '../linux/limits.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { AttachableSource, EventSet } from '../source/source.ts';
+import { recordedTasks } from './recorded-tasks.ts';
+import { SystemWideMode } from './system-wide.ts';
 
-/** The part of the descriptors that the threads of one process may take. */
+/** The share of the descriptors that the threads of one process may take. */
 const DESCRIPTOR_SHARE = 0.5;
 
 export class EventSets {
   readonly #source: AttachableSource;
   readonly #recorder: Recorder;
-  readonly #attachments: ReadonlyMap<string, Attachment>;
+  readonly #systemWide: SystemWideMode;
   readonly #attachmentOf = new Map<EventSet, Attachment>();
-  /** The one event set for all, once the recorder has gone wide; and on whose account each process then is. */
-  #wide: EventSet | undefined;
-  readonly #attachmentOfPid = new Map<number, Attachment>();
-  /** EventSets of which no thread was left when last looked. */
+  /** Event sets without a thread at the last `closeIdle`. */
   #idle = new Set<EventSet>();
 
   constructor(source: AttachableSource, recorder: Recorder, attachments: ReadonlyMap<string, Attachment>) {
     this.#source = source;
     this.#recorder = recorder;
-    this.#attachments = attachments;
+    this.#systemWide = new SystemWideMode(source, recorder, attachments);
   }
 
-  /** On whose account a record is that carries this id. */
+  /** The attachment and event set of a record with this id, in the context of process `pid`. */
   attachedBy(idLow: number, pid: number): { attachment: Attachment; eventSet: EventSet } | undefined {
     const eventSet = this.#source.eventSetOf(idLow);
     if (!eventSet) return undefined;
-    // What the recorder itself does is of no interest, and would never end.
-    if (eventSet === this.#wide && pid === process.pid) return undefined;
-    const attachment =
-      eventSet === this.#wide ? (this.#attachmentOfPid.get(pid) ?? this.#ofAll()) : this.#attachmentOf.get(eventSet);
+    const isSystemWide = eventSet === this.#systemWide.eventSet;
+    const attachment = isSystemWide ? this.#systemWide.attachmentOf(pid) : this.#attachmentOf.get(eventSet);
     return attachment && { attachment, eventSet };
   }
 
-  /** The attachment to every task, if there is one. */
-  #ofAll(): Attachment | undefined {
-    if (this.#attachments.size !== 1) return undefined;
-    const [attachment] = this.#attachments.values();
-    return attachment?.target.kind === 'all' ? attachment : undefined;
+  /** The process belongs to the attachment from now on, with its children. */
+  assign(pid: number, attachment: Attachment): void {
+    this.#systemWide.assign(pid, attachment);
   }
 
-  /** The process belongs to the attachment from now on, with what it starts. */
-  own(pid: number, attachment: Attachment): void {
-    this.#attachmentOfPid.set(pid, attachment);
-  }
-
-  /** So many threads more are about to be attached to: goes wide where the descriptors for them would run out. */
-  expect(threads: number): void {
+  /** So many threads are about to be attached to: enters system-wide mode if descriptors would run out. */
+  reserve(threads: number): void {
     const fds = threads * this.#source.descriptorsPerThread;
     if (fds > resourceLimit('nofile') * DESCRIPTOR_SHARE) this.#trySystemWide();
   }
 
-  /** The event set of a thread's records from now on; throws what the source throws of it. */
+  /** The event set through which the thread is recorded from now on. Throws what the source's `attachThread` throws. */
   open(attachment: Attachment, pid: number, tid: number): EventSet {
-    if (this.#wide) return this.#wide;
+    if (this.#systemWide.eventSet) return this.#systemWide.eventSet;
     try {
       const eventSet = this.#source.attachThread(pid, tid);
       this.#enter(attachment, eventSet);
       return eventSet;
     } catch (error) {
       const isOut = error instanceof RingkeepError && error.details.errno === 'EMFILE';
-      const wide = isOut ? this.#trySystemWide() : undefined;
-      if (wide) return wide;
+      const systemWide = isOut ? this.#trySystemWide() : undefined;
+      if (systemWide) return systemWide;
       throw error;
     }
   }
@@ -109,40 +97,25 @@ export class EventSets {
     }
   }
 
-  /** The event set that tells of all tasks. Throws what `attachAll` of the source throws. */
+  /** The event set of all tasks. Throws what the source's `attachAll` throws. */
   enterSystemWide(): EventSet {
-    if (this.#wide) return this.#wide;
-    const wide = this.#source.attachAll();
-    this.#wide = wide;
-    // From here on both tell of the threads that were attached to one by one: what the old event sets tell is passed over.
-    this.#recorder.enterSystemWide(wide);
-    this.#recorder.drain();
-    for (const thread of this.#recorder.threads.living()) {
-      const { attachment } = thread;
-      // Of a process of which one thread was attached to the others are nobody's.
-      if (attachment && attachment.target.kind !== 'tid') this.#attachmentOfPid.set(thread.pid, attachment);
-    }
-    for (const [eventSet, attachment] of this.#attachmentOf) this.#close(attachment, eventSet);
-    return wide;
+    if (this.#systemWide.eventSet) return this.#systemWide.eventSet;
+    const eventSet = this.#systemWide.enter();
+    for (const [old, attachment] of this.#attachmentOf) this.#close(attachment, old);
+    return eventSet;
   }
 
-  /** Closes what is open on the account of the attachment alone. */
+  /** Closes the event sets of the attachment. */
   closeOf(attachment: Attachment): void {
     for (const eventSet of attachment.eventSets) this.#close(attachment, eventSet);
   }
 
-  /** The attachment is no more: its processes are nobody's; with the last one the wide event set ends. */
-  disown(attachment: Attachment): void {
-    for (const [pid, owner] of this.#attachmentOfPid) if (owner === attachment) this.#attachmentOfPid.delete(pid);
-    if (this.#attachments.size > 0 || !this.#wide) return;
-    const wide = this.#wide;
-    this.#wide = undefined;
-    this.#source.detach(wide);
-    this.#recorder.forgetEventSet(wide);
-    this.#recorder.leaveSystemWide();
+  /** The attachment has ended. */
+  release(attachment: Attachment): void {
+    this.#systemWide.release(attachment);
   }
 
-  /** Closes the events of which no thread is left, once it was so for two looks: a FORK may have been still on its way. */
+  /** Closes the event sets without a thread at two calls in a row: a FORK may not have been read at the first. */
   closeIdle(): void {
     const inUse = new Set<EventSet | undefined>();
     for (const thread of this.#recorder.threads.living()) inUse.add(thread.inheritance.eventSet);
@@ -153,16 +126,14 @@ export class EventSets {
       else idle.add(eventSet);
     }
     this.#idle = idle;
-    for (const pid of this.#attachmentOfPid.keys()) {
-      if (!existsSync(`/proc/${pid}`)) this.#attachmentOfPid.delete(pid);
-    }
+    this.#systemWide.forgetExited();
   }
 
-  /** CPUs came or went. */
+  /** CPUs have come online or gone offline. */
   updateCpus(online: readonly number[]): void {
-    this.#source.updateCpus(online, this.#recorder.threads.living());
+    this.#source.updateCpus(online, recordedTasks(this.#recorder));
     this.#recorder.learnIds();
     for (const eventSet of this.#attachmentOf.keys()) this.#recorder.addEventSet(eventSet);
-    if (this.#wide) this.#recorder.enterSystemWide(this.#wide);
+    this.#systemWide.learnIds();
   }
 }

@@ -23,6 +23,7 @@ import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../l
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source, SourceEvent } from '../source/source.ts';
 import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
+import { recordedTasks } from './recorded-tasks.ts';
 
 export type { TakenCut } from '../engine/cut.ts';
 export type { SourceChoice } from './open-source.ts';
@@ -195,7 +196,7 @@ export class Recording {
     this.#cpusReadMs = nowMs();
     const changed = this.#cpus.changed();
     if (!changed) return;
-    this.source.updateCpus(this.#cpus.now, this.#recorder.threads.living());
+    this.source.updateCpus(this.#cpus.now, recordedTasks(this.#recorder));
     this.#recorder.learnIds();
     for (const fd of this.source.wakeFds) this.#pace.poller.add(fd);
     for (const index of changed.offline) this.#recorder.cpuOffline(index);

@@ -29,7 +29,7 @@ export interface SourceEvent {
 /** A living task of which a source delivers records; an attachable source does so through one event set. */
 export interface RecordedTask {
   readonly tid: number;
-  readonly eventSet?: EventSet | undefined;
+  readonly eventSet: EventSet | undefined;
 }
 
 export interface Source {
