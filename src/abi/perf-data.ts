@@ -60,6 +60,16 @@ export const CLOCK_DATA_FIELDS = [
 ] as const;
 /** The version of CLOCK_DATA's layout. */
 export const CLOCK_DATA_VERSION = 1;
+/** COMPRESSED. */
+export const COMPRESSED_FIELDS = [
+  ['version', 'u32'],
+  ['method', 'u32'],
+  ['level', 'u32'],
+  ['ratio', 'u32'],
+  ['mmapBytes', 'u32'],
+] as const;
+/** PERF_COMP_ZSTD. */
+export const COMPRESSED_ZSTD = 1;
 /** EVENT_DESC; for each event follow its attr, a u32 count of ids, its name, and the ids (u64). */
 export const EVENT_DESC_FIELDS = [
   ['count', 'u32'],

@@ -209,6 +209,14 @@ export const RECORD_TABLE = {
   HEADER_FEATURE: { type: 80, fields: [['payload', 'bytes']] },
   COMPRESSED: { type: 81, fields: [['payload', 'bytes']] },
   FINISHED_INIT: { type: 82, fields: [] },
+  // Linux 6.16: padded to 8, unlike COMPRESSED.
+  COMPRESSED2: {
+    type: 83,
+    fields: [
+      ['dataBytes', 'u64'],
+      ['data', 'bytes'],
+    ],
+  },
 } as const satisfies Record<string, { type: number; fields: readonly BodyField[] }>;
 
 type Table = typeof RECORD_TABLE;

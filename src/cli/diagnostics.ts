@@ -19,10 +19,13 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'bad-argument': () => 'See `ringkeep COMMAND --help` for the arguments of each option.',
   'not-a-capture': () => 'Give a file that `ringkeep record` or `perf record` wrote.',
   'damaged-capture': () => 'Use an undamaged copy; nothing in this one can be read.',
-  'unsupported-capture': ({ feature }) =>
-    feature === 'stat'
-      ? 'Read it with `perf stat report`, or record with `ringkeep record` or `perf record`.'
-      : 'Record again without that option, or convert the file with `perf inject`.',
+  'unsupported-capture': ({ feature }) => {
+    if (feature === 'stat')
+      return 'Read it with `perf stat report`, or record with `ringkeep record` or `perf record`.';
+    if (feature === 'oldFormat') return 'Convert it with `perf inject -i FILE -o NEW`.';
+    if (feature === 'bigEndian') return 'Read it with `perf`.';
+    return 'Record again without that option.';
+  },
   'capture-unreadable': () => "Check the file's name and that you have permission to read it.",
   'no-such-thread': ({ file, tid, process }) =>
     process !== undefined

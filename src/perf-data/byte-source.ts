@@ -4,6 +4,8 @@
  * Invariant: after `locate(offset, length)` returns `at`, `view` holds those bytes from `at` on, until the next call. A
  * range outside the source is a bug of the caller.
  */
+
+import { bytesAt } from '../abi/layout.ts';
 import { MAX_RECORD_BYTES } from '../abi/record-table.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 
@@ -27,8 +29,12 @@ const CACHED_CHUNKS = 64;
 export class ByteSource {
   readonly size: number;
   view: DataView;
+  /** The whole file, where it is in memory. */
+  readonly #file: DataView | undefined;
   readonly #port: CapturePort | undefined;
   readonly #chunks = new Map<number, DataView>();
+  readonly #appended: { readonly offset: number; readonly view: DataView }[] = [];
+  #end: number;
 
   constructor(source: Uint8Array | ArrayBuffer | CapturePort) {
     if (source instanceof Uint8Array) this.view = new DataView(source.buffer, source.byteOffset, source.byteLength);
@@ -37,12 +43,30 @@ export class ByteSource {
       this.view = new DataView(new ArrayBuffer(0));
       this.#port = source;
     }
+    if (this.#port === undefined) this.#file = this.view;
     this.size = this.#port?.size ?? this.view.byteLength;
+    this.#end = this.size;
+  }
+
+  /** Adds whole records that are not in the file as they are (compressed ones); returns their offset, after the file. */
+  append(bytes: Uint8Array): number {
+    const offset = this.#end;
+    this.#appended.push({ offset, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) });
+    this.#end += bytes.length;
+    return offset;
   }
 
   /** Makes `length` bytes (at most a record) from `offset` visible in `view`; returns their offset in it. */
   locate(offset: number, length: number): number {
-    if (this.#port === undefined) return offset;
+    if (offset >= this.size && length > 0) {
+      const piece = this.#appendedAt(offset);
+      this.view = piece.view;
+      return offset - piece.offset;
+    }
+    if (this.#port === undefined) {
+      this.view = this.#file!;
+      return offset;
+    }
     const chunk = Math.floor(offset / CHUNK_BYTES);
     const at = offset - chunk * CHUNK_BYTES;
     assert(at + length <= CHUNK_BYTES + OVERLAP_BYTES, `${length} bytes fit a chunk`);
@@ -52,9 +76,26 @@ export class ByteSource {
 
   /** The bytes of any range inside the source; a view where the source is in memory. */
   bytes(offset: number, length: number): Uint8Array {
+    if (offset >= this.size && length > 0) {
+      const { view, offset: start } = this.#appendedAt(offset);
+      return bytesAt(view, offset - start, length);
+    }
     assert(offset >= 0 && length >= 0 && offset + length <= this.size, `${length} bytes at ${offset} are inside`);
-    if (this.#port === undefined) return new Uint8Array(this.view.buffer, this.view.byteOffset + offset, length);
+    if (this.#port === undefined) return bytesAt(this.#file!, offset, length);
     return readExactly(this.#port, offset, length);
+  }
+
+  #appendedAt(offset: number): { readonly offset: number; readonly view: DataView } {
+    let low = 0;
+    let high = this.#appended.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#appended[middle]!.offset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    const piece = this.#appended[low - 1];
+    assert(piece !== undefined && offset < this.#end, `offset ${offset} is inside`);
+    return piece;
   }
 
   #load(port: CapturePort, chunk: number): DataView {

@@ -153,18 +153,12 @@ describe('a file that is no readable capture is refused with a code', () => {
     ],
     ['the format of 2009', concat([new TextEncoder().encode('PERFFILE'), bytes.slice(8)]), 'unsupported-capture'],
     [
-      'a compressed capture',
-      new CaptureBuilder().feature(Feature.compressed, new Uint8Array(20)).build(),
-      'unsupported-capture',
-    ],
-    [
       'a directory’s header file',
       new CaptureBuilder().feature(Feature.dirFormat, new Uint8Array(8)).build(),
       'unsupported-capture',
     ],
     ['counts', new CaptureBuilder().feature(Feature.stat, new Uint8Array()).build(), 'unsupported-capture'],
     ['counts of a pipe', new CaptureBuilder().record('STAT_CONFIG', {}, {}).build(), 'unsupported-capture'],
-    ['compressed records', new CaptureBuilder().record('COMPRESSED', {}, {}).build(), 'unsupported-capture'],
   ])('%s', (_, content, code) => {
     expect(codeOf(() => openCapture(content))).toBe(code);
   });

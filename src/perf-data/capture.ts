@@ -16,18 +16,14 @@ import { ByteSource, type CapturePort } from './byte-source.ts';
 import { type Damage, DamageList } from './damage.ts';
 import { type CaptureEvent, EventTable } from './event-table.ts';
 import { attrOf, type CaptureFeatures, decodeFeature, type EventDescription, isDecodedFeature } from './features.ts';
-import { compressedCapture, countsCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
-import { indexRecords, type RecordColumns } from './record-index.ts';
+import { countsCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
+import { FILE_STEP, indexRecords, PIPE_STEP, type RecordColumns } from './record-index.ts';
 import { buildTaskTable, type TaskTable, type ThreadEntry } from './task-table.ts';
-
-/** Records of a file begin at multiples of 8; in a pipe, records of perf itself need not be padded. */
-const FILE_STEP = 8;
-const PIPE_STEP = 1;
 
 /**
  * Opens a perf.data file — perf's own, piped or not, or a ringkeep snapshot — from its bytes or from a port that reads
  * ranges. The bytes must stay unchanged while the capture is in use: decoded records are views of them.
- * Throws `not-a-capture`, and `unsupported-capture` for big-endian, compressed and directory captures; damage and
+ * Throws `not-a-capture`, and `unsupported-capture` for big-endian and directory captures; damage and
  * truncation are listed in `damage`.
  */
 export function openCapture(source: Uint8Array | ArrayBuffer | CapturePort): Capture {
@@ -43,7 +39,7 @@ export function openCapture(source: Uint8Array | ArrayBuffer | CapturePort): Cap
     events.addFallback();
   }
   const visitor = new UserRecordReader(bytes, events, features, damage);
-  const step = header.isPiped ? PIPE_STEP : FILE_STEP;
+  const step = header.isPiped || features.isCompressed ? PIPE_STEP : FILE_STEP;
   const columns = indexRecords(bytes, header.data, events, step, damage, (type, offset, size) =>
     visitor.visit(type, offset, size),
   );
@@ -260,7 +256,6 @@ class UserRecordReader {
   /** {u64 feature; the section}. */
   #addFeature(offset: number, cursor: ByteCursor): void {
     const feature = Number(cursor.u64());
-    if (feature === Feature.compressed) throw compressedCapture();
     if (feature === Feature.dirFormat) throw directoryCapture();
     decodeFeature(feature, cursor.take(cursor.left), offset, this.#features, this.#damage);
   }

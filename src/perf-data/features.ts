@@ -10,6 +10,8 @@ import {
   BUILD_ID_ENTRY_BYTES,
   BUILD_ID_ENTRY_FIELDS,
   CLOCK_DATA_FIELDS,
+  COMPRESSED_FIELDS,
+  COMPRESSED_ZSTD,
   CPU_COUNT_FIELDS,
   EVENT_DESC_FIELDS,
   Feature,
@@ -18,6 +20,7 @@ import {
 import { HEADER_BYTES } from '../abi/record-table.ts';
 import { RINGKEEP_FEATURE, type RingkeepSection, SYMBOLS_FEATURE } from '../abi/ringkeep-section.ts';
 import { decodeTracingData, type TracingData } from '../abi/tracing-data.ts';
+import { RingkeepError } from '../base/error.ts';
 import { type BuildId, decodeBuildId } from './build-id.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { DamageList } from './damage.ts';
@@ -56,6 +59,8 @@ export interface CaptureFeatures {
   clockResolutionNs?: bigint;
   clockData?: ClockReading;
   buildIds?: BuildId[];
+  /** Whether records are compressed (perf record -z). */
+  isCompressed?: true;
   /** The formats of the tracepoints. */
   tracingData?: TracingData;
   /** The section that a ringkeep snapshot adds. */
@@ -82,6 +87,7 @@ const DECODERS: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   [Feature.clockData, decodeClockData],
   [Feature.buildId, decodeBuildIds],
   [Feature.tracingData, decodeTracing],
+  [Feature.compressed, decodeCompression],
   [RINGKEEP_FEATURE, decodeSection],
   [SYMBOLS_FEATURE, keepSymbols],
 ]);
@@ -182,6 +188,17 @@ function decodeBuildIds(cursor: ByteCursor, features: CaptureFeatures): void {
     if (buildId && !cursor.overrun) features.buildIds.push(buildId);
     else cursor.overrun = true;
   }
+}
+
+/** Throws for a method other than zstd, which perf has never had. */
+function decodeCompression(cursor: ByteCursor, features: CaptureFeatures): void {
+  const { method } = cursor.struct(COMPRESSED_FIELDS);
+  if (cursor.overrun) return;
+  if (method !== COMPRESSED_ZSTD)
+    throw new RingkeepError('unsupported-capture', `the records are compressed, but not with zstd (method ${method})`, {
+      feature: 'compressed',
+    });
+  features.isCompressed = true;
 }
 
 function decodeTracing(cursor: ByteCursor, features: CaptureFeatures): void {

@@ -65,7 +65,6 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
   // First: perf stat sets the other bits too, whether they apply or not; perf record clears this one.
   if (bits.includes(Feature.stat)) throw countsCapture();
   if (bits.includes(Feature.dirFormat)) throw directoryCapture();
-  if (bits.includes(Feature.compressed)) throw compressedCapture();
   const claimed = { offset: Number(fields.dataOffset), size: Number(fields.dataSize) };
   const features = readFeatureTable(source, claimed, bits, damage);
   const attrsRange = { offset: Number(fields.attrsOffset), size: Number(fields.attrsSize) };
@@ -77,13 +76,6 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
 export function directoryCapture(): RingkeepError {
   return new RingkeepError('unsupported-capture', 'the capture is a directory of files (perf record --threads)', {
     feature: 'dirFormat',
-  });
-}
-
-/** The error for a capture whose records are compressed with zstd. */
-export function compressedCapture(): RingkeepError {
-  return new RingkeepError('unsupported-capture', 'the capture is compressed with zstd (perf record -z)', {
-    feature: 'compressed',
   });
 }
 
@@ -102,9 +94,13 @@ function checkMagic(source: ByteSource): void {
   const magic = view.getBigUint64(0, true);
   if (magic === PERF_DATA_MAGIC) return;
   if (view.getBigUint64(0, false) === PERF_DATA_MAGIC)
-    throw new RingkeepError('unsupported-capture', 'the capture was made on a big-endian machine');
+    throw new RingkeepError('unsupported-capture', 'the capture was made on a big-endian machine', {
+      feature: 'bigEndian',
+    });
   if (magic === OLD_MAGIC)
-    throw new RingkeepError('unsupported-capture', 'the capture has the perf.data format of before Linux 2.6.36');
+    throw new RingkeepError('unsupported-capture', 'the capture has the perf.data format of before Linux 2.6.36', {
+      feature: 'oldFormat',
+    });
   throw new RingkeepError('not-a-capture', 'the file does not begin as a perf.data file does');
 }
 

@@ -12,9 +12,9 @@
 import { HEADER_BYTES, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
 import { bodyOffset, type IdField, idFieldOffset, recordBytesIn, recordTypeIn } from '../abi/record-view.ts';
 import type { ByteSource, FileRange } from './byte-source.ts';
+import { CompressedRecords, isCompressed } from './compressed-records.ts';
 import type { DamageList } from './damage.ts';
 import type { EventTable } from './event-table.ts';
-import { compressedCapture } from './file-header.ts';
 import { timeOrder } from './time-order.ts';
 
 /** pid or tid of a record that names no task; the kernel writes it for a task that has exited. */
@@ -48,28 +48,49 @@ export function indexRecords(
   visitUserRecord: UserRecordVisitor,
 ): RecordColumns {
   const columns = new ColumnBuilder(events, Math.ceil(range.size / TYPICAL_RECORD_BYTES));
+  const compressed = new CompressedRecords();
   const end = range.offset + range.size;
-  let at = range.offset;
-  while (at < end) {
-    const size = wholeRecordBytes(source, at, end);
-    if (size === 0) {
-      const next = nextRecords(source, at + step, end, step);
-      damage.add(at, next - at, next < end ? 'bytes that are no records' : 'the last bytes are no whole record');
-      at = next;
-      continue;
+  const unpack = (at: number, type: number, size: number) => {
+    const records = compressed.unpack(source.bytes(at, size), type);
+    if (compressed.isDamaged) damage.add(at, size, 'compressed records that cannot be unpacked');
+    if (records.length > 0) walk(source.append(records), records.length, FILE_STEP, at);
+  };
+  /** `damageAt`: where damage is reported, for records that are not in the file as they are. */
+  const walk = (offset: number, length: number, alignment: number, damageAt?: number) => {
+    const limit = offset + length;
+    for (let at = offset; at < limit; ) {
+      const size = wholeRecordBytes(source, at, limit);
+      if (size === 0) {
+        const next = nextRecords(source, at + alignment, limit, alignment);
+        const reason = next < limit ? 'bytes that are no records' : 'the last bytes are no whole record';
+        damage.add(damageAt ?? at, next - at, reason);
+        at = next;
+        continue;
+      }
+      const place = source.locate(at, size);
+      const { view } = source;
+      const type = recordTypeIn(view, place);
+      columns.add(view, place, at, type, size);
+      if (type >= USER_TYPE_START) {
+        const payload = payloadBytes(view, place, type, size);
+        visitUserRecord(type, at, size);
+        if (payload > limit - at - size)
+          damage.add(damageAt ?? at + size, limit - at - size, `the data behind a ${recordName(type)} record is cut`);
+        // Compressed records do not nest.
+        if (isCompressed(type) && damageAt === undefined) unpack(at, type, size);
+        at = Math.min(at + payload, limit);
+      }
+      at = Math.min(at + size, limit);
     }
-    const place = source.locate(at, size);
-    const type = recordTypeIn(source.view, place);
-    columns.add(source.view, place, at, type, size);
-    at += size;
-    if (type < USER_TYPE_START) continue;
-    const payload = payloadBytes(source.view, place, type, size);
-    visitUserRecord(type, at - size, size);
-    if (at + payload > end) damage.add(at, end - at, `the data behind a ${recordName(type)} record is cut`);
-    at = Math.min(at + payload, end);
-  }
+  };
+  walk(range.offset, range.size, step);
+  if (compressed.cutBytes > 0) damage.add(end, compressed.cutBytes, 'the last compressed record is cut');
   return columns.inTimeOrder();
 }
+
+/** Records of a file begin at multiples of 8; a pipe holds unpadded ones of perf itself as well, as do COMPRESSED ones. */
+export const FILE_STEP = 8;
+export const PIPE_STEP = 1;
 
 const TYPICAL_RECORD_BYTES = 64;
 /** The kernel and perf number their records below this. */
@@ -119,7 +140,6 @@ const AUXTRACE_BYTES_OFFSET = bodyOffset('AUXTRACE', 'auxBytes');
 
 /** Bytes that follow a record of perf's own without being counted in its size. */
 function payloadBytes(view: DataView, place: number, type: number, size: number): number {
-  if (type === RecordType.COMPRESSED) throw compressedCapture();
   if (type === RecordType.AUXTRACE && size >= AUXTRACE_BYTES_OFFSET + 8)
     return Number(view.getBigUint64(place + AUXTRACE_BYTES_OFFSET, true));
   if (type === RecordType.HEADER_TRACING_DATA && size >= TRACING_DATA_BYTES_OFFSET + 4)
