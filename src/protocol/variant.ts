@@ -61,10 +61,23 @@ export interface Observed {
   heldPages(event: number): number;
   /** Pages that a pin takes. */
   extent(event: number): number;
+  /** Its removal, or its task's exit, has swept every slot: it is in none from now on, and holds no page. */
+  isRetired(event: number): boolean;
   /** No start is owed to it now: a writer is at work, it is being removed, or its core is being dumped. */
   isBusy(event: number): boolean;
-  /** Nobody is between steps that change a slot, its pin count and the pages together. */
+  /** No actor is between steps that change a slot, its pin count and the pages together. */
   readonly isSettled: boolean;
+  /**
+   * Slot lists that are locked now. Where no list is locked, slots, pin counts and pages agree; each locked one accounts for one
+   * event that is between. Undefined: slots change under no lock, and only `isSettled` says when they agree.
+   */
+  readonly lockedLists: number | undefined;
+  /** The mm that the ring is injected into, by the protocol's own word; 0: none, or not recorded. */
+  injectedMm(event: number): number;
+  /** Events that the protocol counts as ACTIVE on the CPU. */
+  activeEvents(cpu: number): number;
+  /** Pages that the protocol counts as referenced, over all events; −1: it keeps no such count. */
+  readonly countedPages: number;
   /** W. */
   readonly slotsPerCpu: number;
   /** Pages that the account was charged; −1: the machine keeps the account. */

@@ -160,7 +160,7 @@ function pmuSteps({ state, machine }: CorrectedParts) {
     ),
     start: new Step(
       'pmu.start',
-      ['machine.sg', 'machine.pages'],
+      ['event.extent', 'machine.sg', 'machine.pages'],
       ['machine.pmu'],
       (event, cpu) => {
         machine.startPmu(event, cpu);

@@ -153,32 +153,42 @@ export class ProtocolState {
     return Atomics.compareExchange(this.words, this.wordOf(event, word), from, to) === from;
   }
 
+  /** Index of a CPU's word. */
+  cpuWordOf(cpu: number, word: CpuWord): number {
+    return this.#cpuBase(cpu) + word;
+  }
+
+  /** Index of one of the recorder's own words. */
+  recorderWordOf(word: RecorderWord): number {
+    return word;
+  }
+
   cpuGet(cpu: number, word: CpuWord): number {
-    return Atomics.load(this.words, this.#cpuBase(cpu) + word);
+    return Atomics.load(this.words, this.cpuWordOf(cpu, word));
   }
 
   cpuAdd(cpu: number, word: CpuWord, value: number): number {
-    return Atomics.add(this.words, this.#cpuBase(cpu) + word, value) + value;
+    return Atomics.add(this.words, this.cpuWordOf(cpu, word), value) + value;
   }
 
   cpuSwap(cpu: number, word: CpuWord, from: number, to: number): boolean {
-    return Atomics.compareExchange(this.words, this.#cpuBase(cpu) + word, from, to) === from;
+    return Atomics.compareExchange(this.words, this.cpuWordOf(cpu, word), from, to) === from;
   }
 
   recorderGet(word: RecorderWord): number {
-    return Atomics.load(this.words, word);
+    return Atomics.load(this.words, this.recorderWordOf(word));
   }
 
   recorderSet(word: RecorderWord, value: number): void {
-    Atomics.store(this.words, word, value);
+    Atomics.store(this.words, this.recorderWordOf(word), value);
   }
 
   recorderAdd(word: RecorderWord, value: number): number {
-    return Atomics.add(this.words, word, value) + value;
+    return Atomics.add(this.words, this.recorderWordOf(word), value) + value;
   }
 
   recorderSwap(word: RecorderWord, from: number, to: number): boolean {
-    return Atomics.compareExchange(this.words, word, from, to) === from;
+    return Atomics.compareExchange(this.words, this.recorderWordOf(word), from, to) === from;
   }
 
   /** Index of the front word of a CPU's slot list. */

@@ -1,12 +1,11 @@
 /** The corrected protocol behind the common face. */
-import { Account } from '../account.ts';
 import { EventState } from '../event-state.ts';
 import type { Machine } from '../machine.ts';
 import { Pinning } from '../pinning.ts';
 import { type Operation, Step } from '../step.ts';
 import type { Observed, Variant } from '../variant.ts';
 import { restart } from './pmu.ts';
-import { CpuWord, EventWord, Gate } from './state.ts';
+import { CpuWord, EventWord, Gate, type ProtocolState, RecorderWord } from './state.ts';
 
 /** What the corrected protocol's writers need of a machine beyond the port: a record's stores. */
 export interface WritingMachine extends Machine {
@@ -31,42 +30,49 @@ export class CorrectedVariant implements Variant {
   readonly #extentPages: number;
   readonly #store: Step;
   readonly #find: Step;
+  /** Events that `retire` has swept out of every list, until their records are used again. */
+  readonly #retired = new Set<number>();
 
-  constructor(machine: WritingMachine, options: CorrectedOptions) {
-    const account = new Account();
-    this.pinning = new Pinning(machine, { ...options, account });
+  /** `state` is given only by tests that watch it. */
+  constructor(machine: WritingMachine, options: CorrectedOptions, state?: ProtocolState) {
+    this.pinning = new Pinning(machine, options, state);
     this.#extentPages = options.extentPages ?? options.pagesPerRing;
     this.#store = new Step(
       'write.store',
-      ['machine.pages', 'machine.stored'],
+      ['event.extent', 'machine.pages', 'machine.stored'],
       ['machine.ring', 'machine.pages'],
       (event) => {
         machine.storeData(event);
         return 0;
       },
     );
-    const { state } = this.pinning;
+    const words = this.pinning.state;
     // refcount_inc_not_zero of somebody who looks the event up: 0, it is gone.
     this.#find = new Step(
       'event.find',
       ['event.refs', 'event.dead'],
       ['event.refs'],
       (event) => {
-        if (state.get(event, EventWord.dead) !== 0 || state.get(event, EventWord.refs) === 0) return 0;
-        return state.add(event, EventWord.refs, 1);
+        if (words.get(event, EventWord.dead) !== 0 || words.get(event, EventWord.refs) === 0) return 0;
+        return words.add(event, EventWord.refs, 1);
       },
       { looksUp: true },
     );
     this.steps = [...Object.values(this.pinning.protocol.steps), this.#store, this.#find];
-    this.observed = observed(this.pinning, account);
+    this.observed = observe(this.pinning, this.#retired);
   }
 
-  create(task: number): Operation<number> {
-    return this.pinning.creating({ task, pages: this.#extentPages });
+  *create(task: number): Operation<number> {
+    const event = yield* this.pinning.creating({ task, pages: this.#extentPages });
+    this.#retired.delete(event);
+    return event;
   }
 
   *inherit(parent: number, task: number): Operation<number> {
+    if (!(yield* this.reference(parent))) return -1;
     const event = yield* this.pinning.inheriting(parent, { task, pages: this.#extentPages });
+    if (event !== 'unrecorded') this.#retired.delete(event);
+    yield* this.release(parent);
     return event === 'unrecorded' ? -1 : event;
   }
 
@@ -120,6 +126,7 @@ export class CorrectedVariant implements Variant {
       if (!(yield* this.reference(event))) continue;
       yield* this.pinning.schedOut(event, EventState.exit);
       yield* this.pinning.retire(event);
+      this.#retired.add(event);
       yield* this.release(event);
     }
   }
@@ -134,6 +141,7 @@ export class CorrectedVariant implements Variant {
 
   *remove(event: number): Operation<void> {
     yield* this.pinning.retire(event);
+    this.#retired.add(event);
     yield* this.pinning.schedOut(event, EventState.dead);
     yield* this.pinning.freeing(event);
   }
@@ -142,13 +150,26 @@ export class CorrectedVariant implements Variant {
     return this.pinning.cpuOffline(cpu);
   }
 
-  beforeDump(events: readonly number[]): Operation<void> {
-    return this.pinning.stopAll(events);
+  /** An event's file may be removed meanwhile: a reference keeps its record. */
+  *beforeDump(events: readonly number[]): Operation<void> {
+    for (const event of events) {
+      if (!(yield* this.reference(event))) continue;
+      yield* this.pinning.stopAll([event]);
+      yield* this.release(event);
+    }
   }
 }
 
-function observed(pinning: Pinning, account: Account): Observed {
+function lockedLists(state: ProtocolState): number {
+  let locked = 0;
+  for (let cpu = 0; cpu < state.cpus; cpu++) locked += state.cpuGet(cpu, CpuWord.lock);
+  return locked;
+}
+
+/** What an observer sees of the protocol; `retired`: events that `retire` has swept out of every list. */
+export function observe(pinning: Pinning, retired: ReadonlySet<number>): Observed {
   const { state } = pinning;
+  const { account } = pinning.protocol;
   return {
     isGone: (event) => state.get(event, EventWord.state) === EventState.free || state.get(event, EventWord.task) === 0,
     state: (event) => state.get(event, EventWord.state) as EventState,
@@ -159,13 +180,21 @@ function observed(pinning: Pinning, account: Account): Observed {
     takesRecords: (event) => state.get(event, EventWord.gate) === Gate.open,
     heldPages: (event) => state.get(event, EventWord.nin),
     extent: (event) => state.get(event, EventWord.extent),
+    isRetired: (event) => retired.has(event),
     isBusy: (event) =>
       state.get(event, EventWord.writers) > 0 ||
       state.get(event, EventWord.dead) !== 0 ||
       state.get(event, EventWord.gate) === Gate.held,
     get isSettled() {
-      for (let cpu = 0; cpu < state.cpus; cpu++) if (state.cpuGet(cpu, CpuWord.lock) !== 0) return false;
-      return true;
+      return lockedLists(state) === 0;
+    },
+    get lockedLists() {
+      return lockedLists(state);
+    },
+    injectedMm: (event) => Math.max(0, state.get(event, EventWord.mm)),
+    activeEvents: (cpu) => state.cpuGet(cpu, CpuWord.active),
+    get countedPages() {
+      return state.recorderGet(RecorderWord.pinned);
     },
     slotsPerCpu: state.slotsPerCpu,
     get chargedPages() {

@@ -134,10 +134,21 @@ function observed(p: Posted, isSettled: () => boolean): Observed {
       return mmap * perfRbSize(p, event);
     },
     extent: (event) => perfRbSize(p, event),
+    isRetired: () => false,
     isBusy: () => false,
     get isSettled() {
       return isSettled();
     },
+    lockedLists: undefined,
+    injectedMm: () => 0,
+    activeEvents: (cpu) => {
+      let active = 0;
+      for (let event = 0; event < state.events; event++)
+        if (state.look(event, PostedWord.state) === EventState.active && state.look(event, PostedWord.oncpu) === cpu)
+          active++;
+      return active;
+    },
+    countedPages: -1,
     slotsPerCpu: 1,
     chargedPages: -1,
     words: state.words,

@@ -184,6 +184,11 @@ export class Kernel extends BareMachine implements PostedMachine {
     this.#side(event).failed = false;
   }
 
+  /** How often the call was made for the event. */
+  callsOf(call: Fallible, event: number): number {
+    return this.#side(event).calls.get(call) ?? 0;
+  }
+
   /** What the hardware of an event that is on does in the meantime. */
   runHardware(event: number): void {
     const { ring, pmuCpu } = this.#side(event);
@@ -283,8 +288,11 @@ export class Kernel extends BareMachine implements PostedMachine {
       this.report('I6', `event ${event} is started while page ${missing} of its ring is not there`);
   }
 
-  override stopPmu(event: number, _cpu: number): void {
-    this.#side(event).pmuCpu = -1;
+  override stopPmu(event: number, cpu: number): void {
+    const side = this.#side(event);
+    if (side.pmuCpu >= 0 && side.pmuCpu !== cpu)
+      this.report('I6', `event ${event} is stopped on CPU ${cpu}, and its PMU is on at CPU ${side.pmuCpu}`);
+    side.pmuCpu = -1;
   }
 
   override updateUserPage(event: number): void {
@@ -348,7 +356,7 @@ export class Kernel extends BareMachine implements PostedMachine {
     space.expectHere();
     if (space.areaOf(event)) this.report('I11', `the ring of event ${event} is mapped twice into mm ${mm}`);
     space.map(event, false, false);
-    space.holders++;
+    space.hold(event);
     return 0;
   }
 
@@ -356,12 +364,14 @@ export class Kernel extends BareMachine implements PostedMachine {
     const space = this.#mms[mm - 1]!;
     const area = space.areaOf(event);
     space.expectHere();
+    if (!space.isHeldBy(event))
+      this.report('I11', `event ${event} unmaps from mm ${mm}, on which it holds no reference`);
     if (area) space.unmapAt(area.address);
   }
 
   override dropMm(event: number, mm: number): void {
     const space = this.#mms[mm - 1]!;
-    if (--space.holders < 0) this.report('I11', `event ${event} drops mm ${mm} twice`);
+    if (!space.drop(event)) this.report('I11', `event ${event} drops mm ${mm} twice`);
   }
 
   // The port, as the posted protocol asks.
@@ -459,7 +469,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   }
 
   storeData(event: number): void {
-    this.ring(event).writeData();
+    this.ring(event).writeData(this.extentOf(event));
   }
 
   enterRead(event: number): void {

@@ -19,11 +19,34 @@ export interface VmArea {
 export class MmStruct {
   readonly id: number;
   users = 1;
-  holders = 0;
+  /** By event, the references that it holds. */
+  readonly #held = new Map<number, number>();
   readonly areas: VmArea[] = [];
 
   constructor(id: number) {
     this.id = id;
+  }
+
+  get holders(): number {
+    return this.#held.size;
+  }
+
+  isHeldBy(event: number): boolean {
+    return this.#held.has(event);
+  }
+
+  /** mmgrab on the event's account. */
+  hold(event: number): void {
+    this.#held.set(event, (this.#held.get(event) ?? 0) + 1);
+  }
+
+  /** mmdrop: false, the event holds no reference. */
+  drop(event: number): boolean {
+    const references = this.#held.get(event);
+    if (references === undefined) return false;
+    if (references === 1) this.#held.delete(event);
+    else this.#held.set(event, references - 1);
+    return true;
   }
 
   get isGone(): boolean {

@@ -31,9 +31,16 @@ export class Observers {
       this.#pages(event, isSettled);
       if (isSettled) this.#pinCount(event);
       this.#ended(event);
+      this.#injection(event);
     }
+    this.#underLocks();
     this.#bound();
     this.#gone();
+  }
+
+  /** The event's record is free, and may be another event's from now on. */
+  forget(event: number): void {
+    this.#pinned.delete(event);
   }
 
   /** After the last step. */
@@ -50,6 +57,11 @@ export class Observers {
     const { chargedPages } = this.#observed;
     const charged = chargedPages < 0 ? this.#kernel.chargedPages : chargedPages;
     if (charged !== 0) this.#report('I12', `all events are gone and ${charged} pages are still charged`);
+    if (this.#observed.countedPages > 0)
+      this.#report('I5', `all events are gone and ${this.#observed.countedPages} pages are still counted`);
+    for (let cpu = 0; cpu < this.#cpus; cpu++)
+      if (this.#observed.activeEvents(cpu) !== 0)
+        this.#report('I7', `all events are gone and CPU ${cpu} counts ${this.#observed.activeEvents(cpu)} ACTIVE`);
     for (const mm of this.#kernel.mms)
       if (mm.holders > 0) this.#report('I11', `all events are gone and mm ${mm.id} is still held ${mm.holders} times`);
   }
@@ -96,8 +108,7 @@ export class Observers {
 
   /** I3. */
   #pinCount(event: number): void {
-    let slots = 0;
-    for (let cpu = 0; cpu < this.#cpus; cpu++) if (this.#observed.slots(cpu).includes(event)) slots++;
+    const slots = this.#slotsOf(event);
     const count = this.#observed.pinCount(event);
     if (count !== slots) this.#report('I3', `the pin count of event ${event} is ${count} and ${slots} slots name it`);
   }
@@ -109,6 +120,52 @@ export class Observers {
       this.#report('I9', `event ${event} is pinned after its end`);
     if (isPinned) this.#pinned.add(event);
     else this.#pinned.delete(event);
+    if (!this.#observed.isRetired(event)) return;
+    if (isPinned) this.#report('I9', `event ${event} is retired and pinned`);
+    if (this.#slotsOf(event) > 0) this.#report('I9', `event ${event} is retired and in a slot`);
+  }
+
+  /** I11: what is named as injected is held, and no more than the former mm beside it. */
+  #injection(event: number): void {
+    const named = this.#observed.injectedMm(event);
+    if (named > 0 && !this.#kernel.mms[named - 1]!.isHeldBy(event))
+      this.#report('I11', `event ${event} names mm ${named} and holds no reference on it`);
+    let held = 0;
+    for (const mm of this.#kernel.mms) if (mm.isHeldBy(event)) held++;
+    if (held > 2) this.#report('I11', `event ${event} holds ${held} address spaces`);
+  }
+
+  /**
+   * Where slots change under a lock: I3 and I4 at every step, since each locked list accounts for one event; I2, the gate is open on a whole
+   * extent only; I5, the protocol's own sum.
+   */
+  #underLocks(): void {
+    const { lockedLists, countedPages } = this.#observed;
+    if (lockedLists === undefined) return;
+    let between = 0;
+    let unnamed = 0;
+    let pages = 0;
+    for (const event of this.#kernel.ringEvents) {
+      if (this.#observed.isGone(event)) continue;
+      const slots = this.#slotsOf(event);
+      const held = this.#observed.heldPages(event);
+      between += Math.abs(this.#observed.pinCount(event) - slots);
+      pages += held;
+      if (slots === 0 && held > 0) unnamed++;
+      if (this.#observed.takesRecords(event) && held < this.#observed.extent(event))
+        this.#report('I2', `the gate of event ${event} is open and ${held} pages are held`);
+    }
+    if (between > lockedLists)
+      this.#report('I3', `pin counts and slots differ by ${between}, and ${lockedLists} lists are locked`);
+    if (unnamed > lockedLists)
+      this.#report('I4', `${unnamed} events are pinned that no slot names, and ${lockedLists} lists are locked`);
+    if (pages !== countedPages) this.#report('I5', `${pages} pages are held and ${countedPages} are counted`);
+  }
+
+  #slotsOf(event: number): number {
+    let slots = 0;
+    for (let cpu = 0; cpu < this.#cpus; cpu++) if (this.#observed.slots(cpu).includes(event)) slots++;
+    return slots;
   }
 
   /** I4, I12. */

@@ -137,6 +137,11 @@ export class RingMemory {
     }
   }
 
+  /** Stores that the page has had. */
+  stores(page: number): number {
+    return this.#expected[page]!;
+  }
+
   get hasSg(): boolean {
     return this.#sg !== null;
   }
@@ -162,9 +167,9 @@ export class RingMemory {
     this.#write(page, this.#stored[page]!, 'I2', 'a store');
   }
 
-  /** The next record of a software writer. */
-  writeData(): void {
-    this.write(1 + (this.#nextData++ % Math.max(1, this.shape.dataPages)));
+  /** The next record of a software writer, into the data pages below page `extent`. */
+  writeData(extent: number): void {
+    this.write(1 + (this.#nextData++ % Math.max(1, Math.min(this.shape.dataPages, extent - 1))));
   }
 
   /** What the hardware does while it is on: writes to the next page of its table (I1). */

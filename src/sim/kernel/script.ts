@@ -70,6 +70,7 @@ export class Scripts {
 
   *#act(id: number, action: Action): Operation<void> {
     const task = this.#stage.tasks.get(id)!;
+    if (this.#stage.unrecorded.has(action.name)) return;
     switch (action.verb) {
       case 'run':
         yield* this.#runUser(id);
@@ -173,6 +174,7 @@ export class Scripts {
       this.#stage.events.set(names[at] ?? `${name}${at}`, inherited);
       child.events.push(inherited);
     }
+    for (const event of names) if (!this.#stage.events.has(event)) this.#stage.unrecorded.add(event);
     yield new MachineStep(
       'fork.wake',
       () => ({ reads: [], writes: [`cpu.queue[${child.info.cpu}]`] }),
@@ -229,6 +231,9 @@ export class Scripts {
       case 'turn':
         yield* this.#turn(this.#stage.event(name), number);
         break;
+      case 'grow':
+        yield* this.#using(this.#stage.event(name), mm, variant.grow(this.#stage.event(name), number));
+        break;
       case 'reclaim':
         yield this.#reclaim(this.#stage.event(name), number);
         break;
@@ -242,7 +247,7 @@ export class Scripts {
   }
 
   /** A reference for the time of the operation, if the event is still to be had. */
-  *#using(event: number, mm: number, operation: Operation<void>): Operation<void> {
+  *#using(event: number, mm: number, operation: Operation<unknown>): Operation<void> {
     if (this.#variant.observed.isGone(event) || !(yield* this.#variant.reference(event))) return;
     yield* operation;
     yield* this.#variant.release(event, mm);
@@ -306,6 +311,10 @@ export class Scripts {
 
   /** The CPU goes once nothing runs or waits there; then its slots are looked after. */
   *#offline(cpu: number): Operation<void> {
+    const isIdle = () => {
+      const { current, queue, switching } = this.#stage.cpus[cpu]!;
+      return current === 0 && queue.length === 0 && switching === undefined;
+    };
     yield new MachineStep(
       'cpu.offline',
       () => ({ reads: [`cpu.queue[${cpu}]`, `cpu.current[${cpu}]`], writes: [`cpu.current[${cpu}]`] }),
@@ -314,7 +323,7 @@ export class Scripts {
         return 0;
       },
       {
-        enabled: () => this.#stage.cpus[cpu]!.current === 0 && this.#stage.cpus[cpu]!.queue.length === 0,
+        enabled: isIdle,
         environment: true,
       },
     );

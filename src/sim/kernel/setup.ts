@@ -9,6 +9,7 @@
  *   remove E         E's file is removed                    reclaim E 1     page 1 of E's ring, if nobody holds it
  *   fork B           B begins, with a copy of the mm        clone B         B begins, in the same mm
  *   exec             a new mm                               exit            the end of the task
+ *   grow E 3         E's extent becomes 3 pages
  *   munmap E         and an mmap that takes its address     mprotect E      and a store into the ring
  *   migrate A 1      to CPU 1's queue, once it is off       offline 1       CPU 1 leaves, its tasks have moved
  *   turn E 1         a recorder takes in a record of E from CPU 1
@@ -71,6 +72,7 @@ const OPERANDS: Readonly<Record<string, 'none' | 'event' | 'task' | 'event-numbe
   munmap: 'event',
   mprotect: 'event',
   turn: 'event-number',
+  grow: 'event-number',
   reclaim: 'event-number',
   fork: 'task',
   clone: 'task',

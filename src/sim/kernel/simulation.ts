@@ -96,6 +96,7 @@ export class Simulation {
       tasks: this.#tasks,
       cpus: this.#cpus,
       events: this.#events,
+      unrecorded: new Set(),
       event: (name) => this.event(name),
     };
     this.#scripts = new Scripts(stage);
@@ -122,6 +123,11 @@ export class Simulation {
     const { step, a, b } = actor;
     if (!step) return undefined;
     return { name: step.name, a, b, ...this.#scheduler.touched(actor, step, a, b) };
+  }
+
+  /** The name of an actor's next step. */
+  nameOf(index: number): string | undefined {
+    return this.#actors[index]!.step?.name;
   }
 
   /** Performs the next step of an enabled actor. */
@@ -317,6 +323,7 @@ export class Simulation {
     for (const task of this.#tasks.values()) task.events = task.events.filter((event) => event !== a);
     if (leavesContext === 'removed') return;
     this.kernel.close(a);
+    this.#observers.forget(a);
     this.#started.delete(a);
   }
 

@@ -57,6 +57,8 @@ export interface Stage {
   readonly cpus: readonly Cpu[];
   /** The numbers of the setup's events, by name. */
   readonly events: Map<string, number>;
+  /** Names of a child's events that it was not given: its parent's were gone, or there was no room. Script lines about them do nothing. */
+  readonly unrecorded: Set<string>;
   /** The number of an event. */
   event(name: string): number;
 }
