@@ -25,6 +25,7 @@ export const LOCATION_OWNERS = {
   'event.nin': 'event',
   'event.extent': 'event',
   'event.firstExtent': 'event',
+  'event.started': 'event',
   'event.ready': 'event',
   'event.sgOk': 'event',
   'event.mm': 'event',

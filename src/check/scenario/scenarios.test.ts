@@ -49,6 +49,14 @@ describe('the corrected protocol', () => {
     },
   );
 
+  it('leaves the first start to the task work where filters change between its log record and its start', () => {
+    for (const name of ['filter-restart-in-populate', 'dump-while-active']) {
+      const scenario = SCENARIOS.find((one) => one.name === name)!;
+      const program = scenarioProgram(scenario, { slotsPerCpu: 1 });
+      expect(follow(program, parseDirectives('A!log.start filter. A.')).broken, name).toEqual([]);
+    }
+  });
+
   it('replays a seed step by step, byte for byte', () => {
     const trace = (makeVariant: MakeVariant, seed: number) => {
       const scenario = SCENARIOS[seed % SCENARIOS.length]!;

@@ -161,13 +161,16 @@ function pmuSteps({ state, machine }: CorrectedParts) {
     start: new Step(
       'pmu.start',
       ['event.extent', 'machine.sg', 'machine.pages'],
-      ['machine.pmu'],
+      ['machine.pmu', 'event.started'],
       (event, cpu) => {
         machine.startPmu(event, cpu);
+        state.set(event, EventWord.started, 1);
         return 0;
       },
       { startsPmu: true },
     ),
+    // 1: it was started before.
+    wasStarted: new Step('pmu.started', ['event.started'], [], (event) => state.get(event, EventWord.started)),
     stop: new Step('pmu.stop', [], ['machine.pmu'], (event, cpu) => {
       machine.stopPmu(event, cpu);
       return 0;
@@ -199,7 +202,6 @@ function writerSteps({ state, machine }: CorrectedParts) {
       },
       { preemption: 'on' },
     ),
-    needsLog: new Step('log.check', ['event.logged'], [], (event) => 1 - state.get(event, EventWord.logged)),
     logStart: new Step('log.start', ['machine.pages'], ['machine.ring', 'event.logged'], (event) => {
       machine.logStart(event);
       state.set(event, EventWord.logged, 1);

@@ -33,7 +33,7 @@ export function* stop(p: Corrected, event: number): Operation<void> {
   yield steps.irqOn.at(-1, cpu);
 }
 
-/** What changing an address filter asks for. The first start is the task work's: without it nothing is restarted (I6). */
+/** A change of address filters. The first start is the task work's: an event that was never started is not restarted (I6). */
 export function* restart(p: Corrected, event: number): Operation<void> {
-  if ((yield p.steps.needsLog.at(event)) === 0) yield* start(p, event);
+  if ((yield p.steps.wasStarted.at(event)) !== 0) yield* start(p, event);
 }

@@ -45,9 +45,11 @@ export const EventWord = {
   logged: 15,
   /** The extent that a pin begins with. Constant. */
   firstExtent: 16,
+  /** 1 once its PMU was started, by its own task's work. */
+  started: 17,
 } as const;
 export type EventWord = (typeof EventWord)[keyof typeof EventWord];
-const EVENT_WORDS = 17;
+const EVENT_WORDS = 18;
 
 /** `held`: shut for good, by a core dump. */
 export const Gate = { shut: 0, open: 1, held: 2 } as const;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../base/prng.ts';
-import { runs } from '../../base/testing/runs.ts';
+import { isLong, runs } from '../../base/testing/runs.ts';
 import { CorrectedVariant } from '../../protocol/corrected/variant.ts';
 import { Simulation } from './simulation.ts';
 import { randomSetup } from './testing/random-setup.ts';
@@ -52,7 +52,7 @@ describe('any interleaving of the corrected protocol', () => {
         for (const name of run.performed) performed.add(name);
         steps = run.simulation.variant.steps.map(({ name }) => name);
       }),
-      runs(150, 5000),
+      { ...runs(60, 5000), ...(isLong ? {} : { seed: 12 }) },
     );
     expect(steps.filter((name) => !performed.has(name))).toEqual([]);
   });
