@@ -8,8 +8,8 @@ const PURE = 'src/{base,abi,ring,protocol,perf-data,schedule,post-mortem,sim,che
 const FILES = 'src/{snapshot,symbols,services,cli}/**/*.test.ts';
 
 /**
- * What neither bears company nor is good company: takes a CPU offline, puts the machine under pressure, needs all the memory that
- * a user may lock, or compares how much two recorders see, cost or miss.
+ * What neither bears company nor is good company: takes a CPU offline, puts the machine under pressure, needs all the
+ * memory that a user may lock, or compares how much two recorders see, cost or miss.
  */
 const ALONE = [
   'src/linux/pressure.test.ts',

@@ -1,10 +1,10 @@
-// What the model checker does in a second, what its reduction saves, how soon each strategy finds what is wrong, and SPIN
-// beside it on the protocols that both have.
+// The model checker: executions a second, what its reduction saves, how soon each strategy finds a fault, and SPIN on
+// the protocols that both check.
 //
 //     npm run build && npm run bench:check [-- --quick]
 //
-// Needs spin and gcc for the last part, and says so where they are missing. Counts are exact and the same everywhere;
-// times are of this machine. --quick: small sizes, to see that it runs.
+// The last part needs spin and gcc, and is reported as skipped without them. Counts are exact and the same on every
+// machine; times are of this one. --quick: small sizes, to see that it runs.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -142,9 +142,7 @@ for (const { program } of [
   );
 }
 
-console.log(
-  '\nBeside SPIN, everything explored: states or executions, and milliseconds (SPIN’s are of a process, compiled before)',
-);
+console.log('\nCompared with SPIN, all explored: states or executions, and milliseconds (SPIN: of a compiled process)');
 const missing = ['spin', 'gcc'].filter(
   (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).error !== undefined,
 );

@@ -1,10 +1,10 @@
-// What it takes to export a large snapshot to each format: 1,000 threads and a million records, unless told otherwise.
+// The cost of exporting a large snapshot to each format: 1,000 threads and a million records by default.
 //
 //     npm run bench:export [-- --threads 1000 --records 1000000]
 //
-// The snapshot is synthetic, written by the snapshot's own writer: each thread is switched in, sampled twice on stacks of eight
-// frames out of a few hundred, and switched out. Printed for each format: seconds, seconds of CPU time and peak resident memory of
-// `ringkeep export`, a process of its own, and the size of what it wrote.
+// The snapshot is synthetic, written by the snapshot writer: each thread is switched in, sampled twice on stacks of
+// eight frames out of a few hundred, and switched out. Printed for each format: seconds, seconds of CPU time and peak
+// resident memory of the process `ringkeep export`, and the size of the file it wrote.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ import { encodeRecord } from '../dist/abi/record.js';
 import { Misc } from '../dist/abi/record-table.js';
 import { Context, encodeSample } from '../dist/abi/sample.js';
 import { readHost, writeSnapshot } from '../dist/snapshot/snapshot.js';
+import { within } from './deadline.mjs';
 
 const { values } = parseArgs({
   options: { threads: { type: 'string', default: '1000' }, records: { type: 'string', default: '1000000' } },
@@ -115,11 +116,11 @@ async function measured(program, args) {
       const [utime, stime] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13);
       cpuTicks = Math.max(cpuTicks, Number(utime) + Number(stime));
     } catch (error) {
-      // It has ended between two looks.
+      // ENOENT, ESRCH: it has exited.
       if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error;
     }
   }, 20);
-  const status = await new Promise((done) => child.once('exit', done));
+  const status = await within(child, 'exit', `${program} ${args.join(' ')}`, 600_000);
   clearInterval(look);
   if (status !== 0) throw new Error(`${program} ${args.join(' ')} ends with ${status}`);
   return { seconds: (performance.now() - begunMs) / 1000, cpuSeconds: cpuTicks / TICKS, peakMib: peakKib / 1024 };

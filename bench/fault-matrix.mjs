@@ -1,9 +1,10 @@
-// What may happen to a detached recorder, done to it for real, and what is lost by it: nothing that was committed to a ring.
+// Faults of a detached recorder, injected for real. No record that was committed to a ring may be lost by any of them.
 //
 //     npm run faults [-- --kills 1000 --seed 1 --only killed-recorder]
 //
-// Needs perf events and gcc; a fault that needs root says so and is not run. One line a fault, then the sum; status 1 unless that
-// is all zero. What `--kills` says is done to the recorder itself; the other faults are done a share of it as often.
+// Needs perf events and gcc; a fault that needs root is reported and not run without it. One line a fault, then the
+// sum; status 1 unless all counts are zero. `--kills` is how often the recorder is killed; other faults are injected in
+// proportion.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +35,7 @@ const FAULTS = {
   'vanishing-clients': vanishingClients,
   'two-clients': twoClients,
 };
-/** Sentences printed of a fault that goes wrong. */
+/** How many findings of a fault are printed. */
 const MOST_SENTENCES = 10;
 
 const kills = Number(values.kills);
@@ -54,7 +55,8 @@ function print(name, findings) {
     return;
   }
   const done = Object.entries(counts).map(([what, count]) => `${count} ${what}`);
-  const result = `${lost.length} lost, ${unreadable.length} unreadable, ${leaks.length} leaks${broken.length > 0 ? `, ${broken.length} broken` : ''}`;
+  const brokenText = broken.length > 0 ? `, ${broken.length} broken` : '';
+  const result = `${lost.length} lost, ${unreadable.length} unreadable, ${leaks.length} leaks${brokenText}`;
   console.log(`${name}: ${done.join(', ')} — ${result}`);
   for (const sentence of findings.all.slice(0, MOST_SENTENCES)) console.log(`  ${sentence}`);
 }
@@ -75,6 +77,6 @@ try {
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
-if (total.broken > 0) console.log(`${total.broken} faults ended otherwise than they should`);
+if (total.broken > 0) console.log(`${total.broken} faults did not end as they should`);
 console.log(`${total.lost} committed records lost, ${total.unreadable} unreadable snapshots, ${total.leaks} leaks`);
 process.exitCode = Object.values(total).every((count) => count === 0) ? 0 : 1;

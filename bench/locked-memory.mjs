@@ -1,14 +1,16 @@
-// What many threads cost in locked memory: ringkeep, and `perf record --per-thread`, the peer that also gives each thread a
-// ring of its own. In turn, on the same program of N threads that wake now and then.
+// Locked memory for many threads: ringkeep and `perf record --per-thread`, which also has a ring for each thread, one
+// after the other on the same program of N threads that wake now and then.
 //
 //     npm run bench:locked-memory [-- --threads 2000 --seconds 5]
 //
-// Needs perf and gcc. Printed: what /proc/PID/status says at most while it records, VmLck for mlock, VmPin for perf's rings.
+// Needs perf and gcc. Printed: the maximum in /proc/PID/status while it records, VmLck for mlock, VmPin for perf's
+// rings.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { within } from './deadline.mjs';
 
 const { values } = parseArgs({
   options: { threads: { type: 'string', default: '2000' }, seconds: { type: 'string', default: '5' } },
@@ -35,10 +37,10 @@ async function peakOf(command) {
         peak[key] = Math.max(peak[key], Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1] ?? 0));
       }
     } catch {
-      clearInterval(watch); // It has ended between two looks.
+      clearInterval(watch); // It has exited.
     }
   }, 20);
-  await new Promise((resolve) => child.once('close', resolve));
+  await within(child, 'close', command.join(' '), (60 + 3 * seconds) * 1000);
   clearInterval(watch);
   return { peak, output };
 }
@@ -55,11 +57,10 @@ try {
       .split('\n')
       .find((line) => line.startsWith('{')),
   );
-  console.log(
-    `ringkeep: ${tasks} tasks, ${lost} lost; mlocked ${mebibytes(ours.peak.VmLck)} at most (bound ${mebibytes(pinnedBytes.bound / 1024)}), kernel rings ${mebibytes(ours.peak.VmPin)}`,
-  );
+  const mlocked = `mlocked ${mebibytes(ours.peak.VmLck)} at most (bound ${mebibytes(pinnedBytes.bound / 1024)})`;
+  console.log(`ringkeep: ${tasks} tasks, ${lost} lost; ${mlocked}, kernel rings ${mebibytes(ours.peak.VmPin)}`);
 
-  // --per-thread does not inherit: the program has all its threads before perf looks.
+  // --per-thread does not inherit: the program has all its threads before perf starts.
   const program = spawn(load[0], load.slice(1), { stdio: 'ignore' });
   await new Promise((resolve) => setTimeout(resolve, 300 * seconds));
   const peer = await peakOf([
@@ -80,13 +81,11 @@ try {
     String(0.4 * seconds),
   ]);
   program.kill();
-  console.log(
-    `perf record --per-thread -m 16: kernel rings ${mebibytes(peer.peak.VmPin)}${peer.output ? `; it says: ${peer.output.trim().split('\n')[0]}` : ''}`,
-  );
+  const message = peer.output ? `; it prints: ${peer.output.trim().split('\n')[0]}` : '';
+  console.log(`perf record --per-thread -m 16: kernel rings ${mebibytes(peer.peak.VmPin)}${message}`);
   const ratio = (ours.peak.VmLck + ours.peak.VmPin) / peer.peak.VmPin;
-  console.log(
-    `ringkeep / perf record --per-thread: ${Number.isFinite(ratio) ? ratio.toFixed(3) : 'no figure'} of its locked memory`,
-  );
+  const share = Number.isFinite(ratio) ? ratio.toFixed(3) : 'no figure';
+  console.log(`ringkeep / perf record --per-thread: ${share} of its locked memory`);
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

@@ -1,9 +1,10 @@
-// Whose history survives a noisy neighbour: two threads that switch as fast as they can, and one that wakes twice a second.
-// ringkeep, and `perf record --overwrite`, the peer that also keeps only the newest, in turn on the same program.
+// The history of a quiet thread among noisy ones: two threads switch as fast as they can, one wakes twice a second.
+// ringkeep and `perf record --overwrite`, which also keeps the newest records only, one after the other on the same
+// program.
 //
 //     npm run bench:quiet-thread [-- --wakeups 5]
 //
-// Needs perf and gcc. Printed: how many of the quiet thread's wake-ups each has kept at the end.
+// Needs perf and gcc. Printed: how many wake-ups of the quiet thread each still has at the end.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

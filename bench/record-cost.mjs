@@ -1,16 +1,18 @@
-// What recording costs: CPU time of ringkeep and of `perf record` on the same events of the same workload, in turn.
+// The cost of recording: CPU time of ringkeep and of `perf record` for the same events of the same workload.
 //
 //     npm run bench:record-cost [-- --seconds 30 --rounds 1 --rate 150000]
 //
-// Needs perf and gcc. A side's CPU time is its own (its threads' /proc/PID/task/*/schedstat, watched to its end), without the
-// workload's; printed in all, and from START_SECONDS on, when both sides have started up. Both record cpu-clock at 99 Hz with callchains, switches, forks, names and mappings, with the same fields in
-// each record (identifier, thread, time, CPU). perf is measured as it comes, without the build ids it gathers at its end,
-// and overwriting: then it keeps, of all threads together, only what the last 512 KiB of a CPU hold.
+// Needs perf and gcc. CPU time is the recorder's own (/proc/PID/task/*/schedstat of its threads), without the
+// workload's; printed in total, and from START_SECONDS on, when both have started. Both record cpu-clock at 99 Hz with
+// callchains, switches, forks, names and mappings, with the same fields in each record (identifier, thread, time, CPU).
+// perf is measured with its defaults, without the build ids it collects at its end, and overwriting: it then keeps, of
+// all threads, only what the last 512 KiB of a CPU hold.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { within } from './deadline.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -52,10 +54,10 @@ async function measure(command) {
       cpu = Math.max(cpu, cpuSeconds(child.pid));
       if (performance.now() - startedMs < START_SECONDS * 1000) startCpu = cpu;
     } catch {
-      clearInterval(watch); // It has ended between two looks.
+      clearInterval(watch); // It has exited.
     }
   }, 5);
-  const status = await new Promise((resolve) => child.once('close', resolve));
+  const status = await within(child, 'close', command.join(' '), (60 + 3 * Number(values.seconds)) * 1000);
   clearInterval(watch);
   if (status !== 0) throw new Error(`${command.join(' ')} ended with ${status}`);
   return { cpu, sinceStart: cpu - startCpu, wall: (performance.now() - startedMs) / 1000, output };
@@ -101,11 +103,11 @@ try {
           stdio: ['ignore', 'pipe', 'ignore'],
         });
         const count = (event) => Number(new RegExp(`\\b${event} events:\\s+(\\d+)`).exec(stats)?.[1] ?? 0);
-        what = `${count('SWITCH')} switches, ${count('LOST')} LOST records, file of ${(statSync(perfData).size / 2 ** 20).toFixed(0)} MiB`;
+        const mebibytes = (statSync(perfData).size / 2 ** 20).toFixed(0);
+        what = `${count('SWITCH')} switches, ${count('LOST')} LOST records, file of ${mebibytes} MiB`;
       }
-      console.log(
-        `${name.padEnd(24)} ${result.cpu.toFixed(2)} s CPU (${result.sinceStart.toFixed(2)} since its start-up) in ${result.wall.toFixed(1)} s; ${what}`,
-      );
+      const cpu = `${result.cpu.toFixed(2)} s CPU (${result.sinceStart.toFixed(2)} since its start-up)`;
+      console.log(`${name.padEnd(24)} ${cpu} in ${result.wall.toFixed(1)} s; ${what}`);
     }
   }
   const median = (name, key) =>

@@ -1,9 +1,10 @@
-// How fast the simulated machine runs: a schedule of 64 CPUs and 10,000 tasks is generated and replayed through the protocol.
+// The speed of the simulated machine: a schedule of 64 CPUs and 10,000 tasks is generated and replayed through the
+// protocol.
 //
 //     npm run bench:simulated-switches [-- --cpus 64 --tasks 10000 --length-s 4]
 //
-// Printed: switches to a task a minute, of the generation and the replay together, for one slot a CPU and for eight, and
-// of the policy that has no protocol to run. One thread; what is simulated is simulated, the rate is measured.
+// Printed: switches a minute, generation and replay together, with one slot a CPU and with eight, and of the policy
+// without a protocol. One thread; the machine is simulated, the rate is measured.
 import { parseArgs } from 'node:util';
 import {
   CostModel,

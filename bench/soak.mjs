@@ -1,11 +1,12 @@
-// A detached recorder for an hour under a mixed load: does anything of it grow, does it lose anything?
+// A detached recorder for an hour under a mixed load: whether any of its figures grows, and whether it loses anything.
 //
 //     npm run soak [-- --minutes 60]
 //
-// The load: a program with threads that nap, two that chatter, threads and children that come and go; a second one that is
-// attached to and detached from, one of whose event files is removed; snapshots; lists. Each second is looked at what the
-// recorder takes; printed is each figure's mean over the middle third and over the last third of the time. Status 1 unless the last
-// is within the margin of the middle one, for every figure, and nothing was lost. Needs perf events and gcc.
+// The load: a program with threads that nap, two that exchange bytes, short-lived threads and children; a second
+// program that is attached to and detached from, and one of whose event files is removed; snapshots; lists. The
+// recorder's figures are read every second; printed are their means over the middle and over the last third of the
+// time. Status 1 unless the last is within the margin of the middle one for every figure, and nothing was lost. Needs
+// perf events and gcc.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,16 +18,16 @@ import { buildLoad, clearedAtExit, Load, Recorder, refusable } from './faults/pr
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '60' } } });
 const minutes = Number(values.minutes);
-/** The rings of the dead fill up within the first third of two minutes, and stay full. */
+/** The rings of exited threads reach --keep-dead within the first third of two minutes, and stay there. */
 const OPTIONS = ['--memory', '256MiB', '--keep-dead', '2MiB'];
-/** Some 20,000 records a second in all: what a recorder keeps up with that hardly gets a CPU at times, on a machine full of work. */
+/** About 20,000 records a second in all: a recorder keeps up with these also on a machine under load. */
 const CHATTER_PAUSE_MS = 20;
 const SNAPSHOT_EVERY_S = 5;
 const GUEST_EVERY_S = 7;
 
 /**
- * What is looked at, its unit, and by how much of itself and of the unit the last third may be above the middle one. V8 collects
- * garbage when it sees fit: memory is compared with what that leaves open.
+ * The figures, their units, and the margin of the last third over the middle one: a share of the figure, or the slack.
+ * Memory has a wide one: V8 decides when to collect garbage.
  */
 const FIGURES = {
   rss: { unit: 'MiB', share: 0.1, slack: 8 },
@@ -38,7 +39,7 @@ const FIGURES = {
   mappings: { unit: '', share: 0.05, slack: 20 },
 };
 
-function look(recorder, status) {
+function figuresOf(recorder, status) {
   const text = readFileSync(`/proc/${recorder.pid}/status`, 'latin1');
   const kibibytes = (key) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
   const maps = readFileSync(`/proc/${recorder.pid}/maps`, 'latin1').trimEnd().split('\n');
@@ -58,8 +59,8 @@ function filesIn(directory) {
   return readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length;
 }
 
-/** One second's part of the load that is not the programs' own doing. */
-async function stir(second, { recorder, guest, place, tally }) {
+/** One second's requests to the recorder. */
+async function ask(second, { recorder, guest, place, tally }) {
   if (second % SNAPSHOT_EVERY_S === 0) {
     const path = join(place, 'soak.data');
     await recorder.snapshot(path);
@@ -93,9 +94,8 @@ function mean(samples, key, from, to) {
 /** Prints the table. False: something grew. */
 function compare(samples) {
   let isFlat = true;
-  console.log(
-    `${'figure'.padEnd(16)}${'first'.padStart(10)}${'middle third'.padStart(16)}${'last third'.padStart(14)}${'most'.padStart(10)}`,
-  );
+  const heads = ['first'.padStart(10), 'middle third'.padStart(16), 'last third'.padStart(14), 'most'.padStart(10)];
+  console.log(`${'figure'.padEnd(16)}${heads.join('')}`);
   for (const [key, { unit, share, slack }] of Object.entries(FIGURES)) {
     const [middle, last] = [mean(samples, key, 1 / 3, 2 / 3), mean(samples, key, 2 / 3, 1)];
     const most = Math.max(...samples.map((sample) => sample[key]));
@@ -103,9 +103,8 @@ function compare(samples) {
     if (grew) isFlat = false;
     const [first, second, third, fourth] = [samples[0][key], middle, last, most].map((value) => value.toFixed(1));
     const name = unit ? `${key}, ${unit}` : key;
-    console.log(
-      `${name.padEnd(16)}${first.padStart(10)}${second.padStart(16)}${third.padStart(14)}${fourth.padStart(10)}${grew ? '  grew' : ''}`,
-    );
+    const columns = [first.padStart(10), second.padStart(16), third.padStart(14), fourth.padStart(10)];
+    console.log(`${name.padEnd(16)}${columns.join('')}${grew ? '  grew' : ''}`);
   }
   return isFlat;
 }
@@ -124,8 +123,8 @@ try {
     const startedMs = performance.now();
     let second = 0;
     while (performance.now() - startedMs < minutes * 60_000) {
-      await stir(second++, { recorder, guest, place, tally });
-      samples.push(look(recorder, await recorder.status()));
+      await ask(second++, { recorder, guest, place, tally });
+      samples.push(figuresOf(recorder, await recorder.status()));
       if (process.stderr.isTTY) process.stderr.write(`\r${second} s`);
       await sleep(Math.max(0, startedMs + second * 1000 - performance.now()));
     }
@@ -136,15 +135,17 @@ try {
     if (ending) tally.wrong.push(ending);
     tally.wrong.push(...left.map((path) => `left behind by down: ${path}`));
     const seconds = (performance.now() - startedMs) / 1000;
-    console.log(
-      `${Math.round(seconds)} s: ${stats.records} records of ${stats.tasks} tasks, ${stats.lost} lost (${stats.kernelLost} by the kernel), ${stats.unrecordedTasks} tasks unrecorded, ${stats.evictedRings} rings of the dead evicted; ${tally.snapshots} snapshots, ${tally.attachments} attachments, ${tally.removed} events removed; ${((100 * recorderCpuSeconds) / seconds).toFixed(1)} % of a CPU`,
-    );
+    const lost = `${stats.lost} lost (${stats.kernelLost} by the kernel), ${stats.unrecordedTasks} tasks unrecorded`;
+    const evicted = `${stats.evictedRings} rings of exited threads evicted`;
+    const asked = `${tally.snapshots} snapshots, ${tally.attachments} attachments, ${tally.removed} events removed`;
+    const share = `${((100 * recorderCpuSeconds) / seconds).toFixed(1)} % of a CPU`;
+    console.log(`${Math.round(seconds)} s: ${stats.records} records of ${stats.tasks} tasks, ${lost}, ${evicted};`);
+    console.log(`  ${asked}; ${share}`);
     const isFlat = compare(samples);
     for (const sentence of tally.wrong.slice(0, 10)) console.log(`  ${sentence}`);
     const isWhole = stats.lost === 0 && stats.unrecordedTasks === 0;
-    console.log(
-      `${isFlat ? 'flat' : 'not flat'}, ${isWhole ? 'nothing lost' : 'records or tasks lost'}, ${tally.wrong.length} otherwise wrong`,
-    );
+    const verdict = `${isFlat ? 'flat' : 'not flat'}, ${isWhole ? 'nothing lost' : 'records or tasks lost'}`;
+    console.log(`${verdict}, ${tally.wrong.length} otherwise wrong`);
     process.exitCode = isFlat && isWhole && tally.wrong.length === 0 ? 0 : 1;
   });
 } finally {

@@ -1,4 +1,7 @@
-/** The scripts that print the published figures run, on small inputs: that they print, never what; so they may run beside each other. */
+/**
+ * The scripts that print the published figures run on small inputs. What is tested is that they print, not the figures:
+ * they may run at the same time.
+ */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -27,14 +30,14 @@ test.concurrent('locked memory is printed as a ratio to a pinned ring for each t
   );
 });
 
-test.concurrent('what is kept of a quiet thread is printed for both sides', async (context) => {
+test.concurrent('the history kept of a quiet thread is printed for both recorders', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   expect(await bench('quiet-thread.mjs', '--wakeups', '2')).toMatch(
     /ringkeep +\d+ switches in .*\nperf record --overwrite +\d+ switches in/,
   );
 });
 
-test.concurrent('the model checker’s speed, reduction and first findings are printed', async () => {
+test.concurrent('the model checker’s speed, reduction and time to a finding are printed', async () => {
   const printed = await bench('check.mjs', '--quick');
   expect(printed).toMatch(/^indexer\(12\) +8 +0 +408 /m);
   expect(printed).toMatch(/^last-zero\(5\) +~[\d,]+ +97 /m);
@@ -48,7 +51,7 @@ test.concurrent('the rate of the simulated machine is printed in switches a minu
   );
 });
 
-test.concurrent('what an export takes is printed for each format', async () => {
+test.concurrent('the cost of an export is printed for each format', async () => {
   expect(await bench('export.mjs', '--threads', '10', '--records', '4000')).toMatch(
     /^4020 records of 10 threads.*\n(\w+ +\d+\.\d s, +\d+\.\d s of CPU time, +\d+ MiB peak, .*\n){5}$/,
   );

@@ -1,4 +1,4 @@
-/** Capacity: what is simulated of a real capture, and what a recording with the setting recommended then locks. */
+/** Capacity: simulation of a real capture, and the memory that a recording with the recommended setting locks. */
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, type TestContext, test } from 'vitest';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
@@ -37,7 +37,7 @@ async function json<T>(...args: string[]): Promise<T> {
   return JSON.parse(stdout) as T;
 }
 
-/** The most that the recorder had locked at any look, by /proc/PID/status, and its summary. */
+/** The highest VmLck of the recorder, read every 5 ms, and its summary. */
 async function recordWatched(options: readonly string[], command: readonly string[]) {
   const running = start(['record', '--json', '--snapshot', 'never', ...options, '--', ...command], { input: '' });
   let most = 0;
@@ -46,7 +46,7 @@ async function recordWatched(options: readonly string[], command: readonly strin
       const [, kib] = /^VmLck:\s+(\d+) kB/m.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8')) ?? [];
       most = Math.max(most, Number(kib ?? 0) * 1024);
     } catch {
-      // Ended between two looks.
+      // It has exited.
     }
   }, 5);
   const { status, summary } = withSummary(await running.ended.finally(() => clearInterval(timer)));
@@ -66,7 +66,7 @@ async function requireBoundHolds({ recommendation }: PlanJson, command: readonly
 }
 
 describe('a live recording with the setting recommended stays under the bound', () => {
-  // On a busy machine a recorder comes late, pins a thread once for several of its turns, or loses some.
+  // Under load a recorder drains late, pins a thread once for several of its turns, or loses records.
   test('planned from a recording of its own', { retry: 2 }, async (context) => {
     needs(context, 'gcc', 'perf events');
     const capture = new Workplace().file('threads.perf.data');
@@ -76,7 +76,7 @@ describe('a live recording with the setting recommended stays under the bound', 
 
     expect(plan.workload).toMatchObject({ switchesFrom: 'SWITCH', tasks: Number(THREADS) + 1 });
     expect(plan.workload.switches).toBeGreaterThan(Number(THREADS));
-    // The simulation of this very run, with the slots it had: about as many pins.
+    // The simulation of this run with its own slots: about as many pins.
     const alike = plan.policies.find(
       ({ kind, slots }) => kind === 'write-window' && slots === plan.recommendation.mostSlots,
     )!;
@@ -106,7 +106,7 @@ let sched: { capture: string; status: number | null; why: string } | undefined;
 let removeSched = () => {};
 afterAll(() => removeSched());
 
-/** What `perf sched record` saw of the command, and of all else: one capture for all that reads it. */
+/** A system-wide `perf sched record` while the command runs: one capture for all tests. */
 function schedCapture(context: TestContext): string {
   if (!sched) {
     const place = new Workplace((remove) => {
@@ -128,7 +128,7 @@ test('every switch that perf finds in a capture is in the schedule', async (cont
   const text = perf(workload.lostRecords > 0 ? 'lossy' : 'whole', 'script', '-i', capture);
   const into = text.split('\n').filter((line) => /sched:sched_switch:.*==>.*next_pid=[1-9]/.test(line)).length;
 
-  // The kernel leaves out some of the switches from an idle task, and does not count them as lost.
+  // The kernel omits some switches from an idle task, and does not count them as lost.
   expect(workload.switches - workload.mendedSwitches).toBe(into);
   expect(workload.mendedSwitches).toBeLessThan(into);
 });
@@ -142,7 +142,7 @@ test('the same options simulate the same, byte for byte, and another seed does n
   expect(JSON.parse(one.stdout)).toMatchObject({ simulated: true, memoryBytes: 2 ** 20, workload: { seed: 1 } });
 });
 
-test('the table says that it is simulated, by which constants, and the chart is written', async () => {
+test('the table is marked as simulated and lists its constants, and the chart is written', async () => {
   const chart = new Workplace().file('pinned.svg');
   const options = ['--cpus', '4', '--tasks', '100', '--length', '100ms', '--cost', 'lock-9=20us', '--plot', chart];
   const { status, stdout } = await ringkeep(['simulate', ...options]);

@@ -1,4 +1,4 @@
-/** `ringkeep/check` as others import it: the example runs, on the package's own entry point. */
+/** `ringkeep/check` as a package: the example runs against the package's own entry point. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';

@@ -1,4 +1,4 @@
-/** The command’s life under ringkeep: its input and output, the signals, the moments of a snapshot, what is printed. */
+/** The command under ringkeep: its input and output, signals, when snapshots are taken, what is printed. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ describe('the command', () => {
     expect(stderr).toMatch(/^warned$/m);
   });
 
-  test('has its arguments as they were given', async () => {
+  test('gets its arguments unchanged', async () => {
     const script = 'for each; do printf "<%s>" "$each"; done';
     const args = ['-o', '$HOME', "it's", 'two words', '', '*', '--json'];
     const { stdout } = await ringkeep(['record', '--', 'sh', '-c', script, 'sh', ...args]);
@@ -30,7 +30,7 @@ describe('the command', () => {
   test('has the descriptors and the environment that it would have without ringkeep', async () => {
     const script = ['-c', 'ls /proc/self/fd; env | sort'];
     const { stdout } = await ringkeep(['record', '--', 'sh', ...script]);
-    // By way of Node too, which adds descriptors of its own.
+    // Started by Node too, which adds descriptors.
     const without = spawnSync('sh', script, {
       env: { ...process.env, NODE_OPTIONS: '' },
       cwd: tmpdir(),
@@ -53,10 +53,10 @@ describe('a signal', () => {
     const running = start(['record', '--json', '-o', output, '--', testProgram('naps-until-eof'), '3']);
     await running.untilSaid('ready');
     running.kill('SIGUSR2');
-    await running.until('the snapshot was there', () => existsSync(output));
+    await running.until('the snapshot', () => existsSync(output));
     running.kill('SIGUSR2');
-    await running.until('the second was there', () => existsSync(place.file('now-2.perf.data')));
-    // A snapshot has its name only when it is whole.
+    await running.until('the second snapshot', () => existsSync(place.file('now-2.perf.data')));
+    // A snapshot is renamed to its name when it is complete.
     expect(show(output)).toMatchObject({ death: null, reason: 'signal', damage: [] });
     requireAgreement(output);
     running.input.end();
@@ -86,7 +86,7 @@ describe('a signal', () => {
     expect(running.leftovers()).toEqual([]);
   });
 
-  test('TERM that the command handles ends it in its own way', async () => {
+  test('TERM that the command handles ends it with the command’s own status', async () => {
     const running = start([
       'record',
       '--json',
@@ -103,7 +103,7 @@ describe('a signal', () => {
     expect(summary).toMatchObject({ death: null, snapshot: null });
   });
 
-  test('INT from the terminal ends the command, and ringkeep saves what it left', async (context) => {
+  test('INT from the terminal ends the command, and ringkeep saves its rings', async (context) => {
     needs(context, 'gcc', 'perf events');
     const output = new Workplace().file('int.perf.data');
     const running = start(['record', '--json', '-o', output, '--', testProgram('naps-until-eof'), '2']);
@@ -134,9 +134,9 @@ describe('a signal', () => {
     expect(stdout).toMatch(/^ready\nstill here\n/);
   });
 
-  test('that ends the command before it begins to run is not lost on ringkeep', async () => {
+  test('that comes before the command runs is passed on to it', async () => {
     const running = start(['record', '--', 'sleep', '60'], { input: '' });
-    await running.until('it can be stopped', () => running.ringDirectory() !== null || running.stderr !== '');
+    await running.until('rings or an error', () => running.ringDirectory() !== null || running.stderr !== '');
     running.kill('SIGTERM');
 
     expect((await running.ended).status).toBe(128 + constants.signals.SIGTERM);
@@ -152,8 +152,7 @@ describe('--snapshot', () => {
 
     expect(status).toBe(0);
     expect(summary).toMatchObject({ snapshot: output, snapshots: [output], death: null });
-    expect(show(output)).toMatchObject({ death: null, reason: 'exit' });
-    requireAgreement(output);
+    expect(show(output)).toMatchObject({ death: null, reason: 'exit', damage: [] });
   });
 
   test('never saves nothing, whatever happens, and still reports the death', async (context) => {
@@ -170,7 +169,7 @@ describe('--snapshot', () => {
     expect(readdirSync(place.path)).toEqual([]);
   });
 
-  test('has a name of its own in the working directory unless one is given', async (context) => {
+  test('is named after ringkeep’s pid, in the working directory, unless -o is given', async (context) => {
     needs(context, 'gcc', 'perf events');
     const place = new Workplace();
     const { summary } = await record([], [testProgram('dies-of'), 'SIGSEGV'], { cwd: place.path });

@@ -1,5 +1,5 @@
 /**
- * Rings and side-band logs that were damaged or cut anywhere: what is recovered of them is read by ringkeep and by perf without a word.
+ * Rings and side-band logs damaged or cut anywhere: ringkeep and perf read what is recovered of them without a warning.
  */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -37,7 +37,7 @@ describe('damage in the directory of a recorder', () => {
     .nat(names.length - 1)
     .chain((file) => fc.record({ file: fc.constant(file), to: fc.nat(lengths[file]!) }));
 
-  test('anywhere never makes a snapshot unreadable, and costs no other ring anything', (context) => {
+  test('anywhere never makes a snapshot unreadable, and costs no other ring a record', (context) => {
     const fates = fc.record({ flips: fc.array(flip, { maxLength: 30 }), cuts: fc.array(cut, { maxLength: 1 }) });
     fc.assert(
       fc.property(fates, ({ flips, cuts }) => {
@@ -55,7 +55,7 @@ describe('damage in the directory of a recorder', () => {
           expect(postMortem(capture).reason).toBe('recover');
           if (!hasPerf) continue;
           const { status, stderr } = run('perf', 'script', '--no-inline', '-i', output, '--show-task-events');
-          // A number of lost records cannot be checked; perf warns of any.
+          // A damaged count of lost records cannot be detected; perf warns of any.
           expect([status, withoutLossWarning(stderr)]).toEqual([0, '']);
         }
         const damaged = new Set([...flips, ...cuts].map(({ file }) => file));

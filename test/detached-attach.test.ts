@@ -1,5 +1,5 @@
 /**
- * What is recorded of a program that runs already: its threads, those it starts later, its children, and what it becomes by an
+ * What is recorded of a running program: its threads, those it starts later, its children, and the program after an
  * exec; by pid, tid, name, cgroup or all together. And what is refused.
  */
 import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ async function snapshot(daemon: Daemon, ...selection: readonly string[]): Promis
 }
 
 describe('attach -p', () => {
-  test('records the threads there are, those to come, and the children to come, with what they are', async (context) => {
+  test('records threads and children that exist and those that start later, with their names', async (context) => {
     needs(context, 'gcc', 'perf events');
     const daemon = await Daemon.lent();
     const puppet = await Puppet.start();
@@ -52,7 +52,7 @@ describe('attach -p', () => {
         [child, 'child'],
       ].sort(),
     );
-    // The mappings that were there before anybody looked let perf name what main was doing.
+    // By the mappings that existed before attach, perf names what main was doing.
     const samples = perf('whole', 'script', '-i', output, '-F', 'comm,tid,ip,sym,dso', '--tid', String(puppet.pid));
     expect(samples).toMatch(/^puppet +\d+/m);
     expect(samples).toContain(`(${testProgram('puppet')})`);
@@ -73,7 +73,7 @@ describe('attach -p', () => {
     expect(before).toMatchObject({ tid: puppet.pid, comm: 'larva' });
     const { ino } = statSync(before!.path);
 
-    puppet.tell(`exec ${path}`);
+    puppet.send(`exec ${path}`);
     expect(await puppet.answer('ready')).toBe(puppet.pid);
     const after = await daemon.untilEvents((events) => events.some(({ comm }) => comm === 'moth'));
     expect(after.filter(({ alive }) => alive)).toMatchObject([{ path: before!.path, tid: puppet.pid, comm: 'moth' }]);
@@ -81,26 +81,26 @@ describe('attach -p', () => {
     const output = await snapshot(daemon, '-t', String(puppet.pid));
     const execs = perfScript(output).filter(({ text }) => text.startsWith('PERF_RECORD_COMM exec: moth'));
     expect(execs).toHaveLength(1);
-    // The ring goes back to before it.
+    // The ring still has records from before the exec.
     expect(BigInt(show(output).threads[0]!.firstNs!)).toBeLessThanOrEqual(BigInt(before!.firstNs!));
   });
 });
 
-test('a child that runs its parent’s program is decoded when nothing of the parent is left', async (context) => {
+test('a child that runs its parent’s program is decoded after the parent’s ring was evicted', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up(['--keep-dead', '16KiB']);
   const parent = await Puppet.start();
   await daemon.json('attach', '-p', String(parent.pid));
-  parent.tell('orphan 60000');
+  parent.send('orphan 60000');
   const child = await parent.answer('child');
   onTestFinished(() => void (isRunning(child) && process.kill(child, 'SIGKILL')));
-  parent.tell('end exit-0');
+  parent.send('end exit-0');
   await parent.ended();
-  // Threads that die later push the parent's ring out.
+  // Rings of threads that exit later evict the parent's.
   const other = await Puppet.start();
   await daemon.json('attach', '-p', String(other.pid));
   for (let count = 0; count < 5; count++) {
-    other.tell(`hush ${await other.thread('short-lived')}`);
+    other.send(`hush ${await other.thread('short-lived')}`);
     await other.answer('hushed');
   }
   await daemon.untilEvents((all) => !all.some(({ tid }) => tid === parent.pid));
@@ -110,7 +110,7 @@ test('a child that runs its parent’s program is decoded when nothing of the pa
   expect(samples).toContain(`burn (${testProgram('puppet')})`);
 });
 
-test('attach -t records that thread and what it starts, not its neighbours', async (context) => {
+test('attach -t records that thread and the threads it starts, and no other of its process', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
   const puppet = await Puppet.start();
@@ -120,12 +120,12 @@ test('attach -t records that thread and what it starts, not its neighbours', asy
   await puppet.thread('later');
   const events = await daemon.untilEvents((all) => all.some(({ records }) => records > 20));
   expect(events).toMatchObject([{ tid: chosen, pid: puppet.pid, comm: 'chosen' }]);
-  // Of main there is the process's side band, its mappings, and nothing that it did.
+  // Of main there are the side-band records of the process only.
   const did = show(await snapshot(daemon)).threads.filter(({ switchesOut }) => switchesOut !== 0);
   expect(did.map(({ tid }) => tid)).toEqual([chosen]);
 });
 
-test('attach --comm records the processes of that name, those to come included', async (context) => {
+test('attach --comm records the processes of that name, also those that start later', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
   const first = await Puppet.named(daemon.place, 'marionette-1');
@@ -139,14 +139,14 @@ test('attach --comm records the processes of that name, those to come included',
   expect(tidsOf(events)).not.toContain(other.pid);
 });
 
-test('an event that was removed is not begun again by the name that it matched', async (context) => {
+test('a removed event is not created again by the name that its thread matches', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
   const puppet = await Puppet.named(daemon.place, 'marionette');
   const thread = await puppet.thread('string');
   await daemon.json('attach', '--comm', 'marionette', '--name', 'dolls');
   await daemon.run(['rm', `dolls/software/${puppet.pid}`]);
-  // The name is looked for once a second, and events without a thread are closed at the second look.
+  // Names are matched once a second, and events without a thread are closed at the second scan.
   const later = await Puppet.named(daemon.place, 'marionette-b');
   await daemon.json('attach', '--comm', 'marionette-?', '--name', 'others');
   for (let looks = 0; looks < 3; looks++) {
@@ -160,7 +160,7 @@ test('an event that was removed is not begun again by the name that it matched',
   expect(events.filter(({ attachment }) => attachment === 'dolls').map(({ tid }) => tid)).toEqual([thread]);
 });
 
-test('attach --cgroup records what is in it, and what comes into it', async (context) => {
+test('attach --cgroup records the processes in the cgroup, and those that enter it later', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'cgroups');
   const daemon = await Daemon.lent();
   const name = `ringkeep-test-${process.pid}`;
@@ -179,7 +179,7 @@ test('attach --cgroup records what is in it, and what comes into it', async (con
   expect((await daemon.run(['attach', '--cgroup', `${directory}-none`])).stderr).toContain('is not a readable cgroup');
 });
 
-/** The last of its processes is killed as the test ends, which takes the kernel a moment. */
+/** Its processes are killed first, which takes the kernel a moment. */
 async function removeCgroup(directory: string): Promise<void> {
   for (const pid of readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
     process.kill(Number(pid), 'SIGKILL');
@@ -230,7 +230,7 @@ describe('attach is refused with cause and remedy', () => {
     expect((await daemon.client.status()).attachments.map(({ name }) => name)).toEqual(['web']);
   });
 
-  test('where there is no such process any more', async (context) => {
+  test('where the process has exited', async (context) => {
     needs(context, 'gcc', 'perf events');
     const daemon = await Daemon.lent();
     const puppet = await Puppet.start();
@@ -243,7 +243,7 @@ describe('attach is refused with cause and remedy', () => {
     expect((await daemon.client.status()).attachments).toEqual([]);
   });
 
-  test('where the process is another user’s', async (context) => {
+  test('where the process belongs to another user', async (context) => {
     needs(context, 'gcc', 'perf events', 'root');
     const daemon = await Daemon.up([], { as: 'nobody' });
     const puppet = await Puppet.start();
@@ -254,7 +254,7 @@ describe('attach is refused with cause and remedy', () => {
     expect((await daemon.client.status()).attachments).toEqual([]);
   });
 
-  test('where the command line asks for nothing or for two things', async () => {
+  test('where the command line names no target, or two', async () => {
     const daemon = await Daemon.lent();
     for (const args of [[], ['-p', '1', '-a'], ['-p', '1,2', '--name', 'one']]) {
       expect(await daemon.run(['attach', ...args])).toMatchObject({ status: 2, stdout: '' });

@@ -1,6 +1,6 @@
 /**
- * What the detached recorder may take is bounded, and at a bound it is the recording that gives way: the program it records
- * notices nothing.
+ * The detached recorder is bounded in memory and descriptors; at a bound it leaves out records, and the recorded
+ * program is not affected.
  */
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -17,7 +17,7 @@ test('at the cap of ring memory new children go unrecorded, are counted and repo
   const puppet = await Puppet.start();
   const napper = await puppet.thread('napper');
   await daemon.json('attach', '-p', String(puppet.pid), '--name', 'web');
-  puppet.tell('forks 300');
+  puppet.send('forks 300');
   expect(await puppet.answer('forks')).toBe(300);
   const { stats, memoryBytes, attachments } = await daemon.untilStatus(({ stats: { tasks } }) => tasks >= 302);
 
@@ -30,14 +30,14 @@ test('at the cap of ring memory new children go unrecorded, are counted and repo
   expect(attachments).toMatchObject([{ name: 'web', unrecorded: stats.unrecordedTasks }]);
   const text = await daemon.run(['status']);
   expect(text.stdout).toContain(`${stats.unrecordedTasks} unrecorded`);
-  // Those that were there go on, and once there is room again, so do new ones.
+  // Rings that exist are written on, and new ones are created when there is room again.
   const before = (await daemon.client.events()).find(({ tid }) => tid === napper)!;
   await daemon.untilEvents((all) => all.some(({ tid, lastNs }) => tid === napper && lastNs !== before.lastNs));
   const later = await puppet.fork('later');
   await daemon.untilEvents((all) => all.some(({ tid }) => tid === later));
 });
 
-test('the rings of the dead are given up in the order of their deaths', async (context) => {
+test('the rings of exited threads are evicted in the order of their exits', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up(['--keep-dead', '128KiB']);
   const puppet = await Puppet.start();
@@ -45,7 +45,7 @@ test('the rings of the dead are given up in the order of their deaths', async (c
   const names = Array.from({ length: 40 }, (_, index) => `thread-${index}`);
   for (const name of names) {
     const tid = await puppet.thread(name);
-    puppet.tell(`hush ${tid}`);
+    puppet.send(`hush ${tid}`);
     await until('the thread to exit', () => !existsSync(`/proc/${puppet.pid}/task/${tid}`), { everyMs: 1 });
   }
   await daemon.untilStatus(({ threads, stats }) => threads === 1 && stats.tasks === 41);
@@ -62,7 +62,7 @@ test('where descriptors run out, threads go unrecorded and are counted, and the 
   needs(context, 'gcc', 'perf events', 'root');
   const daemon = await Daemon.up([], { as: 'nobody', through: ['prlimit', '--nofile=160:160'] });
   const puppet = await Puppet.start({ as: 'nobody' });
-  puppet.tell('idle 100');
+  puppet.send('idle 100');
   await puppet.answer('idle');
   const [attached] = await daemon.json<AttachmentStatus[]>('attach', '-p', String(puppet.pid), '--name', 'web');
   expect(attached!.unrecorded).toBeGreaterThan(0);

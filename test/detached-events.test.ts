@@ -1,6 +1,6 @@
 /**
- * Events are files: each is the ring of one thread, can be read by anybody who may while it is written, and ends when it is
- * removed, whoever removes it.
+ * Events are files: each is the ring of one thread, can be read while it is written by every process that may open it,
+ * and ends when it is removed, by whatever process.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { Puppet } from './testing/puppet.ts';
 import { show, showWithNames } from './testing/ringkeep.ts';
 import { needs, PYTHON } from './testing/surroundings.ts';
 
-/** A daemon that records a program with two threads beside main, and their events once each has records. */
+/** A daemon that records a program with two threads beside main, and their events when each has records. */
 async function recorded() {
   const daemon = await Daemon.lent();
   const puppet = await Puppet.start();
@@ -27,16 +27,16 @@ async function recorded() {
   return { daemon, puppet, first: eventOf(tids[0]!), second: eventOf(tids[1]!) };
 }
 
-/** Memory of all rings; one of a busy thread is whole from its second page on. */
+/** Memory of all rings. */
 function bytesOf(events: readonly EventStatus[]): number {
   return events.reduce((sum, { ringBytes }) => sum + ringBytes, 0);
 }
 
-/** Until the memory that is told of is that of the rings: one may grow between the two questions. */
+/** Until the memory reported is that of the rings: one may grow between the two requests. */
 async function untilMemoryIsThatOfRings(daemon: Daemon): Promise<void> {
   const { client } = daemon;
   const ask = async () => [(await client.status()).memoryBytes.now, bytesOf(await client.events())] as const;
-  await daemon.until(ask, ([told, sum]) => told === sum);
+  await daemon.until(ask, ([reported, sum]) => reported === sum);
 }
 
 describe('an event file', () => {
@@ -121,7 +121,7 @@ describe('an event ends, and the others go on, when its file is removed by', () 
     expect(cpus.flatMap(({ slots }) => slots).filter(({ tid }) => tid === first.tid)).toEqual([]);
     expect(readFileSync(`/proc/${daemon.pid}/maps`, 'utf8')).not.toContain(first.path);
 
-    // The thread goes on, its neighbour is recorded, and nobody counts what is not kept any more as lost.
+    // The thread runs on, the other one is recorded, and records of the removed event are not counted as lost.
     const after = await daemon.untilStatus(({ stats }) => stats.records > before.stats.records + 100);
     expect(after.stats).toMatchObject({ lost: 0, unrecordedTasks: 0 });
     const events = await daemon.untilEvents((all) =>

@@ -1,10 +1,11 @@
 /**
- * The detached recorder and what all programs of a machine or of a user share: its CPUs, which go and come back, pressure, the
- * memory that a user may lock; and all programs at once. Nothing else may be tested meanwhile.
+ * The detached recorder and what all programs of a machine or of a user share: CPUs that go offline and come back,
+ * pressure, the memory that a user may lock; and all programs at once. No other test may run meanwhile.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { until } from '../src/base/testing/waiting.ts';
 import type { EventStatus } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
 import { perf } from './testing/perf-reading.ts';
@@ -12,7 +13,7 @@ import { Puppet } from './testing/puppet.ts';
 import { show, start, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
-test('a user who may lock next to nothing records into rings that are not pinned, and is told', async (context) => {
+test('a user with next to no locked memory records into rings that are not pinned, which is reported', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
   const daemon = await Daemon.up([], { as: 'nobody', through: ['prlimit', '--memlock=4096:4096'] });
   expect(daemon.report.degraded.join('\n')).toMatch(/rings are not pinned.*RLIMIT_MEMLOCK is 4KiB/);
@@ -32,9 +33,9 @@ test('psi saves when the machine is under pressure', async (context) => {
   const puppet = await Puppet.start();
   await daemon.json('attach', '-p', String(puppet.pid));
   await daemon.json('trigger', 'add', '--on', 'psi:cpu>20ms/2s', '--at-most', '1/60s');
-  // A window that everybody may have. More that want a CPU than there are, bound to the same one.
+  // A window that needs no privilege. Three threads that want the same CPU.
   for (let count = 0; count < 3; count++) {
-    puppet.tell('pin 0');
+    puppet.send('pin 0');
     await puppet.answer('thread');
   }
   const [saved] = await daemon.until(
@@ -45,7 +46,7 @@ test('psi saves when the machine is under pressure', async (context) => {
   expect(show(saved!.lastSnapshot!).threads.filter(({ comm }) => comm === 'pinned')).toHaveLength(3);
 });
 
-test('attach -a records every task of the machine, and never the recorder itself', async (context) => {
+test('attach -a records every task of the machine except the recorder itself', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
   const daemon = await Daemon.up();
   const before = await Puppet.start();
@@ -61,10 +62,10 @@ test('attach -a records every task of the machine, and never the recorder itself
   expect(tids).toEqual(expect.arrayContaining([before.pid, after.pid, ofAfter]));
   expect(threads.find(({ tid }) => tid === before.pid)!.comm).toBe('puppet');
   expect(threads.find(({ tid }) => tid === ofAfter)!.comm).toBe('unnamed');
-  // On a busy machine it may be in its context that the kernel tells of a loss.
+  // Under load it may have a LOST record: the kernel writes it in the context of any task.
   const ofDaemon = threads.filter(({ pid }) => pid === daemon.pid);
   expect(ofDaemon.filter(({ samples, switchesOut }) => samples > 0 || switchesOut !== 0)).toEqual([]);
-  // Of a machine that is too busy the kernel may lose records, and perf then says so.
+  // Under load the kernel may lose records, of which perf then warns.
   perf((await daemon.client.status()).stats.kernelLost > 0 ? 'lossy' : 'whole', 'script', '-i', output);
 });
 
@@ -83,6 +84,17 @@ test('attach -a keeps one ring of each process that ends, with its name', async 
 
 const CPU_1 = '/sys/devices/system/cpu/cpu1/online';
 
+/** The FIFO, opened for writing as soon as a process has it open for reading. */
+function openedByReader(path: string): Promise<number> {
+  return until(`a reader of ${path}`, () => {
+    try {
+      return openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch {
+      return undefined; // ENXIO: it has none yet.
+    }
+  });
+}
+
 test('a CPU that comes online during record is recorded, for tasks that ran before as for later ones', async (context) => {
   needs(context, 'gcc', 'perf events', 'CPU hotplug');
   const place = new Workplace();
@@ -94,13 +106,13 @@ test('a CPU that comes online during record is recorded, for tasks that ran befo
   const output = place.file('online.perf.data');
   writeFileSync(CPU_1, '0');
   try {
-    const running = start(['record', '--json', '--snapshot', 'always', '-o', output, '--', 'sh', '-c', command]);
-    // Opened for writing, a FIFO waits for its reader: both tasks are running.
-    const [child, first] = [toChild, toFirst].map((path) => openSync(path, 'w'));
+    const running = start(['record', '--json', '--no-names', '--snapshot', 'always', '-o', output, '--', 'sh', '-c', command]);
+    // Both tasks run when their FIFOs have a reader.
+    const [child, first] = [await openedByReader(toChild), await openedByReader(toFirst)];
     writeFileSync(CPU_1, '1');
     // Twice the interval at which a recorder reads the online CPUs.
     await new Promise((done) => setTimeout(done, 2000));
-    for (const fd of [child!, first!]) {
+    for (const fd of [child, first]) {
       writeSync(fd, 'go\n');
       closeSync(fd);
     }
@@ -115,13 +127,13 @@ test('a CPU that comes online during record is recorded, for tasks that ran befo
   expect(Math.min(...busy)).toBeGreaterThan(10);
 });
 
-test('a CPU that goes offline pins nothing any more, and is recorded again when it is back', async (context) => {
+test('nothing is pinned on a CPU that is offline, and it is recorded again when it is back', async (context) => {
   needs(context, 'gcc', 'perf events', 'CPU hotplug');
   const daemon = await Daemon.up();
   const puppet = await Puppet.start();
   await daemon.json('attach', '-p', String(puppet.pid));
   const runOn1 = async () => {
-    puppet.tell('pin 1');
+    puppet.send('pin 1');
     return puppet.answer('thread');
   };
   const before = await runOn1();
@@ -131,7 +143,7 @@ test('a CPU that goes offline pins nothing any more, and is recorded again when 
     const { cpus, stats } = await daemon.untilStatus(({ cpus: [, cpu1] }) => cpu1!.online === false);
     expect(cpus[1]).toEqual({ cpu: 1, online: false, slots: [] });
     expect(stats.pinnedBytes.now).toBeLessThanOrEqual(stats.pinnedBytes.bound);
-    // Moved to another CPU, its thread is recorded there.
+    // Its thread has moved to another CPU, and is recorded there.
     const { records } = (await daemon.client.events()).find(({ tid }) => tid === before)!;
     await daemon.untilEvents((all) => all.some((event) => event.tid === before && event.records > records));
   } finally {

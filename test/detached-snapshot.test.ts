@@ -1,4 +1,6 @@
-/** Snapshots on demand: what is selected is in them and nothing else, recording goes on meanwhile, and perf reads them. */
+/**
+ * Snapshots on request: they hold what was selected and nothing else, recording goes on meanwhile, and perf reads them.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { SnapshotResult } from '../src/session/control.ts';
@@ -8,15 +10,15 @@ import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
-/** What threads did, as perf reads it; the side band is there for all that is decoded with it. */
-function doings(path: string) {
+/** Samples and switches, as perf reads them, without the side band. */
+function activity(path: string) {
   return perfScript(path).filter(({ text }) => isSample(text) || text.startsWith('PERF_RECORD_SWITCH'));
 }
 
-/** Of each thread what it did, in order, as comparable text. */
-function doingsByThread(path: string): Map<number, string[]> {
+/** Samples and switches of each thread, in order, as comparable text. */
+function activityByThread(path: string): Map<number, string[]> {
   const byThread = new Map<number, string[]>();
-  for (const { tid, timeNs, text } of doings(path)) {
+  for (const { tid, timeNs, text } of activity(path)) {
     const known = byThread.get(tid);
     if (known) known.push(`${timeNs} ${text}`);
     else byThread.set(tid, [`${timeNs} ${text}`]);
@@ -51,19 +53,19 @@ test('a snapshot holds what is selected of what is recorded', async (context) =>
     const output = daemon.file(`selection-${index}.perf.data`);
     const saved = await daemon.json<SnapshotResult>('snapshot', ...selection, '-o', output);
     expect(saved).toMatchObject({ path: output, threads: tids.length });
-    // A main thread that only waits for its next order did nothing worth a record but for being attached to.
-    const did = new Set(doings(output).map(({ tid }) => tid));
+    // A main thread that waits for input has at least the records of being attached to.
+    const did = new Set(activity(output).map(({ tid }) => tid));
     expect([...did].sort()).toEqual([...tids].sort());
     const report = show(output);
     expect(report).toMatchObject({ reason: 'request', damage: [] });
-    // Nor is there anything in it of processes that are not selected.
+    // It has no record of processes that are not selected.
     const pids = new Set(tids.map((tid) => (tid === gamma || tid === two.pid ? two.pid : one.pid)));
     expect(new Set(report.threads.map(({ pid }) => pid))).toEqual(pids);
   }
   expect((await daemon.run(['snapshot', '--all', '-t', '1', '-o', daemon.file('x')])).status).toBe(2);
 });
 
-test('--last leaves out what is older, and nothing that is not', async (context) => {
+test('--last leaves out older records, and no other', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up(['--ring', '512KiB']);
   const puppet = await Puppet.start();
@@ -76,15 +78,15 @@ test('--last leaves out what is older, and nothing that is not', async (context)
   const { cutNs } = await daemon.json<SnapshotResult>('snapshot', '--last', '1s', '-o', last);
   await daemon.json('snapshot', '-o', all);
   const fromNs = BigInt(cutNs) - 1_000_000_000n;
-  const inLast = doings(last);
+  const inLast = activity(last);
   expect(inLast.filter(({ timeNs }) => timeNs < fromNs)).toEqual([]);
-  const inAll = doings(all).filter(({ tid }) => tid === napper);
+  const inAll = activity(all).filter(({ tid }) => tid === napper);
   expect(inAll[0]!.timeNs).toBeLessThan(fromNs);
   const isSecond = ({ timeNs }: { timeNs: bigint }) => timeNs >= fromNs && timeNs <= BigInt(cutNs);
   expect(inLast.filter(({ tid }) => tid === napper)).toEqual(inAll.filter(isSecond));
 });
 
-test('recording goes on while a snapshot is taken, which says what it cost', async (context) => {
+test('recording goes on while a snapshot is taken, and the snapshot reports its cost', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up(['--ring', '512KiB']);
   const puppet = await Puppet.start();
@@ -93,7 +95,7 @@ test('recording goes on while a snapshot is taken, which says what it cost', asy
   await daemon.json('attach', '-p', String(puppet.pid));
   await daemon.untilStatus(({ stats }) => stats.records > 500);
   const outputs = [1, 2, 3].map((number) => daemon.file(`${number}.perf.data`));
-  // Two at once, and one behind them.
+  // Two at once, and one after them.
   const results = await Promise.all(
     outputs.slice(0, 2).map((path) => daemon.json<SnapshotResult>('snapshot', '-o', path)),
   );
@@ -104,13 +106,13 @@ test('recording goes on while a snapshot is taken, which says what it cost', asy
   }
   const [earlier, later] = results.map(({ cutNs }) => BigInt(cutNs)).toSorted((a, b) => (a < b ? -1 : 1));
   expect(earlier).toBeLessThan(later!);
-  // The last one has all that happened while the others were taken and written: none of it is lost.
+  // The last one has the records of the time in which the others were written: none is lost.
   const { stats } = await daemon.client.status();
   expect(stats.lost).toBe(0);
-  const [first, third] = [outputs[0]!, outputs[2]!].map(doingsByThread);
+  const [first, third] = [outputs[0]!, outputs[2]!].map(activityByThread);
   for (const [tid, before] of first!) {
     const after = third!.get(tid)!;
-    // The first's from where the third begins: a ring may have begun to overwrite meanwhile.
+    // From where the third begins: a ring may overwrite its oldest records meanwhile.
     const common = before.slice(Math.max(before.indexOf(after[0]!), 0));
     expect(after.slice(0, common.length)).toEqual(common);
   }
@@ -137,7 +139,7 @@ describe('a snapshot is refused in two sentences', () => {
   test('where nothing is selected', async () => {
     const daemon = await Daemon.lent();
     const output = daemon.file('none.perf.data');
-    for (const selection of [[], ['-t', '1'], ['--comm', 'nobody-is-called-so']]) {
+    for (const selection of [[], ['-t', '1'], ['--comm', 'no-such-name']]) {
       expect(await daemon.refused(['snapshot', ...selection, '-o', output])).toEqual([
         'No recorded thread is selected.',
         'List the threads of the machine with `ps -eLf`, or the recorded ones with `ringkeep events`.',

@@ -1,4 +1,4 @@
-/** Triggers, each by what it waits for: real deaths, stalls and tracepoints; and what bounds what they save. */
+/** Triggers, each by the event that fires it: real deaths, stalls and tracepoints; and the bounds on what they save. */
 import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -23,13 +23,13 @@ async function addTrigger(daemon: Daemon, ...args: readonly string[]): Promise<T
   return daemon.json<TriggerStatus>('trigger', 'add', '--on', ...args);
 }
 
-/** The trigger, once it is as `isWanted` has it. */
+/** The trigger, as soon as `isWanted` holds of it. */
 async function untilTrigger(daemon: Daemon, id: number, isWanted: (trigger: TriggerStatus) => unknown) {
   const find = async () => (await daemon.client.triggers()).find((trigger) => trigger.id === id)!;
   return daemon.until(find, isWanted);
 }
 
-/** Saved, and failed to be saved not once. */
+/** The trigger with its snapshot; an error where one could not be saved. */
 async function untilSaved(daemon: Daemon, id: number): Promise<TriggerStatus & { lastSnapshot: string }> {
   const saved = await untilTrigger(daemon, id, ({ lastSnapshot, lastError }) => lastSnapshot ?? lastError);
   expect(saved.lastError).toBeNull();
@@ -37,12 +37,12 @@ async function untilSaved(daemon: Daemon, id: number): Promise<TriggerStatus & {
 }
 
 describe('exit-signal', () => {
-  test('saves the death of a process with the thread that took the signal, and the rings of its dead', async (context) => {
+  test('saves the death of a process with the thread that took the signal, and the rings of its exited threads', async (context) => {
     needs(context, 'gcc', 'perf events');
     const { daemon, puppet } = await attached();
     const sleeper = await puppet.thread('sleeper');
     const { id } = await addTrigger(daemon, 'exit-signal:SEGV');
-    puppet.tell('crash SIGSEGV');
+    puppet.send('crash SIGSEGV');
     const victim = await puppet.answer('victim');
 
     const { lastSnapshot, fired, suppressed, lastFiredWallMs } = await untilSaved(daemon, id);
@@ -59,12 +59,12 @@ describe('exit-signal', () => {
     expect(report.threads[0]).toMatchObject({ tid: victim, tookSignal: true });
     expect(report.threads.map(({ tid }) => tid)).toEqual(expect.arrayContaining([puppet.pid, sleeper, victim]));
     perfScript(lastSnapshot);
-    // The text for people begins with it.
+    // The text output begins with the death.
     const text = await daemon.run(['show', lastSnapshot]);
     expect(text.stdout).toContain(`(puppet) died of SIGSEGV in thread ${victim} (victim)`);
   });
 
-  test('hears of children and of kills, and not of other signals than it was told', async (context) => {
+  test('fires for children and for SIGKILL, and for the signals it names only', async (context) => {
     needs(context, 'gcc', 'perf events');
     const { daemon, puppet } = await attached();
     const ofKills = await addTrigger(daemon, 'exit-signal:KILL', '--comm', 'child*', '--at-most', '9/1s');
@@ -79,7 +79,7 @@ describe('exit-signal', () => {
   });
 });
 
-test('a process with threads ends as it does, though each of them takes SIGKILL: also by an exec, and of signals without a core', async (context) => {
+test('a process with threads dies of its own signal, though the kernel sends each thread SIGKILL: also after an exec', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
   const [terminated, becoming] = [await Puppet.start(), await Puppet.start()];
@@ -92,12 +92,12 @@ test('a process with threads ends as it does, though each of them takes SIGKILL:
   const ofCrash = await addTrigger(daemon, 'exit-signal:SEGV');
   const next = daemon.file('next');
   symlinkSync(testProgram('puppet'), next);
-  becoming.tell(`exec ${next}`);
+  becoming.send(`exec ${next}`);
   await becoming.answer('ready');
   terminated.kill('SIGTERM');
   const { lastSnapshot } = await untilSaved(daemon, ofTerm.id);
   expect(show(lastSnapshot).death).toMatchObject({ pid: terminated.pid, signal: 'SIGTERM' });
-  becoming.tell('end SIGSEGV');
+  becoming.send('end SIGSEGV');
   expect(show((await untilSaved(daemon, ofCrash.id)).lastSnapshot).death).toMatchObject({
     pid: becoming.pid,
     signal: 'SIGSEGV',
@@ -105,7 +105,7 @@ test('a process with threads ends as it does, though each of them takes SIGKILL:
   expect((await untilTrigger(daemon, all.id, () => true)).fired).toBe(2);
 });
 
-test('exit-status saves when a process ends with that status, and not with another; no signal killed it', async (context) => {
+test('exit-status fires when a process exits with that status, and not for another status or a signal', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.lent();
   const ofSignals = await addTrigger(daemon, 'exit-signal');
@@ -117,7 +117,7 @@ test('exit-status saves when a process ends with that status, and not with anoth
     await daemon.json('attach', '-p', String(puppet.pid));
   }
   for (const [how, puppet] of Object.entries(ends)) {
-    puppet.tell(`end ${how}`);
+    puppet.send(`end ${how}`);
     await puppet.ended();
   }
   const { lastSnapshot, fired } = await untilSaved(daemon, trigger.id);
@@ -129,15 +129,15 @@ test('exit-status saves when a process ends with that status, and not with anoth
   expect((await untilTrigger(daemon, ofSignals.id, () => true)).fired).toBe(0);
 });
 
-test('stall saves when a thread of that name is off the CPU for longer, once', async (context) => {
+test('stall fires once when a thread of that name is off the CPU for longer', async (context) => {
   needs(context, 'gcc', 'perf events');
   const { daemon, puppet } = await attached();
   const heart = await puppet.thread('heartbeat');
   await puppet.thread('another');
   await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === heart && records > 20));
-  // The machine may be so busy that a thread that naps for 2 ms is not back at once.
+  // Longer than a thread that naps for 2 ms waits for a CPU under load.
   const { id } = await addTrigger(daemon, 'stall>3s', '--comm', 'heart*', '--pre', '1s', '--post', '100ms');
-  puppet.tell(`stun ${heart}`);
+  puppet.send(`stun ${heart}`);
   const { lastSnapshot, fired } = await untilSaved(daemon, id);
   expect(fired).toBe(1);
   await puppet.answer('stunned');
@@ -147,12 +147,12 @@ test('stall saves when a thread of that name is off the CPU for longer, once', a
   expect((await untilTrigger(daemon, id, () => true)).fired).toBe(1);
 });
 
-test('stall saves for a thread that slept before anybody looked', async (context) => {
+test('stall fires for a thread that slept already when the trigger was added', async (context) => {
   needs(context, 'gcc', 'perf events');
   const { daemon, puppet } = await attached();
   const earlier = await addTrigger(daemon, 'stall>200ms', '--tid', String(puppet.pid));
   await untilSaved(daemon, earlier.id);
-  // Of one that is attached to later, too.
+  // Also for one that is attached to later.
   const other = await Puppet.start();
   const { id } = await addTrigger(daemon, 'stall>200ms', '--pid', String(other.pid));
   await daemon.json('attach', '-p', String(other.pid));
@@ -160,7 +160,7 @@ test('stall saves for a thread that slept before anybody looked', async (context
   expect((await untilTrigger(daemon, earlier.id, () => true)).fired).toBe(1);
 });
 
-test('tracepoint saves when a recorded thread hits it and the kernel’s filter holds', async (context) => {
+test('tracepoint fires when a recorded thread hits it and the kernel’s filter matches', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'tracefs');
   const daemon = await Daemon.lent();
   const [wanted, unwanted] = [daemon.file('wanted'), daemon.file('other')];
@@ -168,14 +168,14 @@ test('tracepoint saves when a recorded thread hits it and the kernel’s filter 
   const { id } = await addTrigger(daemon, 'tracepoint:sched:sched_process_exec/filename ~ "*wanted"/');
   const puppet = await Puppet.start();
   await daemon.json('attach', '-p', String(puppet.pid));
-  // Of a thread that nobody attached to it is no matter.
+  // A thread that is not recorded does not fire it.
   const stranger = await Puppet.start();
   for (const [who, path] of [
     [stranger, wanted],
     [puppet, unwanted],
     [puppet, wanted],
   ] as const) {
-    who.tell(`exec ${path}`);
+    who.send(`exec ${path}`);
     await who.answer('ready');
   }
   const { lastSnapshot, fired, suppressed } = await untilSaved(daemon, id);
@@ -186,7 +186,7 @@ test('tracepoint saves when a recorded thread hits it and the kernel’s filter 
   expect(cause).toBe(`There is no trigger ${id}.`);
 });
 
-test('triggers outlive a recorder that is killed; what is still to be saved is saved as it ends', async (context) => {
+test('triggers are kept when a recorder is killed; a snapshot that is due is saved when the next one ends', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up();
   const puppet = await Puppet.start();
@@ -199,7 +199,7 @@ test('triggers outlive a recorder that is killed; what is still to be saved is s
   expect((await daemon.json<UpReport>('up')).adoption).toMatchObject({ alive: 1 });
   const [trigger] = await daemon.client.triggers();
   expect(trigger).toMatchObject({ on, options, fired: 0 });
-  puppet.tell('end exit-3');
+  puppet.send('end exit-3');
   await untilTrigger(daemon, trigger!.id, ({ fired }) => fired === 1);
   expect(readdirSync(directory)).toEqual([]);
   expect(await daemon.run(['down'])).toMatchObject({ status: 0, stderr: '' });
@@ -208,7 +208,7 @@ test('triggers outlive a recorder that is killed; what is still to be saved is s
 });
 
 describe('what a trigger saves is bounded', () => {
-  test('in rate: what fires beyond it is counted, and saved by none', async (context) => {
+  test('in rate: a trigger that fires beyond it is counted, and saves nothing', async (context) => {
     needs(context, 'gcc', 'perf events');
     const { daemon, puppet } = await attached();
     const directory = daemon.file('rated');
@@ -231,7 +231,7 @@ describe('what a trigger saves is bounded', () => {
     expect(table.stdout).toContain('exit-signal');
   });
 
-  test('in number: of its snapshots the newest stay, and what else is in the directory too', async (context) => {
+  test('in number: the newest of its snapshots are kept, and other files in the directory', async (context) => {
     needs(context, 'gcc', 'perf events');
     const { daemon, puppet } = await attached();
     const directory = daemon.file('snapshots');
@@ -257,7 +257,7 @@ describe('what a trigger saves is bounded', () => {
     expect(existsSync(join(directory, 'notes.perf.data'))).toBe(true);
   });
 
-  test('in what may be said wrongly: nothing is triggered by it', async (context) => {
+  test('in syntax: a wrong trigger is refused, and none is added', async (context) => {
     needs(context, 'perf events');
     const daemon = await Daemon.lent();
     for (const on of ['exit-signal:NONE', 'stall>fast', 'psi:disk>1ms/1s', 'never']) {

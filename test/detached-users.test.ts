@@ -1,4 +1,4 @@
-/** Two users, a recorder each: everybody records what is theirs, and nobody gets at another's, by socket or by file. */
+/** Two users with a recorder each: each records its own programs, and neither can use the other's socket or files. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -16,10 +16,10 @@ function asNobody(command: string, ...args: readonly string[]) {
   return spawnSync(command, args, { uid: NOBODY, gid: NOBODY, cwd: '/', encoding: 'utf8', timeout: RUN_PATIENCE_MS });
 }
 
-/** No other test's program has it: a glob takes all of a user's. */
+/** A name of no other test's program: a glob matches all programs of a user. */
 const PUPPETS_NAME = 'users-puppet';
 
-/** A daemon of root's that records a program of root's. */
+/** A daemon of root that records a program of root. */
 async function ofRoot(start = Daemon.lent) {
   const daemon = await start();
   const puppet = await Puppet.named(daemon.place, PUPPETS_NAME);
@@ -56,18 +56,18 @@ test('two users record their own at the same time', async (context) => {
   await nobodys.json('snapshot', '-o', output);
   expect(perfScript(output).filter(({ tid }) => tid === thread).length).toBeGreaterThan(50);
 
-  // A glob that fits both takes what is one's own, and all tasks are not nobody's to record.
+  // A glob that matches both records the user's own only, and the user nobody may not record all tasks.
   const before = await nobodys.client.status();
   await nobodys.json('attach', '--comm', PUPPETS_NAME, '--name', 'puppets');
   expect((await nobodys.client.events()).map(({ pid }) => pid)).not.toContain(rootsPuppet.pid);
   expect((await nobodys.client.status()).threads).toBe(before.threads);
   expect(await nobodys.refused(['attach', '-a', '--name', 'all'])).toHaveLength(2);
   expect((await roots.client.events()).map(({ pid }) => pid)).not.toContain(puppet.pid);
-  // Root may ask anybody's.
+  // Root may ask every recorder.
   expect((await roots.run(['status'], { env: { RINGKEEP_DIR: dirname(nobodys.runtime.socket) } })).status).toBe(0);
 });
 
-test('another user’s recorder cannot be asked anything', async (context) => {
+test('another user’s recorder refuses every request', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
   const { daemon, tid } = await ofRoot();
   for (const args of ASKS(daemon, tid)) {
@@ -79,7 +79,7 @@ test('another user’s recorder cannot be asked anything', async (context) => {
   expect((await daemon.client.status()).threads).toBe(2);
 });
 
-test('not even where the modes of its socket and directories let everybody in', async (context) => {
+test('it refuses them also where the modes of its socket and directories admit every user', async (context) => {
   needs(context, 'gcc', 'perf events', 'root', 'curl');
   const { daemon, tid } = await ofRoot(Daemon.up);
   chmodSync(daemon.runtime.path, 0o711);
@@ -115,7 +115,7 @@ test('another user’s event files can be neither found nor read nor removed', a
   expect(asNobody('rm', '-f', path).status).not.toBe(0);
   const shown = await daemon.run(['show', path], AS_NOBODY);
   expect(shown).toMatchObject({ status: 1, stdout: '' });
-  // Were the directories open, the files are not.
+  // With open directories, the files are still closed.
   for (const directory of [daemon.directory, join(daemon.directory, 'web'), dirname(path)]) chmodSync(directory, 0o755);
   expect(asNobody('cat', path).stderr).toContain('Permission denied');
   expect(asNobody('rm', '-f', path).stderr).toContain('Permission denied');
@@ -127,10 +127,10 @@ test('another user’s event files can be neither found nor read nor removed', a
   expect(sideBandLog).toBe('');
 });
 
-test('a directory that another user has put in the way is not used', async (context) => {
+test('a runtime directory of another user is not used', async (context) => {
   needs(context, 'root');
   const daemon = await Daemon.lent();
-  // Nobody's `up` in root's directory: neither a second recorder there, nor anything of root's changed.
+  // `up` of the user nobody in root's directory: no second recorder, and nothing of root's is changed.
   const [cause, remedy] = await daemon.refused(['up'], AS_NOBODY);
   expect(cause).toContain(daemon.runtime.path);
   expect(remedy).toContain('RINGKEEP_DIR');

@@ -1,6 +1,6 @@
 /**
- * The detached recorder from `up` to `down`, by the real command line: what it is alone, what it holds while it runs, and that
- * nothing of it is left. And its socket, asked without ringkeep.
+ * The detached recorder from `up` to `down`, by the command line: what it is, what it locks while it runs, and that it
+ * leaves nothing. And its socket, asked by curl.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -16,13 +16,13 @@ function filesOf(pid: number): string {
 }
 
 describe('a detached recorder', () => {
-  test('is up when `up` has ended, and records what it is attached to with no client left', async (context) => {
+  test('runs when `up` has ended, and records its attachments without a client', async (context) => {
     needs(context, 'gcc', 'perf events');
     const daemon = await Daemon.up();
     const puppet = await Puppet.start();
     await puppet.thread('napper');
     expect(daemon.report).toMatchObject({ started: true, source: 'perf', adoption: null });
-    // Of the kernel itself others than root may see nothing, and that is said.
+    // Other users than root may not record the kernel, which is reported.
     if (process.geteuid!() === 0) expect(daemon.report.degraded).toEqual([]);
     expect(daemon.report.socket).toBe(daemon.runtime.socket);
     expect(await daemon.json('status')).toMatchObject({ pid: daemon.pid, threads: 0, attachments: [], adoption: null });
@@ -34,7 +34,7 @@ describe('a detached recorder', () => {
     expect(after.stats).toMatchObject({ lost: 0, unrecordedTasks: 0, unknownEnds: 0 });
   });
 
-  test('is the only one in its directory: a second `up` finds the first, and changes nothing', async () => {
+  test('is the only one in its directory: a second `up` reports the first, and changes nothing', async () => {
     const daemon = await Daemon.lent();
     expect(await daemon.json('up', '--ring', '4KiB')).toEqual({
       started: false,
@@ -53,7 +53,7 @@ describe('a detached recorder', () => {
     expect((await daemon.client.status()).ringBytes).toBe(64 * 1024);
   });
 
-  test('locks no more than the bound it tells of, and what it tells is what the kernel counts', async (context) => {
+  test('locks no more than its bound, by its own count and by the kernel’s', async (context) => {
     needs(context, 'gcc', 'perf events');
     const daemon = await Daemon.up(['--slots', '2']);
     const puppet = await Puppet.start();
@@ -71,7 +71,7 @@ describe('a detached recorder', () => {
     expect(peak).toBeGreaterThan(0);
   });
 
-  test.for(['down', 'SIGTERM'] as const)('leaves nothing of itself after %s', async (how, context) => {
+  test.for(['down', 'SIGTERM'] as const)('leaves no file and no process after %s', async (how, context) => {
     needs(context, 'gcc', 'perf events');
     const daemon = await Daemon.up();
     const puppet = await Puppet.start();
@@ -96,8 +96,8 @@ describe('a detached recorder', () => {
     expect(existsSync(daemon.directory)).toBe(false);
     expect(readdirSync('/dev/shm').filter((name) => name.startsWith(`ringkeep-${daemon.pid}-`))).toEqual([]);
     expect(existsSync(daemon.runtime.shmEvents)).toBe(false);
-    // The program it was attached to has noticed nothing.
-    puppet.tell('sleep 1');
+    // The recorded program runs on.
+    puppet.send('sleep 1');
     await puppet.answer('slept');
     expect(await daemon.refused(['status'])).toEqual([
       `No recorder answers at ${daemon.runtime.socket}.`,
@@ -120,7 +120,7 @@ describe('its socket', () => {
     return { code: Number(code), type: type.join(' '), body: lines.join('\n') };
   }
 
-  test('answers curl as it answers the command line', async (context) => {
+  test('answers curl as it does the command line', async (context) => {
     needs(context, 'gcc', 'perf events', 'curl');
     const daemon = await Daemon.lent();
     const puppet = await Puppet.start();
@@ -153,7 +153,7 @@ describe('its socket', () => {
     expect(JSON.parse(curl(daemon, '/v1/attachments').body)).toEqual([]);
   });
 
-  test('has the metrics as Prometheus reads them, and they say what the status says', async (context) => {
+  test('has metrics in Prometheus’s format, with the figures of the status', async (context) => {
     needs(context, 'gcc', 'perf events', 'curl');
     const daemon = await Daemon.lent();
     const puppet = await Puppet.start();

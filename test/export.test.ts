@@ -1,6 +1,7 @@
 /**
- * The gauntlet: every capture is read, exported to every format and read again by somebody else's reader; samples, threads, times
- * and weights are the same as in the capture. Captures: those built by hand, a snapshot of ringkeep's and perf record's own files.
+ * Every capture is exported to every format and read back by a reader that is not ours; samples, threads, times and
+ * weights are those of the capture. Captures: built ones, snapshots, files of perf record. What the command line
+ * writes, and what the Firefox Profiler's and Go's own tools read, is tested once a format.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,28 +9,33 @@ import { gunzipSync } from 'node:zlib';
 import { Ajv } from 'ajv';
 import { Profile } from 'pprof-format';
 import speedscopeSchema from 'speedscope/dist/release/file-format-schema.json' with { type: 'json' };
-import { describe, expect, type TestContext, test } from 'vitest';
+import { afterAll, describe, expect, type TestContext, test } from 'vitest';
 import { RecordType } from '../src/abi/record-table.ts';
-import type { FormatName } from '../src/export/formats.ts';
+import { FORMAT_NAMES, FORMATS, type FormatName } from '../src/export/formats.ts';
 import { PLACES_AS_NAMES } from '../src/export/frame-names.ts';
 import { lostAt } from '../src/export/losses.ts';
 import { type Sample, SampleReader, weightUnit } from '../src/export/sample-reader.ts';
 import { NO_STACK, type StackTable } from '../src/export/stack-table.ts';
+import { exported } from '../src/export/testing/exported.ts';
 import { FIXTURES } from '../src/export/testing/fixtures.ts';
 import { type PerfettoReading, readPerfetto } from '../src/export/testing/perfetto-reading.ts';
 import { type Capture, openCapture } from '../src/perf-data/capture.ts';
 import { postMortem } from '../src/post-mortem/post-mortem.ts';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { readWithFirefoxProfiler } from './testing/firefox-profiler.ts';
-import { record, ringkeep, Workplace } from './testing/ringkeep.ts';
+import { once, record, ringkeep, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 
 const isSpeedscope = new Ajv({ strict: false }).compile(speedscopeSchema);
 
-/** A program with threads' worth of everything: work, sleep, children. */
-const BUSY = 'i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; sleep 0.05; (sleep 0.02; ls / >/dev/null) & wait';
+/** Computes, sleeps and forks. */
+const BUSY = 'i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; sleep 0.05; (sleep 0.02; ls / >/dev/null) & wait';
 
 type Source = readonly [name: string, make: (path: string, context: TestContext) => Promise<void> | void];
+
+async function snapshotByPerf(path: string): Promise<void> {
+  await record(['--source', 'perf', '--freq', '997', '--snapshot', 'always', '-o', path], ['sh', '-c', BUSY]);
+}
 
 const perfRecord = (...args: string[]): Source => [
   `perf record ${args.join(' ')}`,
@@ -45,7 +51,7 @@ const SOURCES: readonly Source[] = [
     'a snapshot by perf',
     async (path, context) => {
       needs(context, 'perf events');
-      await record(['--source', 'perf', '--freq', '997', '--snapshot', 'always', '-o', path], ['sh', '-c', BUSY]);
+      await snapshotByPerf(path);
     },
   ],
   [
@@ -66,7 +72,7 @@ const SOURCES: readonly Source[] = [
   perfRecord('-e', 'cpu-clock:u', '-F', '997', '--clockid', 'monotonic', '--per-thread', '-T'),
 ];
 
-/** What every reading is compared with: the capture, sample by sample. */
+/** The capture, sample by sample: what every reading is compared with. */
 class Expected {
   readonly capture: Capture;
   readonly samples: readonly Sample[];
@@ -83,7 +89,7 @@ class Expected {
     });
   }
 
-  /** Something of every sample, by its thread's tid. */
+  /** What `of` finds in every sample, by the thread's TID. */
   byTid<T>(of: (sample: Sample) => T, samples = this.samples): Map<number, T[]> {
     const values = new Map<number, T[]>();
     for (const sample of samples) {
@@ -112,7 +118,27 @@ function sum(values: Iterable<number>): number {
   return total;
 }
 
-/** Time between a thread's coming in and its next state. */
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** Requires every thread of the capture to be listed, with as many samples as have a stack. */
+function requireFirefoxThreads(
+  listed: readonly { readonly tid: number | string; readonly samples: number }[],
+  expected: Expected,
+): void {
+  const { capture, samples } = expected;
+  // A profile of a capture without threads has one all the same, or the profiler would not load it.
+  const threads = listed
+    .map(({ tid, samples: count }) => ({ tid: Number.parseInt(`${tid}`, 10), count }))
+    .filter(({ tid, count }) => tid !== -1 || count > 0);
+  expect(sorted(threads.map(({ tid }) => tid))).toEqual(sorted(capture.tasks.threads.map(({ tid }) => tid)));
+  const withStacks = samples.filter(({ stack }) => stack !== NO_STACK);
+  for (const [tid, own] of expected.byTid(({ stack }) => stack, withStacks))
+    expect(sum(threads.filter((thread) => thread.tid === tid).map(({ count }) => count))).toBe(own.length);
+}
+
+/** Time from each switch in to the thread's next state. */
 function onCpuNs({ states }: PerfettoReading, tid: number, endNs: bigint): number {
   const own = states.filter((state) => state.tid === tid);
   const end = (timeNs: bigint | undefined) => (timeNs === undefined || timeNs > endNs ? endNs : timeNs);
@@ -123,10 +149,10 @@ function onCpuNs({ states }: PerfettoReading, tid: number, endNs: bigint): numbe
   );
 }
 
-/** Reads the export of one format again, and compares. */
-const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) => void>> = {
-  perfetto(path, { capture, samples, stacks, lost }) {
-    const reading = readPerfetto(readFileSync(path));
+/** Reads the export of one format back, and compares. */
+const READERS: Readonly<Record<FormatName, (bytes: Uint8Array, expected: Expected) => void>> = {
+  perfetto(bytes, { capture, samples, stacks, lost }) {
+    const reading = readPerfetto(bytes);
     const line = (timeNs: bigint, pid: number, tid: number, event: string, frames: number) =>
       `${timeNs} ${pid}/${tid} ${event} ${frames}`;
     const ours = samples.map(({ thread, timeNs, event, stack }) =>
@@ -147,33 +173,25 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
     expect(reading.counters.get('Bytes pinned, at most')?.at(-1)?.value).toBe(pinned?.boundBytes);
     const report = postMortem(capture);
     for (const { tid, exitNs } of capture.tasks.threads) {
-      const told = report.threads.filter((thread) => thread.tid === tid);
-      // What the post-mortem says is compared where it knows all: one thread of that number, none of whose time is unknown.
-      if (told.length !== 1 || told[0]!.timesFrom !== 'switches' || told[0]!.unknownNs !== 0) continue;
+      const reported = report.threads.filter((thread) => thread.tid === tid);
+      // Compared where one thread had that TID and none of its time is unknown.
+      const [only, ...others] = reported;
+      if (!only || others.length > 0 || only.timesFrom !== 'switches' || only.unknownNs !== 0) continue;
       const endNs = exitNs ?? BigInt(report.endNs!);
-      expect({ tid, onCpuNs: onCpuNs(reading, tid, endNs) }).toEqual({ tid, onCpuNs: told[0]!.onCpuNs });
+      expect({ tid, onCpuNs: onCpuNs(reading, tid, endNs) }).toEqual({ tid, onCpuNs: only.onCpuNs });
     }
   },
 
-  firefox(path, expected) {
-    // A capture without a thread has one nevertheless, or the profiler would not load it.
-    const threads = readWithFirefoxProfiler(path).threads.filter(({ tid, samples }) => tid !== -1 || samples > 0);
-    expect(sorted(threads.map(({ tid }) => Number.parseInt(`${tid}`, 10)))).toEqual(
-      sorted([...expected.capture.tasks.threads.map(({ tid }) => tid)]),
-    );
-    const withStacks = expected.samples.filter(({ stack }) => stack !== NO_STACK);
-    for (const [tid, samples] of expected.byTid(({ stack }) => stack, withStacks))
-      expect(
-        sum(
-          threads.filter((thread) => Number.parseInt(`${thread.tid}`, 10) === tid).map(({ samples: count }) => count),
-        ),
-      ).toBe(samples.length);
-    // The profiler's listing has no times: those are read as they are written.
-    const { threads: written } = JSON.parse(readFileSync(path, 'utf8')) as {
-      threads: { tid: number | string; samples: { time: number[] } }[];
+  firefox(bytes, expected) {
+    const { threads } = JSON.parse(text(bytes)) as {
+      threads: { tid: number | string; samples: { time: number[]; stack: (number | null)[] } }[];
     };
+    requireFirefoxThreads(
+      threads.map(({ tid, samples }) => ({ tid, samples: samples.stack.filter((stack) => stack !== null).length })),
+      expected,
+    );
     const times = new Map<number, number[]>();
-    for (const { tid, samples } of written) {
+    for (const { tid, samples } of threads) {
       const key = Number.parseInt(`${tid}`, 10);
       times.set(key, [...(times.get(key) ?? []), ...samples.time.map((ms) => Math.round(ms * 1e6))]);
     }
@@ -182,14 +200,14 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
       expect(times.get(tid)).toEqual(own);
   },
 
-  pprof(path, expected) {
-    const profile = Profile.decode(gunzipSync(readFileSync(path)));
-    const text = (index: number | bigint) => profile.stringTable.strings[Number(index)]!;
+  pprof(bytes, expected) {
+    const profile = Profile.decode(bytes);
+    const string = (index: number | bigint) => profile.stringTable.strings[Number(index)]!;
     // The last value may be the time asleep, which is none of the samples' weights.
-    const weightTypes = profile.sampleType.slice(1).filter(({ type }) => text(type) !== 'asleep');
+    const weightTypes = profile.sampleType.slice(1).filter(({ type }) => string(type) !== 'asleep');
     const byTid = new Map<number, { count: number; weight: number }>();
     for (const { value, label } of profile.sample) {
-      const tid = Number(label.find(({ key }) => text(key) === 'tid')?.num ?? -1);
+      const tid = Number(label.find(({ key }) => string(key) === 'tid')?.num ?? -1);
       const sums = byTid.get(tid) ?? { count: 0, weight: 0 };
       sums.count += Number(value[0]);
       sums.weight += sum(value.slice(1, 1 + weightTypes.length).map(Number));
@@ -199,8 +217,8 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
     expect(byTid).toEqual(new Map([...weights].map(([tid, own]) => [tid, { count: own.length, weight: sum(own) }])));
   },
 
-  speedscope(path, expected) {
-    const file = JSON.parse(readFileSync(path, 'utf8')) as {
+  speedscope(bytes, expected) {
+    const file = JSON.parse(text(bytes)) as {
       profiles: {
         name: string;
         unit: string;
@@ -230,8 +248,8 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
     expect(times.sort((a, b) => a - b)).toEqual(clocked.map(({ timeNs }) => Number(timeNs - originNs)));
   },
 
-  collapsed(path, { samples }) {
-    const lines = readFileSync(path, 'utf8')
+  collapsed(bytes, { samples }) {
+    const lines = text(bytes)
       .split('\n')
       .filter((line) => line !== '');
     for (const line of lines) expect(line).toMatch(/^[^;]+(;[^;]+)* \d+$/);
@@ -241,26 +259,52 @@ const READERS: Readonly<Record<FormatName, (path: string, expected: Expected) =>
 
 describe.for(SOURCES)('%s', ([, make]) => {
   test('is the same in every format', { timeout: 300_000 }, async (context) => {
-    const place = new Workplace();
-    const file = place.file('perf.data');
+    const file = new Workplace().file('perf.data');
     await make(file, context);
     const expected = new Expected(file);
-    for (const [format, read] of Object.entries(READERS)) {
-      const output = place.file(format);
-      const { status, stderr } = await ringkeep(['export', file, '--to', format, '-o', output]);
-      expect({ format, status, stderr }).toEqual({ format, status: 0, stderr: '' });
-      read(output, expected);
-    }
+    for (const format of FORMAT_NAMES) READERS[format](exported(expected.capture, format), expected);
   });
+});
+
+const place = new Workplace(afterAll);
+const snapshot = once(async () => {
+  const file = place.file('snapshot.perf.data');
+  await snapshotByPerf(file);
+  return file;
+});
+
+/** What `ringkeep export` writes of the snapshot. */
+async function exportByCommand(format: FormatName): Promise<string> {
+  const output = place.file(format);
+  const { status, stderr } = await ringkeep(['export', await snapshot(), '--to', format, '-o', output]);
+  expect({ format, status, stderr }).toEqual({ format, status: 0, stderr: '' });
+  return output;
+}
+
+test.for(FORMAT_NAMES)('the command line exports a snapshot to %s', async (format, context) => {
+  needs(context, 'perf events');
+  const bytes = readFileSync(await exportByCommand(format));
+  READERS[format](FORMATS[format].isGzipped ? gunzipSync(bytes) : bytes, new Expected(await snapshot()));
+});
+
+test.for(['two threads', 'no records'])('the Firefox Profiler loads %s and finds every thread', (name) => {
+  const [file, output] = [place.file(`${name}.perf.data`), place.file(`${name}.json`)];
+  writeFileSync(file, FIXTURES[name]!().build());
+  const expected = new Expected(file);
+  writeFileSync(output, exported(expected.capture, 'firefox'));
+  requireFirefoxThreads(readWithFirefoxProfiler(output).threads, expected);
+});
+
+test('the Firefox Profiler loads a snapshot and finds every thread', async (context) => {
+  needs(context, 'perf events');
+  const { threads } = readWithFirefoxProfiler(await exportByCommand('firefox'));
+  requireFirefoxThreads(threads, new Expected(await snapshot()));
 });
 
 test('go tool pprof finds the samples of every thread', async (context) => {
   needs(context, 'go', 'perf events');
-  const place = new Workplace();
-  const file = place.file('perf.data');
-  const output = place.file('profile.pb.gz');
-  await record(['--source', 'perf', '--freq', '997', '--snapshot', 'always', '-o', file], ['sh', '-c', BUSY]);
-  await ringkeep(['export', file, '--to', 'pprof', '-o', output]);
+  const file = await snapshot();
+  const output = await exportByCommand('pprof');
   const tags = execFileSync('go', ['tool', 'pprof', '-tags', '-sample_index=samples', output], { encoding: 'utf8' });
   const [, byTid] = /^ *tid: Total (\d+)/m.exec(tags) ?? [];
   expect(Number(byTid)).toBe(new Expected(file).samples.length);

@@ -1,4 +1,4 @@
-/** The recorder itself is killed: its command does not notice, and what is in the rings can be read. */
+/** The recorder is killed: its command runs on, and its rings can be read. */
 import { readFileSync, rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { decodeRecord, type PerfRecord } from '../src/abi/record.ts';
@@ -13,27 +13,27 @@ import { testProgram } from './testing/test-program.ts';
 const THREADS = 5;
 
 test.for(['idle', 'noisy'] as const)(
-  'SIGKILL of the recorder of an %s command harms nothing',
+  'SIGKILL of the recorder of an %s command leaves the command running and its rings whole',
   async (kind, context) => {
     needs(context, 'gcc', 'perf events');
     const command =
       kind === 'idle' ? [testProgram('naps-until-eof'), `${THREADS}`] : [testProgram('quiet-among-noisy'), '3'];
     const running = start(['record', '--ring', '32KiB', '--', ...command]);
     const tasks = kind === 'idle' ? THREADS + 1 : 4;
-    await running.until('there are records', () => hasRecords(running, tasks));
+    await running.until('records in every ring', () => hasRecords(running, tasks));
     running.kill('SIGKILL');
     await running.exited;
     const rings = ringsOf(running);
-    // What is left is for `recover`; here it only has to go.
+    // `ringkeep recover` would read it; here it is only removed.
     const directory = running.ringDirectory()!;
     rmSync(directory, { recursive: true });
     running.input.end();
     const { signal, stdout } = await running.ended;
 
     expect(signal).toBe('SIGKILL');
-    // The command ran on to its own end: it holds the output open until then.
+    // The command ran to its end: it holds the output open until then.
     expect(stdout).toMatch(kind === 'idle' ? /^ready\ndone\n$/ : /^quiet \d+ \d+\n$/);
-    // Another than ringkeep reaps it now.
+    // Its new parent reaps it.
     await until('the command to be reaped', () => running.leftovers().length === 0);
 
     expect(rings).toHaveLength(tasks);
@@ -56,13 +56,13 @@ function ringsOf(running: Running): RingContents[] {
   return running.ringFiles().map((path) => readRing(readFileSync(path)));
 }
 
-/** Whether all tasks have rings and some of them enough in it. */
+/** Whether all tasks have rings and one of them more than 20 records. */
 function hasRecords(running: Running, tasks: number): boolean {
   try {
     const rings = ringsOf(running);
     return rings.length >= tasks && rings.some(({ recordCount }) => recordCount > 20);
   } catch (error) {
-    // A ring that is being made has no header yet.
+    // A ring that is being created has no header yet.
     if (error instanceof RingkeepError && error.code === 'not-a-ring') return false;
     throw error;
   }

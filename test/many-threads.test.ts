@@ -1,4 +1,4 @@
-/** 2,000 threads, and the locked memory of a few rings: the bound does not know of threads. */
+/** 2,000 threads with the locked memory of a few rings: the bound does not depend on the number of threads. */
 import { readFileSync, statSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Recorded, type Running, show, start, Workplace, withSummary } from './testing/ringkeep.ts';
@@ -13,11 +13,11 @@ function lockedBytes(pid: number): number | undefined {
     const [, kibibytes] = /^VmLck:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
     return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
   } catch {
-    return undefined; // Ended between two looks.
+    return undefined; // It has exited.
   }
 }
 
-/** Runs to the end, looking at the locked memory again and again. */
+/** Runs to the end; VmLck every 10 ms. */
 async function watchLocked(running: Running): Promise<{ seen: number[]; recorded: Recorded }> {
   const seen: number[] = [];
   const timer = setInterval(() => {
@@ -28,7 +28,7 @@ async function watchLocked(running: Running): Promise<{ seen: number[]; recorded
   return { seen, recorded };
 }
 
-// A recorder that gets no CPU loses records, which it says: on a machine with much other work, a second try.
+// Without CPU time for the recorder the kernel loses records, which are counted: under load the test is tried again.
 test.for([
   { as: undefined, options: [] },
   { as: undefined, options: ['--slots', '1', '--ring', '16KiB'] },
@@ -63,7 +63,7 @@ test.for([
     expect(summary).toMatchObject({ tasks: THREADS + 1, lost: 0, unrecordedTasks: 0, pinFailures: 0, evictedRings: 0 });
     expect(Math.max(...seen)).toBeGreaterThan(0);
     expect(Math.max(...seen)).toBeLessThanOrEqual(pinnedBytes.bound);
-    // What the kernel counts and what the protocol counts are the same: no look may find more than the peak.
+    // The protocol's own count: the kernel's is never above its peak.
     expect(Math.max(...seen)).toBeLessThanOrEqual(pinnedBytes.peak);
     expect(pinnedBytes).toMatchObject({ now: 0 });
     expect(pinnedBytes.peak).toBeLessThanOrEqual(pinnedBytes.bound);
@@ -80,7 +80,7 @@ test('keep their rings to their user while they run', async (context) => {
   needs(context, 'gcc', 'perf events');
   const running = start(['record', '--', testProgram('naps-until-eof'), '3']);
   await running.untilSaid('ready');
-  await running.until('there are rings', () => running.ringFiles().length > 0);
+  await running.until('rings', () => running.ringFiles().length > 0);
   const directory = running.ringDirectory()!;
 
   expect(modeOf(directory)).toBe('700');

@@ -1,8 +1,8 @@
-/** Names that travel with a snapshot: what is left of them when all that they came from is gone. */
+/** Names in a snapshot: they stay when the programs, maps and kernels they were read from are gone. */
 import { spawn } from 'node:child_process';
 import { closeSync, copyFileSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { isLong } from '../src/base/testing/runs.ts';
 import { exitOf } from '../src/base/testing/waiting.ts';
 import { openCapture } from '../src/perf-data/capture.ts';
@@ -14,7 +14,7 @@ import { CapturedSymbols } from '../src/symbols/captured-symbols.ts';
 import { decodeSymbols } from '../src/symbols/symbols-section.ts';
 import { Daemon } from './testing/daemon.ts';
 import { allFrames, framesBy } from './testing/name-agreement.ts';
-import { record, recordWithNames, ringkeep, show, showWithNames, Workplace } from './testing/ringkeep.ts';
+import { once, record, recordWithNames, ringkeep, show, showWithNames, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
@@ -22,7 +22,7 @@ const OFTEN = ['--freq', '1999', '--ring', '1MiB', '--snapshot', 'always'];
 
 afterEach(() => void vi.unstubAllEnvs());
 
-/** Names of all frames, by what the file says alone: on a machine that has no file of this one's. */
+/** Names of all frames by the snapshot alone, as on another machine. */
 function namesElsewhere(path: string): (string | null)[] {
   const capture = openCapture(new Uint8Array(readFileSync(path)));
   const captured = new CapturedSymbols(decodeSymbols(capture.features.symbols!)!);
@@ -38,46 +38,65 @@ function namesHere(path: string): (string | null)[] {
   return allFrames(path).frames.map(({ name }) => name);
 }
 
-/** A program of its own for the test, which may go. */
+/** A copy of the program that the test may remove. */
 function ownProgram(place: Workplace): string {
   const program = place.file('program');
   copyFileSync(testProgram('named-work'), program);
   return program;
 }
 
-/** perf keeps copies of what it recorded below $HOME, by build id. */
+/** perf keeps copies of recorded files below $HOME, by build id. */
 function withoutCopies(place: Workplace): void {
   vi.stubEnv('HOME', place.path);
+}
+
+const shared = new Workplace(afterAll);
+/** A recording of named-work, without and with names. */
+const plain = once(async () => {
+  const path = shared.file('plain.perf.data');
+  await record([...OFTEN, '-o', path], [testProgram('named-work'), '300']);
+  return path;
+});
+const named = once(async () => {
+  const path = shared.file('named.perf.data');
+  await recordWithNames([...OFTEN, '-o', path], [testProgram('named-work'), '300']);
+  return path;
+});
+
+/** A copy of a shared recording, which the test may change. */
+async function copyOf(recording: () => Promise<string>): Promise<string> {
+  const copy = new Workplace().file('copy.perf.data');
+  copyFileSync(await recording(), copy);
+  return copy;
 }
 
 test('names stay equal when the program is overwritten and when it is gone, here and elsewhere', async (context) => {
   needs(context, 'gcc', 'perf events');
   const place = new Workplace();
   const program = ownProgram(place);
-  const [plain, named] = [place.file('plain.perf.data'), place.file('named.perf.data')];
-  await record([...OFTEN, '-o', plain], [program, '300']);
-  const byMachine = namesHere(plain);
+  const [bare, withNames] = [place.file('plain.perf.data'), place.file('named.perf.data')];
+  await record([...OFTEN, '-o', bare], [program, '300']);
+  const byMachine = namesHere(bare);
   expect(byMachine.filter((name) => name !== null).length).toBeGreaterThan(300);
-  expect(openCapture(new Uint8Array(readFileSync(plain))).features.symbols).toBeUndefined();
-  copyFileSync(plain, named);
-  expect(symbolizeSnapshot(named, 60_000)).toMatchObject({ isComplete: true });
+  expect(openCapture(new Uint8Array(readFileSync(bare))).features.symbols).toBeUndefined();
+  copyFileSync(bare, withNames);
+  expect(symbolizeSnapshot(withNames, 60_000)).toMatchObject({ isComplete: true });
 
   withoutCopies(place);
-  expect(namesHere(named)).toEqual(byMachine);
+  expect(namesHere(withNames)).toEqual(byMachine);
   rmSync(program);
   copyFileSync(testProgram('ping-pong'), program);
-  expect(namesHere(named)).toEqual(byMachine);
+  expect(namesHere(withNames)).toEqual(byMachine);
   rmSync(program);
-  expect(namesHere(named)).toEqual(byMachine);
-  expect(namesElsewhere(named)).toEqual(byMachine);
-  expect(namesHere(plain)).not.toEqual(byMachine);
-  expect(allFrames(named).problems).toEqual([]);
+  expect(namesHere(withNames)).toEqual(byMachine);
+  expect(namesElsewhere(withNames)).toEqual(byMachine);
+  expect(namesHere(bare)).not.toEqual(byMachine);
+  expect(allFrames(withNames).problems).toEqual([]);
 });
 
 test('kernel functions keep their names under another kernel', async (context) => {
   needs(context, 'gcc', 'perf events', 'root');
-  const output = new Workplace().file('snapshot.perf.data');
-  await recordWithNames([...OFTEN, '-o', output], [testProgram('named-work'), '300']);
+  const output = await named();
   const { frames } = allFrames(output);
   const inKernel = frames.flatMap(({ isKernel, name }, index) => (isKernel && name !== null ? [index] : []));
   expect(inKernel.length).toBeGreaterThan(50);
@@ -85,13 +104,13 @@ test('kernel functions keep their names under another kernel', async (context) =
   expect(inKernel.map((index) => elsewhere[index])).toEqual(inKernel.map((index) => frames[index]!.name));
 });
 
-test('code of Node keeps its names and lines when the map of its compiler is gone', async (context) => {
+test('code of Node keeps its names and lines when V8’s map is removed', async (context) => {
   needs(context, 'perf events');
   const place = new Workplace();
   const script = place.file('shop.mjs');
   writeFileSync(
     script,
-    'export function price(n) { let p = 1; for (let i = 0; i < n; i++) p = (p * 31 + i) % 65521; return p; }\nfor (let i = 0; i < 60; i++) price(3e6);\n',
+    'export function price(n) { let p = 1; for (let i = 0; i < n; i++) p = (p * 31 + i) % 65521; return p; }\nfor (let i = 0; i < 25; i++) price(3e6);\n',
   );
   const output = place.file('node.perf.data');
   const node = [process.execPath, '--perf-basic-prof-only-functions', '--interpreted-frames-native-stack'];
@@ -103,10 +122,9 @@ test('code of Node keeps its names and lines when the map of its compiler is gon
   expect(namesElsewhere(output)).toEqual(namesHere(output));
 });
 
-test('perf reads the snapshot as it did before names were added, and has nothing to say about them', async (context) => {
+test('perf reads a snapshot with names as it does one without, and without a warning', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
-  const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [testProgram('named-work'), '150']);
+  const output = await copyOf(plain);
   const before = run('perf', 'script', '-f', '-i', output);
   const bytes = statSync(output).size;
   expect(symbolizeSnapshot(output, 60_000).bytes).toBeGreaterThan(0);
@@ -118,23 +136,20 @@ test('perf reads the snapshot as it did before names were added, and has nothing
 
 test('names are added once', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const output = new Workplace().file('snapshot.perf.data');
-  await recordWithNames([...OFTEN, '-o', output], [testProgram('named-work'), '100']);
+  const output = await named();
   const bytes = statSync(output).size;
   expect(symbolizeSnapshot(output, 60_000)).toEqual({ bytes: 0, isComplete: false });
   expect(statSync(output).size).toBe(bytes);
 });
 
-test('whenever the one who adds names is killed, the snapshot is readable, and can be given names', async (context) => {
+test('a snapshot is readable, and names can be added, whenever the process that adds names is killed', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const place = new Workplace();
-  const [plain, output] = [place.file('plain.perf.data'), place.file('snapshot.perf.data')];
-  await record([...OFTEN, '-o', plain], [testProgram('named-work'), '300']);
-  const expected = namesHere(plain);
+  const output = new Workplace().file('snapshot.perf.data');
+  const expected = namesHere(await plain());
   const program = join(import.meta.dirname, '..', 'dist', 'bin', 'symbolize-process.js');
   const ends = new Set<string | number | null>();
   for (let delayMs = 20; delayMs < 600; delayMs += isLong ? 20 : 120) {
-    copyFileSync(plain, output);
+    copyFileSync(await plain(), output);
     const child = spawn(process.execPath, [program, output, '60000'], { stdio: 'ignore' });
     const timer = setTimeout(() => child.kill('SIGKILL'), delayMs);
     ends.add(await exitOf(child, 'the process that adds names'));
@@ -147,10 +162,9 @@ test('whenever the one who adds names is killed, the snapshot is readable, and c
   expect(namesElsewhere(output)).toEqual(expected);
 });
 
-test('without time names stay away, or are those of the newest frames, and the machine fills in', async (context) => {
+test('without time no names are added, or those of the newest frames, and the machine’s files give the others', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const output = new Workplace().file('snapshot.perf.data');
-  await record([...OFTEN, '-o', output], [testProgram('named-work'), '300']);
+  const output = await copyOf(plain);
   const expected = namesHere(output);
   expect(symbolizeSnapshot(output, 0)).toMatchObject({ isComplete: false });
   expect(namesHere(output)).toEqual(expected);
@@ -158,12 +172,7 @@ test('without time names stay away, or are those of the newest frames, and the m
 
 test('damage to the names loses names only', async (context) => {
   needs(context, 'gcc', 'perf events');
-  const place = new Workplace();
-  const program = ownProgram(place);
-  const output = place.file('snapshot.perf.data');
-  await recordWithNames([...OFTEN, '-o', output], [program, '150']);
-  withoutCopies(place);
-  rmSync(program);
+  const output = await copyOf(named);
   const whole = showWithNames(output);
   const { symbols } = openCapture(new Uint8Array(readFileSync(output))).features;
   const at = readFileSync(output).indexOf(symbols!) + Math.floor(symbols!.length / 2);
@@ -175,7 +184,7 @@ test('damage to the names loses names only', async (context) => {
   expect({ ...damaged.totals, damage: damaged.damage }).toEqual({ ...whole.totals, damage: [] });
 });
 
-test('snapshots of a detached recorder have names: one that was asked for, and one that a trigger took', async (context) => {
+test('snapshots of a detached recorder have names, those on request and those of triggers', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const program = ownProgram(daemon.place);
@@ -184,6 +193,7 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
   await daemon.json('attach', '-p', String(worker.pid));
   await daemon.json('trigger', 'add', '--on', 'exit-signal');
   await daemon.untilEvents((events) => events.some(({ records }) => records > 500));
+  worker.kill('SIGSTOP');
 
   const asked = daemon.file('asked.perf.data');
   const { namesMs } = await daemon.json<{ namesMs: number | null }>('snapshot', '-o', asked);
@@ -191,6 +201,7 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
   const bare = daemon.file('bare.perf.data');
   expect(await daemon.json('snapshot', '--no-names', '-o', bare)).toMatchObject({ namesMs: null });
   worker.kill('SIGSEGV');
+  worker.kill('SIGCONT');
   const triggers = await daemon.until(
     () => daemon.client.triggers(),
     ([trigger]) => trigger?.lastSnapshot,
@@ -204,7 +215,7 @@ test('snapshots of a detached recorder have names: one that was asked for, and o
   for (const path of [asked, lastSnapshot]) expect(namesElsewhere(path)).toContain('work');
 });
 
-test('a recorder that is to add no names adds none, whoever asks', async (context) => {
+test('a recorder started with --no-names adds none to a snapshot on request', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.upWithNames(['--no-names']);
   await daemon.json('attach', '-p', String(process.pid));
@@ -214,7 +225,7 @@ test('a recorder that is to add no names adds none, whoever asks', async (contex
   expect(openCapture(new Uint8Array(readFileSync(output))).features.symbols).toBeUndefined();
 });
 
-test('a program that only a process in a container sees has names', async (context) => {
+test('a program that is mounted in a container only has names', async (context) => {
   needs(context, 'gcc', 'perf events', 'mount namespaces');
   const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const inside = `mount -t tmpfs tmpfs /mnt && cp ${testProgram('named-work')} /mnt/program && exec /mnt/program 60000`;
@@ -226,6 +237,7 @@ test('a program that only a process in a container sees has names', async (conte
   );
   await daemon.json('attach', '-p', String(worker.pid));
   await daemon.untilEvents((events) => events.some(({ records }) => records > 500));
+  worker.kill('SIGSTOP');
   const output = daemon.file('inside.perf.data');
   await daemon.json('snapshot', '-o', output);
   worker.kill('SIGKILL');
@@ -234,13 +246,14 @@ test('a program that only a process in a container sees has names', async (conte
   expect(names).toContain('work');
 });
 
-test('rings that a killed recorder left are saved with names', async (context) => {
+test('the rings of a killed recorder are saved with names', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const worker = spawn(testProgram('named-work'), ['60000'], { stdio: 'ignore' });
   onTestFinished(() => void worker.kill('SIGKILL'));
   await daemon.json('attach', '-p', String(worker.pid));
   await daemon.untilEvents((events) => events.some(({ records }) => records > 500));
+  worker.kill('SIGSTOP');
   process.kill(daemon.pid, 'SIGKILL');
   const output = daemon.file('recovered.perf.data');
   const { status, stderr } = await ringkeep(['recover', daemon.directory, '-o', output]);

@@ -1,12 +1,15 @@
-/** Names of frames, beside perf's and beside what a JIT compiler wrote of itself; and files that are not what they were. */
+/**
+ * Names of frames compared with perf's and with a JIT compiler's map; and of files that were replaced after the
+ * recording.
+ */
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest';
 import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { ElfImage } from '../src/symbols/elf-image.ts';
 import { allFrames, type NameAgreement, nameAgreement, shareEqual } from './testing/name-agreement.ts';
-import { record, recordWithNames, show, Workplace } from './testing/ringkeep.ts';
+import { once, record, recordWithNames, show, Workplace } from './testing/ringkeep.ts';
 import { needs, PYTHON } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
@@ -26,23 +29,26 @@ function expectAgreement(agreement: NameAgreement): void {
   expect(shareEqual(agreement), JSON.stringify([...agreement.different])).toBeGreaterThanOrEqual(0.99);
 }
 
+const place = new Workplace(afterAll);
+const inC = once(() => recorded(place, [], testProgram('named-work'), '500'));
+
 test('frames of C have the names that perf gives them, in the program, the C library and the vdso', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
-  const agreement = await recorded(new Workplace(), [], testProgram('named-work'), '700');
+  const agreement = await inC();
   expectAgreement(agreement);
   expect([...agreement.names]).toEqual(expect.arrayContaining(['spin_in_static', 'work', 'by_value']));
 });
 
 test('kernel frames have the names that perf gives them', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf', 'root');
-  const agreement = await recorded(new Workplace(), [], testProgram('named-work'), '700');
+  const agreement = await inC();
   expectAgreement(agreement);
   expect(agreement.equalInKernel).toBeGreaterThan(50);
 });
 
 test('frames of C++ have the names that perf gives them, and are shown as they were written', async (context) => {
   needs(context, 'g++', 'perf events', 'perf');
-  const agreement = await recorded(new Workplace(), [], testProgram('named-classes'), '700');
+  const agreement = await recorded(new Workplace(), [], testProgram('named-classes'), '500');
   expectAgreement(agreement);
   const names = [...agreement.names];
   expect(names).toContain('outer::sorted');
@@ -52,11 +58,11 @@ test('frames of C++ have the names that perf gives them, and are shown as they w
 
 test('frames of Python have the names that perf gives them', async (context) => {
   needs(context, 'python', 'perf events', 'perf');
-  const program = 'import json\nfor i in range(160): json.loads(json.dumps({str(k): [k] for k in range(4000)}))';
+  const program = 'import json\nfor i in range(110): json.loads(json.dumps({str(k): [k] for k in range(4000)}))';
   expectAgreement(await recorded(new Workplace(), [], PYTHON, '-c', program));
 });
 
-test('a caller is named by its call, though that be its last instruction', async (context) => {
+test('a caller is named by its call, even where the call is its last instruction', async (context) => {
   needs(context, 'gcc', 'perf events');
   const output = new Workplace().file('snapshot.perf.data');
   await recordWithNames([...OFTEN, '-o', output], [testProgram('never-returns'), '150']);
@@ -70,11 +76,11 @@ test('a file of perf record has the names that perf script gives it', async (con
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('perf.data');
   const args = ['record', '-q', '-N', '-g', '-e', 'cpu-clock', '-F', '1999', '-o', output, '--'];
-  expect(run('perf', ...args, testProgram('named-work'), '700').status).toBe(0);
+  expect(run('perf', ...args, testProgram('named-work'), '500').status).toBe(0);
   expectAgreement(nameAgreement(output));
 });
 
-/** Runs the fixture in JavaScript under Node, which writes down what it compiles; the map's lines. */
+/** Records the fixture, compiled to JavaScript, under Node, which writes a map of its code; the map's lines. */
 async function recordedScript(place: Workplace, output: string): Promise<string[]> {
   const source = join(import.meta.dirname, 'fixtures', 'named-script.ts');
   const { outputText, sourceMapText } = ts.transpileModule(readFileSync(source, 'utf8'), {
@@ -98,7 +104,7 @@ async function recordedScript(place: Workplace, output: string): Promise<string[
   return readFileSync(map, 'utf8').trimEnd().split('\n');
 }
 
-test('frames of Node have the names that V8 gave them, and the lines of the TypeScript that they were', async (context) => {
+test('frames of Node have the names that V8 gave them, and the lines of the TypeScript source', async (context) => {
   needs(context, 'perf events', 'perf');
   const place = new Workplace();
   const output = place.file('node.perf.data');
@@ -118,7 +124,7 @@ test('frames of Node have the names that V8 gave them, and the lines of the Type
   );
 });
 
-test('where no names travel, a program that was built anew since gives none, and that is said', async (context) => {
+test('without names in the snapshot, a program that was rebuilt gives none, which is reported', async (context) => {
   needs(context, 'gcc', 'perf events', 'objcopy');
   const place = new Workplace();
   const program = place.file('program');

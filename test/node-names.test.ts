@@ -1,8 +1,9 @@
-/** Names of JavaScript out of the box: what `record` has Node do, what it leaves alone, and what is left behind. */
+/** Names of JavaScript by default: what `record` sets for Node, what it does not touch, and which files it removes. */
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openCapture } from '../src/perf-data/capture.ts';
+import type { StackFrame } from '../src/perf-data/stack.ts';
 import { decodeSymbols } from '../src/symbols/symbols-section.ts';
 import { allFrames } from './testing/name-agreement.ts';
 import { record, recordWithNames, show, Workplace } from './testing/ringkeep.ts';
@@ -11,7 +12,7 @@ import { needs } from './testing/surroundings.ts';
 const OFTEN = ['--freq', '1999', '--ring', '1MiB'];
 const WORK = `
 function price(n) { let p = 1; for (let i = 0; i < n; i++) p = (p * 31 + i) % 65521; return p; }
-for (let i = 0; i < 60; i++) price(2e6);
+for (let i = 0; i < 25; i++) price(2e6);
 `;
 
 /** The processes in a snapshot. */
@@ -28,7 +29,12 @@ function mapsOf(pids: readonly number[]): string[] {
 }
 
 function sourcesIn(path: string): Map<string, string> {
-  const named = allFrames(path).frames.flatMap(({ name, source }) =>
+  return sourcesOf(allFrames(path).frames);
+}
+
+/** `FILE:LINE` by function. */
+function sourcesOf(frames: readonly StackFrame[]): Map<string, string> {
+  const named = frames.flatMap(({ name, source }) =>
     name !== null && source !== null ? ([[name, `${source.file}:${source.line}`]] as const) : [],
   );
   return new Map(named);
@@ -48,16 +54,16 @@ test('the first command of the README names functions and lines, and leaves no m
   expect(status).toBe(128 + 11);
   expect(stderr).toMatch(/priceOf checkout-crash\.mjs:10/);
   expect(mapsOf(pidsIn(output))).toEqual([]);
-  expect(sourcesIn(output).get('priceOf')).toBe(`${example}:10`);
-  // Addresses in no mapping are none: what a frame without a frame pointer had in its place.
   const { frames } = allFrames(output);
+  expect(sourcesOf(frames).get('priceOf')).toBe(`${example}:10`);
+  // Addresses outside every mapping have no name: the frame pointer of such a frame was not one.
   const madeAtRunTime = frames.filter(({ file }) => file?.startsWith('//anon'));
   const unnamed = madeAtRunTime.filter(({ name }) => name === null).length;
   expect(madeAtRunTime.length).toBeGreaterThan(100);
   expect(unnamed / madeAtRunTime.length).toBeLessThan(0.02);
 });
 
-test('a script that names Node as its interpreter is named, and so are the Node programs that it starts', async (context) => {
+test('a script with Node as its interpreter has names, and so have the Node programs that it starts', async (context) => {
   needs(context, 'perf events');
   const place = new Workplace();
   const child = script(place, 'child.mjs', WORK.replaceAll('price', 'childPrice'));
@@ -75,20 +81,20 @@ test('a script that names Node as its interpreter is named, and so are the Node 
   expect(mapsOf(pidsIn(output))).toEqual([]);
 });
 
-test('--no-js leaves Node as it is', async (context) => {
+test('--no-js sets nothing for Node', async (context) => {
   needs(context, 'perf events');
   const place = new Workplace();
   const text = `console.log('options:' + (process.env.NODE_OPTIONS ?? ''));\n${WORK}`;
   const main = script(place, 'main.mjs', text);
   const output = place.file('out.perf.data');
   const options = [...OFTEN, '--snapshot', 'always', '-o', output];
-  const { stdout } = await recordWithNames([...options, '--no-js'], ['node', main]);
+  const { stdout } = await record([...options, '--no-js'], ['node', main]);
   expect(stdout).toContain('options:\n');
   expect(sourcesIn(output).size).toBe(0);
   expect(mapsOf(pidsIn(output))).toEqual([]);
 });
 
-test('a map that the user had V8 make himself stays', async (context) => {
+test('a map of V8 that the user asked for is kept', async (context) => {
   needs(context, 'perf events');
   const place = new Workplace();
   const main = script(place, 'main.mjs', WORK);
@@ -98,7 +104,7 @@ test('a map that the user had V8 make himself stays', async (context) => {
   expect(mapsOf(pidsIn(output))).toHaveLength(1);
 });
 
-test('where names do not travel, the map stays for whoever shows the snapshot', async (context) => {
+test('with --no-names the map is kept, and gives the names when the snapshot is shown', async (context) => {
   needs(context, 'perf events');
   const place = new Workplace();
   const main = script(place, 'main.mjs', WORK);
@@ -108,7 +114,7 @@ test('where names do not travel, the map stays for whoever shows the snapshot', 
   expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
 });
 
-test('what V8 dumps of its code names frames by time, and names the same when the dump is gone', async (context) => {
+test('a jitdump of V8 names frames by time, and the names stay the same when the dump is removed', async (context) => {
   needs(context, 'perf events');
   const place = new Workplace();
   const main = script(place, 'main.mjs', WORK);
@@ -117,11 +123,11 @@ test('what V8 dumps of its code names frames by time, and names the same when th
   await recordWithNames([...OFTEN, '--snapshot', 'always', '-o', output], node, { cwd: place.path });
   const dumps = readdirSync(place.path).filter((name) => /^jit-\d+\.dump$/.test(name));
   expect(dumps).toHaveLength(1);
-  expect(sourcesIn(output).get('price')).toBe(`${main}:2`);
+  const before = allFrames(output).frames;
+  expect(sourcesOf(before).get('price')).toBe(`${main}:2`);
   const { symbols } = openCapture(new Uint8Array(readFileSync(output))).features;
   const kinds = decodeSymbols(symbols!)!.spaces.map(({ key }) => key.kind);
   expect(kinds).toContain('jitdump');
-  const before = allFrames(output).frames;
   rmSync(place.file(dumps[0]!));
   expect(allFrames(output).frames).toEqual(before);
 });

@@ -1,4 +1,4 @@
-/** perf beside ringkeep: the same tasks at the same time, and a loss that both can see. */
+/** perf record and ringkeep on the same tasks at the same time, and losses that both report. */
 import { spawn } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { exitOf, RUN_PATIENCE_MS } from '../src/base/testing/waiting.ts';
@@ -8,7 +8,7 @@ import { ringkeepCommand, show, start, Workplace, withSummary } from './testing/
 import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
-test('a thread switches as often by ringkeep as by perf record, which ran around it', async (context) => {
+test('ringkeep records as many switches of every thread as perf record', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   const place = new Workplace();
   const byPerf = place.file('by-perf.perf.data');
@@ -31,12 +31,14 @@ test('a thread switches as often by ringkeep as by perf record, which ran around
   const recorded = switchesSinceExec(ours, pid);
   expect(recorded.size).toBe(5);
   expect(recorded).toEqual(switchesSinceExec(theirs, pid));
-  // Every hand-over blocks: two threads a pair, each at least once a round unless both were awake at once.
+  // Every exchange blocks: two threads a pair, each at least once a round unless both are running.
   const total = [...recorded.values()].reduce((sum, { switchesOut }) => sum + switchesOut, 0);
   expect(total).toBeGreaterThan(4000);
 });
 
-/** Switches of each thread of the process, from the exec that made it what it is: ringkeep begins there, perf before. */
+/**
+ * Switches of each thread of the process, from the exec that made it what it is: ringkeep begins there, perf before.
+ */
 function switchesSinceExec(lines: readonly PerfLine[], pid: number) {
   const exec = lines.findLast((line) => line.tid === pid && line.text.startsWith('PERF_RECORD_COMM exec'));
   const since = lines.filter((line) => line.pid === pid && line.timeNs >= exec!.timeNs);
@@ -47,7 +49,7 @@ function switchesSinceExec(lines: readonly PerfLine[], pid: number) {
   );
 }
 
-test('what is lost while the recorder stands still is counted, and perf shows it as LOST', async (context) => {
+test('records lost while the recorder is stopped are counted, and perf prints them as LOST', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   const place = new Workplace();
   const output = place.file('lossy.perf.data');
@@ -55,7 +57,7 @@ test('what is lost while the recorder stands still is counted, and perf shows it
     ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '8'],
     { input: '' },
   );
-  await running.until('its rings were there', () => running.ringFiles().length === 4);
+  await running.until('four rings', () => running.ringFiles().length === 4);
   running.kill('SIGSTOP');
   await new Promise((done) => setTimeout(done, 1000));
   running.kill('SIGCONT');
@@ -71,16 +73,16 @@ test('what is lost while the recorder stands still is counted, and perf shows it
   expect(show(output).losses).toMatchObject({ kernelLost: summary.kernelLost, lostRecords: summary.lost });
 });
 
-test('what is lost at the very end, with no record behind it to tell, is counted too', async (context) => {
+test('records lost at the end of a recording, with no record after them, are counted too', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('end.perf.data');
   const running = start(
     ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '6'],
     { input: '' },
   );
-  await running.until('its rings were there', () => running.ringFiles().length === 4);
+  await running.until('four rings', () => running.ringFiles().length === 4);
   running.kill('SIGSTOP');
-  await running.until('the command had ended', () => running.stdout.includes('quiet'));
+  await running.until('the end of the command', () => running.stdout.includes('quiet'));
   await new Promise((done) => setTimeout(done, 300));
   running.kill('SIGCONT');
   const { summary } = withSummary(await running.ended);

@@ -1,4 +1,4 @@
-/** What ringkeep is for: a quiet thread keeps its history, however noisy its neighbours. */
+/** A quiet thread keeps its history, however often other threads switch. */
 import { expect, test } from 'vitest';
 import { requireAgreement } from './testing/agreement.ts';
 import { record, show, Workplace } from './testing/ringkeep.ts';
@@ -7,7 +7,7 @@ import { testProgram } from './testing/test-program.ts';
 
 const WAKEUPS = 11;
 
-test('a thread that wakes twice a second keeps all of it beside two that switch as fast as they can', async (context) => {
+test('a thread that wakes twice a second keeps its whole history beside two that switch as fast as they can', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('quiet.perf.data');
   const { status, stdout, summary } = await record(
@@ -25,7 +25,7 @@ test('a thread that wakes twice a second keeps all of it beside two that switch 
     summary.kernelLost > 0,
     `the kernel dropped ${summary.kernelLost} records here, some of them perhaps its own`,
   );
-  // It may have slept once more for another reason: a lock, a page.
+  // It may sleep more often: on a lock, for a page.
   expect(quiet.wakeups).toBeGreaterThanOrEqual(WAKEUPS);
   expect(Number(BigInt(quiet.lastNs!) - BigInt(quiet.firstNs!))).toBeGreaterThanOrEqual(spanNs!);
 
@@ -36,6 +36,6 @@ test('a thread that wakes twice a second keeps all of it beside two that switch 
     // Their rings hold the end of the run, not its beginning.
     expect(BigInt(thread.lastNs!) - BigInt(quiet.firstNs!)).toBeGreaterThan(BigInt(spanNs!) / 2n);
   }
-  // A machine with other work on it may cost the noisy ones records in the kernel's rings; then that is said.
+  // Under load the kernel's rings may lose records of the noisy threads, of which perf then warns.
   requireAgreement(output, summary.lost > 0 ? 'lossy' : 'whole');
 });

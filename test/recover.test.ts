@@ -1,6 +1,6 @@
 /**
- * A recorder that is killed, for real: the rings it leaves in /dev/shm become a snapshot that perf reads and that holds every
- * record of every ring file.
+ * A recorder that is killed: the rings it leaves in /dev/shm become a snapshot that perf reads and that has every
+ * record.
  */
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -11,10 +11,12 @@ import { needs } from './testing/surroundings.ts';
 
 const BUSY = ['sh', '-c', 'echo ready; while :; do /bin/true; sleep 0.01; done'];
 
-/** A recorder that was killed while its command ran: the directory of its rings. The command goes when the test is over. */
+/**
+ * A recorder that was killed while its command ran: the directory of its rings. The command goes when the test is over.
+ */
 async function killedRecorder(source: string): Promise<string> {
   const running = start(['record', '--source', source, '--snapshot', 'never', '--', ...BUSY]);
-  await running.until('there were rings', () => running.ringFiles().length > 20);
+  await running.until('20 rings', () => running.ringFiles().length > 20);
   running.kill('SIGKILL');
   await running.exited;
   return running.ringDirectory()!;
@@ -50,7 +52,7 @@ describe.each(['perf', 'procfs'])('the rings of a recorder killed in the middle,
       expect(script.stdout).toMatch(/PERF_RECORD_(COMM|FORK)/);
     }
     expect(show(output).threads.length).toBeGreaterThanOrEqual(found.rings.length);
-    // The directory stays until somebody removes it, and can be looked at as it is.
+    // The directory stays until the user removes it, and can be shown.
     expect(existsSync(directory)).toBe(true);
     expect(showWithNames(directory).reason).toBe('recover');
     const one = found.rings[0]!;

@@ -1,4 +1,4 @@
-/** Stacks taken as threads go off their CPUs: the place where each slept, where that is permitted. */
+/** Stacks taken when threads go off their CPUs: where each slept, as far as that is permitted. */
 import { expect, test } from 'vitest';
 import type { PostMortem } from '../src/post-mortem/report.ts';
 import { record, showWithNames, Workplace } from './testing/ringkeep.ts';
@@ -12,7 +12,7 @@ function placeOf({ threads }: PostMortem, comm: string): string[] {
   return waits[0]?.frames?.flatMap(({ name }) => (name === null ? [] : [name])) ?? [];
 }
 
-test('every sleep has the place that it began in', async (context) => {
+test('every sleep is shown with the stack that it began in', async (context) => {
   needs(context, 'perf events', 'root');
   const file = new Workplace().file('perf.data');
   await record(['--sleep-stacks', '--snapshot', 'always', '-o', file], SLEEPER);
@@ -21,7 +21,7 @@ test('every sleep has the place that it began in', async (context) => {
   expect(placeOf(report, 'sh').join()).toMatch(/wait/);
 });
 
-test('where the kernel may not be looked into, it is said that the places are not known', async (context) => {
+test('where the user may not record the kernel, missing stacks of sleeps are reported', async (context) => {
   needs(context, 'perf events', 'root');
   const file = new Workplace().file('perf.data');
   const { summary } = await record(['--sleep-stacks', '--snapshot', 'always', '-o', file], SLEEPER, { as: 'nobody' });
@@ -30,7 +30,7 @@ test('where the kernel may not be looked into, it is said that the places are no
   expect(placeOf(showWithNames(file), 'sleep')).toEqual([]);
 });
 
-test('unasked nothing is recorded at a switch but the switch', async (context) => {
+test('without --sleep-stacks a switch is recorded without a stack', async (context) => {
   needs(context, 'perf events');
   const file = new Workplace().file('perf.data');
   await record(['--snapshot', 'always', '-o', file], SLEEPER);

@@ -1,11 +1,14 @@
-/** The thread that writes a snapshot, as it is built: it comes and goes with each snapshot, so nothing may be left of it. */
+/**
+ * The worker thread that writes a snapshot, as built: one is started for each snapshot, so it must leave nothing
+ * mapped.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 const BUILT = join(import.meta.dirname, '../dist/bin');
 
-/** What a built file imports, at once or later, and what those import. */
+/** What a built file imports, statically or not, and what those import. */
 function importsOf(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen;
   seen.add(file);
@@ -15,7 +18,7 @@ function importsOf(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-test('the thread that writes snapshots loads no native code: of each thread that did, mappings would stay', () => {
+test('the worker that writes snapshots loads no native code, whose mappings would stay after each worker', () => {
   expect([...importsOf('./main.js')]).toContain('koffi');
   expect([...importsOf('./snapshot-worker.js')].filter((name) => !name.startsWith('node:'))).not.toContain('koffi');
 });

@@ -1,4 +1,4 @@
-/** Two cores of the protocol, written once for SPIN and once for ringkeep's checker: both say the same of them. */
+/** Two protocols written for SPIN and for ringkeep's checker: both find the same verdict and final states. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { gateAndWriters, slotClaim } from '../src/check/litmus/shared-protocols.ts';

@@ -1,4 +1,4 @@
-/** What is asked for wrongly: one sentence of cause, one of remedy, an exit status that tells, and nothing run. */
+/** Wrong usage: one sentence of cause, one of remedy, an exit status for it, and no command is run. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ringkeep, Workplace } from './testing/ringkeep.ts';
@@ -7,7 +7,7 @@ import { needs } from './testing/surroundings.ts';
 const FAILURE = 1;
 const USAGE = 2;
 
-/** A command that leaves a mark when it runs. */
+/** A command that creates a file when it runs. */
 function markingCommand(place: Workplace): { command: string[]; hasRun: () => boolean } {
   const mark = place.file('it-ran');
   return { command: ['touch', mark], hasRun: () => existsSync(mark) };
@@ -17,8 +17,8 @@ describe.each([
   { what: 'an unknown option', options: ['--colour'], says: /unknown option '--colour'/ },
   { what: 'a ring that is no power of two', options: ['--ring', '100KiB'], says: /power of two/ },
   { what: 'a ring that is too small', options: ['--ring', '1KiB'], says: /power of two from 4KiB/ },
-  { what: 'a size that is none', options: ['--keep-dead', 'plenty'], says: /such as 64KiB/ },
-  { what: 'a frequency that is none', options: ['--freq', 'often'], says: /whole number/ },
+  { what: 'a size without digits', options: ['--keep-dead', 'plenty'], says: /such as 64KiB/ },
+  { what: 'a frequency that is no number', options: ['--freq', 'often'], says: /whole number/ },
   { what: 'a frequency below zero', options: ['--freq', '-1'], says: /whole number/ },
   { what: 'an unknown source', options: ['--source', 'ebpf'], says: /Allowed choices are auto, perf, procfs/ },
   { what: 'an unknown moment of a snapshot', options: ['--snapshot', 'often'], says: /Allowed choices/ },
@@ -32,7 +32,7 @@ describe.each([
   { what: 'a pin budget for less than a ring', options: ['--pin-budget', '4KiB'], says: /Use --pin-budget/ },
 ])('$what', ({ what, options, says }) => {
   test('is wrong usage, and the command does not run', async (context) => {
-    // Who may not read tracefs cannot be told that a tracepoint does not exist.
+    // Without access to tracefs a tracepoint that does not exist is reported otherwise.
     if (what === 'an unknown tracepoint') needs(context, 'root');
     const { command, hasRun } = markingCommand(new Workplace());
     const { status, stdout, stderr } = await ringkeep(['record', ...options, '--', ...command]);
@@ -75,7 +75,7 @@ test.for([
   expect(stderr).toBe('');
 });
 
-/** Exactly a sentence of cause and a sentence of remedy. */
+/** Requires exactly a sentence of cause and a sentence of remedy. */
 function expectCauseAndRemedy(stderr: string, cause: RegExp, remedy: RegExp): void {
   const lines = stderr.trimEnd().split('\n');
   expect(lines).toHaveLength(2);
@@ -112,7 +112,7 @@ describe('a command that cannot be run', () => {
   });
 });
 
-describe('a snapshot that could not be written is told before the command runs', () => {
+describe('a snapshot that cannot be written is reported before the command runs', () => {
   test('in a directory that is missing', async () => {
     const place = new Workplace();
     const { command, hasRun } = markingCommand(place);
@@ -123,7 +123,7 @@ describe('a snapshot that could not be written is told before the command runs',
     expect(hasRun()).toBe(false);
   });
 
-  test('in a directory that is not the user’s', async (context) => {
+  test('in a directory of another user', async (context) => {
     needs(context, 'root');
     const place = new Workplace();
     const { command, hasRun } = markingCommand(place);
@@ -157,14 +157,14 @@ describe('a snapshot that could not be written is told before the command runs',
 });
 
 describe('show', () => {
-  test('of a file that is missing says so', async () => {
+  test('of a missing file fails with cause and remedy', async () => {
     const { status, stderr } = await ringkeep(['show', new Workplace().file('none.perf.data')]);
 
     expect(status).toBe(FAILURE);
     expectCauseAndRemedy(stderr, /^Cannot read .*none\.perf\.data\.$/, /Check the file's name/);
   });
 
-  test('of a file that is no capture says so', async () => {
+  test('of a file that is no capture fails with cause and remedy', async () => {
     const file = new Workplace().file('text');
     writeFileSync(file, 'this is no perf.data file, however long it may be\n'.repeat(10));
     const { status, stderr } = await ringkeep(['show', file]);
@@ -202,7 +202,7 @@ describe('plan', () => {
     expect((await ringkeep(['plan'])).status).toBe(USAGE);
   });
 
-  test('of a capture without switches says so, and how to get some', async (context) => {
+  test('of a capture without switches fails with cause and remedy', async (context) => {
     needs(context, 'perf events');
     const place = new Workplace();
     const capture = place.file('x.perf.data');
@@ -213,7 +213,7 @@ describe('plan', () => {
     expectCauseAndRemedy(stderr, /^The capture has no switches: /, /Record with `perf sched record`/);
   });
 
-  test('within a budget that holds not one ring a CPU says what does', async (context) => {
+  test('with a budget below one ring a CPU fails with the least that is enough', async (context) => {
     needs(context, 'perf events');
     const capture = new Workplace().file('x.perf.data');
     await ringkeep(['record', '--source', 'perf', '--snapshot', 'always', '-o', capture, '--', 'sleep', '0.1']);
@@ -227,7 +227,7 @@ describe('plan', () => {
     );
   });
 
-  test('whose chart cannot be written says so', async () => {
+  test('whose chart cannot be written fails with cause and remedy', async () => {
     const place = new Workplace();
     const args = ['--cpus', '1', '--tasks', '2', '--length', '10ms', '--plot', place.file('missing/x.svg')];
     const { status, stderr } = await ringkeep(['simulate', ...args]);

@@ -1,11 +1,11 @@
-// Clients that vanish in the middle of a request, and two that want everything at the same time.
+// Clients that disconnect in the middle of a request, and two that send requests at the same time.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inPlace } from './fault.mjs';
 import { losses, missingIn, readRings, readSnapshot } from './kept-records.mjs';
 import { grown, Load, Recorder, refusable, settled, usedOnce } from './processes.mjs';
 
-/** In which threads of the load begin and end. */
+/** Long enough for threads of the load to begin and to exit. */
 const SOME_THREADS_MS = 200;
 
 export async function vanishingClients({ program, kills, random, findings, progress }) {
@@ -25,7 +25,7 @@ export async function vanishingClients({ program, kills, random, findings, progr
     ];
     for (let round = 0; round < kills; round++) {
       const text = random.pick(texts);
-      // As often whole as cut, at any byte.
+      // Half of the requests are cut, at any byte.
       const sent = text.slice(0, random.below(text.length * 2));
       const socket = await recorder.madeConnection();
       socket.write(sent);
@@ -34,7 +34,7 @@ export async function vanishingClients({ program, kills, random, findings, progr
       findings.count('clients that vanished');
       progress(round + 1, kills);
     }
-    // The last one to ask for the guest may still be served.
+    // The last request for the guest may still be served.
     await sleep(500);
     await refusable(recorder.detach('guest'));
     await recorder.detach('load');
@@ -57,7 +57,7 @@ export async function twoClients({ program, kills, findings, progress }) {
     const recorder = await Recorder.up(directory, ['--memory', '256MiB']);
     const load = await Load.start(program, 12, 20, 20);
     const guest = await Load.start(program, 30, 0, 0);
-    // Without names, which take seconds; and attached anew each round: so few threads end in it that none of the dead makes way.
+    // Without names, which take seconds. Attached anew each round: too few threads exit in one to evict a ring.
     const save = (path) => recorder.snapshot(path, { names: false });
     const atStart = await usedOnce(recorder, load, join(place, 'first.data'));
     for (let round = 0; round < rounds; round++) {
@@ -88,7 +88,7 @@ export async function twoClients({ program, kills, findings, progress }) {
     }
     const { evictedRings } = (await recorder.status()).stats;
     if (evictedRings > 0)
-      findings.broken.push(`${evictedRings} rings of the dead made way: what they held is not to be looked for`);
+      findings.broken.push(`${evictedRings} rings of exited threads were evicted: their records cannot be checked`);
     findings.leaks.push(...grown(atStart, await settled(recorder)));
     await findings.end(recorder);
     await load.end();

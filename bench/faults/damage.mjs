@@ -1,5 +1,6 @@
-// Files of a recorder that are damaged: cut, overwritten, replaced by something else; while it is down and while it runs. What
-// was damaged may be lost, and is said; every other ring is kept whole, `up` always comes up, and every snapshot can be read.
+// Damaged files of a recorder: cut, overwritten, replaced by something else, while it is down and while it runs. What
+// was damaged may be lost, which is reported; every other ring is kept whole, `up` starts, and every snapshot can be
+// read.
 import {
   closeSync,
   existsSync,
@@ -51,7 +52,7 @@ const EVERY_FILE = {
   'a directory': (path) => replace(path, mkdirSync),
   'a link': (path) =>
     replace(path, (place) => {
-      writeFileSync(`${place}.elsewhere`, 'what is behind a link is not to be touched');
+      writeFileSync(`${place}.elsewhere`, 'the target of a link must not be changed');
       symlinkSync(`${place}.elsewhere`, place);
     }),
 };
@@ -81,7 +82,7 @@ const OF_A_SESSION = {
       ]),
     ),
 };
-/** Of a file that is mapped: cutting it is another matter (`cutWhileMapped`). */
+/** Of a file that is mapped; `cutWhileMapped` cuts one. */
 const WHILE_MAPPED = {
   'scribbled on': EVERY_FILE['scribbled on'],
   'scribbled on its header': OF_A_RING['scribbled on its header'],
@@ -89,7 +90,7 @@ const WHILE_MAPPED = {
   'made longer': EVERY_FILE['made longer'],
 };
 
-/** Damages one file of a directory: what, and the rings' numbers that may suffer from it. */
+/** Damages one file of a directory: what was done, and the ids of the rings that it may cost records. */
 function damageOne(events, random, kinds) {
   const { rings } = readRings(events);
   const what = random.pick(Object.keys(kinds));
@@ -139,7 +140,7 @@ async function damageWhileDown({ directory, place, program, random, findings, ki
     await checkSnapshot(second, join(place, 'snapshot.data'), about, kept, { except: about.places });
     about.lost.push(...losses(kept, readRings(events).rings));
     await about.end(second, () => true);
-    // What could be no ring is left where it is; everything else goes.
+    // A file that cannot be a ring is left where it is; all others are removed.
     const left = existsSync(events) ? ringFiles(events).filter((path) => !about.places.has(path)) : [];
     about.leaks.push(...left.map((path) => `left behind by down: ${path}`));
   } catch (error) {
@@ -148,10 +149,10 @@ async function damageWhileDown({ directory, place, program, random, findings, ki
   await load.end();
 }
 
-/** Findings of one damage: their sentences say which it was. */
+/** Findings of one damage, each with the damage in its text. */
 class About {
   constructor(findings, damages) {
-    /** With what was put beside them to be linked to. */
+    /** With the targets of links. */
     this.places = new Set(damages.flatMap(({ place }) => [place, `${place}.elsewhere`]));
     const what = damages.map(({ sentence }) => sentence).join('; ');
     for (const kind of ['lost', 'unreadable', 'leaks', 'broken'])
@@ -195,8 +196,8 @@ async function damageWhileUp({ directory, place, program, random, findings, kind
 }
 
 /**
- * A ring file that is cut while it is mapped ends its recorder by SIGBUS at the next store: mmap(2) knows no other way. Only its
- * own user can do that. The next recorder goes on with all other rings.
+ * A ring file that is cut while it is mapped ends its recorder by SIGBUS at the next store (mmap(2)). Only its own user
+ * can cut it. The next recorder adopts all other rings.
  */
 export async function cutWhileMapped({ program, kills, random, findings }) {
   const rounds = Math.ceil(kills / 100);
@@ -208,7 +209,7 @@ export async function cutWhileMapped({ program, kills, random, findings }) {
       await first.attach(load.pid, 'load');
       await sleep(300);
       const { rings } = readRings(events);
-      // A busy one: that it is cut is noticed at once.
+      // A busy one, to which the recorder stores soon.
       const [ringId, { path }] = [...rings].toSorted(([, a], [, b]) => b.records.length - a.records.length)[0];
       truncateSync(path, random.below(2) * 4096);
       rings.delete(ringId);
@@ -216,7 +217,7 @@ export async function cutWhileMapped({ program, kills, random, findings }) {
       const { signal } = await Promise.race([first.exited, sleep(5000, {})]);
       if (signal === 'SIGBUS') findings.count('recorders that ended by SIGBUS');
       else await first.kill();
-      // Until it noticed it went on writing.
+      // It wrote other rings until then.
       const left = readRings(events).rings;
       left.delete(ringId);
       findings.lost.push(...losses(rings, left));

@@ -1,4 +1,5 @@
-// What every fault is run with, and what it finds. Invariant: a finding is of one of four kinds, and each counts.
+// What every fault is run with, and its findings. Invariant: a finding is of one of four kinds, and each makes the run
+// fail.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { clearedAtExit, endAll } from './processes.mjs';
@@ -8,9 +9,9 @@ export class Findings {
   lost = [];
   unreadable = [];
   leaks = [];
-  /** What ended otherwise than it should have. */
+  /** What did not end as it should. */
   broken = [];
-  /** What was done and looked at, by name. */
+  /** What was done and checked, by name. */
   counts = {};
 
   count(what, by = 1) {
@@ -21,7 +22,7 @@ export class Findings {
     return [...this.lost, ...this.unreadable, ...this.leaks, ...this.broken];
   }
 
-  /** Ends a recorder in order: nothing of it may be left but what `expected` says. */
+  /** Ends a recorder in order: no file of it may be left but those that `expected` accepts. */
   async end(recorder, expected = () => false) {
     const { left, ending } = await recorder.down();
     for (const path of left.filter((each) => !expected(each))) {
@@ -45,7 +46,7 @@ export function randomOf(seed) {
   return { next, below: (limit) => Math.floor(next() * limit), pick: (list) => list[Math.floor(next() * list.length)] };
 }
 
-/** Runs `act` with a directory in memory for a recorder and one for snapshots; both are gone afterwards, and all processes. */
+/** Runs `act` with a directory in memory for a recorder and one for snapshots; removes both, and ends all processes. */
 export async function inPlace(act) {
   const place = mkdtempSync('/dev/shm/ringkeep-faults-');
   const directory = join(place, 'recorder');

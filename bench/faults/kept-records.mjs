@@ -1,8 +1,8 @@
-// What is committed to rings, read from their files as a stranger would, and held against what is there later: the files again,
-// a snapshot, what `ringkeep recover` makes of the directory.
+// Records that are committed to rings, read from the files as another process would, and compared with later readings:
+// the files again, a snapshot, the file that `ringkeep recover` writes.
 //
-// A ring is written backward: between two looks it has gained the bytes by which its head went down, and behind these must
-// stand what stood there before, byte by byte, as far as the ring reaches:
+// A ring is written backward: between two readings it gains the bytes by which its head went down, and behind these the
+// bytes of the first reading must follow unchanged, as far as the ring reaches:
 //
 //   then            head ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓
 //   now   head ░░░░░░░░░░▓▓▓▓▓▓▓▓▓▓▓▓          the rest was overwritten
@@ -24,7 +24,7 @@ const SWITCH = 14;
 /** A sample with all the frames that the kernel takes (sysctl kernel.perf_event_max_stack) has 127 of them. */
 const LARGE_RECORD_BYTES = 4096;
 
-/** The ring files of a recorder's directory by the number of their ring, and those that are none. */
+/** The rings of a recorder's directory by their id, and the files that are no rings. */
 export function readRings(directory) {
   const rings = new Map();
   const unreadable = [];
@@ -63,7 +63,7 @@ export function ringFiles(directory) {
     );
 }
 
-/** Head first, then everything, then tail: a ring may be written meanwhile. */
+/** Reads the head first, then the file, then the tail: a ring may be written meanwhile. */
 function readImage(path) {
   const fd = openSync(path, 'r');
   try {
@@ -96,8 +96,9 @@ export function countRecords(rings) {
 }
 
 /**
- * Of rings that nobody writes on: sentences about records that are damaged, of another thread, or not in time order. Attaching writes a thread's state down,
- * with its time, behind events that are on already: in each of `lives` a ring may have one such record that is told of too early.
+ * Of rings that no recorder writes: a sentence for each record that is damaged, of another thread, or not in time
+ * order. Attaching synthesizes a record of a thread's state after its events were enabled: a ring may have one such
+ * record, out of order, for each of `lives`.
  */
 export function disorders(rings, lives) {
   const found = [];
@@ -121,7 +122,9 @@ export function disorders(rings, lives) {
   return found;
 }
 
-/** Sentences about rings of `before` of which `now` lacks what was not overwritten. A ring may be gone where `mayGo` says so. */
+/**
+ * A sentence for each ring of `before` of which `now` lacks bytes that were not overwritten. `mayGo`: may be removed.
+ */
 export function losses(before, now, mayGo = () => false) {
   const found = [];
   for (const [ringId, then] of before) {
@@ -134,11 +137,11 @@ export function losses(before, now, mayGo = () => false) {
     const stands = gained < ring.records.length ? ring.records.subarray(gained) : Buffer.alloc(0);
     const common = Math.min(stands.length, then.records.length);
     if (!stands.subarray(0, common).equals(then.records.subarray(0, common)))
-      found.push(`${then.path}: what was committed has changed`);
-    // What a writer has announced is given up, and the oldest record may be cut.
+      found.push(`${then.path}: committed bytes have changed`);
+    // Announced bytes may be overwritten, and the oldest record may be cut.
     const reach = ring.header.geometry.dataBytes - gained - ring.inFlight - largest(then.records);
     const missing = Math.min(then.records.length, reach) - stands.length;
-    if (missing > 0) found.push(`${then.path}: ${missing} bytes of records are missing that nothing has overwritten`);
+    if (missing > 0) found.push(`${then.path}: ${missing} bytes of records are missing that were not overwritten`);
   }
   return found;
 }
@@ -149,7 +152,7 @@ function largest(records) {
   return most;
 }
 
-/** A snapshot: its records as comparable text; or the sentence why it cannot be read whole. */
+/** The records of a snapshot as comparable text; with the reason where it cannot be read whole. */
 export function readSnapshot(path) {
   const bytes = readFileSync(path);
   const records = new Set();
@@ -168,7 +171,7 @@ export function readSnapshot(path) {
   }
 }
 
-/** How many records of `before` a snapshot lacks that are in the ring files `after` it too: they were there all the time. */
+/** A sentence for each ring with records `before` and `after` the snapshot that the snapshot lacks. */
 export function missingIn(snapshot, before, after) {
   const found = [];
   for (const [ringId, { path, records }] of before) {
@@ -186,8 +189,8 @@ export function missingIn(snapshot, before, after) {
 }
 
 /**
- * Takes a snapshot and holds it against what was in the rings `kept` before, and what is there all the while; the rings at the
- * paths `except` left out, which may hold anything.
+ * Takes a snapshot and compares it with the rings `kept` before and with those before and after it, without the rings
+ * at the paths `except`, which may hold anything.
  */
 export async function checkSnapshot(recorder, path, findings, kept = new Map(), options = {}) {
   const { mayGo, except = new Set() } = options;
@@ -208,7 +211,7 @@ export async function checkSnapshot(recorder, path, findings, kept = new Map(), 
   );
 }
 
-/** As `checkSnapshot`, of what `ringkeep recover` makes of the directory of a recorder that is gone. */
+/** As `checkSnapshot`, of the file that `ringkeep recover` writes from the directory of a killed recorder. */
 export async function checkRecovery(directory, path, findings, kept) {
   await promisify(execFile)(process.execPath, [ringkeep, 'recover', directory, '-o', path]);
   const { records, unreadable } = readSnapshot(path);

@@ -1,7 +1,8 @@
-// SIGKILL of the recorder at random moments under load; the next one goes on with what it left.
+// SIGKILL of the recorder at random moments under load; the next one adopts its rings.
 //
-// A round: up (adopts) → at a random moment, of the start, of recording or of a request, SIGKILL → read every ring file → hold
-// it against all that was there before → now and then `ringkeep recover`. Between two kills a snapshot must hold it all.
+// A round: up (adopts) → SIGKILL at a random moment, of the start, of recording or of a request → read every ring file
+// → compare it with the round before → now and then `ringkeep recover`. A snapshot between two kills must have all
+// records.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +18,7 @@ import {
 } from './kept-records.mjs';
 import { Load, Recorder } from './processes.mjs';
 
-/** After so many kills a recorder is ended in order, and everything begins anew. */
+/** After so many kills a recorder is ended in order, and a new directory begins. */
 const ROUNDS_OF_A_SESSION = 50;
 const RECOVER_EVERY = 10;
 const LONGEST_LIFE_MS = 250;
@@ -47,7 +48,7 @@ export async function killedRecorder({ program, kills, random, findings, progres
 class Session {
   constructor(parts) {
     Object.assign(this, parts);
-    /** The rings as they stood after the last kill. */
+    /** The rings after the last kill. */
     this.kept = new Map();
   }
 
@@ -60,7 +61,7 @@ class Session {
   async round(round) {
     const { random, findings } = this;
     const isStarting = round > 0 && random.below(4) === 0;
-    if (!isStarting && round > 0) await this.#takeUp();
+    if (!isStarting && round > 0) await this.#startNext();
     const lifeMs = random.next() * (isStarting ? LONGEST_START_MS : LONGEST_LIFE_MS);
     if (isStarting) {
       this.recorder = new Recorder(this.directory, OPTIONS);
@@ -78,8 +79,8 @@ class Session {
       await checkRecovery(this.events, join(this.place, 'recovered.data'), findings, this.kept);
   }
 
-  /** The next recorder: it adopts all there is. */
-  async #takeUp() {
+  /** Starts the next recorder, which must adopt all rings. */
+  async #startNext() {
     const { findings, kept } = this;
     this.recorder = await Recorder.up(this.directory, OPTIONS);
     const { adoption } = this.recorder.report;
@@ -90,7 +91,7 @@ class Session {
     findings.count('rings adopted', adoption?.rings ?? 0);
   }
 
-  /** Lives, mostly with something under way when it is killed. */
+  /** Waits, mostly with a request under way when the recorder is killed. */
   async #liveFor(lifeMs) {
     const { random, recorder, guest, place, findings } = this;
     const work = random.pick(['none', 'snapshot whole', 'snapshot', 'attach', 'detach', 'list']);
@@ -113,26 +114,26 @@ class Session {
               ? recorder.events()
               : Promise.resolve();
     if (work === 'detach') this.#forgetGuest();
-    // Killed in the middle of it, or refused, as a second attachment of the same is.
+    // Interrupted by the kill, or refused, as a second attachment of the same process is.
     asked.catch(() => undefined);
     if (work !== 'none') findings.count('kills with a request under way');
     await sleep(lifeMs - before);
     rmSync(dropped, { force: true });
   }
 
-  /** Its rings are to go: whether they were gone when the recorder was killed nobody can tell. */
+  /** Its rings are being removed: whether they were when the recorder was killed is not known. */
   #forgetGuest() {
     for (const [ringId, { path }] of this.kept) if (path.startsWith(`${this.events}/guest/`)) this.kept.delete(ringId);
   }
 
-  /** Up once more, as many files as events, and down: nothing is left. */
+  /** Starts once more, compares files with events, and ends: no file is left. */
   async end() {
     const { findings, events } = this;
-    await this.#takeUp();
+    await this.#startNext();
     await checkSnapshot(this.recorder, join(this.place, 'snapshot.data'), findings, this.kept);
     const listed = new Set((await this.recorder.events()).map(({ path }) => path));
     const files = ringFiles(events);
-    // A thread may have begun or ended its life between the two lists.
+    // A thread may begin or exit between the two lists.
     const strays = files.filter((path) => !listed.has(path));
     if (strays.length > 5) findings.leaks.push(`files that are no events: ${strays.slice(0, 3).join(', ')} …`);
     await findings.end(this.recorder);

@@ -1,4 +1,5 @@
-// SIGKILL of what is recorded, at random moments: its rings stay, whole, until they are removed; each death fires its trigger.
+// SIGKILL of the recorded program at random moments: its rings stay whole until they are removed; each death fires a
+// trigger.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,7 +28,8 @@ export async function killedTargets({ program, kills, random, findings, progress
       findings.count('kills');
       let living = [];
       await until(
-        () => `all its threads were known to be dead: ${living.map(({ tid, comm }) => `${tid} ${comm}`).join(', ')}`,
+        () =>
+          `all its threads were known to have exited: ${living.map(({ tid, comm }) => `${tid} ${comm}`).join(', ')}`,
         async () => {
           living = (await recorder.events()).filter(({ alive }) => alive);
           return living.length === 0;
@@ -47,7 +49,7 @@ export async function killedTargets({ program, kills, random, findings, progress
     }
     findings.leaks.push(...grown(atStart, await settled(recorder)));
     const names = readdirSync(snapshots);
-    if (names.length !== rounds) findings.broken.push(`${rounds} deaths had ${names.length} snapshots taken`);
+    if (names.length !== rounds) findings.broken.push(`${rounds} deaths, ${names.length} snapshots`);
     for (const name of names) {
       const { unreadable } = readSnapshot(join(snapshots, name));
       findings.count("triggers' snapshots read");

@@ -1,10 +1,10 @@
 /* A load of every kind, until standard input ends. Usage: load NAPPERS SHORT_MS FORK_MS PAUSE_MS
  *
- *   NAPPERS threads that nap, each for another time; the last ones hardly ever wake
+ *   NAPPERS threads that nap, each for another time; the last ones wake very rarely
  *   two threads that hand a byte to and fro for a millisecond, then pause for PAUSE_MS
  *   every SHORT_MS a thread that naps and ends, every FORK_MS a child that does; 0: none
  *
- * Prints "ready" once, then every 100 ms how many exchanges there were: it is seen to go on. It never outlives its parent. */
+ * Prints "ready" once, then every 100 ms the number of exchanges so far. It dies with its parent. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>

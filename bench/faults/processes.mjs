@@ -1,5 +1,5 @@
-// The processes of a fault: a recorder in the foreground of this one, asked over its socket, and loads for it to record.
-// Invariant: what was started here ends with `endAll`, by its pid, whatever has happened to it meanwhile.
+// The processes of a fault: a recorder in the foreground, asked over its socket, and loads for it to record.
+// Invariant: every process started here ends with `endAll`, by its pid. Every wait has a deadline and says what for.
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { request } from 'node:http';
@@ -26,14 +26,17 @@ export function keep(child) {
 export async function endAll() {
   for (const child of [...started]) {
     child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('exit', resolve));
+    await until(`pid ${child.pid} had exited`, () => !started.has(child));
   }
 }
 
-/** A recorder lets so many snapshots wait for their names, and gives each so long. */
+const PATIENCE_MS = 30_000;
+/** A recorder queues so many snapshots for their names, and gives each so long. */
 const NAMES_PATIENCE_MS = 16 * 35_000;
 /** One every 10 ms (`until`). */
 const IDLE_LOOKS = 50;
+/** A recorder that adopts hundreds of rings on a machine under load. */
+const START_PATIENCE_MS = 60_000;
 const places = new Set();
 
 /** Until the function that is returned is called, `clear` is called if this process is ended meanwhile. */
@@ -48,13 +51,20 @@ process.on('exit', () => {
   for (const clear of places) clear();
 });
 
-export async function until(what, condition, patienceMs = 10_000) {
+export async function until(what, condition, patienceMs = PATIENCE_MS) {
   for (const endMs = performance.now() + patienceMs; !(await condition()); await sleep(10)) {
-    if (performance.now() > endMs) throw new Error(`in vain waited until ${typeof what === 'string' ? what : what()}`);
+    if (performance.now() > endMs)
+      throw new Error(`waited ${patienceMs / 1000} s in vain until ${typeof what === 'string' ? what : what()}`);
   }
 }
 
-/** A recorder that answered with a failure. */
+/** How a process ended that `keep` was given. */
+async function exitOf({ child, pid, exited }) {
+  await until(`pid ${pid} had exited`, () => !started.has(child));
+  return exited;
+}
+
+/** A failure that the recorder answered with. */
 export class Refusal extends Error {
   constructor(status, { code, message }) {
     super(`${code}: ${message}`);
@@ -64,7 +74,7 @@ export class Refusal extends Error {
 }
 
 export class Recorder {
-  /** Starts one in `directory`; `ready` tells when it answers. `limits`: what ulimit of sh(1) takes. */
+  /** Starts one in `directory`; `ready` resolves when it answers. `limits`: arguments of ulimit in sh(1). */
   constructor(directory, options = [], limits = undefined) {
     this.directory = directory;
     const command = [process.execPath, ringkeep, 'up', '--foreground', '--json', ...options];
@@ -90,11 +100,16 @@ export class Recorder {
         reject(new Error(`the recorder ended (${signal ?? code}) before it was ready: ${this.log}`)),
       );
     });
-    this.ready.catch(() => undefined);
+    this.hasStarted = false;
+    const settle = () => {
+      this.hasStarted = true;
+    };
+    this.ready.then(settle, settle);
   }
 
   static async up(directory, options, limits) {
     const recorder = new Recorder(directory, options, limits);
+    await until('the recorder answered', () => recorder.hasStarted, START_PATIENCE_MS);
     recorder.report = await recorder.ready;
     return recorder;
   }
@@ -103,7 +118,7 @@ export class Recorder {
     return join(this.directory, 'control.sock');
   }
 
-  /** Throws Refusal, or what node:net throws when it goes away. */
+  /** Throws Refusal, or what node:net throws when the recorder exits. */
   ask(method, path, body) {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = text ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } : {};
@@ -144,14 +159,14 @@ export class Recorder {
     return this.ask('GET', '/v1/events');
   }
 
-  /** A connection on which anything may be written, made or not. */
+  /** A connection on which anything may be written, established or not. */
   rawConnection() {
     const socket = connect(this.socket);
     socket.on('error', () => undefined);
     return socket;
   }
 
-  /** One that is made. Refused, as where very many wait to be accepted, it is tried again. */
+  /** An established one. Refused, as when too many wait to be accepted, it is tried again. */
   async madeConnection() {
     let socket;
     await until('a connection was accepted', async () => {
@@ -166,27 +181,27 @@ export class Recorder {
 
   async kill() {
     this.child.kill('SIGKILL');
-    await this.exited;
+    await exitOf(this);
   }
 
-  /** Ends it in order, and says what it left of itself. */
+  /** Ends it in order: the files that are left, and how it ended unless with status 0. */
   async down() {
     await this.ask('POST', '/v1/down');
-    const { code, signal } = await this.exited;
+    const { code, signal } = await exitOf(this);
     const left = readdirSync(this.directory).map((name) => join(this.directory, name));
     return { left, ending: code === 0 ? undefined : `it ended with ${signal ?? code}: ${this.log}` };
   }
 
-  /** What the kernel holds for it: descriptors, locked memory, mappings of rings and of the kernel's rings. */
+  /** Its kernel resources: descriptors, locked memory, mappings of rings and of the kernel's rings. */
   census() {
     const status = readFileSync(`/proc/${this.pid}/status`, 'latin1');
     const kibibytes = (key) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);
     const descriptors = readdirSync(`/proc/${this.pid}/fd`).flatMap((fd) => {
       try {
-        // libuv keeps one to spare: /dev/null, and once it was needed /.
+        // libuv holds one in reserve: /dev/null, or / once it was used.
         return [readlinkSync(`/proc/${this.pid}/fd/${fd}`).replace(/^\/$/, '/dev/null')];
       } catch {
-        return []; // The one that listed them.
+        return []; // The descriptor of this listing.
       }
     });
     const maps = readFileSync(`/proc/${this.pid}/maps`, 'latin1').split('\n');
@@ -205,7 +220,7 @@ export class Recorder {
   }
 }
 
-/** What there is more of in a census than in an earlier one, a sentence each. */
+/** A sentence for each count that is higher than in an earlier census. */
 export function grown(before, after) {
   return Object.entries(after)
     .filter(([key, count]) => count > (before[key] ?? 0))
@@ -237,7 +252,7 @@ export class Load {
     return load;
   }
 
-  /** It goes on: whatever happens to its recorder is nothing to it. */
+  /** It runs on, whatever happens to its recorder. */
   async requireProgress() {
     const before = this.exchanges;
     await until('the load went on', () => this.exchanges > before);
@@ -245,28 +260,28 @@ export class Load {
 
   async kill() {
     this.child.kill('SIGKILL');
-    await this.exited;
+    await exitOf(this);
   }
 
   async end() {
     this.child.stdin.end();
-    await this.exited;
+    await exitOf(this);
   }
 }
 
 /**
- * What a recorder holds once what it had to do is done: pidfds of those that ended go a moment later, names are added to one
- * snapshot after the other.
+ * What a recorder holds when it is idle: pidfds of exited processes are closed a moment later, and names are added to
+ * one snapshot after the other.
  */
 export async function settled(recorder) {
   const children = () => readFileSync(`/proc/${recorder.pid}/task/${recorder.pid}/children`, 'latin1').trim();
-  // The next one begins when one has ended: none is at work when none was for a while.
+  // One process starts when another has ended: the recorder is idle when there was none for a while.
   let idleLooks = 0;
   const isIdle = () => {
     idleLooks = children() === '' ? idleLooks + 1 : 0;
     return idleLooks >= IDLE_LOOKS;
   };
-  await until(() => `the recorder had no process at work, and not ${children()}`, isIdle, NAMES_PATIENCE_MS);
+  await until(() => `the recorder had no child, and not ${children()}`, isIdle, NAMES_PATIENCE_MS);
   let last = recorder.census();
   await until('the recorder was at rest', async () => {
     await sleep(300);
@@ -278,7 +293,7 @@ export async function settled(recorder) {
   return last;
 }
 
-/** What a recorder holds that has done everything once, with nothing attached. */
+/** What a recorder holds after it has done everything once, with nothing attached. */
 export async function usedOnce(recorder, load, output) {
   await recorder.attach(load.pid, 'load');
   await recorder.snapshot(output);
@@ -286,7 +301,7 @@ export async function usedOnce(recorder, load, output) {
   return settled(recorder);
 }
 
-/** Done, or refused in order: undefined, or the code. */
+/** Undefined when it was done; the code when it was refused. */
 export async function refusable(asked) {
   try {
     await asked;

@@ -1,5 +1,5 @@
-// What runs out under a recorder: the file system of its rings, and descriptors. Nothing that was committed goes, what cannot be
-// recorded is counted, the recorded program notices nothing, and when there is room again recording goes on.
+// Shortages: the file system of the rings is full, descriptors run out. No committed record is lost, what cannot be
+// recorded is counted, the recorded program runs on, and recording resumes when there is room again.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,11 +9,11 @@ import { inPlace } from './fault.mjs';
 import { checkSnapshot, countRecords, disorders, losses, readRings } from './kept-records.mjs';
 import { clearedAtExit, endAll, grown, Load, Recorder, refusable, settled, until, usedOnce } from './processes.mjs';
 
-/** Of the file system of the rings; and what `--memory` says, which must be less for the rings to be there at all. */
+/** Size of the file system of the rings; `--memory` must be less, or the rings are placed elsewhere. */
 const ROOM = '3m';
 const MEMORY = ['--memory', '2MiB'];
 
-/** A tmpfs of its own, filled to the last page by somebody else. */
+/** A tmpfs for the rings, filled to the last page by another file. */
 export async function fullMemory({ program, kills, findings }) {
   if (process.geteuid() !== 0) {
     findings.skipped = 'only root may mount a file system to fill';
@@ -60,7 +60,7 @@ async function fillOnce({ program, findings, place, directory, round }) {
   findings.count('tasks counted as unrecorded', stats.unrecordedTasks);
   await checkSnapshot(recorder, snapshot, findings, atFull, { mayGo });
 
-  // Killed while there is no room, and up again, first without any and then with some.
+  // Killed while it is full, started while it is full, then with room again.
   if (round % 2 === 0) {
     await recorder.kill();
     const left = readRings(events);
@@ -82,12 +82,12 @@ async function fillOnce({ program, findings, place, directory, round }) {
   await load.end();
 }
 
-/** Rings of the dead, the longest dead first, make way where there is no room. */
+/** Where there is no room, rings of exited threads are evicted, the oldest first. */
 function mayGo({ header }) {
   return !existsSync(`/proc/${header.pid}/task/${header.tid}`);
 }
 
-/** To the last byte that there is. */
+/** Writes until ENOSPC. */
 function fill(path) {
   const fd = openSync(path, 'w');
   const page = Buffer.alloc(4096);
@@ -100,10 +100,10 @@ function fill(path) {
   }
 }
 
-/** Threads of the program for which descriptors do not do. */
+/** Threads of the program for which there are too few descriptors. */
 const LARGE = 60;
 
-/** Fewer descriptors than the threads to be attached to need, then none left for clients either. */
+/** Fewer descriptors than threads to attach to, then none left for clients. */
 export async function noDescriptors({ program, kills, findings }) {
   const rounds = Math.ceil(kills / 100);
   await inPlace(async ({ directory, place }) => {
@@ -116,11 +116,11 @@ export async function noDescriptors({ program, kills, findings }) {
       const code = await refusable(recorder.attach(large.pid, 'large'));
       const { attachments } = await recorder.status();
       const { threads = 0, unrecorded = 0 } = attachments.find(({ name }) => name === 'large') ?? {};
-      // Who may record whole CPUs needs no descriptor a thread.
+      // System-wide events need no descriptor per thread.
       if (!code && threads + unrecorded < LARGE)
-        findings.broken.push(`of ${LARGE} threads ${threads} are recorded and ${unrecorded} said not to be`);
-      findings.count('threads refused for want of descriptors', code ? LARGE : unrecorded);
-      findings.count('recorded all the same', threads);
+        findings.broken.push(`of ${LARGE} threads ${threads} are recorded and ${unrecorded} counted as unrecorded`);
+      findings.count('threads refused without descriptors', code ? LARGE : unrecorded);
+      findings.count('threads recorded', threads);
       await refusable(recorder.snapshot(join(place, 'snapshot.data')));
       const clients = Array.from({ length: 100 }, () => recorder.rawConnection());
       await sleep(300);

@@ -1,9 +1,9 @@
 /* Many tasks. Usage:
  *
- *   crowd threads N WAKES    N threads that each wake WAKES times a second, evenly spread; prints "ready", then every second how
- *                            often all of them woke, until standard input ends
- *   crowd forks RATE SECONDS waits for a line on standard input, then forks RATE children a second that nap for a millisecond;
- *                            prints forks, how many failed, the mean and the longest fork in microseconds
+ *   crowd threads N WAKES    N threads that each wake WAKES times a second, evenly spread; prints "ready", then every
+ *                            second how often all of them woke, until standard input ends
+ *   crowd forks RATE SECONDS waits for a line on standard input, then forks RATE children a second that nap for a
+ *                            millisecond; prints forks, failed forks, the mean and the longest fork in microseconds
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -40,7 +40,7 @@ static void *sleeper(void *place) {
   return NULL;
 }
 
-static void *told(void *unused) {
+static void *wait_for_eof(void *unused) {
   while (getchar() != EOF)
     ;
   exit(0);
@@ -55,7 +55,7 @@ static int threads(long count, double often) {
   pthread_attr_setstacksize(&small, 32768);
   for (long i = 0; i < count; i++)
     if (pthread_create(&thread, &small, sleeper, (void *)(uintptr_t)(i + 1)) != 0) return 1;
-  if (pthread_create(&thread, &small, told, NULL) != 0) return 1;
+  if (pthread_create(&thread, &small, wait_for_eof, NULL) != 0) return 1;
   puts("ready");
   for (;;) {
     fflush(stdout);

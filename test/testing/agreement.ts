@@ -1,23 +1,23 @@
 /**
- * perf and ringkeep look at the same snapshot. Invariant: perf's three readings of it end with status 0 and without a
- * warning, and what both tell of a thread is the same.
+ * Agreement between perf and ringkeep on one snapshot. Invariant: perf reads it three ways with status 0 and without a
+ * warning, and both report the same of every thread.
  */
 import { expect } from 'vitest';
 import { countByThread, isSample, type Loss, type PerfLine, perf, perfScript } from './perf-reading.ts';
 import { show } from './ringkeep.ts';
 
-/** Fails the test unless perf reads `snapshot` silently and finds per thread what `ringkeep show` finds. Perf's lines. */
+/** Fails unless perf reads `snapshot` without a warning and finds of each thread what ringkeep finds; perf's lines. */
 export function requireAgreement(snapshot: string, loss: Loss = 'whole'): PerfLine[] {
   perf(loss, 'script', '-i', snapshot);
   const lines = perfScript(snapshot, loss);
-  // Of a file without samples perf report has nothing to report, and says so as an error.
+  // perf report fails on a file without samples.
   if (lines.some(({ text }) => isSample(text)))
     expect(perf(loss, 'report', '-i', snapshot, '--stdio')).toContain('# Samples');
   expect(factsByShow(snapshot)).toEqual(factsByPerf(lines));
   return lines;
 }
 
-/** What both tell of a thread; a tid that came round twice counts as one. */
+/** What both report of a thread; a TID that was reused counts as one thread. */
 interface Facts {
   samples: number;
   switchesIn: number;
@@ -36,7 +36,7 @@ function factsByPerf(lines: readonly PerfLine[]): Map<number, Facts> {
   return facts;
 }
 
-/** When each thread was forked, and all of its own records. */
+/** The times of each thread's FORK record and of all its own records. */
 function timesByThread(lines: readonly PerfLine[]): Map<number, bigint[]> {
   const times = new Map<number, bigint[]>();
   const add = (tid: number, timeNs: bigint) => {
@@ -47,7 +47,7 @@ function timesByThread(lines: readonly PerfLine[]): Map<number, bigint[]> {
   for (const { tid, timeNs, text } of lines) {
     const born = /^PERF_RECORD_FORK\(-?\d+:(\d+)\)/.exec(text)?.[1];
     if (born) add(Number(born), timeNs);
-    // tid 0 is the idle task of a CPU, in whose name perf shows the kernel's mapping.
+    // TID 0 is the idle task of a CPU: perf prints the kernel's mapping with it.
     if (tid > 0 && timeNs > 0n && !text.startsWith('PERF_RECORD_LOST')) add(tid, timeNs);
   }
   return times;

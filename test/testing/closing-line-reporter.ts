@@ -1,4 +1,6 @@
-/** Ends every test run on one line that people and CI can read: `N passed, N failed, N skipped`; says why each skipped. */
+/**
+ * Ends every test run on one line that people and CI can read: `N passed, N failed, N skipped`; says why each skipped.
+ */
 import type { Reporter, TestModule } from 'vitest/node';
 
 export default class ClosingLineReporter implements Reporter {
@@ -13,7 +15,7 @@ export default class ClosingLineReporter implements Reporter {
         if (result.state === 'skipped')
           console.log(`skipped: ${test.fullName}${result.note ? ` — ${result.note}` : ''}`);
       }
-      // A file that could not be loaded has no tests, and is a failure all the same.
+      // A file that cannot be loaded has no tests, and is a failure.
       if (tests === 0 && module.state() === 'failed') counts.failed++;
     }
     console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped + counts.pending} skipped`);

@@ -1,7 +1,7 @@
 /**
- * A detached recorder for tests: `ringkeep up` in a directory of its own, and the commands that talk to it; for one test, or lent
- * to the tests of a file one after the other. Invariant: whoever gets one finds it recording nothing; in the end its process is
- * gone, and so are its runtime directory and event files, however it went.
+ * A detached recorder for tests: `ringkeep up` in a directory of its own, and the commands that talk to it; for one
+ * test, or lent to the tests of a file one after the other. Invariant: a test gets one that records nothing; in the end
+ * its process has exited, and its runtime directory and event files are removed, also when the test fails.
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, onTestFinished } from 'vitest';
@@ -12,7 +12,7 @@ import { locateRuntimeDirectory, type RuntimeDirectory } from '../../src/daemon/
 import { readProcStat } from '../../src/linux/proc.ts';
 import { type Ended, type Launch, NOBODY, start, Workplace } from './ringkeep.ts';
 
-/** The one that tests of this file are lent, if any was yet, and how it ends. */
+/** The one that is lent to the tests of this file, and how it ends. */
 let lent: Daemon | undefined;
 const endings: (() => void | Promise<void>)[] = [];
 afterAll(async () => {
@@ -22,7 +22,7 @@ afterAll(async () => {
 export class Daemon {
   readonly place: Workplace;
   readonly runtime: RuntimeDirectory;
-  /** For what is asked again and again: the same socket, without a process each time. */
+  /** The same socket without a process for each request: for polling. */
   readonly client: DaemonClient;
   readonly launch: Launch;
   #report: UpReport | undefined;
@@ -36,7 +36,7 @@ export class Daemon {
     atEnd(() => this.#clear());
   }
 
-  /** `ringkeep up`, by whichever test of the file is the first to ask; the others find it as they would a new one. */
+  /** `ringkeep up`, once for all tests of the file; each gets it with nothing attached. */
   static async lent(): Promise<Daemon> {
     if (!lent || !isRunning(lent.pid)) lent = await Daemon.#start(['--no-names'], {}, (end) => endings.push(end));
     const daemon = lent;
@@ -73,7 +73,7 @@ export class Daemon {
     return this.report.pid!;
   }
 
-  /** Of the event files. */
+  /** The directory of the event files. */
   get directory(): string {
     return this.report.directory!;
   }
@@ -82,19 +82,19 @@ export class Daemon {
     return this.place.file(name);
   }
 
-  /** `ringkeep ARGS`, as whoever started the daemon unless told otherwise. */
+  /** `ringkeep ARGS`, as the user who started the daemon unless `launch` says otherwise. */
   run(args: readonly string[], launch: Launch = {}): Promise<Ended> {
     return start(args, { input: '', ...this.launch, ...launch }).ended;
   }
 
-  /** What `ringkeep ARGS --json` prints, which has to end with status 0 and nothing on standard error. */
+  /** What `ringkeep ARGS --json` prints; it must end with status 0 and print nothing on standard error. */
   async json<Answer>(...args: readonly string[]): Promise<Answer> {
     const { status, stdout, stderr } = await this.run([...args, '--json']);
     if (status !== 0 || stderr !== '') throw new Error(`${args.join(' ')} ends with ${status}: ${stderr}`);
     return JSON.parse(stdout) as Answer;
   }
 
-  /** `ringkeep ARGS`, which has to fail; its two sentences: of cause and of remedy. */
+  /** `ringkeep ARGS`, which must fail; its two sentences: cause and remedy. */
   async refused(args: readonly string[], launch: Launch = {}): Promise<readonly string[]> {
     const { status, stdout, stderr } = await this.run(args, launch);
     if (status !== 1 || stdout !== '') throw new Error(`${args.join(' ')} ends with ${status}: ${stdout}${stderr}`);
@@ -113,7 +113,7 @@ export class Daemon {
     return answer as Answer;
   }
 
-  /** Its events, once `isWanted` holds of them. */
+  /** Its events, as soon as `isWanted` holds of them. */
   untilEvents(isWanted: (events: Awaited<ReturnType<DaemonClient['events']>>) => unknown) {
     return this.until(() => this.client.events(), isWanted);
   }
@@ -122,17 +122,17 @@ export class Daemon {
     return this.until(() => this.client.status(), isWanted);
   }
 
-  /** What it wrote for people so far. */
+  /** Its log so far. */
   log(): string {
     return readFileSync(this.runtime.log, 'utf8');
   }
 
-  /** Of `/proc/PID/status`, in bytes: `VmLck`. */
+  /** `VmLck` of `/proc/PID/status`, in bytes. */
   lockedBytes(): number {
     return 1024 * Number(/^VmLck:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]);
   }
 
-  /** Ends all that a test began. One that does not answer any more is lent to nobody else. */
+  /** Removes all triggers and attachments of a test. A recorder that does not answer is ended, and not lent again. */
   async #takeBack(): Promise<void> {
     if (!isRunning(this.pid)) return;
     try {
@@ -142,7 +142,7 @@ export class Daemon {
       await this.#clear();
     }
     for (const name of readdirSync(this.place.path)) {
-      // A snapshot that was due may still be written.
+      // A snapshot of a trigger may still be written.
       if (name !== 'run') rmSync(this.file(name), { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
     }
   }
@@ -161,7 +161,7 @@ export class Daemon {
   }
 }
 
-/** A zombie runs no more. */
+/** False of a zombie. */
 export function isRunning(pid: number): boolean {
   const state = readProcStat(`/proc/${pid}/stat`)?.state;
   return state !== undefined && state !== 'Z';

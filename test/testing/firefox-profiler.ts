@@ -1,6 +1,6 @@
 /**
- * The Firefox Profiler as a reader: its own command line, which loads a profile as the web page does. Invariant: the process that
- * holds a profile ends with the test.
+ * The Firefox Profiler as a reader: its own command line, which loads a profile as the web page does. Invariant: the
+ * process that holds a profile ends with the test.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -51,7 +51,7 @@ export function readWithFirefoxProfiler(path: string): FirefoxReading {
 
 type Ask = (...args: string[]) => string;
 
-/** On a busy machine the process that holds the profile takes longer to start than the command waits. */
+/** Under load the process that holds the profile takes longer to start than the command waits. */
 function loadPatiently(ask: Ask, path: string): void {
   try {
     ask('load', path);

@@ -1,8 +1,7 @@
 /**
- * The names that perf script prints of a file beside ours, frame by frame. Invariant: a frame counts as equal only when the
- * symbol is spelt alike, mangled as it is; frames that both leave unnamed are told apart from those.
+ * The names that perf script prints of a file compared with ours, frame by frame. Invariant: a frame counts as equal
+ * only when the mangled symbols are spelt alike; frames without a name in both are counted apart from those.
  */
-
 import { RecordType } from '../../src/abi/record-table.ts';
 import { CONTEXT_MAX, Context } from '../../src/abi/sample.ts';
 import type { Capture } from '../../src/perf-data/capture.ts';
@@ -59,12 +58,12 @@ export function nameAgreement(path: string): NameAgreement {
   return { ...counts, different, names, problems };
 }
 
-/** Every frame of every sample in `path`, and what could not be named. */
+/** Every frame of every sample in `path`, and the problems of naming them. */
 export function allFrames(path: string): { frames: StackFrame[]; problems: string[] } {
   return framesBy(path, symbolsOf);
 }
 
-/** As `allFrames`, with names from elsewhere. */
+/** As `allFrames`, with another source of names. */
 export function framesBy(
   path: string,
   namerOf: (capture: Capture) => Symbolizer,
@@ -74,7 +73,7 @@ export function framesBy(
   return { frames: all, problems };
 }
 
-/** Names every sample's stack in time order; what could not be named, in the end. */
+/** Names every sample's stack in time order; the problems of naming them. */
 function eachStack(
   path: string,
   visit: (frames: StackFrame[], tid: number, timeNs: bigint, callchain: BigUint64Array | undefined) => void,
@@ -97,8 +96,9 @@ function eachStack(
 }
 
 /**
- * Whether perf shows nothing of the chain: what the kernel took for a return address, on a stack without frame pointers, looks like a
- * marker that there is none of (thread__resolve_callchain_sample, tools/perf/util/machine.c, Linux 6.1).
+ * Whether perf shows nothing of the chain: what the kernel took for a return address, on a stack without frame
+ * pointers, looks like a marker that there is none of (thread__resolve_callchain_sample, tools/perf/util/machine.c,
+ * Linux 6.1).
  */
 function isDiscarded(callchain: BigUint64Array | undefined): boolean {
   const markers: readonly bigint[] = Object.values(Context);
@@ -115,13 +115,13 @@ const FRAME = /^\s*[0-9a-f]+ (.*) \([^()]*(?:\(deleted\))?\)\s*$/;
 function stacksByPerf(path: string): Map<string, string[][]> {
   const fields = ['-F', 'tid,time,ip,sym,dso', '--ns', '--no-inline', '--no-demangle'];
   const { status, stdout, stderr } = run('perf', 'script', '-f', '-i', path, ...fields);
-  if (status !== 0) throw new Error(`perf script ends with ${status} and says: ${stderr}`);
+  if (status !== 0) throw new Error(`perf script ends with ${status} and prints: ${stderr}`);
   const stacks = new Map<string, string[][]>();
   let stack: string[] = [];
   const add = (line: string): void => {
     const symbol = FRAME.exec(line)?.[1];
     if (symbol !== undefined) stack.push(symbol);
-    else if (line.trim() !== '') throw new Error(`perf script wrote a line that nobody understands: ${line}`);
+    else if (line.trim() !== '') throw new Error(`unknown line of perf script: ${line}`);
   };
   for (const line of stdout.split('\n')) {
     const [, tid, seconds, nanoseconds, rest] = SAMPLE.exec(line) ?? [];

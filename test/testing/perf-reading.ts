@@ -1,7 +1,6 @@
 /**
- * What perf says of a perf.data file, thread by thread. Invariant: perf ends with status 0 and has nothing to say on
- * standard error; a warning is an error here, but for the one
- * of a loss that the test brought about.
+ * What perf reports of a perf.data file, thread by thread. Invariant: perf ends with status 0 and prints nothing on
+ * standard error; a warning is an error here, except the one about losses that the test caused.
  */
 import { run } from '../../src/snapshot/testing/perf-tool.ts';
 
@@ -18,18 +17,18 @@ const SIDE_BAND = ['--show-switch-events', '--show-task-events', '--show-mmap-ev
 /** ` PID/TID  SECONDS.NANOSECONDS: TEXT` */
 const LINE = /^\s*(-?\d+)\/(-?\d+)\s+(\d+)\.(\d{9}):\s+(.*?)\s*$/;
 
-/** All that perf may have to say of a file with LOST records in it. */
+/** The only warning that perf may print of a file with LOST records. */
 const LOSS_WARNING = /^(?:Warning:\nProcessed \d+ events and lost \d+ chunks!\n\nCheck IO\/CPU overload!\n\n)?$/;
 
 /** Whether the file read is known to have LOST records, of which perf may then warn. */
 export type Loss = 'whole' | 'lossy';
 
-/** Runs perf on a file, whoever owns it; what it printed. Throws for a status other than 0 and for any warning but that of a known loss. */
+/** Runs perf on a file of any user; what it prints. Throws for a status other than 0 and for an unexpected warning. */
 export function perf(loss: Loss, command: string, ...args: readonly string[]): string {
   const { status, stdout, stderr } = run('perf', command, '-f', ...args);
   const isExpected = loss === 'lossy' ? LOSS_WARNING.test(stderr) : stderr === '';
   if (status !== 0 || !isExpected)
-    throw new Error(`perf ${command} ${args.join(' ')} ends with ${status} and says: ${stderr || 'nothing'}`);
+    throw new Error(`perf ${command} ${args.join(' ')} ends with ${status} and prints: ${stderr || 'nothing'}`);
   return stdout;
 }
 
@@ -39,7 +38,7 @@ export function perfScript(path: string, loss: Loss = 'whole'): PerfLine[] {
   return text.split('\n').flatMap((line) => {
     if (line.trim() === '') return [];
     const [, pid, tid, seconds, nanoseconds, rest] = LINE.exec(line) ?? [];
-    if (rest === undefined) throw new Error(`perf script wrote a line that nobody understands: ${line}`);
+    if (rest === undefined) throw new Error(`unknown line of perf script: ${line}`);
     return [{ pid: Number(pid), tid: Number(tid), timeNs: BigInt(`${seconds}${nanoseconds}`), text: rest }];
   });
 }
@@ -52,7 +51,7 @@ export interface ThreadCounts {
   preempted: number;
 }
 
-/** Counts by tid; a tid that came round twice counts as one. */
+/** Counts by TID; a TID that was reused counts as one thread. */
 export function countByThread(lines: readonly PerfLine[]): Map<number, ThreadCounts> {
   const byTid = new Map<number, ThreadCounts>();
   for (const { tid, text } of lines) {

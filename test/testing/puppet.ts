@@ -1,6 +1,6 @@
 /**
- * A program that does what a test tells it (test/fixtures/puppet.c). Invariant: it, its threads and its children are gone when
- * the test is over.
+ * A program that does what a test sends it (test/fixtures/puppet.c). Invariant: it, its threads and its children are
+ * gone when the test is over.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { testProgram } from './test-program.ts';
 
 export interface PuppetLaunch {
   readonly as?: 'nobody';
-  /** The program's file, or a link to it: it gives the process its name. */
+  /** The program's file, or a link to it, after which the process is named. */
   readonly path?: string;
 }
 
@@ -23,7 +23,7 @@ export class Puppet {
   private constructor({ as, path }: PuppetLaunch) {
     const user = as ? { uid: NOBODY, gid: NOBODY } : {};
     this.#child = spawn(path ?? testProgram('puppet'), [], { stdio: ['pipe', 'pipe', 'inherit'], cwd: '/', ...user });
-    this.#child.stdin!.on('error', () => {}); // It has ended, as it may have been told to.
+    this.#child.stdin!.on('error', () => {}); // EPIPE: it has exited.
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       const lines = (this.#rest + text).split('\n');
       this.#rest = lines.pop()!;
@@ -32,14 +32,14 @@ export class Puppet {
     onTestFinished(() => void this.#child.kill('SIGKILL'));
   }
 
-  /** Starts one, and waits until it listens. */
+  /** Starts one, and waits until it reads its input. */
   static async start(launch: PuppetLaunch = {}): Promise<Puppet> {
     const puppet = new Puppet(launch);
     await puppet.answer('ready');
     return puppet;
   }
 
-  /** One whose process has this name, by a link in `place`. */
+  /** Starts one whose process has this name, by a link in `place`. */
   static named(place: Workplace, name: string, launch: Pick<PuppetLaunch, 'as'> = {}): Promise<Puppet> {
     const path = place.file(name);
     symlinkSync(testProgram('puppet'), path);
@@ -54,8 +54,8 @@ export class Puppet {
     this.#child.kill(signal);
   }
 
-  /** Tells it something; see the fixture for what it knows. */
-  tell(order: string): void {
+  /** Sends a line; the fixture lists them. */
+  send(order: string): void {
     this.#child.stdin!.write(`${order}\n`);
   }
 
@@ -69,17 +69,17 @@ export class Puppet {
   }
 
   async thread(name: string): Promise<number> {
-    this.tell(`thread ${name}`);
+    this.send(`thread ${name}`);
     return this.answer('thread');
   }
 
   async fork(name: string): Promise<number> {
-    this.tell(`fork ${name}`);
+    this.send(`fork ${name}`);
     return this.answer('child');
   }
 
   async burn(ms: number, cpu?: number): Promise<void> {
-    this.tell(cpu === undefined ? `burn ${ms}` : `burn ${ms} ${cpu}`);
+    this.send(cpu === undefined ? `burn ${ms}` : `burn ${ms} ${cpu}`);
     await this.answer('burned');
   }
 

@@ -1,7 +1,7 @@
 /**
- * Runs the built command line as a user does: `node dist/bin/main.js`, another process, its own group.
- * Invariant: a run that leaves a ring file in /dev/shm or a process of its group behind is an error, whatever the test is
- * about, unless the recorder was killed by the test itself.
+ * Runs the built command line as a user does: `node dist/bin/main.js`, another process in a process group of its own.
+ * Invariant: a run that leaves a ring file in /dev/shm or a process of its group is an error in every test, unless the
+ * test killed the recorder.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -18,14 +18,14 @@ import { run } from '../../src/snapshot/testing/perf-tool.ts';
 export type { RecordSummary };
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
-/** nobody and nogroup. */
+/** The user and group nobody. */
 export const NOBODY = 65534;
 const SHARED_MEMORY = '/dev/shm';
 
 export interface Launch {
-  /** The user who runs it: root, or whoever runs the tests, unless told otherwise. */
+  /** The user who runs it; by default the one who runs the tests. */
   readonly as?: 'nobody';
-  /** A command that becomes ringkeep by an exec: `prlimit …`, `unshare -m …`. */
+  /** A command that executes ringkeep: `prlimit …`, `unshare -m …`. */
   readonly through?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -45,7 +45,7 @@ export interface Ended {
 export class Running {
   readonly #child: ChildProcess;
   readonly ended: Promise<Ended>;
-  /** When ringkeep itself has ended; its command may hold on to the output for longer. */
+  /** When ringkeep itself has exited; its command may hold the output open for longer. */
   readonly exited: Promise<void>;
   stdout = '';
   stderr = '';
@@ -65,7 +65,7 @@ export class Running {
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
     });
-    // A command that ends without reading its input is no error of the test's.
+    // EPIPE: the command ended without reading its input.
     child.stdin!.on('error', () => {});
     onTestFinished(() => this.#clear());
     if (launch.input !== undefined) child.stdin!.end(launch.input);
@@ -81,7 +81,7 @@ export class Running {
     this.ended.catch(() => {});
   }
 
-  /** A test that failed halfway leaves nothing to the next one. */
+  /** Also when the test failed. */
   #clear(): void {
     if (groupExists(this.pid)) this.killGroup('SIGKILL');
     const directory = this.ringDirectory();
@@ -100,7 +100,7 @@ export class Running {
     process.kill(this.pid, signal);
   }
 
-  /** To ringkeep and its command alike, as a terminal does. */
+  /** To ringkeep and its command, as a terminal does. */
   killGroup(signal: NodeJS.Signals): void {
     process.kill(-this.pid, signal);
   }
@@ -119,13 +119,13 @@ export class Running {
     return this.until(`"${text}" on standard output`, () => this.stdout.includes(text));
   }
 
-  /** The directory of its rings, where that is in /dev/shm; null while there is none. */
+  /** The directory of its rings in /dev/shm; null while there is none. */
   ringDirectory(): string | null {
     const name = readdirSync(SHARED_MEMORY).find((entry) => entry.startsWith(`ringkeep-${this.pid}-`));
     return name === undefined ? null : join(SHARED_MEMORY, name);
   }
 
-  /** Its ring files: there are some once the command has begun. */
+  /** Its ring files. */
   ringFiles(): string[] {
     const directory = this.ringDirectory();
     return directory === null ? [] : readdirSync(directory).map((name) => join(directory, name));
@@ -152,7 +152,7 @@ export async function ringkeep(args: readonly string[], launch: Launch = {}): Pr
   return ended;
 }
 
-/** A recording that came to its end with a summary. */
+/** A recording that ended with a summary. */
 export interface Recorded extends Ended {
   readonly summary: RecordSummary;
 }
@@ -181,7 +181,10 @@ export function withSummary(ended: Ended): Recorded {
   }
 }
 
-/** What `ringkeep show --json FILE` prints, read in this process and without the names of frames, which take it a second. */
+/**
+ * What `ringkeep show --json FILE` prints, read in this process and without the names of frames, which take it a
+ * second.
+ */
 export function show(path: string): PostMortem {
   return withCaptureOrRings(path, (capture, only) => postMortem(capture, only));
 }
@@ -193,7 +196,7 @@ export function showWithNames(path: string): PostMortem {
   return JSON.parse(stdout) as PostMortem;
 }
 
-/** A fresh directory that every user may write in; it goes when the test is over, or whenever `atEnd` calls. */
+/** A new directory that every user may write in; removed when the test is over, or when `atEnd` calls. */
 export class Workplace {
   readonly path = mkdtempSync(join(tmpdir(), 'ringkeep-test-'));
 
@@ -216,11 +219,11 @@ export function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** The command line that runs `ringkeep ARGS` so. */
+/** The command that runs `ringkeep ARGS` as `launch` says. */
 export function ringkeepCommand(args: readonly string[], { as, through = [] }: Launch): string[] {
   const root = as ? rootForEveryone() : ROOT;
   const user = as ? ['setpriv', '--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'] : [];
-  // Whatever only root may set up comes before root is given up.
+  // `through` may need root.
   return [...through, ...user, process.execPath, mainOf(root), ...args];
 }
 
@@ -232,7 +235,7 @@ function mainOf(root: string): string {
 
 let everyonesRoot: string | undefined;
 
-/** The checkout, or where nobody may not read it, a copy of what is needed to run. */
+/** The checkout, or where the user nobody may not read it, a copy of what it takes to run. */
 function rootForEveryone(): string {
   if (everyonesRoot !== undefined) return everyonesRoot;
   const uid = `${NOBODY}`;
@@ -250,7 +253,7 @@ function rootForEveryone(): string {
   return copy;
 }
 
-/** Where the packages are that the command line runs with. */
+/** The packages that the command line runs with. */
 function neededPackages(): string[] {
   const { stdout } = spawnSync('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: ROOT, encoding: 'utf8' });
   return stdout
@@ -264,6 +267,6 @@ function groupExists(group: number): boolean {
     process.kill(-group, 0);
     return true;
   } catch {
-    return false; // ESRCH: nobody is left.
+    return false; // ESRCH: the group is empty.
   }
 }

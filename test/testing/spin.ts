@@ -1,6 +1,6 @@
 /**
- * Runs SPIN on a Promela file: generate, compile, verify. Invariant: everything it writes is in a directory that is gone
- * when it returns.
+ * Runs SPIN on a Promela file: generate, compile, verify. Invariant: everything it writes is in a directory that is
+ * gone when it returns.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

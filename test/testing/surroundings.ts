@@ -1,6 +1,6 @@
 /**
- * What these tests need of the machine they run on. Invariant: what is missing skips the test with a sentence that says
- * so; no test passes for want of something.
+ * What these tests need of the machine they run on. Invariant: where it is missing the test is skipped, with the
+ * reason; no test passes because something is missing.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'vitest';
 import { RUN_PATIENCE_MS } from '../../src/base/testing/waiting.ts';
 
-/** A real interpreter: version managers put scripts on PATH, which fork before they exec. */
+/** Not by PATH: version managers put scripts there, which fork before they exec. */
 export const PYTHON = '/usr/bin/python3';
 
 type Need =
@@ -38,7 +38,7 @@ const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
   'g++': { isMet: () => succeeds('g++', '--version'), otherwise: 'there is no g++ to build the test programs' },
   objcopy: {
     isMet: () => succeeds('objcopy', '--version'),
-    otherwise: 'there is no objcopy to part a program from its symbols',
+    otherwise: 'there is no objcopy to separate a program from its symbols',
   },
   perf: { isMet: () => succeeds('perf', '--version'), otherwise: 'perf is not installed' },
   'perf events': {
@@ -72,7 +72,10 @@ const REQUIREMENTS: Readonly<Record<Need, Requirement>> = {
   },
 };
 
-/** A directory in which a cgroup can be made and entered: of version 2, or of a hierarchy of version 1 that limits nothing. */
+/**
+ * A directory in which a cgroup can be made and entered: of version 2, or of a hierarchy of version 1 that limits
+ * nothing.
+ */
 export function cgroupHierarchy(): string | undefined {
   const candidates = ['', 'unified', 'systemd', 'cpuacct', 'pids'].map((name) => join('/sys/fs/cgroup', name));
   return candidates.find((path) => isWritable(join(path, 'cgroup.procs')));

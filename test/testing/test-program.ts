@@ -1,4 +1,4 @@
-/** The C and C++ programs of test/fixtures, each built once and again only when its source has changed. */
+/** The C and C++ programs of test/fixtures, built again when their source has changed. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
@@ -20,7 +20,7 @@ export function testProgram(name: string): string {
   const path = join(directory, name);
   if (existsSync(path)) return path;
   mkdirSync(directory, { recursive: true });
-  // Under a name of its own first: a build that is interrupted leaves no half a program behind.
+  // Renamed when it is complete: an interrupted build leaves no partial program.
   const unfinished = `${path}.${process.pid}`;
   const { status, stderr } = spawnSync(isCpp ? 'g++' : 'gcc', [...FLAGS, '-o', unfinished, source], {
     encoding: 'utf8',
