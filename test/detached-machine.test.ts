@@ -106,7 +106,19 @@ test('a CPU that comes online during record is recorded, for tasks that ran befo
   const output = place.file('online.perf.data');
   writeFileSync(CPU_1, '0');
   try {
-    const running = start(['record', '--json', '--no-names', '--snapshot', 'always', '-o', output, '--', 'sh', '-c', command]);
+    const running = start([
+      'record',
+      '--json',
+      '--no-names',
+      '--snapshot',
+      'always',
+      '-o',
+      output,
+      '--',
+      'sh',
+      '-c',
+      command,
+    ]);
     // Both tasks run when their FIFOs have a reader.
     const [child, first] = [await openedByReader(toChild), await openedByReader(toFirst)];
     writeFileSync(CPU_1, '1');
