@@ -1,15 +1,17 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { isLong } from './src/base/testing/runs.ts';
 
-/** Rooms that compute and do no I/O. No test of theirs replaces a module, so they may share what they have loaded. */
+/** Rooms that do no I/O. No test of theirs replaces a module, so they may share loaded modules. */
 const PURE = 'src/{base,abi,ring,protocol,perf-data,schedule,post-mortem,sim,check,export}/**/*.test.ts';
-/** Rooms whose tests ask nothing of the kernel but files and short programs. */
+/** Rooms whose tests need files and short programs only. */
 const FILES = 'src/{snapshot,symbols,services,cli}/**/*.test.ts';
 
 /**
- * What neither bears company nor is good company: takes a CPU offline, puts the machine under pressure, needs all the
- * memory that a user may lock, or compares how much two recorders see, cost or miss.
+ * Files that may not run beside others: they take a CPU offline, put the machine under pressure, need all the memory
+ * that a user may lock, or compare what two recorders see, cost or lose.
  */
 const ALONE = [
   'src/linux/pressure.test.ts',
@@ -22,25 +24,31 @@ const ALONE = [
   'test/unprivileged.test.ts',
 ];
 
+/** Test files that replace a module by `vi.mock`: with shared modules the others would get the replacement. */
+const MOCKING = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .map((name) => join('src', name))
+  .filter((path) => path.endsWith('.test.ts') && readFileSync(path, 'utf8').includes('vi.mock('));
+
 const timeout = isLong ? 1_200_000 : 120_000;
 const shared = { testTimeout: timeout, hookTimeout: timeout };
-/** Some wait for a program more than they compute: one more at once than there are CPUs. */
+/** Some wait for programs: one more at once than there are CPUs. */
 const besideEachOther = { ...shared, sequence: { groupOrder: 0 }, maxWorkers: availableParallelism() + 1 };
 
 export default defineConfig({
   test: {
     reporters: ['default', './test/testing/closing-line-reporter.ts'],
     projects: [
-      { test: { ...besideEachOther, name: 'pure', include: [PURE], isolate: false } },
-      { test: { ...besideEachOther, name: 'files', include: [FILES] } },
+      { test: { ...besideEachOther, name: 'pure', include: [PURE], exclude: MOCKING, isolate: false } },
+      { test: { ...besideEachOther, name: 'files', include: [FILES], exclude: MOCKING, isolate: false } },
+      { test: { ...besideEachOther, name: 'mocking', include: MOCKING } },
       {
         test: {
           ...shared,
           name: 'kernel',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: [PURE, FILES, ...ALONE],
+          exclude: [PURE, FILES, ...MOCKING, ...ALONE],
           sequence: { groupOrder: 1 },
-          // They wait for real programs most of the time; more of them at once and the kernel would lose records.
+          // They wait for programs most of the time; with more of them at once the kernel would lose records.
           maxWorkers: 2,
         },
       },

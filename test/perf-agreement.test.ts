@@ -54,7 +54,7 @@ test('records lost while the recorder is stopped are counted, and perf prints th
   const place = new Workplace();
   const output = place.file('lossy.perf.data');
   const running = start(
-    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '8'],
+    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '5'],
     { input: '' },
   );
   await running.until('four rings', () => running.ringFiles().length === 4);
@@ -77,7 +77,7 @@ test('records lost at the end of a recording, with no record after them, are cou
   needs(context, 'gcc', 'perf events', 'perf');
   const output = new Workplace().file('end.perf.data');
   const running = start(
-    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '6'],
+    ['record', '--json', '-o', output, '--snapshot', 'always', '--', testProgram('quiet-among-noisy'), '4'],
     { input: '' },
   );
   await running.until('four rings', () => running.ringFiles().length === 4);

@@ -5,7 +5,7 @@ import { record, show, Workplace } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
-const WAKEUPS = 11;
+const WAKEUPS = 8;
 
 test('a thread that wakes twice a second keeps its whole history beside two that switch as fast as they can', async (context) => {
   needs(context, 'gcc', 'perf events', 'perf');
