@@ -12,8 +12,8 @@ export type ReadAt = (offset: number, length: number) => Uint8Array;
 
 /** e_ident begins with this, as a little-endian u32: 7f 45 4c 46. */
 export const ELF_MAGIC = 0x464c457f;
-const CLASS_64 = 2;
-const DATA_LITTLE_ENDIAN = 1;
+export const CLASS_64 = 2;
+export const DATA_LITTLE_ENDIAN = 1;
 
 /** Elf64_Ehdr. */
 export const ELF_HEADER_FIELDS = [

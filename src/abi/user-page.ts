@@ -3,9 +3,10 @@
  * Source: include/uapi/linux/perf_event.h, Linux 6.1. The kernel reserves everything up to byte 1024 for counters and
  * clocks; the ring's own words start there.
  */
+import { PAGE_BYTES } from '../base/units.ts';
 import type { ScalarField } from './layout.ts';
 
-export const PAGE_BYTES = 4096;
+export { PAGE_BYTES };
 
 /** The words from byte DATA_HEAD_OFFSET on. */
 export const USER_PAGE_DATA_FIELDS = [

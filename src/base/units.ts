@@ -14,6 +14,9 @@ const DURATION_UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000_000_000,
 };
 
+/** Of a page of memory: 4 KiB pages only, on both platforms. */
+export const PAGE_BYTES = 4096;
+
 /** Bytes of `64KiB`, `8MiB`, `4096`. Throws `bad-size`. */
 export function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text.trim());

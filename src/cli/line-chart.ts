@@ -3,7 +3,7 @@
  * Pure.
  * Invariant: labels are placed beside their lines and never overlap; no text leaves the picture.
  */
-import { formatDurationNs, formatSize } from '../base/units.ts';
+import { formatDurationNs, formatSize, PAGE_BYTES } from '../base/units.ts';
 
 export interface ChartSeries {
   readonly name: string;
@@ -58,8 +58,6 @@ interface Scale {
   readonly least: number;
   readonly most: number;
 }
-
-const PAGE_BYTES = 4096;
 
 function scaleOf({ series, limits }: Chart): Scale {
   let most = PAGE_BYTES;

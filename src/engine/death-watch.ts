@@ -1,14 +1,11 @@
 /**
- * How processes end: watches each process of the command through a pidfd, and finds the thread that took the signal.
+ * Who died of what: watches every process of the command through a pidfd and gathers what tells the thread.
  *
- * Evidence for the thread, best first:
+ * What is known of the thread that took a signal, best first:
  *  - the tracepoint signal:signal_deliver names it;
- *  - it is deduced: it was running when it took the signal, whereas most others had to be switched in to exit. So it is the
- *    first to exit of the threads that were on a CPU before the others were woken;
- *  - the main thread stands for the process: SIGKILL ends all threads at once, and a source that samples sees no order.
- *
- * Invariant: at most `maxFds` descriptors are open; every watched process is reported once by `collect`, or counted in
- * `unknownEnds`, or given up by `unwatch` or `forget`.
+ *  - else it is deduced: it was running when it took the signal, whereas most others had to be switched in to die. So, of
+ *    the threads that were on a CPU before the others were woken, the first to exit;
+ *  - SIGKILL goes to all of them, and a source that only samples cannot tell: then the main thread stands for the process.
  */
 import { closeSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
@@ -18,25 +15,30 @@ import { heldBackFrom } from '../linux/limits.ts';
 import type { Poller } from '../linux/poller.ts';
 import { type ExitStatus, exitStatusOfPidfd, exitStatusOfZombie, openPidfd } from '../linux/process-exit.ts';
 
-/** A process that has ended, and how. */
+/** A process whose end was seen. */
 export interface ProcessEnd {
   readonly pid: number;
   readonly status: ExitStatus;
 }
 
-/** The longest gap between two exits of one death. */
+/** The exits of one death follow each other at least this closely. */
 const DEATH_GAP_NS = 100_000_000n;
-/** The most exits kept of a process. */
+/** Exits of a process that are kept. */
 const MOST_EXITS = 65_536;
-/** Without better evidence, exits this close together have one cause. */
+/** Exits this close together have one cause, if nothing else is known. */
 const ROW_GAP_NS = 10_000_000n;
-/** Threads that are woken to exit are switched in this close together; threads that were running were switched in before. */
+/** Threads that are woken to die are switched in this closely one after the other; what ran before was there earlier. */
 const WOKEN_GAP_NS = 1_000_000;
 
 interface ThreadExit {
   readonly tid: number;
   readonly comm: string;
   readonly timeNs: bigint;
+}
+
+/** As a wait status gives it: every number has a name. */
+export function signalText(signal: number): string {
+  return signalName(signal) ?? `SIG${signal}`;
 }
 
 export class DeathWatch {
@@ -46,25 +48,25 @@ export class DeathWatch {
   readonly #onWatch: ((pid: number) => void) | undefined;
   readonly #watched = new Set<number>();
   readonly #pidOfFd = new Map<number, number>();
-  /** Ended but not yet reaped: until then some kernels do not report the status. */
+  /** Ended but not yet reaped, on a kernel that tells the status only then. */
   readonly #unreaped = new Map<number, number>();
-  /** Processes without a pidfd, and whether their main thread has exited. */
+  /** Processes without a pidfd; whether their main thread has exited. */
   readonly #unwatched = new Map<number, boolean>();
   readonly #exits = new Map<number, ThreadExit[]>();
   readonly #delivered = new Map<string, ThreadExit>();
-  /** The last fatal signal delivered to a process. */
+  /** The signal that ended a process, as far as deliveries tell. */
   readonly #lastSignal = new Map<number, number>();
-  /** Processes whose end stays unknown: they ended before they could be watched, or too many were watched. */
+  /** Processes whose end could not be learned: gone before they could be watched, or too many at once. */
   unknownEnds = 0;
 
-  /** Uses at most `maxFds` descriptors. `onWatch` is called with each process that is watched. */
+  /** Uses at most `maxFds` descriptors. `onWatch` is told of each process that is followed. */
   constructor(poller: Poller, maxFds: number, onWatch?: (pid: number) => void) {
     this.#onWatch = onWatch;
     this.#poller = poller;
     this.#maxFds = maxFds;
   }
 
-  /** Watches a process, once. */
+  /** Follows a process, unless it does so already. */
   watch(pid: number): void {
     if (this.#watched.has(pid)) return;
     this.#watched.add(pid);
@@ -74,12 +76,12 @@ export class DeathWatch {
       this.#pidOfFd.set(fd, pid);
       return;
     }
-    // It has ended, or too many are watched: a signal:signal_deliver record may still say how it ended.
+    // Gone already, or too many at once: a signal that was seen to be delivered may still tell how it ended.
     if (fd >= 0) closeSync(fd);
     this.#unwatched.set(pid, false);
   }
 
-  /** Stops watching a process that is not recorded any more. An end that the poller has reported already still counts. */
+  /** Nobody records the process any more: while it lives it costs nothing from here on. An end that is on its way is still told. */
   unwatch(pid: number): void {
     this.#unwatched.delete(pid);
     const fd = [...this.#pidOfFd].find(([, watched]) => watched === pid)?.[0];
@@ -91,12 +93,12 @@ export class DeathWatch {
     if (![...this.#unreaped.values()].includes(pid)) this.#watched.delete(pid);
   }
 
-  /** Whether any process is watched. */
+  /** There are processes whose end may be known any moment. */
   get isWaiting(): boolean {
     return this.#pidOfFd.size + this.#unreaped.size + this.#unwatched.size > 0;
   }
 
-  /** Takes the descriptors that the poller reported. Returns the processes whose end is known now. */
+  /** Takes the descriptors that the poller reported; returns the processes whose end is known now. */
   collect(readyFds: readonly number[]): ProcessEnd[] {
     for (const fd of readyFds) {
       const pid = this.#pidOfFd.get(fd);
@@ -110,7 +112,7 @@ export class DeathWatch {
       let status = exitStatusOfPidfd(fd) ?? exitStatusOfZombie(pid);
       if (!status) {
         if (!openPidfdIsRefused(pid)) continue;
-        // Reaped, perhaps since the first try: from then on the pidfd has the status, on a kernel that keeps it.
+        // Reaped, maybe only since the first look: from then on the pidfd tells, on a kernel that can.
         status = exitStatusOfPidfd(fd) ?? this.#deliveredStatus(pid);
       }
       this.#unreaped.delete(fd);
@@ -122,7 +124,7 @@ export class DeathWatch {
     return ends;
   }
 
-  /** Of processes without a pidfd: where the main thread has exited, the last fatal signal, if any, is taken for the cause. */
+  /** Without a pidfd: of those whose main thread has exited, the signal that was delivered last, if any, was the end. */
   #endsOfUnwatched(): ProcessEnd[] {
     const ends: ProcessEnd[] = [];
     for (const [pid, hasExited] of this.#unwatched) {
@@ -136,7 +138,7 @@ export class DeathWatch {
     return ends;
   }
 
-  /** The status that the last fatal signal implies, if there was one. */
+  /** What the signal that was seen to be delivered tells of an end, if one was. */
   #deliveredStatus(pid: number): ExitStatus | undefined {
     const signal = this.#lastSignal.get(pid);
     return signal === undefined ? undefined : { code: null, signal };
@@ -146,15 +148,15 @@ export class DeathWatch {
   threadExited(pid: number, exit: ThreadExit): void {
     const exits = this.#exits.get(pid);
     const last = exits?.at(-1);
-    // Earlier exits are no part of a later death; a server whose threads come and go must not fill memory.
+    // What is further back can be no part of a death to come; a server that ends threads for days must not fill memory.
     if (!exits || exit.timeNs - last!.timeNs > DEATH_GAP_NS) this.#exits.set(pid, [exit]);
     else if (exits.push(exit) > MOST_EXITS) exits.splice(0, MOST_EXITS / 2);
     if (exit.tid === pid && this.#unwatched.has(pid)) this.#unwatched.set(pid, true);
   }
 
   /**
-   * A signal:signal_deliver record: `exit.tid` took `signal`. SIGKILL is no evidence: threads take it when another thread
-   * exits the group, execs or dies, and for every signal that dumps no core (get_signal and complete_signal,
+   * A signal:signal_deliver record: `exit.tid` took `signal`. SIGKILL tells nothing of an end: threads take it when another of them ends
+   * the process, becomes another program, or died, and for every signal that dumps no core (get_signal and complete_signal,
    * kernel/signal.c, Linux 6.1).
    */
   signalDelivered(pid: number, signal: number, exit: ThreadExit): void {
@@ -164,8 +166,8 @@ export class DeathWatch {
   }
 
   /**
-   * Finds the thread that took the signal. `comm` is the fallback for its name. `switchedInNs` gives the time a thread was
-   * last switched in; without it nothing is deduced, a source that samples sees the exits in no order.
+   * Names the thread; `comm` is the process's name if nothing better is known, `switchedInNs` tells when a thread was last
+   * switched in. Without it nothing is deduced: a source that samples sees the exits in no order.
    */
   death(
     pid: number,
@@ -176,31 +178,31 @@ export class DeathWatch {
     const burst = lastBurst(this.#exits.get(pid) ?? []);
     const isKill = signal === constants.signals.SIGKILL;
     const delivered = this.#delivered.get(`${pid} ${signal}`);
-    const isUndeducible = isKill || switchedInNs === undefined;
+    const isAnyones = isKill || switchedInNs === undefined;
     const main = burst.find(({ tid }) => tid === pid);
     const thread = delivered ?? (switchedInNs && !isKill ? firstOfRunning(burst, switchedInNs) : main);
-    // Without a delivery the first exit is the time: all threads are hit at once, and some exit before the victim.
+    // Without its delivery: all are struck at once, and the first to go tells when. Some are gone before the victim is.
     const timeNs = delivered?.timeNs ?? (isKill ? burst[0]?.timeNs : firstOfRow(burst, thread));
     return {
       pid,
       tid: thread?.tid ?? pid,
       comm: thread?.comm ?? comm,
-      signal: signalName(signal) ?? `SIG${signal}`,
+      signal: signalText(signal),
       timeNs: timeNs === undefined ? null : Number(timeNs),
-      evidence: delivered ? 'signal-deliver' : thread && !isUndeducible ? 'first-exit' : 'main-thread',
+      evidence: delivered ? 'signal-deliver' : thread && !isAnyones ? 'first-exit' : 'main-thread',
     };
   }
 
-  /** An exec has ended all threads of the process but one: their exits are no part of its death. */
+  /** An exec has ended all threads of the process but one: their exits are not of its death. */
   execed(pid: number): void {
     this.#exits.delete(pid);
   }
 
-  /** Drops what is known of a process that has neither a thread nor a ring left. */
+  /** Forgets a process that ended. */
   forget(pid: number): void {
     this.#exits.delete(pid);
     this.#lastSignal.delete(pid);
-    // Without a pidfd only its main thread's EXIT could report its end, and that cannot come any more.
+    // Without a pidfd its end would be told by its main thread's EXIT, which is not to come any more.
     if (this.#unwatched.get(pid) === false) {
       this.#unwatched.delete(pid);
       this.#watched.delete(pid);
@@ -213,7 +215,7 @@ export class DeathWatch {
   }
 }
 
-/** The exits that are part of the process's end, by time. */
+/** The exits that belong to the process's end, by time. */
 function lastBurst(all: readonly ThreadExit[]): ThreadExit[] {
   const exits = all.toSorted((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0));
   let first = exits.length - 1;
@@ -221,7 +223,7 @@ function lastBurst(all: readonly ThreadExit[]): ThreadExit[] {
   return exits.slice(Math.max(first, 0));
 }
 
-/** When the row of close exits began that `thread` is in. */
+/** When the row of exits began, each close behind the one before, in which `thread` went. */
 function firstOfRow(burst: readonly ThreadExit[], thread: ThreadExit | undefined): bigint | undefined {
   if (!thread) return undefined;
   let first = burst.indexOf(thread);
@@ -229,7 +231,7 @@ function firstOfRow(burst: readonly ThreadExit[], thread: ThreadExit | undefined
   return burst[first]!.timeNs;
 }
 
-/** The first to exit of the threads that were running before the rest were woken to exit. */
+/** The first to exit of those that were running before the rest were woken to die. */
 function firstOfRunning(
   burst: readonly ThreadExit[],
   switchedInNs: (tid: number) => number | undefined,
@@ -247,7 +249,7 @@ function firstOfRunning(
   return burst.find((exit) => candidates.has(exit));
 }
 
-/** Whether no process of that pid exists, not even a zombie. */
+/** Whether no process of that pid is left, not even a zombie. */
 function openPidfdIsRefused(pid: number): boolean {
   const fd = openPidfd(pid);
   if (fd < 0) return true;

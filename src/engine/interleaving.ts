@@ -1,7 +1,8 @@
 /**
- * Long work on the recorder's thread: the source is drained in between, so that it does not overflow.
+ * Long work beside recording: the source is drained in between, so that it does not overflow.
  *
- * Invariant: however long the drains are, the work gets as much time as they do, and ends.
+ * Invariant: with thousands of threads at work a drain is long; the work gets as much time as the drains all the same, and comes
+ * to its end.
  */
 import { nowMs } from '../linux/clock.ts';
 
@@ -13,14 +14,14 @@ export class Interleaving {
   /** The longest time between two drains so far. */
   longestGapMs = 0;
 
-  /** At least `everyMs` pass between two drains. */
+  /** Drains at most every so many milliseconds. */
   constructor(everyMs: number, drain: () => void) {
     this.#everyMs = everyMs;
     this.#drain = drain;
     this.#dueMs = this.#drainedMs + everyMs;
   }
 
-  /** To be called after each piece of the work. */
+  /** A piece of the work is done. */
   step(): void {
     const startedMs = nowMs();
     this.longestGapMs = Math.max(this.longestGapMs, startedMs - this.#drainedMs);

@@ -55,7 +55,7 @@ export class LiveMachine extends BareMachine {
     this.#attached[event] = undefined;
   }
 
-  /** The pin that the protocol still counts has ended: the holder of the right to write has to unpin the event. */
+  /** The pin that the protocol still counts has ended: whoever may write the ring has to unpin the event. */
   hasLostPin(event: number): boolean {
     return this.#of(event).hasLostPin;
   }

@@ -1,29 +1,27 @@
 /**
- * When a recorder on the main thread drains, and when the event loop runs: blocks the thread until the source wants to be
- * drained or the event loop has an event (a signal, a connection, a message of another thread).
+ * When a recorder on the main thread drains, and when the event loop has its turn: blocks the thread until there is something
+ * to drain or something for the event loop (a signal, a connection, another thread's message).
  *
- * Starting a thread of its own costs more CPU time than a minute of recording; waiting in libuv's pool costs four context
- * switches each time.
- *
- * Invariant: the event loop runs at least every LONGEST_WITHOUT_TURN_MS, as long as no drain takes longer.
+ * A thread of its own would cost more CPU time to start than a minute of recording; a wait elsewhere (libuv's pool) costs four
+ * switches of threads each time. In return nothing else on this thread may take long.
  */
 import { nowMs } from '../linux/clock.ts';
 import { Poller } from '../linux/poller.ts';
 import type { Source } from '../source/source.ts';
 
 /**
- * A long drain is due to the pins of many threads, one per thread and batch. The next wait then lasts this many times as
- * long as the drain, unless a ring buffer fills up before.
+ * Where a drain is long it is the pins of many threads that make it so, one a thread and batch: the next batch then may
+ * grow for so many times as long, if no ring fills up before.
  */
 const PAUSE_PER_DRAIN = 4;
 const LONGEST_PAUSE_MS = 1000;
 /**
- * The first waits are short: with small batches V8 compiles the drain while this thread sleeps, whereas one large first
- * batch would be interpreted to its end.
+ * So many waits at the beginning are short: small batches make V8 compile what drains them while this thread sleeps; in one
+ * large first batch it would be interpreted from end to end.
  */
 const FIRST_WAITS = 12;
 const FIRST_WAIT_MS = 5;
-/** A turn of the event loop costs as much as draining a thousand records, so it needs a reason; one event may take several. */
+/** A turn costs as much as draining a thousand records, so it is had when there is reason to: what one event sets off may take several. */
 const TURNS_FOR_AN_EVENT = 8;
 const LONGEST_WITHOUT_TURN_MS = 500;
 
@@ -41,19 +39,19 @@ export class Pace {
     for (const fd of source.wakeFds) this.poller.add(fd);
   }
 
-  /** The event loop has work: the next turns are due. */
+  /** Something was set off that the event loop has to go on with. */
   callEventLoop(): void {
     this.#turnsDue = TURNS_FOR_AN_EVENT;
   }
 
-  /** Runs the event loop, if it is due. */
+  /** The event loop's turn, if it is due. */
   async turn(): Promise<void> {
     if (this.poller.isEventLoopDue) this.callEventLoop();
     if (this.#turnsDue <= 0 && nowMs() - this.#turnedMs < LONGEST_WITHOUT_TURN_MS) return;
-    // Within a poll of libuv, as the first call may be, no poll happens before the next setImmediate.
+    // From within a poll of libuv, as the first call may be, there is none before the next setImmediate.
     if (this.#turnedMs === Number.NEGATIVE_INFINITY) await new Promise((resume) => setImmediate(resume));
-    // A descriptor that a turn begins to watch, such as an accepted connection, is polled from the next turn on
-    // (uv__io_poll of libuv): the last turn before a wait must be one without events.
+    // What a turn begins to listen to, as to a connection that it accepted, is watched from the next turn on (uv__io_poll of
+    // libuv): the last one before a wait must be one in which nothing came in.
     for (let turns = 0, before = -1; turns < TURNS_FOR_AN_EVENT && before !== eventsSoFar(); turns++) {
       before = eventsSoFar();
       await new Promise((resume) => setImmediate(resume));
@@ -62,7 +60,7 @@ export class Pace {
     this.#turnedMs = nowMs();
   }
 
-  /** Blocks until the source is due, at most `mostMs`. Returns the descriptors that are ready, the source's included. */
+  /** Blocks for as long as the source may be left alone, `mostMs` at most; the descriptors that are ready, the source's included. */
   wait(mostMs = Number.POSITIVE_INFINITY): number[] {
     const { latencyMs } = this.#source;
     const isFirst = this.#waits++ < FIRST_WAITS;
@@ -70,7 +68,7 @@ export class Pace {
     return this.poller.wait(Math.min(dueMs, mostMs));
   }
 
-  /** Runs a drain; the next wait depends on how long it took. */
+  /** Runs a drain and lets the next wait be as long as it makes sensible. */
   drain(drain: () => void): void {
     const startedMs = nowMs();
     drain();
@@ -82,7 +80,7 @@ export class Pace {
   }
 }
 
-/** Events that the event loop has handled. */
+/** Events that the event loop has served. */
 function eventsSoFar(): number {
   return performance.nodeTiming.uvMetricsInfo.events;
 }

@@ -1,15 +1,15 @@
-/** Records a second and CPU share of a recorder, between two updates. */
+/** How fast a recorder records, and what it takes of a CPU, between two looks. */
 import { nowMs } from '../linux/clock.ts';
 
 export class Rates {
   recordsPerSecond = 0;
-  /** CPU time of this process per elapsed time. */
+  /** CPUs' worth of time of this process. */
   cpuShare = 0;
   #records = 0;
   #cpuSeconds = cpuSeconds();
   #atMs = nowMs();
 
-  /** `records`: recorded since the start. */
+  /** `records` were taken in since the start. */
   update(records: number): void {
     const [atMs, seconds] = [nowMs(), cpuSeconds()];
     const elapsed = (atMs - this.#atMs) / 1000;

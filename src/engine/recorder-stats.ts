@@ -1,4 +1,4 @@
-/** Counts since the start, and present sizes. */
+/** Counts since the start, and sizes now. */
 export interface RecorderStats {
   readonly tasks: number;
   readonly records: number;

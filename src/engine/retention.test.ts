@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { Retention } from './retention.ts';
 import { Thread } from './thread.ts';
 
-/** An exited thread whose ring takes `bytes`; its removal is noted. */
+/** A dead thread whose ring takes `bytes`, and which tells of its removal. */
 function dead(tid: number, bytes: number): Thread {
   const thread = new Thread({ tid, pid: tid, comm: 't' });
   Object.defineProperty(thread, 'ring', { value: { reservedBytes: bytes, remove: () => {} } });
@@ -66,7 +66,7 @@ it('agrees with a plain list, whatever is added, removed, held and let go', () =
   );
 });
 
-it('keeps at most the given number of threads without a ring', () => {
+it('keeps no more threads without a ring than it is told to', () => {
   const evicted: number[] = [];
   const retention = new Retention(100, (thread) => evicted.push(thread.tid), 3);
   for (let tid = 1; tid <= 10; tid++) retention.add(new Thread({ tid, pid: tid, comm: 't' }));

@@ -1,39 +1,39 @@
 /**
- * The rings of exited threads: kept within a number of bytes; the earliest exit is evicted first.
+ * The rings of the dead: kept within a number of bytes, the longest dead first out.
  * Invariant: `bytes` is the memory of all rings held here, and does not exceed the cap after `add`, unless held.
  */
 import { assert } from '../base/error.ts';
 import type { Thread } from './thread.ts';
 
-/** Threads without a ring are kept too, for their counts of losses; at most so many threads in all. */
+/** Where no ring could be made, there are still losses to be told of: of so many threads. */
 const MOST_THREADS = 1 << 17;
 
 export class Retention {
   readonly #capBytes: number;
   readonly #mostThreads: number;
-  /** In order of exit. */
+  /** In the order of their deaths. */
   readonly #dead = new Set<Thread>();
-  /** Before the earliest exit left. A new iterator would first pass the gaps that removed entries leave. */
+  /** Stands before the longest dead: whoever it has passed is gone. An iterator of its own would begin with the gaps they left. */
   #oldest = this.#dead.values();
   readonly #evicted: (thread: Thread) => void;
   #isHeld = false;
   bytes = 0;
 
-  /** `evicted` is called with each thread whose ring was removed. */
+  /** `evicted` is told of each thread whose ring was removed. */
   constructor(capBytes: number, evicted: (thread: Thread) => void, mostThreads = MOST_THREADS) {
     this.#capBytes = capBytes;
     this.#evicted = evicted;
     this.#mostThreads = mostThreads;
   }
 
-  /** Keeps an exited thread's ring. */
+  /** Takes over a dead thread's ring. */
   add(thread: Thread): void {
     this.#dead.add(thread);
     this.bytes += thread.ring?.reservedBytes ?? 0;
     this.#evictToCap();
   }
 
-  /** Evicts nothing until `release`, while the rings are read one by one. The cap may be exceeded meanwhile. */
+  /** Removes nothing until `release`: somebody is reading the rings one after the other. The cap may be passed meanwhile. */
   hold(): void {
     this.#isHeld = true;
   }
@@ -47,12 +47,12 @@ export class Retention {
     while (!this.#isHeld && (this.bytes > this.#capBytes || this.#dead.size > this.#mostThreads)) this.evictOldest();
   }
 
-  /** Evicts the earliest exit. False where there is none, or rings are held. */
+  /** Removes the longest dead thread's ring. False when there is none, or they are held. */
   evictOldest(): boolean {
     if (this.#isHeld || this.#dead.size === 0) return false;
     let next = this.#oldest.next();
     if (next.done) {
-      // An iterator that has reached the end stays there.
+      // It had come to the end once, and stays there.
       this.#oldest = this.#dead.values();
       next = this.#oldest.next();
     }
@@ -62,7 +62,7 @@ export class Retention {
     return true;
   }
 
-  /** Removes an exited thread's ring on request, or after its file was removed. */
+  /** Gives up a dead thread's ring that somebody wants gone, or whose file is gone already. */
   remove(thread: Thread): void {
     assert(this.#dead.has(thread), 'a ring that is removed is kept here');
     this.#take(thread);
@@ -74,7 +74,7 @@ export class Retention {
     thread.ring?.remove();
   }
 
-  /** The threads kept, the earliest exit first. */
+  /** Those kept, the longest dead first. */
   threads(): readonly Thread[] {
     return [...this.#dead];
   }

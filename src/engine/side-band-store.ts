@@ -1,8 +1,8 @@
 /**
- * The side-band log as a file beside the rings, which decodes them after the recorder has ended (ring/side-band-file.ts).
+ * The side-band log kept beside the rings, in the file that decodes them when their recorder is gone (ring/side-band log-file.ts).
  *
- * Invariant: the file holds whole records only, whatever the file system refuses; bytes that it lacks are counted, until
- * the next rewrite writes them. Nothing throws after the file was opened.
+ * Invariant: the file holds whole records only, whatever was refused; what could not be kept in it is counted, and made good
+ * with the next rewrite. Nothing here throws after it was opened.
  */
 import {
   closeSync,
@@ -31,8 +31,8 @@ export class SideBandStore implements SideBandSink {
   missingBytes = 0;
 
   /**
-   * Throws as node:fs. A log of the session is continued after its last whole record; one with a damaged header decodes
-   * nothing and is started anew. Anything that is not a file of this user, such as a link, is moved aside.
+   * Throws what node:fs throws. An earlier side-band log of the session is written on behind its last whole record; one whose header is
+   * damaged decodes nothing and is begun anew. What is no file of ours, a link above all, is moved aside.
    */
   constructor(directory: string, sessionId: bigint, attr: EventAttr) {
     this.path = join(directory, sideBandFileName(sessionId));
@@ -46,7 +46,7 @@ export class SideBandStore implements SideBandSink {
   }
 
   append(records: readonly Uint8Array[]): void {
-    // There may have been no space for the header before.
+    // There may have been no room for the header before.
     const parts = this.#bytes === 0 ? [this.#header, ...records] : records;
     if (parts.length > 0) this.#append(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
   }
@@ -56,7 +56,7 @@ export class SideBandStore implements SideBandSink {
     let fd: number | undefined;
     try {
       tryTo(() => unlinkSync(beside));
-      // For appending: after a refused write is cut off again there must be no hole.
+      // Appending, whatever was refused and cut off again: there must be no hole.
       fd = openSync(beside, 'a', 0o600);
       const bytes = Buffer.concat([this.#header, ...records]);
       writeAll(fd, bytes);
@@ -66,7 +66,7 @@ export class SideBandStore implements SideBandSink {
       this.missingBytes = 0;
       return true;
     } catch {
-      // No space, or no descriptor: the old file is still whole.
+      // No room, or no descriptor: the old file is still whole.
       tryTo(() => unlinkSync(beside));
       return false;
     } finally {
@@ -78,7 +78,7 @@ export class SideBandStore implements SideBandSink {
     closeSync(this.#fd);
   }
 
-  /** Removes the file: there is no ring left to decode. */
+  /** Nothing is left to decode. */
   remove(): void {
     for (const path of [this.path, `${this.path}.new`]) rmSync(path, { force: true });
   }
@@ -88,21 +88,21 @@ export class SideBandStore implements SideBandSink {
       writeAll(this.#fd, bytes);
       this.#bytes += bytes.length;
     } catch {
-      // Cuts a part that was written: the next record must not follow half of one.
+      // A part may have been written: what comes next must not stand behind half a record.
       tryTo(() => ftruncateSync(this.#fd, this.#bytes));
       this.missingBytes += bytes.length;
     }
   }
 }
 
-/** Keeps the log from being written through a link or to another user's file. */
+/** What is written here must not go anywhere else. */
 function moveAside(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   const isOurs = !stat || (stat.isFile() && stat.uid === process.geteuid!());
   if (!isOurs) renameSync(path, `${path}.${Date.now()}.strange`);
 }
 
-/** Bytes up to the end of the last whole record; 0 where the header is damaged. */
+/** Bytes up to the end of the last whole record; 0 where it does not begin as a side-band log does. */
 function wholeBytes(file: Uint8Array): number {
   try {
     return file.length - readSideBandFile(file).leftOutBytes;
@@ -112,7 +112,7 @@ function wholeBytes(file: Uint8Array): number {
   }
 }
 
-/** The whole records of a side-band log file, each with its process; 0: none. */
+/** The whole records of a side-band log file, each with the process it is of; 0: of none. */
 export function* sideBandRecords({ records }: SideBandFile): Iterable<{ pid: number; record: Uint8Array }> {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   for (let at = 0, size = 0; at < records.length; at += size) {
@@ -129,6 +129,6 @@ function tryTo(act: () => void): void {
   try {
     act();
   } catch {
-    // A clean-up: the failure before it is handled already.
+    // It was a remedy, and what it was to remedy is dealt with already.
   }
 }

@@ -1,12 +1,12 @@
 /**
- * The window of a snapshot: the records of a cut that are no older than a given time.
+ * The window of a snapshot: what of a cut is no older than a moment.
  * Invariant: records stay whole, in their order, and byte for byte as they were.
  */
 import { HEADER_BYTES } from '../abi/record-table.ts';
 import { type RecordView, recordBytesAt } from '../abi/record-view.ts';
 import type { ThreadCut } from './cut.ts';
 
-/** The thread with only its records from `fromNs` on, even if there are none. */
+/** The thread with only its records from `fromNs` on; it stays in the cut when it has none. */
 export function windowOf(thread: ThreadCut, fromNs: number, view: RecordView): ThreadCut {
   return { ...thread, records: lastOf(thread.records, fromNs, view) };
 }

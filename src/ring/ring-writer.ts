@@ -1,8 +1,8 @@
 /**
- * The only writer of a ring: copies whole records in, the newest at the lowest address.
+ * The one writer of a ring: copies whole records in, newest at the lowest address.
  *
- * Invariant: stopped between any two stores, the ring lacks the record being written and the oldest ones that it was about
- * to overwrite (and ANNOUNCE_AHEAD_BYTES more); every other record is whole.
+ * Invariant: stopped between any two stores, the ring reads as if the record being written, and the oldest ones that it
+ * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
  */
 import { lowWord } from '../abi/layout.ts';
 import { RecordType } from '../abi/record-table.ts';
@@ -19,8 +19,8 @@ const COMM = headerFieldOffset('comm0') >> 2;
 const EXIT_TIME = headerFieldOffset('exitTimeNs') >> 2;
 
 /**
- * How far ahead of the record being written overwriting is announced. The fence of an announcement is then paid once for
- * several records; so many bytes of the oldest records are given up early.
+ * How far ahead of the record being written overwriting is announced. The price of the announcement, a full fence, is
+ * then paid once for several records; what it costs is that so many bytes of the oldest records are given up early.
  */
 export const ANNOUNCE_AHEAD_BYTES = 512;
 
@@ -74,7 +74,7 @@ export class RingWriter {
     return ((this.#head - 1) & (this.#dataBytes - 1)) >>> PAGE_SHIFT;
   }
 
-  /** Whether that page is another than the one the newest record begins in. */
+  /** Whether that is another page than the one the newest record begins in. */
   get beginsPage(): boolean {
     return (this.#head & (PAGE_BYTES - 1)) === 0;
   }
@@ -87,7 +87,8 @@ export class RingWriter {
   /**
    * Copies one record of `bytes` (its own size field, a multiple of 8) from `source` at word `from`.
    * The caller holds the right to write: the event's gate is open and its pages are pinned.
-   * `id`, unless 0, replaces the record's PERF_SAMPLE_IDENTIFIER.
+   * `id`, unless 0, takes the place of the id that the record carries: at the beginning of a sample, at the end of all others
+   * (PERF_SAMPLE_IDENTIFIER, perf_event_open(2)).
    */
   write(source: Int32Array, from: number, bytes: number, id = 0): void {
     assert((bytes & 7) === 0 && bytes <= this.#dataBytes, 'a record is whole and fits');
@@ -132,7 +133,7 @@ export class RingWriter {
     words[LOST_COUNT + 1] = Math.floor(lost / 2 ** 32);
   }
 
-  /** Sets the thread's name. */
+  /** The thread's name, as of now. */
   setComm(comm: string): void {
     const parts = commWords(comm);
     for (const [index, part] of parts.entries()) {
@@ -141,7 +142,7 @@ export class RingWriter {
     }
   }
 
-  /** Sets the time of the thread's exit. */
+  /** Marks the thread as ended at `timeNs`. */
   setExit(timeNs: bigint): void {
     this.#words[EXIT_TIME] = lowWord(timeNs);
     this.#words[EXIT_TIME + 1] = lowWord(timeNs >> 32n);

@@ -32,7 +32,7 @@ export const JOURNAL_HEADER_BYTES = ATTR_OFFSET + ATTR_BYTES;
 /** What a side-band log file holds. */
 export interface SideBandFile {
   readonly sessionId: bigint;
-  /** Of the session's leading event: gives the layout of the records' trailer. */
+  /** Of the session's leading event: tells the records' trailer. */
   readonly attr: EventAttr;
   /** Whole records, oldest first, concatenated; a view of the bytes that were read. */
   readonly records: Uint8Array;

@@ -18,7 +18,7 @@ import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { cpuSeconds, Rates } from '../engine/rates.ts';
 import { Recorder } from '../engine/recorder.ts';
-import { ResourceStack } from '../engine/resource-stack.ts';
+import { type Begun, closeAll } from '../engine/resource-stack.ts';
 import { newSessionId } from '../engine/ring-store.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
@@ -79,23 +79,17 @@ export class DetachedRecorder {
   /** Throws RingkeepError of any code, with nothing left open and the files of an earlier recorder as they were. */
   static async start(options: DetachedOptions, openSource = openAttachableSource): Promise<DetachedRecorder> {
     const opened = await openSource(options.source, { freq: options.freq, events: options.events });
-    const resources = new ResourceStack();
-    resources.push(opened.source);
+    const begun: Begun[] = [opened.source];
     try {
-      return new DetachedRecorder(opened.source, opened.degraded, options, resources);
+      return new DetachedRecorder(opened.source, opened.degraded, options, begun);
     } catch (error) {
-      resources.close();
+      closeAll(begun);
       throw error;
     }
   }
 
-  private constructor(
-    source: AttachableSource,
-    degraded: readonly string[],
-    options: DetachedOptions,
-    resources: ResourceStack,
-  ) {
-    resources.push(this.#removals);
+  private constructor(source: AttachableSource, degraded: readonly string[], options: DetachedOptions, begun: Begun[]) {
+    begun.unshift(this.#removals);
     this.#options = options;
     this.#source = source;
     const { kept } = new EventIds(source.events);
@@ -109,14 +103,14 @@ export class DetachedRecorder {
     this.#slotsPerCpu = plan.slotsPerCpu;
     this.#degraded = [...options.degraded, ...degraded, ...plan.degraded];
     this.#pace = new Pace(source);
-    resources.push(this.#pace);
+    begun.unshift(this.#pace);
     this.#pace.poller.add(this.#removals.fd);
     this.#deaths = new DeathWatch(this.#pace.poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
-    resources.push(this.#deaths);
+    begun.unshift(this.#deaths);
     const orphaned = findOrphanedRings(options.directory, kept, new RecordView(source.geometry));
     const sessionId = orphaned.sessionId ?? newSessionId();
     this.#sideBandLog = new SideBandStore(options.directory, sessionId, kept[0]!.attr);
-    resources.push(this.#sideBandLog);
+    begun.unshift(this.#sideBandLog);
     this.#recorder = new Recorder(
       source,
       {
@@ -132,7 +126,7 @@ export class DetachedRecorder {
       },
       this.#deaths,
     );
-    resources.push(this.#recorder);
+    begun.unshift(this.#recorder);
     this.#snapshots = new DetachedSnapshots(this.#recorder, options, () => this.#allDegraded());
     this.#attacher = new Attacher(
       { source, recorder: this.#recorder, deaths: this.#deaths, removals: this.#removals },
@@ -143,13 +137,13 @@ export class DetachedRecorder {
       (wanted) => this.#snapshots.takeForTrigger(wanted),
       options.log,
     );
-    resources.push(this.#triggers);
+    begun.unshift(this.#triggers);
     this.#recorder.observe(this.#triggers);
     const { attachments, triggers } = readSession(options.directory);
     this.adoption = adoptOrphanedRings(attachments, orphaned, this.#recorder, this.#attacher, options.log) ?? null;
     this.#triggers.restore(triggers, options.snapshotDirectory);
     this.#writeSession();
-    this.#ended = this.#run(resources);
+    this.#ended = this.#run(begun);
   }
 
   /** Throws as Attacher.attach. */
@@ -247,7 +241,7 @@ export class DetachedRecorder {
     await this.#ended;
   }
 
-  async #run(resources: ResourceStack): Promise<void> {
+  async #run(begun: readonly Begun[]): Promise<void> {
     try {
       await this.#loop();
       this.#recorder.drain();
@@ -256,7 +250,7 @@ export class DetachedRecorder {
     } catch (error) {
       this.#options.onFailure(error);
     } finally {
-      resources.close();
+      closeAll(begun);
     }
   }
 

@@ -15,7 +15,7 @@ import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { Recorder } from '../engine/recorder.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
-import { ResourceStack } from '../engine/resource-stack.ts';
+import { type Begun, closeAll } from '../engine/resource-stack.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
@@ -93,23 +93,17 @@ export class Recording {
   /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
     const opened = await openSource(options);
-    const resources = new ResourceStack();
-    resources.push(opened.source);
+    const begun: Begun[] = [opened.source];
     try {
-      return new Recording(opened, options, events, resources);
+      return new Recording(opened, options, events, begun);
     } catch (error) {
-      resources.close();
+      closeAll(begun);
       throw error;
     }
   }
 
-  /** Pushes what it opens to `resources`, which the caller closes if the rest fails. */
-  private constructor(
-    opened: OpenedSource,
-    options: RecordingOptions,
-    events: RecordingEvents,
-    resources: ResourceStack,
-  ) {
+  /** Whatever it opens it adds to `begun`, for who has to close it should the rest fail. */
+  private constructor(opened: OpenedSource, options: RecordingOptions, events: RecordingEvents, begun: Begun[]) {
     const { source } = opened;
     const { kept } = new EventIds(source.events);
     const plan = planPins({
@@ -120,7 +114,7 @@ export class Recording {
       lockLimitBytes: lockLimitBytes(),
     });
     const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
-    resources.push({ close: () => removeRingDirectory(directory) });
+    begun.unshift({ close: () => removeRingDirectory(directory) });
     this.source = source;
     this.#options = options;
     this.#events = events;
@@ -133,10 +127,10 @@ export class Recording {
       ...(directory.fallback ? [directory.fallback] : []),
     ];
     this.#pace = new Pace(source);
-    resources.push(this.#pace);
+    begun.unshift(this.#pace);
     const mostWatched = Math.floor(resourceLimit('nofile') * WATCH_SHARE);
     this.#deaths = new DeathWatch(this.#pace.poller, mostWatched, events.onProcess);
-    resources.push(this.#deaths);
+    begun.unshift(this.#deaths);
     this.#recorder = new Recorder(
       source,
       {
@@ -150,8 +144,8 @@ export class Recording {
       },
       this.#deaths,
     );
-    resources.push(this.#recorder);
-    this.#ended = this.#run(resources);
+    begun.unshift(this.#recorder);
+    this.#ended = this.#run(begun);
   }
 
   /** The events as a cut's records refer to them. */
@@ -174,14 +168,14 @@ export class Recording {
   }
 
   /** To the end, or until it breaks down. */
-  async #run(resources: ResourceStack): Promise<RecordingEnd | undefined> {
+  async #run(begun: readonly Begun[]): Promise<RecordingEnd | undefined> {
     try {
       return await this.#loop();
     } catch (error) {
       this.#events.onFailure(error);
       return undefined;
     } finally {
-      resources.close();
+      closeAll(begun);
     }
   }
 

@@ -5,6 +5,8 @@
  * Invariant: damage gives undefined or less, never an exception, and no read beyond the end of the file.
  */
 import {
+  CLASS_64,
+  DATA_LITTLE_ENDIAN,
   ELF_HEADER_FIELDS,
   ELF_MAGIC,
   findBuildId,
@@ -44,9 +46,7 @@ export interface DebugLink {
   readonly crc: number;
 }
 
-const CLASS_64 = 2;
-const DATA_LITTLE_ENDIAN = 1;
-const MAX_HEADERS = 65536;
+const MAX_SECTIONS = 65536;
 /** Larger symbol and string tables are cut. */
 const MAX_SECTION_BYTES = 2 ** 30;
 
@@ -160,7 +160,7 @@ function table<const F extends readonly ScalarField[]>(
   entryBytes: number,
   count: number,
 ): StructOf<F>[] {
-  if (entryBytes < structBytes(fields) || count > MAX_HEADERS || offset > Number.MAX_SAFE_INTEGER) return [];
+  if (entryBytes < structBytes(fields) || count > MAX_SECTIONS || offset > Number.MAX_SAFE_INTEGER) return [];
   const bytes = read(Number(offset), entryBytes * count);
   const view = dataViewOf(bytes);
   const entries: StructOf<F>[] = [];

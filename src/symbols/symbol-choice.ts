@@ -5,7 +5,9 @@
  *
  * Source: symbols__fixup_end, symbols__fixup_duplicate and choose_best_symbol, tools/perf/util/symbol.c, Linux 6.1.
  */
+
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
+import { PAGE_BYTES } from '../base/units.ts';
 import { nameAt, type SymbolEntry, SymbolTable } from './symbol-table.ts';
 
 /** A symbol with the properties that decide which of several is kept. */
@@ -25,7 +27,6 @@ interface Placed {
 }
 
 /** The last symbol of the table or of a part extends to the end of the following page. */
-const PAGE_BYTES = 4096;
 
 /** The table of `candidates`, which are in file order. */
 export function symbolTable(candidates: readonly Candidate[], names: Uint8Array): SymbolTable {

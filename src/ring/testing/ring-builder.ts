@@ -1,4 +1,4 @@
-/** Test builder: rings in plain memory, records that can be recognized, and a writer that can be stopped after any store. */
+/** Test builder: rings in plain memory, records that can be told apart, and a writer that can be cut after any store. */
 import { attrFlags, type EventAttr, EventType, eventAttr, SampleType } from '../../abi/event-attr.ts';
 import { encodeRecord } from '../../abi/record.ts';
 import { initialiseRing, type RingEvent, type RingGeometry, ringGeometry } from '../ring-layout.ts';

@@ -5,11 +5,10 @@
  *
  * Invariant: what a pin took is what its unpin gives back.
  */
+import { PAGE_BYTES } from '../../base/units.ts';
 import { BareMachine } from '../../protocol/index.ts';
 import type { RingPages } from './memory.ts';
 import { eventCount, type PolicySetting } from './policy.ts';
-
-const PAGE_BYTES = 4096;
 
 export class PricedMachine extends BareMachine {
   readonly #memory: RingPages;
