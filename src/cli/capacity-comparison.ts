@@ -20,9 +20,9 @@ import {
   pinAll,
   posted,
   SAMPLE_RECORD_BYTES,
-  type Schedule,
   ScheduleBuilder,
   type SimulationResult,
+  type SwitchSchedule,
   simulate,
 } from '../sim/capacity/index.ts';
 
@@ -50,7 +50,7 @@ export interface Workload {
 /** A schedule to compare policies on. */
 export interface Subject {
   readonly workload: Workload;
-  readonly schedule: Schedule;
+  readonly schedule: SwitchSchedule;
 }
 
 /** What one policy did. The keys are stable. */

@@ -8,7 +8,7 @@
  *
  * Invariant: every record of the schedule is in exactly one turn, but for the switch-in of a residency that never ends.
  */
-import { type Schedule, ScheduleBuilder, SWITCH_RECORD_BYTES } from './schedule.ts';
+import { ScheduleBuilder, SWITCH_RECORD_BYTES, type SwitchSchedule } from './schedule.ts';
 
 export interface BatchOptions {
   /** The longest a record waits. */
@@ -29,7 +29,7 @@ interface Turn {
 }
 
 /** The turns of the recorder's batches in place of residencies. */
-export function batched(schedule: Schedule, options: BatchOptions = LIVE_BATCHES): Schedule {
+export function batched(schedule: SwitchSchedule, options: BatchOptions = LIVE_BATCHES): SwitchSchedule {
   const { cpus, timeNs, cpu, prev, next, records, bytes, exits } = schedule;
   const builder = new ScheduleBuilder(cpus, undefined, true);
   schedule.bornNs.forEach((bornNs, task) => {

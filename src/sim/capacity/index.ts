@@ -8,7 +8,7 @@ export { batched } from './batch.ts';
 export { COST_NAMES, CostModel, type CostName, type Costs, DEFAULT_COSTS, isCostName } from './cost-model.ts';
 export type { PolicyFactory, PolicyKind } from './policy.ts';
 export { type Recommendation, recommend } from './recommendation.ts';
-export { type RecordingModel, SAMPLE_RECORD_BYTES, type Schedule, ScheduleBuilder } from './schedule.ts';
+export { type RecordingModel, SAMPLE_RECORD_BYTES, ScheduleBuilder, type SwitchSchedule } from './schedule.ts';
 export { type SimulationResult, type SimulationSetting, simulate } from './simulation.ts';
 export { generateWorkload, type WorkloadOptions } from './workload.ts';
 

@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runs } from '../../base/testing/runs.ts';
 import { CostModel } from './cost-model.ts';
-import { batched, corrected, type PolicyFactory, pinAll, posted, type Schedule, ScheduleBuilder } from './index.ts';
+import {
+  batched,
+  corrected,
+  type PolicyFactory,
+  pinAll,
+  posted,
+  ScheduleBuilder,
+  type SwitchSchedule,
+} from './index.ts';
 import { PostedPolicy } from './posted-policy.ts';
 import { type SimulationResult, type SimulationSetting, simulate } from './simulation.ts';
 import { anySchedule } from './testing/arbitrary-schedule.ts';
@@ -20,9 +28,13 @@ const everyPolicy: readonly PolicyFactory[] = [
   ...[1, 2, 4].flatMap((slots) => [corrected(slots, 'whole'), corrected(slots, 'window')]),
 ];
 const anyPolicy = fc.constantFrom(...everyPolicy);
-const anyTurns = fc.constantFrom((schedule: Schedule) => schedule, batched);
+const anyTurns = fc.constantFrom((schedule: SwitchSchedule) => schedule, batched);
 
-function run(schedule: Schedule, make: PolicyFactory, changes: Partial<SimulationSetting> = {}): SimulationResult {
+function run(
+  schedule: SwitchSchedule,
+  make: PolicyFactory,
+  changes: Partial<SimulationSetting> = {},
+): SimulationResult {
   const pagesPerRing = changes.pagesPerRing ?? 3;
   return simulate(schedule, settingFor(schedule, { costs: new CostModel(pagesPerRing), ...changes }), make);
 }

@@ -9,7 +9,7 @@
  */
 import { assert } from '../../base/error.ts';
 
-export interface Schedule {
+export interface SwitchSchedule {
   readonly cpus: number;
   /** The highest task number. */
   readonly tasks: number;
@@ -137,7 +137,7 @@ export class ScheduleBuilder {
   }
 
   /** The schedule up to `endNs`. The builder is used up. */
-  build(endNs: number): Schedule {
+  build(endNs: number): SwitchSchedule {
     const count = this.#count;
     return {
       cpus: this.#cpus,

@@ -5,7 +5,7 @@
  *  2. A switch: the task that goes out writes what it has recorded, is switched out, and exits if it does.
  *  3. The task that comes in returns to user mode, where its policy pins its ring. Its event starts when that is done, so of
  *     its records those are lost that fall into the time the pin takes (spread evenly over its residency). The live recorder
- *     loses none so: a record waits in the kernel's ring until its thread is pinned (`Schedule.isBatched`).
+ *     loses none so: a record waits in the kernel's ring until its thread is pinned (`SwitchSchedule.isBatched`).
  *
  * The schedule is given: time that pinning takes delays nobody. Invariant: written + lost = produced.
  */
@@ -13,7 +13,7 @@ import { assert } from '../../base/error.ts';
 import type { CostModel } from './cost-model.ts';
 import { RingPages } from './memory.ts';
 import { eventCount, type Policy, type PolicyFactory, type PolicyKind, type PolicySetting } from './policy.ts';
-import type { Schedule } from './schedule.ts';
+import type { SwitchSchedule } from './schedule.ts';
 
 export interface SimulationSetting extends PolicySetting {
   /** Pages that all rings may have resident; Infinity without pressure. */
@@ -59,7 +59,7 @@ export const SERIES_POINTS = 400;
 const P99 = 0.99;
 
 export function simulate(
-  schedule: Schedule,
+  schedule: SwitchSchedule,
   setting: SimulationSetting,
   make: PolicyFactory,
   points = SERIES_POINTS,
@@ -99,7 +99,7 @@ export function simulate(
 type Replayed = SimulationResult['records'] & { readonly longestPinNs: number };
 
 function replay(
-  schedule: Schedule,
+  schedule: SwitchSchedule,
   setting: SimulationSetting,
   policy: Policy,
   memory: RingPages,

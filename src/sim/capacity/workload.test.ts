@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { runs } from '../../base/testing/runs.ts';
 import { batched } from './batch.ts';
 import { EventQueue } from './event-queue.ts';
-import { type Schedule, ScheduleBuilder } from './schedule.ts';
+import { ScheduleBuilder, type SwitchSchedule } from './schedule.ts';
 import { anySchedule } from './testing/arbitrary-schedule.ts';
 import { generateWorkload, type WorkloadOptions } from './workload.ts';
 
@@ -20,7 +20,7 @@ const SMALL: WorkloadOptions = {
 };
 
 /** Fails unless times rise, each CPU's rows join, and no task is in twice, comes in before its birth, or after its exit. */
-function requireWellFormed(schedule: Schedule): void {
+function requireWellFormed(schedule: SwitchSchedule): void {
   const current = Int32Array.from(schedule.initial);
   const isIn = new Set(schedule.initial);
   const hasExited = new Set<number>();

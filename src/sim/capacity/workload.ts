@@ -15,13 +15,13 @@
 import { RingkeepError } from '../../base/error.ts';
 import { Prng } from '../../base/prng.ts';
 import { EventQueue } from './event-queue.ts';
-import { type RecordingModel, type Schedule, ScheduleBuilder } from './schedule.ts';
+import { type RecordingModel, ScheduleBuilder, type SwitchSchedule } from './schedule.ts';
 
 export interface WorkloadOptions {
   readonly cpus: number;
   /** Alive at a time. */
   readonly tasks: number;
-  /** Switches that bring in a task, a second on each CPU; reached as nearly as the tasks can, see `Schedule.switchIns`. */
+  /** Switches that bring in a task, a second on each CPU; reached as nearly as the tasks can, see `SwitchSchedule.switchIns`. */
   readonly switchesPerCpuS: number;
   readonly lengthNs: number;
   /** The part of the CPUs' time in which a task runs, 0 to 1 (exclusive). */
@@ -45,7 +45,7 @@ const TRIAL_SWITCHES = 30_000;
 const CLOSE_ENOUGH = 0.02;
 
 /** Throws `bad-argument` for a workload that cannot be. */
-export function generateWorkload(options: WorkloadOptions): Schedule {
+export function generateWorkload(options: WorkloadOptions): SwitchSchedule {
   requirePossible(options);
   const builder = new ScheduleBuilder(options.cpus, options.recording);
   // Also those that sleep from beginning to end have a ring.

@@ -1,6 +1,6 @@
 /** Schedules of any shape for property tests: few CPUs, few tasks, everything happens often. */
 import fc from 'fast-check';
-import { type Schedule, ScheduleBuilder } from '../schedule.ts';
+import { ScheduleBuilder, type SwitchSchedule } from '../schedule.ts';
 
 const step = fc.record({
   cpu: fc.nat(3),
@@ -12,7 +12,7 @@ const step = fc.record({
 });
 
 /** A task that is in elsewhere, or has exited, does not come in. */
-export const anySchedule: fc.Arbitrary<Schedule> = fc
+export const anySchedule: fc.Arbitrary<SwitchSchedule> = fc
   .record({ cpus: fc.integer({ min: 1, max: 4 }), steps: fc.array(step, { maxLength: 150 }) })
   .map(({ cpus, steps }) => {
     const builder = new ScheduleBuilder(cpus);

@@ -1,9 +1,9 @@
 /** What simulations of tests run on: rings of three pages, no limits, unless told otherwise. */
 import { CostModel } from '../cost-model.ts';
-import type { Schedule } from '../schedule.ts';
+import type { SwitchSchedule } from '../schedule.ts';
 import type { SimulationSetting } from '../simulation.ts';
 
-export function settingFor(schedule: Schedule, changes: Partial<SimulationSetting> = {}): SimulationSetting {
+export function settingFor(schedule: SwitchSchedule, changes: Partial<SimulationSetting> = {}): SimulationSetting {
   const pagesPerRing = changes.pagesPerRing ?? 3;
   return {
     cpus: schedule.cpus,
