@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockHolder, tryLock } from './file-lock.ts';
 
-it.each([tmpdir(), '/dev/shm'])('whose a lock is can be told while it is held, in %s', (parent) => {
+it.each([tmpdir(), '/dev/shm'])('the holder of a lock is known while it is held, in %s', (parent) => {
   const directory = mkdtempSync(join(parent, 'ringkeep-lock-'));
   const [one, other] = [openSync(directory, 'r'), openSync(directory, 'r')];
   try {

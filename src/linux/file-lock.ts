@@ -1,7 +1,6 @@
 /**
- * Locks on whole files that end with their holder, however it ends.
- * Source: flock(2): the lock is the open file description's, so it is free once the last descriptor of it is closed; proc(5),
- * /proc/locks.
+ * Locks on whole files, released when their holder ends in any way. Source: flock(2): the lock is the open file
+ * description's, so it is free once the last descriptor of it is closed; proc(5), /proc/locks.
  */
 import { fstatSync } from 'node:fs';
 import { readProcText } from './proc.ts';
@@ -20,12 +19,12 @@ export function tryLock(fd: number): boolean {
 }
 
 /**
- * The pid of the process that took the lock of the file that `fd` has open; undefined: nobody has it, or whoever does is not to be
- * seen from here (another PID namespace; a file system that numbers its files otherwise for stat(2)).
+ * The pid of the process that took the lock of the file that `fd` has open; undefined: it is free, or its holder is not
+ * visible (in another PID namespace; on a file system whose inode numbers differ from those of stat(2)).
  */
 export function lockHolder(fd: number): number | undefined {
   const { dev, ino } = fstatSync(fd, { bigint: true });
-  // As gnu_dev_major and gnu_dev_minor of <sys/sysmacros.h> take them apart, and fs/locks.c prints them.
+  // Split as by gnu_dev_major and gnu_dev_minor of <sys/sysmacros.h>, printed as by fs/locks.c.
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n);
   const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n);
   const hex = (number: bigint) => number.toString(16).padStart(2, '0');

@@ -20,7 +20,7 @@ function watched(...names: string[]) {
   return { root, watch, directories };
 }
 
-it('tells which files were removed or moved away, of every directory, in order and once', () => {
+it('files removed or moved away are reported for every directory, in order and once', () => {
   const { root, watch, directories } = watched('a', 'b');
   const [a, b] = directories as [string, string];
   const long = 'x'.repeat(255);
@@ -36,7 +36,7 @@ it('tells which files were removed or moved away, of every directory, in order a
   expect(watch.read().paths).toEqual([]);
 });
 
-it('tells all of a directory that is removed with what is in it, and watches one that is made in its place', () => {
+it('all files of a removed directory are reported, and a new directory in its place is watched', () => {
   const { watch, directories } = watched('a');
   const [a] = directories as [string];
   for (let i = 0; i < 3000; i++) writeFileSync(join(a, `${i}`), '');
@@ -49,7 +49,7 @@ it('tells all of a directory that is removed with what is in it, and watches one
   expect(watch.read().paths).toEqual([join(a, 'new')]);
 });
 
-it('says so when the kernel could keep no more', () => {
+it('an overflow of the kernel’s queue is reported', () => {
   const { watch, directories } = watched('a');
   const [a] = directories as [string];
   const most = Number(readProcText('/proc/sys/fs/inotify/max_queued_events'));
@@ -61,7 +61,7 @@ it('says so when the kernel could keep no more', () => {
   expect(watch.read()).toEqual({ paths: [], isIncomplete: false });
 });
 
-it('refuses a directory that is not there, by a number and not by an exception', () => {
+it('a missing directory is refused by −errno, not by an exception', () => {
   const { root, watch } = watched();
   expect(watch.add(join(root, 'none'))).toBeLessThan(0);
 });

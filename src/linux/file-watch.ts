@@ -1,6 +1,6 @@
 /**
- * Learns when files of directories are removed, by whomever: inotify(7).
- * Invariant: after an overflow of the kernel's queue `read` says so; everything must then be looked at again.
+ * Reports the removal of files from directories: inotify(7).
+ * Invariant: an overflow of the kernel's queue is reported by `isIncomplete`; the caller then checks every file.
  */
 import { closeSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,12 +18,12 @@ const BUFFER_BYTES = 1 << 16;
 
 export interface Removals {
   readonly paths: readonly string[];
-  /** There were more than the kernel keeps. */
+  /** The kernel's queue overflowed: further paths are missing. */
   readonly isIncomplete: boolean;
 }
 
 export class RemovalWatch {
-  /** Readable when there is something to read. */
+  /** Readable when `read` has something to return. */
   readonly fd = mustSyscall('inotify_init1', IN_CLOEXEC | IN_NONBLOCK);
   readonly #directoryOf = new Map<number, string>();
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
@@ -37,7 +37,7 @@ export class RemovalWatch {
     return 0;
   }
 
-  /** What was removed, or moved away, since. */
+  /** Removed or moved away since the last call. */
   read(): Removals {
     const paths: string[] = [];
     let isIncomplete = false;
@@ -62,7 +62,7 @@ export class RemovalWatch {
     closeSync(this.fd);
   }
 
-  /** Bytes read into the buffer; 0 when there is nothing. */
+  /** Bytes read into the buffer; 0: none are pending. */
   #fill(): number {
     try {
       return readSync(this.fd, this.#buffer);

@@ -1,10 +1,9 @@
 /**
- * A command that exists but has not begun: its process waits at a gate until everything that must know its pid before
- * its exec is in place.
+ * A command whose process exists before its exec: it waits at a gate, so that the recorder can attach to its pid first.
  *
- * A shell reads a line from descriptor 3, closes it and becomes the command: pid, exit status and signals are the
- * command's own, and no native code runs in between. If the recorder dies meanwhile the read ends too, and the command
- * runs all the same.
+ * A shell reads a line from descriptor 3, closes it and execs the command: pid, exit status and signals are the
+ * command's own, and no native code of ringkeep runs in it. If the recorder dies meanwhile, the read ends and the
+ * command runs.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
@@ -12,19 +11,22 @@ import { delimiter, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { RingkeepError } from '../base/error.ts';
 
-// The variable is one that no environment has: reading into an exported one would change what the command sees.
+// A name not in use: reading into an exported variable would change the command's environment.
 const GATE = 'read ringkeep_gate <&3; exec 3<&-; exec "$@"';
 
 export interface GatedCommand {
   readonly pid: number;
-  /** Lets the command begin. */
+  /** Lets the shell exec the command. */
   readonly open: () => void;
   /** How it ended. */
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly kill: (signal: NodeJS.Signals) => void;
 }
 
-/** Starts `command` up to its gate, with this process's own stdin, stdout and stderr, in `env`. Throws `command-not-found`. */
+/**
+ * Starts `command` up to its gate, with this process's own stdin, stdout and stderr, in `env`. Throws
+ * `command-not-found`.
+ */
 export async function spawnGated(
   command: readonly [string, ...string[]],
   env: NodeJS.ProcessEnv = process.env,
@@ -45,7 +47,7 @@ export async function spawnGated(
     });
   });
   const gate = child.stdio[3] as Writable;
-  // The command may be killed at the gate: then nobody reads, and its end tells all there is to tell.
+  // EPIPE, if the command was killed at the gate: `ended` reports that.
   gate.on('error', () => {});
   return { pid: child.pid!, open: () => gate.end('\n'), ended, kill: (signal) => child.kill(signal) };
 }
@@ -57,7 +59,7 @@ function requireExecutable(name: string): void {
     : (process.env.PATH ?? '/usr/bin:/bin').split(delimiter).map((dir) => join(dir, name));
   let why = 'not found';
   for (const candidate of candidates) {
-    // A directory of PATH that may not be searched has nothing in it for us, as for the shell.
+    // The shell skips directories of PATH that may not be searched.
     const stat = statOf(candidate);
     if (!stat) continue;
     if (!stat.isFile()) {
@@ -68,7 +70,7 @@ function requireExecutable(name: string): void {
       accessSync(candidate, constants.X_OK);
       return;
     } catch {
-      why = 'not executable'; // The only thing that can be wrong with a file that is there.
+      why = 'not executable'; // For an existing file no other error is possible.
     }
   }
   throw new RingkeepError('command-not-found', `the command "${name}" cannot be run: ${why}`, { command: name, why });
@@ -78,6 +80,6 @@ function statOf(path: string): Stats | undefined {
   try {
     return statSync(path);
   } catch {
-    return undefined; // Absent, or in a directory that may not be searched: not there for us, whichever it is.
+    return undefined; // Absent, or in a directory that may not be searched.
   }
 }

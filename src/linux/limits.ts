@@ -1,4 +1,4 @@
-/** What this process may do: resource limits (getrlimit(2)) and capabilities (capabilities(7)). */
+/** Resource limits (getrlimit(2)) and capabilities (capabilities(7)) of this process. */
 
 import { readProcText } from './proc.ts';
 import { addressOf, syscall } from './syscall.ts';
@@ -14,7 +14,10 @@ export function resourceLimit(name: keyof typeof RLIMITS): number {
   return soft === 0xffff_ffff_ffff_ffffn ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
-/** Raises the soft limit to the hard one, which needs no privilege. Returns what holds then; Infinity when there is none. */
+/**
+ * Raises the soft limit to the hard one, which needs no privilege. Returns the new soft limit; Infinity when there is
+ * none.
+ */
 export function raiseResourceLimit(name: keyof typeof RLIMITS): number {
   const limits = Buffer.alloc(16);
   if (syscall('prlimit64', 0, RLIMITS[name], 0, addressOf(limits)) === 0) {
@@ -27,8 +30,8 @@ export function raiseResourceLimit(name: keyof typeof RLIMITS): number {
 const HELD_BACK = 64;
 
 /**
- * Descriptors numbered from here on are held back from what is opened by the thousand, so that there are some for a connection, a
- * ring or a snapshot when those have run out.
+ * Descriptors from this number on are reserved for connections, rings and snapshots: events, of which there may be
+ * thousands, do not use them.
  */
 export function heldBackFrom(): number {
   const limit = resourceLimit('nofile');

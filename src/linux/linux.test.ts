@@ -35,7 +35,7 @@ function lockedKiB(): number {
 }
 
 describe('a system call', () => {
-  it('answers −errno where it is refused, and throws it by name where it must not be', () => {
+  it('returns −errno where it is refused, and throws it by name if it must succeed', () => {
     expect(syscall('close', 1_000_000)).toBe(-9);
     expect(() => mustSyscall('close', 1_000_000)).toThrow(
       expect.objectContaining({ code: 'syscall', details: { call: 'close', errno: 'EBADF' } }),
@@ -45,7 +45,7 @@ describe('a system call', () => {
 });
 
 describe('a wait', () => {
-  it('is ended by a signal that came before it began, and by what another thread has said', async () => {
+  it('is ended by a signal that arrived before it began, and by a message of another thread', async () => {
     const poller = new Poller();
     poller.addEventLoop();
     let signals = 0;
@@ -83,7 +83,7 @@ describe('a limit', () => {
 });
 
 describe('a ring file', () => {
-  it('is private, has the memory it reserved, and keeps its bytes after it is unmapped', () => {
+  it('is private, has its memory reserved, and keeps its bytes after it is unmapped', () => {
     const path = join(scratch(), 'a.ring');
     const mapping = createRingFile(path, 65536, 8192);
     mapping.words[0] = 4711;
@@ -97,7 +97,7 @@ describe('a ring file', () => {
     expect([bytes.length, bytes.readInt32LE(0), bytes.readInt32LE(2047 * 4)]).toEqual([65536, 4711, 4712]);
   });
 
-  it('refuses a name that is taken, and says so by code', () => {
+  it('is refused a name in use, with a code', () => {
     const path = join(scratch(), 'a.ring');
     createRingFile(path, 8192, 8192).unmap();
     expect(() => createRingFile(path, 8192, 8192)).toThrow(
@@ -117,7 +117,7 @@ describe('a ring file', () => {
     mapping.unmap();
   });
 
-  it('lies in a directory of its owner alone, which goes with all that is in it', () => {
+  it('is in a directory closed to other users, which is removed with everything in it', () => {
     const directory = makeRingDirectory(1);
     expect(statSync(directory.path).mode & 0o777).toBe(0o700);
     createRingFile(join(directory.path, 'a.ring'), 8192, 8192).unmap();
@@ -125,7 +125,7 @@ describe('a ring file', () => {
     expect(existsSync(directory.path)).toBe(false);
   });
 
-  it('finds no directory when none has the room, and says what each lacked', () => {
+  it('has no directory when none has the room, and the error gives the reason for each', () => {
     expect(() => makeRingDirectory(2 ** 60)).toThrow(
       expect.objectContaining({ code: 'ring-directory', message: expect.stringContaining('/dev/shm') }),
     );
@@ -133,7 +133,7 @@ describe('a ring file', () => {
 });
 
 describe('the poller', () => {
-  it('tells which descriptors are ready, once they are or time has passed', async () => {
+  it('returns ready descriptors, once there are any or the timeout is over', async () => {
     const command = await spawnGated(['true']);
     const pidfd = openPidfd(command.pid);
     const poller = new Poller();
@@ -153,7 +153,7 @@ describe('the poller', () => {
 });
 
 describe('/proc', () => {
-  it('gives a stat line apart even where the name has spaces and parentheses', () => {
+  it('is parsed in a stat line whose comm has spaces and parentheses', () => {
     const fields = Array.from({ length: 50 }, (_, index) => index + 3);
     const stat = parseProcStat(`42 (a (b) c) S ${fields.slice(1).join(' ')}\n`);
     expect(stat).toMatchObject({
@@ -170,7 +170,7 @@ describe('/proc', () => {
     expect(parseProcStat('nonsense')).toBeUndefined();
   });
 
-  it('tells of this process what is true of it', () => {
+  it('has the facts of this process', () => {
     expect(readProcStat(`/proc/${process.pid}/stat`)).toMatchObject({ tid: process.pid, ppid: process.ppid });
     expect(listIds(`/proc/${process.pid}/task`)).toContain(process.pid);
     const maps = parseMaps(readProcText('/proc/self/maps')!);
@@ -180,7 +180,7 @@ describe('/proc', () => {
     expect(lockLimitBytes()).toBeGreaterThanOrEqual(0);
   });
 
-  it('answers nothing for what is gone', () => {
+  it('gives undefined for a task that is gone', () => {
     expect([readProcText('/proc/0/stat'), readProcStat('/proc/0/stat'), listIds('/proc/0/task')]).toEqual([
       undefined,
       undefined,
@@ -188,7 +188,7 @@ describe('/proc', () => {
     ]);
   });
 
-  it('reads lists of CPUs and scheduler accounts', () => {
+  it('has lists of CPUs and schedstats, which are parsed', () => {
     expect(parseCpuList('0-3,8,10-11\n')).toEqual([0, 1, 2, 3, 8, 10, 11]);
     expect(parseSchedStat('12 34 56\n')).toEqual({ onCpuNs: 12n, runDelayNs: 34n, timeslices: 56n });
     expect(parseSchedStat('')).toBeUndefined();
@@ -202,7 +202,7 @@ describe('the end of a process', () => {
     expect(decodeWaitStatus(0x80 | 6)).toEqual({ code: null, signal: 6 });
   });
 
-  it('is told by its pidfd after it was reaped', async (context) => {
+  it('is read from its pidfd after it was reaped', async (context) => {
     const command = await spawnGated(['/bin/sh', '-c', 'kill -SEGV $$']);
     const pidfd = openPidfd(command.pid);
     expect(pidfd).toBeGreaterThan(0);
@@ -217,7 +217,7 @@ describe('the end of a process', () => {
 });
 
 describe('a gated command', () => {
-  it('does nothing before its gate opens, keeps its pid, and ends as it would have', async () => {
+  it('does nothing before its gate opens, keeps its pid, and ends as without a gate', async () => {
     const mark = join(scratch(), 'ran');
     const command = await spawnGated(['/bin/sh', '-c', `echo $$ > ${mark}; exit 7`]);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -227,7 +227,7 @@ describe('a gated command', () => {
     expect(Number(readFileSync(mark, 'utf8'))).toBe(command.pid);
   });
 
-  it('has no descriptor more than without the gate', async () => {
+  it('has the descriptors that it has without a gate', async () => {
     const list = join(scratch(), 'fds');
     const command = await spawnGated(['/bin/sh', '-c', `ls /proc/self/fd > ${list}`]);
     command.open();
@@ -238,7 +238,7 @@ describe('a gated command', () => {
     expect(readFileSync(list, 'utf8')).toBe(without);
   });
 
-  it('is refused before anything runs when it cannot be run', async () => {
+  it('that cannot be run is refused before anything runs', async () => {
     for (const [name, why] of [
       ['no-such-command-anywhere', 'not found'],
       ['/etc/passwd', 'not executable'],

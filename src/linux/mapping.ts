@@ -1,6 +1,6 @@
 /**
- * A shared mapping: its memory, its pins, its end.
- * Invariant: `words` is never used after `unmap`; the owner drops every view first.
+ * A shared mapping of a file: its memory, and locking it.
+ * Invariant: `words` is not used after `unmap`; the owner drops every view first.
  */
 import { assert } from '../base/error.ts';
 import { mustSyscall, syscall, viewOf } from './syscall.ts';
@@ -31,8 +31,8 @@ export class SharedMapping {
   }
 
   /**
-   * Pins a range (mlock(2)): its pages are brought in and stay. Returns 0, or −errno: −ENOMEM and −EPERM tell of
-   * RLIMIT_MEMLOCK, −ENOMEM also of a full tmpfs, −EAGAIN of pages that could not be brought in.
+   * Pins a range (mlock(2)): its pages are faulted in and stay. Returns 0, or −errno: −ENOMEM and −EPERM for
+   * RLIMIT_MEMLOCK, −ENOMEM also for a full tmpfs, −EAGAIN for pages that could not be faulted in.
    */
   lock(offset: number, bytes: number): number {
     return syscall('mlock', this.address + offset, bytes);

@@ -1,8 +1,8 @@
-/** The CPUs of the machine, and which of them are online: asked again from time to time, since no event reports a change. */
+/** The CPUs of the machine, and which of them are online; to be read again from time to time. */
 import { readCpus, readOnlineCpus } from './proc.ts';
 
 export class OnlineCpus {
-  /** All that can be online without being plugged in: a CPU keeps its index here. */
+  /** All that may come online. The index of a CPU here does not change. */
   readonly present: readonly number[];
   #online: readonly number[];
 
@@ -16,7 +16,10 @@ export class OnlineCpus {
     return this.#online;
   }
 
-  /** Reads them again. Undefined: no change since, or no descriptor to read them by; else the indexes that went offline. */
+  /**
+   * Reads the online CPUs. Undefined: no change, or no descriptor left for it; else the indexes of those that went
+   * offline.
+   */
   changed(): { readonly offline: readonly number[] } | undefined {
     const online = readOnlineCpus();
     const before = this.#online;

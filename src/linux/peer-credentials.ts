@@ -1,5 +1,5 @@
 /**
- * Who is at the other end of a Unix socket, as the kernel knows it: it cannot be forged.
+ * The user at the other end of a Unix socket, as reported by the kernel: it cannot be forged.
  * Source: unix(7), SO_PEERCRED: the credentials are those at the time of connect(2).
  */
 import type { Socket } from 'node:net';
@@ -13,7 +13,7 @@ const UID_OFFSET = 4;
 
 /** The user id of the process that connected; undefined when the connection is gone. */
 export function peerUid(socket: Socket): number | undefined {
-  // Node has no public name for a socket's descriptor; a handle without one is a connection that has ended.
+  // Node has no public property for a socket's descriptor; a closed connection has none.
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
   const fd = handle?.fd;
   if (fd === undefined || fd < 0) return undefined;

@@ -22,7 +22,7 @@ export function openPerfEvent(attr: EventAttr, pid: number, cpu: number): number
   return new PerfEventTemplate(attr).open(pid, cpu);
 }
 
-/** An event that is opened many times: its attr is laid out once. */
+/** An event that is opened many times: its attr is encoded once. */
 export class PerfEventTemplate {
   readonly attr: EventAttr;
   readonly #bytes: Uint8Array;
@@ -35,8 +35,8 @@ export class PerfEventTemplate {
   }
 
   /**
-   * Opens it on task `pid` (0 = self, −1 = all) and CPU `cpu` (−1 = any). Returns the descriptor, or −errno. A task that is
-   * in the middle of an exec is waited for, and a signal would end that wait: it is begun again.
+   * Opens it on task `pid` (0 = self, −1 = all) and CPU `cpu` (−1 = any). Returns the descriptor, or −errno. The kernel
+   * waits for a task in the middle of an exec; a signal ends that wait (EINTR), and the call is repeated.
    */
   open(pid: number, cpu: number): number {
     for (;;) {
@@ -77,8 +77,8 @@ const HEAD = DATA_HEAD_OFFSET >> 2;
 const TAIL = DATA_TAIL_OFFSET >> 2;
 
 /**
- * The ring that the kernel fills for one CPU, read forward: the kernel stops at what is not released, counts what it
- * dropped and says so in a LOST record.
+ * The ring that the kernel fills for one CPU, read forward: the kernel does not overwrite unreleased records; it drops
+ * new ones, counts them, and reports them in a LOST record.
  *
  * Invariant: bytes in [tail, head) belong to the reader until `release`; head − tail never exceeds the data size.
  */
@@ -116,7 +116,9 @@ export class KernelRing {
     return unread;
   }
 
-  /** Gives `bytes` back to the kernel; every load of them came before. Only the low word has a meaning to it (CIRC_SPACE). */
+  /**
+   * Gives `bytes` back to the kernel; every load of them came before. The kernel uses only the low word (CIRC_SPACE).
+   */
   release(bytes: number): void {
     this.#tail += bytes;
     const words = this.#mapping.words;

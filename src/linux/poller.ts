@@ -1,7 +1,6 @@
 /**
- * Waits for many descriptors at once, with a bound; any signal that this process handles ends the wait, and so does,
- * where `addEventLoop` was called, whatever else the event loop has to do but timers.
- * Source: epoll(7).
+ * Waits for many descriptors at once, up to a timeout. A signal that this process handles ends the wait; after
+ * `addEventLoop`, so does all other work of the event loop except timers. Source: epoll(7).
  */
 
 import { closeSync, readdirSync, readlinkSync } from 'node:fs';
@@ -23,11 +22,11 @@ export class Poller {
   readonly #events = Buffer.alloc(MAX_EVENTS * EVENT_BYTES);
   readonly #eventsAddress = addressOf(this.#events);
   readonly #eventLoopFds = new Set<number>();
-  /** The last wait was ended by a signal, or the event loop has something to do. */
+  /** The last wait was ended by a signal, or by work for the event loop. */
   isEventLoopDue = false;
 
   /**
-   * Reports `fd` from now on when it is readable, or when it has something exceptional to tell, and when it is hung up.
+   * Reports `fd` from now on when it is readable, or has an exceptional condition (`priority`), and when it is hung up.
    * Returns 0 or −errno.
    */
   add(fd: number, what: 'readable' | 'priority' = 'readable'): number {
@@ -38,9 +37,10 @@ export class Poller {
   }
 
   /**
-   * Has what comes in for Node's own event loop end the wait too: a signal that came just before it, a message, a
-   * connection. An epoll descriptor is readable while it has something to report, and libuv keeps one a loop (deps/uv/src/unix/
-   * linux.c, Node 20); which of those of this process is the main thread's cannot be asked, and the others do no harm.
+   * Lets events of Node's own event loop end the wait too: a signal that arrived just before, a message, a connection.
+   * An epoll descriptor is readable while it has events to report, and libuv has one for each loop
+   * (deps/uv/src/unix/linux.c, Node 20). Which of them is the main thread's cannot be found out; adding them all does
+   * no harm.
    */
   addEventLoop(): void {
     for (const fd of readdirSync('/proc/self/fd').map(Number)) {
@@ -55,8 +55,8 @@ export class Poller {
   }
 
   /**
-   * Blocks this thread until something is ready, `timeoutMs` passed, or a signal came: the ready descriptors, 64 at most.
-   * On the main thread libuv's handler has then run, and the signal is served when the event loop has its turn.
+   * Blocks this thread until something is ready, `timeoutMs` passed, or a signal came: the ready descriptors, 64 at
+   * most. On the main thread libuv's handler has run by then; the event loop serves the signal in its next turn.
    */
   wait(timeoutMs: number): number[] {
     const count = syscall('epoll_pwait', this.#epoll, this.#eventsAddress, MAX_EVENTS, Math.ceil(timeoutMs), 0, 8);
@@ -80,6 +80,6 @@ function isEpoll(fd: number): boolean {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventpoll]';
   } catch {
-    return false; // The descriptor that the directory itself was read through.
+    return false; // The descriptor of the directory read itself.
   }
 }

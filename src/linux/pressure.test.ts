@@ -22,7 +22,7 @@ function openOrSkip(threshold: PressureThreshold, skip: (why: string) => never):
   }
 }
 
-it('a monitor reports when more threads want to run than there are CPUs, and a report is over with the wait', (context) => {
+it('a monitor reports when more threads are runnable than there are CPUs, and the wait consumes the report', (context) => {
   const monitor = openOrSkip(CPU, context.skip);
   const poller = new Poller();
   const spinners = Array.from({ length: 2 * availableParallelism() }, spin);
@@ -43,7 +43,7 @@ it('a monitor reports when more threads want to run than there are CPUs, and a r
   }
 });
 
-it('what the kernel does not keep and what it refuses are told apart', (context) => {
+it('a kernel without pressure and a refused monitor are different errors', (context) => {
   openOrSkip(CPU, context.skip).close();
   const swap = { ...CPU, resource: 'swap' as 'io' };
   expect(() => PressureMonitor.open(swap)).toThrow(

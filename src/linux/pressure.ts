@@ -1,6 +1,6 @@
 /**
- * A pressure monitor: has the kernel tell when the machine loses more than so much time, within a window, to a resource.
- * Source: Documentation/accounting/psi.rst; kernel/sched/psi.c (psi_trigger_create), Linux 6.1 and 6.4.
+ * A pressure monitor: the kernel reports when the machine loses more than a threshold of time to a resource within a
+ * window. Source: Documentation/accounting/psi.rst; kernel/sched/psi.c (psi_trigger_create), Linux 6.1 and 6.4.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
@@ -15,21 +15,23 @@ export interface PressureThreshold {
   readonly windowNs: number;
 }
 
-/** What every kernel with monitors takes (Linux 5.2). */
+/** The windows that every kernel with monitors accepts (Linux 5.2). */
 export const SHORTEST_WINDOW_NS = 500_000_000;
 export const LONGEST_WINDOW_NS = 10_000_000_000;
-/** The windows that anybody may have from Linux 6.4 on are multiples of it. */
+/** From Linux 6.4 on, unprivileged users may have windows that are multiples of it. */
 const UNPRIVILEGED_WINDOW_NS = 2_000_000_000;
 
 export class PressureMonitor {
-  /** Give it to `Poller.add` as `priority`. The kernel reports once a window at most, and a report is over with the wait. */
+  /** For `Poller.add` with `priority`. The kernel reports at most once a window; the wait consumes the report. */
   readonly fd: number;
 
   private constructor(fd: number) {
     this.fd = fd;
   }
 
-  /** Throws `psi-absent` where the kernel has no pressure, `psi-refused` where this user may not have it (details.errno). */
+  /**
+   * Throws `psi-absent` where the kernel has no pressure, `psi-refused` where it refuses the monitor (details.errno).
+   */
   static open(threshold: PressureThreshold): PressureMonitor {
     const { resource, share, thresholdNs, windowNs } = threshold;
     let fd: number;
@@ -39,7 +41,7 @@ export class PressureMonitor {
       throw refusal(threshold, error);
     }
     try {
-      // The kernel reads a string: the end of it belongs to it.
+      // The terminating NUL is part of what the kernel reads.
       writeSync(fd, `${share} ${thresholdNs / 1000} ${windowNs / 1000}\0`);
     } catch (error) {
       closeSync(fd);
@@ -48,7 +50,7 @@ export class PressureMonitor {
     return new PressureMonitor(fd);
   }
 
-  /** Take it out of the poller before. */
+  /** To be called after it was removed from the poller. */
   close(): void {
     closeSync(this.fd);
   }

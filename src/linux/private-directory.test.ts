@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryRoom, PRIVATE, requireDirectory } from './private-directory.ts';
 
-const NOBODY = 65534;
+const OTHER_UID = 65534;
 let scratch: string;
 beforeEach(() => {
   scratch = mkdtempSync(join(tmpdir(), 'ringkeep-private-'));
@@ -16,7 +16,7 @@ const refused = (sentence: string) =>
   expect.objectContaining({ code: 'runtime-directory', message: expect.stringContaining(sentence) });
 
 describe('a private directory', () => {
-  it('is made for its user alone, and accepted when it is there', () => {
+  it('is made with mode 0700, and accepted when it exists', () => {
     const path = join(scratch, 'd');
     expect(checkOnly(path)).toBe(false);
     requireDirectory(path, PRIVATE);
@@ -25,7 +25,7 @@ describe('a private directory', () => {
     expect(checkOnly(path)).toBe(true);
   });
 
-  it('is refused when it is a link, even to a directory that would do', () => {
+  it('is refused when it is a link, even to a directory that would be accepted', () => {
     requireDirectory(join(scratch, 'd'), PRIVATE);
     symlinkSync(join(scratch, 'd'), join(scratch, 'link'));
     symlinkSync(join(scratch, 'nowhere'), join(scratch, 'dangling'));
@@ -61,11 +61,11 @@ describe('a private directory', () => {
   it.skipIf(process.geteuid!() !== 0)("is refused when it is another user's (only root can make one)", () => {
     const path = join(scratch, 'd');
     mkdirSync(path, { mode: 0o700 });
-    chownSync(path, NOBODY, NOBODY);
+    chownSync(path, OTHER_UID, OTHER_UID);
     expect(() => requireDirectory(path, PRIVATE)).toThrow(refused('belongs to another user (uid 65534)'));
   });
 
-  it('is refused when something else has its name, or has the name of the directory that it is in', () => {
+  it('is refused when another file has its name, or that of its parent', () => {
     writeFileSync(join(scratch, 'file'), '');
     expect(() => requireDirectory(join(scratch, 'file'), PRIVATE)).toThrow(refused('is not a directory'));
     expect(checkOnly(join(scratch, 'file', 'd'))).toBe(false);
@@ -75,7 +75,7 @@ describe('a private directory', () => {
 });
 
 describe('the room of a directory', () => {
-  it('is memory in /dev/shm and none in /proc', () => {
+  it('is in memory in /dev/shm, and is none in /proc', () => {
     expect(memoryRoom('/dev/shm').isMemory).toBe(true);
     expect(memoryRoom('/dev/shm').freeBytes).toBeGreaterThan(0);
     expect(memoryRoom('/proc')).toEqual({ isMemory: false, freeBytes: 0 });

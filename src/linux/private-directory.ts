@@ -1,9 +1,9 @@
 /**
  * Directories whose owner and mode are checked before anything is put into them.
  *
- * Invariant: an accepted directory is a directory, not a link to one, belongs to this user and grants other users nothing of
- * what was to be refused. It stays so if its parent does not let others rename it: a directory of the user's own, or a sticky
- * one such as /tmp.
+ * Invariant: an accepted directory is a directory, not a link to one, belongs to this user and grants other users none
+ * of the forbidden permissions. It stays so if its parent does not let others rename it: a directory of the user's own,
+ * or a sticky one such as /tmp.
  */
 import { lstatSync, mkdirSync, type Stats, statfsSync } from 'node:fs';
 import { type ErrorCode, RingkeepError } from '../base/error.ts';

@@ -1,5 +1,5 @@
 /**
- * /proc, parsed. Every reader answers undefined for a task that is gone or may not be read: both happen at any moment.
+ * /proc, parsed. Every reader returns undefined for a task that is gone or not readable; both may happen at any time.
  * Source: proc(5), proc_pid_stat(5); /proc/PID/schedstat: Documentation/scheduler/sched-stats.rst, Linux 6.1.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ export interface ProcStat {
   readonly exitCode: number;
 }
 
-/** USER_HZ: what a clock tick of /proc is in nanoseconds on every Linux of x86-64 and arm64. */
+/** Nanoseconds in a clock tick of /proc (1/USER_HZ) on x86-64 and arm64. */
 export const TICK_NS = 10_000_000;
 
 /** The text of a file below /proc or /sys, or undefined. */
@@ -27,7 +27,7 @@ export function readProcText(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1');
   } catch {
-    return undefined; // Gone or forbidden: the two ways every such read can end, and the caller's answer is the same.
+    return undefined; // Gone or forbidden: callers treat both alike.
   }
 }
 
@@ -41,7 +41,7 @@ export function parseProcStat(text: string): ProcStat | undefined {
   const open = text.indexOf('(');
   const close = text.lastIndexOf(')');
   if (open < 0 || close < open) return undefined;
-  // Fields are numbered from 1 in the man page; the state, field 3, is the first behind comm.
+  // The man page numbers fields from 1; the state, field 3, is the first after comm.
   const rest = text
     .slice(close + 2)
     .trim()
@@ -126,13 +126,13 @@ export function parseCpuList(text: string): number[] {
     });
 }
 
-/** CPUs that are online now; undefined where no descriptor is left to read them by. */
+/** CPUs that are online now; undefined if no descriptor is left to read the file. */
 export function readOnlineCpus(): number[] | undefined {
   const text = readProcText('/sys/devices/system/cpu/online');
   return text === undefined ? undefined : parseCpuList(text);
 }
 
-/** CPUs that are online now, and all that could be. */
+/** CPUs by state (Documentation/admin-guide/cputopology.rst). */
 export function readCpus(): { online: number[]; present: number[]; possible: number[] } {
   const read = (which: string) => readProcText(`/sys/devices/system/cpu/${which}`);
   const online = readOnlineCpus() ?? [0];

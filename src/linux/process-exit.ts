@@ -1,5 +1,5 @@
 /**
- * How a process ended that is not one's own child.
+ * How a process ended that is not a child of this one.
  * Source: pidfd_open(2); PIDFD_GET_INFO with PIDFD_INFO_EXIT, include/uapi/linux/pidfd.h (Linux 6.15); before that
  * field 52 of /proc/PID/stat while the process is a zombie (proc_pid_stat(5)).
  */
@@ -7,7 +7,7 @@
 import { readProcStat } from './proc.ts';
 import { addressOf, syscall } from './syscall.ts';
 
-/** A wait(2) status, taken apart. */
+/** A decoded wait(2) status. */
 export interface ExitStatus {
   /** Exit code, or null when a signal ended it. */
   readonly code: number | null;
@@ -27,7 +27,10 @@ const INFO_EXIT = 8n;
 /** _IOWR(0xFF, 11, struct pidfd_info). */
 const PIDFD_GET_INFO = 0xc0000000 + (INFO_BYTES << 16) + (0xff << 8) + 11;
 
-/** How the process behind a pidfd ended; undefined while it lives or is not reaped, or where the kernel cannot say. */
+/**
+ * How the process behind a pidfd ended; undefined while it lives or is not reaped, or where the kernel does not report
+ * it.
+ */
 export function exitStatusOfPidfd(pidfd: number): ExitStatus | undefined {
   const info = Buffer.alloc(INFO_BYTES);
   info.writeBigUInt64LE(INFO_EXIT, 0);

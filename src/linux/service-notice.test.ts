@@ -47,8 +47,8 @@ describe('a notice to the service manager', () => {
     expect(await received(name, () => notifyService(name, 'STOPPING=1'))).toBe('STOPPING=1');
   });
 
-  it('is dropped where nobody listens or the name cannot be one', () => {
-    expect(notifyService(join(scratch, 'nobody'), 'READY=1')).toBe(false);
+  it('is dropped when no process listens, or the name is not valid', () => {
+    expect(notifyService(join(scratch, 'unbound'), 'READY=1')).toBe(false);
     expect(notifyService('', 'READY=1')).toBe(false);
     expect(notifyService(`/${'x'.repeat(200)}`, 'READY=1')).toBe(false);
   });

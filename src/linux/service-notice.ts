@@ -1,5 +1,5 @@
 /**
- * What a service tells the manager that started it: a datagram to the socket named by NOTIFY_SOCKET.
+ * Notifies the service manager: a datagram to the socket named by NOTIFY_SOCKET.
  * Source: sd_notify(3), unix(7). Node has no datagrams on Unix sockets.
  */
 import { closeSync } from 'node:fs';
@@ -14,8 +14,8 @@ const PATH_OFFSET = 2;
 const PATH_BYTES = 108;
 
 /**
- * Sends `state` (`READY=1`, `STOPPING=1`) to `socketPath`, the value of NOTIFY_SOCKET; `@` begins an abstract name. False: it
- * could not be sent, which is no reason to stop: the manager notices by its own means.
+ * Sends `state` (`READY=1`, `STOPPING=1`) to `socketPath`, the value of NOTIFY_SOCKET; `@` starts an abstract name.
+ * False: it could not be sent. The service goes on, since the manager has other means to notice its state.
  */
 export function notifyService(socketPath: string, state: string): boolean {
   const path = Buffer.from(socketPath.replace(/^@/, '\0'));

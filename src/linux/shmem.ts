@@ -15,7 +15,7 @@ const ENOSPC = 28;
 /** Of st_blocks (stat(2)). */
 const BLOCK_BYTES = 512;
 
-/** Where the ring files of one recorder stand. */
+/** The directory of a recorder's ring files. */
 export interface RingDirectory {
   readonly path: string;
   /** Why the rings are not in /dev/shm, or undefined when they are. */
@@ -23,8 +23,8 @@ export interface RingDirectory {
 }
 
 /**
- * Makes a fresh directory with room for `neededBytes`: in /dev/shm, else $XDG_RUNTIME_DIR, else the temporary
- * directory (which may be a disk: slower, and said). Throws `ring-directory` when none will do.
+ * Makes a fresh directory with room for `neededBytes`: in /dev/shm, else $XDG_RUNTIME_DIR, else the temporary directory
+ * (which may be on a disk: slower, and reported in `fallback`). Throws `ring-directory` when none has the room.
  */
 export function makeRingDirectory(neededBytes: number): RingDirectory {
   const refusals: string[] = [];
@@ -56,7 +56,7 @@ function refusalOf(parent: string, neededBytes: number): string | undefined {
   }
 }
 
-/** Removes the directory and what is left in it. */
+/** Removes the directory and everything in it. */
 export function removeRingDirectory(directory: RingDirectory): void {
   rmSync(directory.path, { recursive: true, force: true });
 }
@@ -89,13 +89,13 @@ export function createRingFile(path: string, fileBytes: number, reservedBytes: n
   }
 }
 
-/** A ring file of one's own that was made before, and the memory it takes. */
+/** An existing ring file of this user, and the memory allocated to it. */
 export interface OpenedRingFile {
   readonly mapping: SharedMapping;
   readonly allocatedBytes: number;
 }
 
-/** Maps a ring file that was made before. Throws `ring-memory` (details.errno): EINVAL for one of another size or another user's. */
+/** Maps an existing ring file. Throws `ring-memory` (details.errno): EINVAL for another size or another user's file. */
 export function openRingFile(path: string, fileBytes: number): OpenedRingFile {
   const fd = openAgain(path, constants.O_RDWR | constants.O_NOFOLLOW);
   try {
@@ -109,7 +109,7 @@ export function openRingFile(path: string, fileBytes: number): OpenedRingFile {
   }
 }
 
-/** Allocates the first `bytes` of a ring file made before. Throws `ring-memory`. */
+/** Allocates the first `bytes` of an existing ring file. Throws `ring-memory`. */
 export function reserveRingFile(path: string, bytes: number): void {
   const fd = openAgain(path, constants.O_RDWR);
   try {

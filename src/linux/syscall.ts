@@ -43,8 +43,8 @@ const nativeSyscall = koffi.load(null).func('syscall', 'int64_t', Array(7).fill(
 ) => number | bigint;
 
 /**
- * Makes a system call; at most six arguments, absent ones 0. Returns its result, or −errno: what to make of a refusal
- * is the caller's matter.
+ * Makes a system call; at most six arguments, absent ones 0. Returns its result, or −errno, which the
+ * caller handles.
  */
 export function syscall(
   name: SyscallName,

@@ -27,8 +27,8 @@ import {
   scriptedAttachments,
 } from './testing/scripted-attachments.ts';
 
-/** A record more of the thread, as its event set tells it. */
-function tell(
+/** Delivers further records of the thread, under the id of its event set. */
+function deliver(
   { source, recorder }: ScriptedAttachments,
   pid: number,
   ...make: ((at: { tid: number; pid: number; time: number; id: bigint }) => Uint8Array)[]
@@ -52,22 +52,22 @@ function patch(path: string, offset: number, ...values: bigint[]): void {
   closeSync(fd);
 }
 
-describe('a recorder that finds what a killed one left', () => {
-  it('writes on in the rings of threads that still live, with what they had lost, and keeps those of the others', async () => {
+describe('a recorder in the directory of a killed one', () => {
+  it('continues the rings of living threads, with their losses, and keeps those of exited threads', async () => {
     await using sleepers = new Sleepers();
     const [living, dying] = [await sleepers.start(), await sleepers.start()];
     using first = scriptedAttachments();
     for (const pid of [living, dying]) first.attacher.attach({ kind: 'pid', pid });
-    tell(first, living, records.switchIn, records.switchOut);
-    tell(first, dying, records.switchIn);
+    deliver(first, living, records.switchIn, records.switchOut);
+    deliver(first, dying, records.switchIn);
     first.recorder.threads.get(living)!.countLost(3);
     kill(first);
     await sleepers.end(dying);
     using second = adoptIn(first.directory);
     expect(second.adoption).toMatchObject({ rings: 2, alive: 1, unreadable: 0 });
-    tell(second, living, records.switchIn);
+    deliver(second, living, records.switchIn);
     const cut = second.recorder.cut();
-    // Each attaching writes what the thread is up to: it waits.
+    // Each attaching synthesizes a SWITCH with the thread's state: it sleeps.
     expect(readCut(cut, living)!.map(({ misc }) => misc >> 13)).toEqual([1, 0, 1, 1, 0]);
     expect(readCut(cut, dying)).toHaveLength(2);
     expect(cut.threads.map(({ pid, alive, lost }) => [pid, alive, lost])).toEqual(
@@ -82,7 +82,7 @@ describe('a recorder that finds what a killed one left', () => {
     expect(second.recorder.stats()).toMatchObject({ ringBytes: 0, pinnedBytes: { now: 0 } });
   });
 
-  it('gives up those first whose end was seen long ago, and last those that ended while nobody was recording', async () => {
+  it('evicts rings in the order of their threads’ exits, last those that exited while no recorder ran', async () => {
     await using sleepers = new Sleepers();
     const pids = [await sleepers.start(), await sleepers.start(), await sleepers.start()] as const;
     using first = scriptedAttachments();
@@ -90,7 +90,7 @@ describe('a recorder that finds what a killed one left', () => {
     const [unseen, seenFirst, seenLast] = pids;
     for (const pid of [seenFirst, seenLast]) {
       await sleepers.end(pid);
-      tell(first, pid, records.exit);
+      deliver(first, pid, records.exit);
     }
     kill(first);
     await sleepers.end(unseen);
@@ -98,7 +98,7 @@ describe('a recorder that finds what a killed one left', () => {
     expect(second.recorder.threads.dead().map(({ tid }) => tid)).toEqual([seenLast, unseen]);
   });
 
-  it('keeps within its memory, though the one before might have more', async () => {
+  it('stays within its memory, though the earlier recorder had more', async () => {
     await using sleepers = new Sleepers();
     const pids = [await sleepers.start(), await sleepers.start(), await sleepers.start()] as const;
     using first = scriptedAttachments();
@@ -111,12 +111,12 @@ describe('a recorder that finds what a killed one left', () => {
     expect(second.adoption).toMatchObject({ rings: 3, alive: 2 });
   });
 
-  it('begins new rings where those left are of another size, and keeps the old ones', async () => {
+  it('begins new rings if the old ones have another size, and keeps the old ones', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using first = scriptedAttachments();
     first.attacher.attach({ kind: 'pid', pid });
-    tell(first, pid, records.switchIn);
+    deliver(first, pid, records.switchIn);
     kill(first);
     using second = adoptIn(first.directory, { ringBytes: 16384 });
     expect(second.adoption).toMatchObject({ rings: 1, alive: 0, unreadable: 0 });
@@ -128,7 +128,7 @@ describe('a recorder that finds what a killed one left', () => {
     expect(ringFilesIn(first.directory)).toEqual([]);
   });
 
-  it('does not write on in a ring whose header lies about where its data are', async () => {
+  it('does not continue a ring whose header has a false data offset', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using first = scriptedAttachments();
@@ -139,11 +139,11 @@ describe('a recorder that finds what a killed one left', () => {
     using second = adoptIn(first.directory);
     expect(second.adoption).toMatchObject({ rings: 1, alive: 0 });
     expect(second.recorder.threads.get(pid)!.ring!.path).not.toBe(path);
-    tell(second, pid, records.switchIn);
+    deliver(second, pid, records.switchIn);
     expect(readRing(readFileSync(second.recorder.threads.get(pid)!.ring!.path)).recordCount).toBe(2);
   });
 
-  it('goes on in one ring of a thread that has two, as a recorder leaves it that is killed as it adopts', async () => {
+  it('continues the later of two rings of a thread, as left by a recorder killed while it adopts', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using first = scriptedAttachments();
@@ -161,7 +161,7 @@ describe('a recorder that finds what a killed one left', () => {
     expect(ringFilesIn(first.directory)).toEqual([]);
   });
 
-  it('writes on in the ring of a thread that it hears of before it is that one’s turn', async () => {
+  it('continues the ring of a thread whose records are read before it is attached to', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using first = scriptedAttachments();
@@ -179,7 +179,7 @@ describe('a recorder that finds what a killed one left', () => {
     expect(second.recorder.threads.dead().filter(({ tid }) => tid === pid)).toEqual([]);
   });
 
-  it('goes on with all threads of an attachment to one thread and what it started, whichever of them are gone', async () => {
+  it('continues all living threads of an attachment to one thread, though that thread is gone', async () => {
     await using sleepers = new Sleepers();
     const pids = [await sleepers.start(), await sleepers.start(), await sleepers.start()] as const;
     using first = scriptedAttachments();
@@ -197,14 +197,14 @@ describe('a recorder that finds what a killed one left', () => {
       expect(second.recorder.threads.get(child)!.ring!.path).toBe(`${directory}/${child}`);
   });
 
-  it('takes away what decodes nothing, and leaves what it cannot read', async () => {
+  it('removes files that decode nothing, and leaves unreadable ones', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using first = scriptedAttachments();
     const { directory } = first.attacher.attach({ kind: 'pid', pid });
     kill(first);
     writeFileSync(`${first.sideBandLog.path}.new`, 'half a journal');
-    writeFileSync(`${first.directory}/journal-abc`, 'of nobody');
+    writeFileSync(`${first.directory}/journal-abc`, 'without rings');
     writeFileSync(`${directory}/99`, Buffer.alloc(12288));
     writeFileSync(`${directory}/98`, Buffer.alloc(12288, 1));
     writeFileSync(`${directory}/notes`, '');
@@ -219,7 +219,7 @@ describe('a recorder that finds what a killed one left', () => {
     ]);
   });
 
-  it('goes on with the others where something stands in the place of an attachment', async () => {
+  it('continues other attachments when a file is in the place of one', async () => {
     await using sleepers = new Sleepers();
     const [moved, kept] = [await sleepers.start(), await sleepers.start()];
     using first = scriptedAttachments();
@@ -231,11 +231,11 @@ describe('a recorder that finds what a killed one left', () => {
     using second = adoptIn(first.directory);
     expect([...second.attacher.attachments.keys()]).toEqual(['kept']);
     expect(second.adoption).toMatchObject({ rings: 1, alive: 1 });
-    expect(second.log.join()).toMatch(/^"moved" is not recorded any more: .*ENOTDIR$/);
+    expect(second.log.join()).toMatch(/^"moved" is no longer recorded: .*ENOTDIR$/);
     expect(readFileSync(join(first.directory, 'moved'), 'utf8')).toBe('something else');
   });
 
-  it('starts where everything was left but rings, and takes away the side-band log of nobody', () => {
+  it('starts in a directory without rings, and removes a side-band log without rings', () => {
     using first = scriptedAttachments();
     kill(first);
     using second = adoptIn(first.directory);
@@ -243,7 +243,7 @@ describe('a recorder that finds what a killed one left', () => {
     expect(existsSync(first.sideBandLog.path)).toBe(false);
   });
 
-  it('goes on without the side-band log where that is damaged', async () => {
+  it('continues without a damaged side-band log', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using first = scriptedAttachments();

@@ -1,12 +1,12 @@
 /**
- * Goes on where an earlier recorder was killed.
+ * Continues the recording of a killed recorder.
  *
- *  1. Its side-band log is taken over.
- *  2. Rings of threads that are gone are kept among the dead, the longest dead first out.
- *  3. Every attachment there was is made again. Threads that still live go on in the rings they had; threads that have begun
- *     since are attached to as any others.
+ *  1. Load its side-band log.
+ *  2. Keep the rings of exited threads, those that exited first to be evicted first.
+ *  3. Make every attachment again. Living threads continue in their old rings; threads started since are attached to as
+ *     others are.
  *
- * Invariant: no ring is lost by it. What cannot be gone on with stays where it is.
+ * Invariant: no ring is lost. A ring that cannot be continued stays where it is.
  */
 import { rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
@@ -22,19 +22,22 @@ import { startOf } from './live-task.ts';
 import { byDeath, type OrphanedRings } from './orphaned-rings.ts';
 import type { KeptAttachment } from './session-file.ts';
 
-/** Undefined: there was nothing. `log` takes a sentence of what could not be gone on with. */
+/**
+ * Undefined: there was nothing to adopt. `log` is called with a sentence for each attachment that could not be made
+ * again.
+ */
 export function adoptOrphanedRings(
   session: readonly KeptAttachment[],
-  left: OrphanedRings,
+  orphaned: OrphanedRings,
   recorder: Recorder,
   attacher: Attacher,
   log: (sentence: string) => void,
 ): Adoption | undefined {
-  for (const path of left.useless) rmSync(path, { force: true });
-  if (left.rings.length === 0 && session.length === 0) return undefined;
-  if (left.sideBandLog)
-    for (const { pid, record } of sideBandRecords(left.sideBandLog)) recorder.loadSideBandLog(pid, record);
-  /** Undefined: one that cannot be made again. */
+  for (const path of orphaned.useless) rmSync(path, { force: true });
+  if (orphaned.rings.length === 0 && session.length === 0) return undefined;
+  if (orphaned.sideBandLog)
+    for (const { pid, record } of sideBandRecords(orphaned.sideBandLog)) recorder.loadSideBandLog(pid, record);
+  /** Undefined: it could not be made again. */
   const attachments = new Map<string, Attachment | undefined>();
   const enter = (name: string, target: Target, attachedWallMs: number) => {
     try {
@@ -42,25 +45,25 @@ export function adoptOrphanedRings(
     } catch (error) {
       if (!(error instanceof RingkeepError)) throw error;
       attachments.set(name, undefined);
-      log(`"${name}" is not recorded any more: ${error.message}`);
+      log(`"${name}" is no longer recorded: ${error.message}`);
     }
   };
   for (const { name, target, attachedWallMs } of session) enter(name, target, attachedWallMs);
-  for (const { attachment: name, header } of left.rings) {
-    // Its session file was lost: what is known is whose rings there are.
+  for (const { attachment: name, header } of orphaned.rings) {
+    // The session file was lost: the rings give the processes.
     if (!attachments.has(name)) enter(name, { kind: 'pid', pid: header.pid }, Date.now());
   }
   const livingPids = new Map<Attachment, Set<number>>();
   let alive = 0;
-  let unreadable = left.unreadable;
-  for (const ring of left.rings.toSorted(byDeath)) {
+  let unreadable = orphaned.unreadable;
+  for (const ring of orphaned.rings.toSorted(byDeath)) {
     const attachment = attachments.get(ring.attachment);
     const { tid } = ring.header;
     if (!attachment) {
       unreadable++;
       continue;
     }
-    // Of two that say so of one thread, as a recorder leaves them that is killed as it adopts, the later one is written on.
+    // A recorder that is killed while it adopts may leave two rings of one thread: the later one is continued.
     if (ring.isAlive && ring.pmu === attachment.pmu && !attachment.orphaned.has(tid)) {
       attachment.orphaned.set(tid, ring);
       alive++;
@@ -68,17 +71,17 @@ export function adoptOrphanedRings(
     } else if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
   for (const attachment of attachments.values())
-    if (attachment) goOn(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
-  for (const ring of left.rings) {
+    if (attachment) resume(attachment, livingPids.get(attachment) ?? new Set(), attacher, log);
+  for (const ring of orphaned.rings) {
     const attachment = attachments.get(ring.attachment);
     if (attachment?.orphaned.get(ring.header.tid) !== ring) continue;
-    // It ended meanwhile, or may not be attached to any more.
+    // It exited meanwhile, or attaching to it is refused now.
     attachment.orphaned.delete(ring.header.tid);
     alive--;
     if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
-  const blindMs = left.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - left.newestNs) / 1e6;
-  return { rings: left.rings.length, alive, unreadable, blindMs };
+  const blindMs = orphaned.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - orphaned.newestNs) / 1e6;
+  return { rings: orphaned.rings.length, alive, unreadable, blindMs };
 }
 
 function keepDead(orphan: OrphanedRing, attachment: Attachment, recorder: Recorder): boolean {
@@ -93,33 +96,32 @@ function keepDead(orphan: OrphanedRing, attachment: Attachment, recorder: Record
   return true;
 }
 
-/** What the attachment says of itself, and the processes that had rings on its account. */
-function goOn(
+/** Attaches to the attachment's target, and to the processes of its rings. */
+function resume(
   attachment: Attachment,
   pids: ReadonlySet<number>,
   attacher: Attacher,
   log: (sentence: string) => void,
 ): void {
   const { target } = attachment;
-  const tell = (act: () => void) => {
+  const attempt = (act: () => void) => {
     try {
       act();
     } catch (error) {
       if (!(error instanceof RingkeepError)) throw error;
-      if (error.code !== 'no-such-thread')
-        log(`"${attachment.name}" is not recorded in full any more: ${error.message}`);
+      if (error.code !== 'no-such-thread') log(`"${attachment.name}" is no longer recorded in full: ${error.message}`);
     }
   };
   if (target.kind === 'tid') {
-    tell(() => attacher.attachOrphaned(attachment));
+    attempt(() => attacher.attachOrphaned(attachment));
     return;
   }
-  if (target.kind !== 'pid') tell(() => attacher.begin(attachment));
-  else if (isSameProcess(target.pid, attachment)) tell(() => attacher.attachProcess(attachment, target.pid));
-  for (const pid of pids) tell(() => attacher.attachProcess(attachment, pid));
+  if (target.kind !== 'pid') attempt(() => attacher.begin(attachment));
+  else if (isSameProcess(target.pid, attachment)) attempt(() => attacher.attachProcess(attachment, target.pid));
+  for (const pid of pids) attempt(() => attacher.attachProcess(attachment, pid));
 }
 
-/** Whether the process of that number is the one that was attached to: it had begun by then. */
+/** Whether the process with this pid is the one that was attached to: it had started by then. */
 function isSameProcess(pid: number, { attachedWallMs }: Attachment): boolean {
   const stat = readProcStat(`/proc/${pid}/stat`);
   if (!stat) return false;

@@ -25,7 +25,7 @@ function sideBandOf({ recorder, sideBandLog }: ScriptedAttachments, pid: number)
   return decodeAll(readSideBandFile(readFileSync(sideBandLog.path)).records).filter(({ id }) => id.pid === pid);
 }
 
-/** A process that takes the names it is told. */
+/** A process that renames itself on command. */
 function renamable() {
   const script = 'while read name; do printf %s "$name" > /proc/$$/comm; echo done; done';
   const child = spawn('sh', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -47,7 +47,7 @@ function refusedWith(errno: string): RingkeepError {
 }
 
 describe('attaching to a process', () => {
-  it('gives its thread a ring, says what it is and has mapped, and ends with nothing left', async () => {
+  it('gives its thread a ring, synthesizes its name and mappings, and ends with nothing left', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using scripted = scriptedAttachments();
@@ -66,7 +66,7 @@ describe('attaching to a process', () => {
     expect([...recorder.cut().sideBandLog]).toEqual([]);
   });
 
-  it('leaves its directory to whoever is about to remove it, and takes it away when nobody does', async () => {
+  it('leaves its emptied directory for rm -r to remove, and removes it later if it is still there', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using scripted = scriptedAttachments();
@@ -89,7 +89,7 @@ describe('attaching to a process', () => {
     expect(readdirSync(again.directory)).toEqual([`${pid}`]);
   });
 
-  it('that is refused, or not there, leaves nothing', async () => {
+  it('that is refused, or does not exist, leaves nothing', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using scripted = scriptedAttachments();
@@ -108,7 +108,7 @@ describe('attaching to a process', () => {
     expect(recorder.cut()).toMatchObject({ threads: [], sideBandLog: [] });
   });
 
-  it('takes no name that is none of a directory of its own, and none twice', async () => {
+  it('refuses a name that is not valid for a directory, and a name in use', async () => {
     await using sleepers = new Sleepers();
     const [pid, other] = [await sleepers.start(), await sleepers.start()];
     using scripted = scriptedAttachments();
@@ -133,8 +133,8 @@ describe('attaching to a process', () => {
   });
 });
 
-describe('a FORK that is told of late', () => {
-  it('does not take the place of the child that was attached to meanwhile; a later one does', async () => {
+describe('a FORK that is read late', () => {
+  it('does not replace the child that was attached to meanwhile; a later FORK does', async () => {
     await using sleepers = new Sleepers();
     const [parent, child] = [await sleepers.start(), await sleepers.start()];
     using scripted = scriptedAttachments();
@@ -155,7 +155,7 @@ describe('a FORK that is told of late', () => {
 });
 
 describe('a child that is forked while its parent is being attached to', () => {
-  it('gets an event set of its own, and what it has inherited is not told a second time', async () => {
+  it('gets an event set of its own, and its inherited events’ records are dropped', async () => {
     await using sleepers = new Sleepers();
     const [parent, child, grandchild] = [await sleepers.start(), await sleepers.start(), await sleepers.start()];
     using scripted = scriptedAttachments();
@@ -187,7 +187,7 @@ describe('a child that is forked while its parent is being attached to', () => {
     expect(recorder.threads.dead()).toEqual([]);
   });
 
-  it('of which no FORK was told, for want of an event on that CPU, is found by its first record', async () => {
+  it('without a FORK, for want of an event on that CPU, is found by its first record', async () => {
     await using sleepers = new Sleepers();
     const [parent, child] = [await sleepers.start(), await sleepers.start()];
     using scripted = scriptedAttachments();
@@ -201,7 +201,7 @@ describe('a child that is forked while its parent is being attached to', () => {
   });
 });
 
-describe('the name of an attachment that is given none', () => {
+describe('the default name of an attachment', () => {
   it('is its target, with a number where another target has that name already', () => {
     using scripted = scriptedAttachments();
     const { attacher } = scripted;
@@ -212,7 +212,7 @@ describe('the name of an attachment that is given none', () => {
     expect([`${long}1`, `${long}2`].map(named)).toEqual([cut, `${cut.slice(0, 62)}-2`]);
   });
 
-  it('is refused to the same target again, and so is one that was given and is another’s', () => {
+  it('is refused for the same target again, as is a given name in use', () => {
     using scripted = scriptedAttachments();
     const { attacher } = scripted;
     const refused = (option?: string) =>
@@ -229,7 +229,7 @@ describe('the name of an attachment that is given none', () => {
 });
 
 describe('an attachment by name', () => {
-  it('asks once for a process that is another user’s, and again when its number has been out of use', async () => {
+  it('tries a process of another user once, and again after its PID was out of use', async () => {
     const { pid, rename, end } = renamable();
     onTestFinished(end);
     await rename('rk-matching');
@@ -240,7 +240,7 @@ describe('an attachment by name', () => {
     source.refusals.clear();
     attacher.rescan();
     expect(recorder.threads.knows(pid)).toBe(false);
-    // Nobody of that number matches now: whoever does later may be ours.
+    // No process with that PID matches now: a later one may be of this user.
     await rename('rk-other');
     attacher.rescan();
     await rename('rk-matching');
@@ -248,7 +248,7 @@ describe('an attachment by name', () => {
     expect(recorder.threads.knows(pid)).toBe(true);
   });
 
-  it('counts a process once that it is refused again and again, and keeps nothing of it', async () => {
+  it('counts a process that is refused repeatedly once, and keeps nothing of it', async () => {
     const { pid, rename, end } = renamable();
     onTestFinished(end);
     await rename('rk-refused');
@@ -268,7 +268,7 @@ describe('an attachment by name', () => {
 });
 
 describe('the events of a thread that has ended', () => {
-  it('are closed at the second look, and stay while something that it started is recorded by them', async () => {
+  it('are closed at the second check, and stay open while a descendant is recorded by them', async () => {
     await using sleepers = new Sleepers();
     const pid = await sleepers.start();
     using scripted = scriptedAttachments();
@@ -288,7 +288,7 @@ describe('the events of a thread that has ended', () => {
     expect([...source.eventSets]).toEqual([eventSet]);
     attacher.closeIdle();
     expect([...source.eventSets]).toEqual([]);
-    // What still comes of them is nobody's, and begins no ring.
+    // Later records of them are dropped, and begin no ring.
     const before = ringFilesIn(scripted.directory);
     source.put(0, records.switchIn(at(0x600002)));
     recorder.drain();
@@ -296,7 +296,7 @@ describe('the events of a thread that has ended', () => {
   });
 });
 
-it('a child of a thread whose event was removed has no event either, and its end is nobody’s', async () => {
+it('a child of a thread whose event was removed has no event, and its end is not watched', async () => {
   await using sleepers = new Sleepers();
   const pid = await sleepers.start();
   using scripted = scriptedAttachments();
@@ -314,7 +314,7 @@ it('a child of a thread whose event was removed has no event either, and its end
   expect(deaths.collect(scripted.poller.wait(50)).map(({ pid: ended }) => ended)).not.toContain(child);
 });
 
-describe('where all tasks are recorded, the switches of a thread’s way out, behind its EXIT', () => {
+describe('where all tasks are recorded, switches of an exiting thread after its EXIT', () => {
   /** A recorder of all tasks, and one of them. */
   function withTask() {
     const scripted = scriptedAttachments();
@@ -325,68 +325,68 @@ describe('where all tasks are recorded, the switches of a thread’s way out, be
     const task = 0x600001;
     let time = nowNs();
     const at = (tid = task) => ({ tid, pid: tid, time: ++time, id });
-    const tell = (...batch: Uint8Array[]) => {
+    const deliver = (...batch: Uint8Array[]) => {
       source.put(0, ...batch);
       recorder.drain();
     };
     const count = () =>
       [...recorder.threads.living(), ...recorder.threads.dead()].filter(({ tid }) => tid === task).length;
-    tell(records.comm(at(), 'true'), records.wideSwitchOut(at()));
+    deliver(records.comm(at(), 'true'), records.wideSwitchOut(at()));
     expect(count()).toBe(1);
-    return { recorder, task, at, tell, count };
+    return { recorder, task, at, deliver, count };
   }
 
-  it.each(['same', 'next'])('are nobody’s, in the %s batch', (which) => {
-    const { recorder, at, tell, count } = withTask();
+  it.each(['same', 'next'])('are dropped, in the %s batch', (which) => {
+    const { recorder, at, deliver, count } = withTask();
     const exit = records.exit(at());
     const last = [records.sample(at()), records.wideSwitchOut(at())];
-    if (which === 'same') tell(exit, ...last);
-    else for (const batch of [[exit], last]) tell(...batch);
+    if (which === 'same') deliver(exit, ...last);
+    else for (const batch of [[exit], last]) deliver(...batch);
     expect(count()).toBe(1);
     expect(recorder.threads.dead().map(({ comm }) => comm)).toEqual(['true']);
     expect(recorder.stats()).toMatchObject({ lost: 0, unrecordedTasks: 0 });
   });
 
-  it('are not taken for those of a new task under its number', () => {
-    const { task, at, tell, count } = withTask();
-    tell(records.exit(at()), records.wideSwitchOut(at()));
-    tell(records.fork(at(0x600002), { tid: task, pid: task }), records.wideSwitchOut(at()));
+  it('are not recorded for a new task with its TID', () => {
+    const { task, at, deliver, count } = withTask();
+    deliver(records.exit(at()), records.wideSwitchOut(at()));
+    deliver(records.fork(at(0x600002), { tid: task, pid: task }), records.wideSwitchOut(at()));
     expect(count()).toBe(2);
   });
 
-  it('are not taken for those of a thread that has taken its number over by an exec', () => {
+  it('are not recorded for a thread that took its TID over by an exec', () => {
     for (const isLater of [false, true]) {
-      const { recorder, task, at, tell, count } = withTask();
+      const { recorder, task, at, deliver, count } = withTask();
       const exit = records.exit(at());
       const exec = [records.comm(at(), 'next', true), records.wideSwitchOut(at())];
-      for (const batch of isLater ? [[exit], exec] : [[exit, ...exec]]) tell(...batch);
+      for (const batch of isLater ? [[exit], exec] : [[exit, ...exec]]) deliver(...batch);
       expect(count()).toBe(2);
       expect(recorder.threads.get(task)).toMatchObject({ comm: 'next', exitTimeNs: undefined });
     }
   });
 });
 
-it('a thread that ended without a word of the kernel is found to be gone; one of which there is a word is ended by that', async () => {
+it('a thread whose EXIT was lost is found to be gone; one with an EXIT is ended by it', async () => {
   await using sleepers = new Sleepers();
   const pid = await sleepers.start();
   using scripted = scriptedAttachments();
   const { attacher, recorder, source } = scripted;
   attacher.attach({ kind: 'pid', pid }, 'web');
   const id = idOf([...source.eventSets][0]!);
-  const [silent, told] = [0x600001, 0x600002];
-  for (const tid of [silent, told]) source.put(0, records.switchIn({ tid, pid, time: nowNs(), id }));
+  const [silent, exited] = [0x600001, 0x600002];
+  for (const tid of [silent, exited]) source.put(0, records.switchIn({ tid, pid, time: nowNs(), id }));
   recorder.drain();
   const exitNs = nowNs();
-  source.put(0, records.exit({ tid: told, pid, time: exitNs, id }));
+  source.put(0, records.exit({ tid: exited, pid, time: exitNs, id }));
   // One look at a time comes round to all of them.
   for (let look = 0; look < 3; look++) attacher.endGone(1);
-  expect([pid, silent, told].map((tid) => recorder.threads.knows(tid))).toEqual([true, false, false]);
+  expect([pid, silent, exited].map((tid) => recorder.threads.knows(tid))).toEqual([true, false, false]);
   const dead = new Map(recorder.threads.dead().map(({ tid, exitTimeNs }) => [tid, exitTimeNs]));
-  expect([...dead.keys()].toSorted()).toEqual([silent, told]);
-  expect(dead.get(told)).toBe(BigInt(exitNs));
+  expect([...dead.keys()].toSorted()).toEqual([silent, exited]);
+  expect(dead.get(exited)).toBe(BigInt(exitNs));
 });
 
-it('directories that a killed recorder had made for attachments go with the last attachment; what is in the way stays', () => {
+it('directories that a killed recorder had made for attachments are removed with the last one; other files stay', () => {
   using scripted = scriptedAttachments();
   const { attacher, directory } = scripted;
   mkdirSync(join(directory, 'begun', 'software'), { recursive: true });

@@ -1,5 +1,6 @@
 /**
- * The attachments of a detached recorder: begins and ends them, and keeps them up to date with the processes that exist.
+ * The attachments of a detached recorder: begins and ends them, and keeps them up to date with the processes that
+ * exist.
  *
  * Invariant: an attachment has a directory for its ring files, `<directory>/<name>/<pmu>`, from `enter` to `detach`.
  */
@@ -38,7 +39,9 @@ export class Attacher implements EngineObserver, EventSetOwner {
   readonly #tasks: TaskAttacher;
   /** Processes of other users that matched at the last rescan: not tried again. */
   #notOurs = new Set<number>();
-  /** Directories of attachments that ended because their files were removed, with the number of `removeVanished` since. */
+  /**
+   * Directories of attachments that ended because their files were removed, with the number of `removeVanished` since.
+   */
   readonly #vanished = new Map<string, number>();
   /** Index of the living thread that `endGone` looks up next. */
   #nextLookup = 0;
@@ -137,7 +140,9 @@ export class Attacher implements EngineObserver, EventSetOwner {
     } else this.#vanished.set(parent, 0);
   }
 
-  /** Removes directories whose files were removed; not at once, since rm(1) -r would then fail to remove them itself. */
+  /**
+   * Removes directories whose files were removed; not at once, since rm(1) -r would then fail to remove them itself.
+   */
   removeVanished(): void {
     for (const [directory, calls] of this.#vanished) {
       if (calls < CALLS_TO_REMOVAL) this.#vanished.set(directory, calls + 1);
@@ -154,7 +159,10 @@ export class Attacher implements EngineObserver, EventSetOwner {
     for (const pid of pids) if (!recorded.has(pid)) this.#deaths.unwatch(pid);
   }
 
-  /** Ends every attachment, and removes directories that no session file lists: a recorder was killed while it made them. */
+  /**
+   * Ends every attachment, and removes directories that no session file lists: a recorder was killed while it made
+   * them.
+   */
   detachAll(): void {
     for (const name of [...this.attachments.keys()]) this.detach(name);
     for (const name of directoriesIn(this.#directory)) {
@@ -233,7 +241,9 @@ export class Attacher implements EngineObserver, EventSetOwner {
   }
 }
 
-/** Whether the event of the process's main thread was removed from the attachment. Its PID may have been reused since. */
+/**
+ * Whether the event of the process's main thread was removed from the attachment. Its PID may have been reused since.
+ */
 function wasRemoved({ removed }: Attachment, pid: number): boolean {
   if (!removed.has(pid)) return false;
   if (readProcStat(`/proc/${pid}/stat`)?.startTicks === removed.get(pid)) return true;

@@ -8,8 +8,8 @@ const LONGEST_NAME = 64;
 type Attachments = ReadonlyMap<string, Attachment>;
 
 /**
- * The target as the name of a directory, with a number appended where another target has that name: `zzz*` and `zzz?` give the
- * same. The same target again gets its old name, which is refused as taken.
+ * The target as the name of a directory, with a number appended where another target has that name: `zzz*` and `zzz?`
+ * give the same. The same target again gets its old name, which is refused as taken.
  */
 export function defaultName(target: Target, attachments: Attachments): string {
   const text = textOf(target);

@@ -5,13 +5,13 @@
 import type { Target } from '../engine/attachment.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
 
-/** The files of an attachment stand in `<directory>/<name>/<pmu>/<tid>`. */
+/** The ring files of an attachment are `<directory>/<name>/<pmu>/<tid>`. */
 export interface AttachmentStatus {
   readonly name: string;
   readonly target: Target;
   readonly pmu: string;
   readonly attachedWallMs: number;
-  /** Living threads with a ring; those that could not be given one. */
+  /** Living threads with a ring; threads that could not be recorded. */
   readonly threads: number;
   readonly unrecorded: number;
   readonly degraded: readonly string[];
@@ -30,7 +30,7 @@ export interface EventStatus {
   readonly pinned: boolean;
   /** Memory the ring takes; it may grow to the ring size. */
   readonly ringBytes: number;
-  /** Records in the ring, and of them and older ones, those lost. */
+  /** Records in the ring; records of the thread that were lost. */
   readonly records: number;
   readonly lost: number;
   /** Time of the oldest and the newest record in the ring. */
@@ -38,7 +38,7 @@ export interface EventStatus {
   readonly lastNs: string | null;
 }
 
-/** A task in a CPU's slot: its ring is pinned on that CPU's account. */
+/** A task in a CPU's slot: its ring is pinned, and counts for that CPU. */
 export interface SlotStatus {
   readonly pid: number;
   readonly tid: number;
@@ -53,14 +53,14 @@ export interface CpuStatus {
   readonly slots: readonly SlotStatus[];
 }
 
-/** What `up` found of an earlier recorder in the directory. */
+/** What the recorder took over from an earlier one in the directory. */
 export interface Adoption {
-  /** Rings that were there; of them, those whose thread still lives and is recorded again. */
+  /** Rings found; of them, those whose thread lives and is recorded again. */
   readonly rings: number;
   readonly alive: number;
-  /** Files that were no readable ring; left where they are. */
+  /** Files that are not a readable ring, or cannot be continued; they are left in place. */
   readonly unreadable: number;
-  /** From the newest record that was kept to the first possible new one; null when there was nothing to adopt. */
+  /** From the newest record found to the first possible new one; null without any record. */
   readonly blindMs: number | null;
 }
 

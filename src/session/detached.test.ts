@@ -35,8 +35,8 @@ class Source extends ScriptedAttachableSource {
     this.isOpen = false;
   }
 
-  /** Of the thread, as the event set that it was attached to by tells it. */
-  tell(tid: number, ...make: readonly ((at: Parameters<typeof records.switchIn>[0]) => Uint8Array)[]): void {
+  /** Delivers records of the thread, under the id of its event set. */
+  deliver(tid: number, ...make: readonly ((at: Parameters<typeof records.switchIn>[0]) => Uint8Array)[]): void {
     const eventSet = [...this.eventSets].find((candidate) => candidate.tid === tid)!;
     for (const each of make) {
       this.put(0, each({ tid, pid: tid, time: Number(process.hrtime.bigint()), id: idOf(eventSet) }));
@@ -116,7 +116,7 @@ function kernelObjects(): number {
 }
 
 describe('a detached recorder', () => {
-  it('is up with nothing to record, and says what it is and what it cannot see', async () => {
+  it('runs with nothing to record, and reports its status and restrictions', async () => {
     const { recorder, directory } = await start({ degraded: ['no cgroups here'] });
     expect(recorder.status()).toMatchObject({
       version: '1.2.3',
@@ -141,7 +141,7 @@ describe('a detached recorder', () => {
     expect(recorder.triggers()).toEqual([]);
   });
 
-  it('drains by itself: what a task does is in its ring, and it in its CPU’s slot, with nobody asking', async () => {
+  it('drains without requests: a task’s records are in its ring, and the task is in its CPU’s slot', async () => {
     const { recorder, source, pids, attachments, written } = await attachedTo(2);
     expect(attachments).toMatchObject([
       { name: 'sleeper-0', pmu: 'software', threads: 1, unrecorded: 0 },
@@ -149,7 +149,7 @@ describe('a detached recorder', () => {
     ]);
     expect(written).toEqual(['"sleeper-0" is attached', '"sleeper-1" is attached']);
     const before = recorder.status().stats.records;
-    source.tell(pids[0]!, records.switchIn, records.sample, records.switchOut);
+    source.deliver(pids[0]!, records.switchIn, records.sample, records.switchOut);
     await until(() => recorder.status().stats.records === before + 3);
     const { stats, cpus } = recorder.status();
     expect(stats).toMatchObject({ lost: 0, unrecordedTasks: 0 });
@@ -187,10 +187,10 @@ describe('an event ends, and the others go on, when', () => {
     expect(existsSync(path)).toBe(false);
     expect(() => recorder.removeEvent(path)).toThrow(expect.objectContaining({ code: 'no-such-event' }));
     const before = recorder.status().stats;
-    source.tell(pids[0]!, records.switchIn);
-    source.tell(pids[1]!, records.switchIn, records.switchOut);
+    source.deliver(pids[0]!, records.switchIn);
+    source.deliver(pids[1]!, records.switchIn, records.switchOut);
     await until(() => recorder.status().stats.records === before.records + 2);
-    // Nobody counts as lost what is not kept any more.
+    // Records of removed events do not count as lost.
     expect(recorder.status().stats.lost).toBe(before.lost);
     expect((await recorder.events()).map(({ tid }) => tid)).toEqual([pids[1]]);
   });
@@ -206,7 +206,7 @@ describe('an attachment ends with all its events when', () => {
     expect(() => recorder.detach('sleeper-0')).toThrow(expect.objectContaining({ code: 'no-such-event' }));
   });
 
-  it('somebody removes its directory', async () => {
+  it('its directory is removed', async () => {
     const { recorder, directory, source, pids } = await attachedTo(2);
     rmSync(join(directory, 'sleeper-0'), { recursive: true });
     await until(() => recorder.status().attachments.length === 1);
@@ -216,7 +216,7 @@ describe('an attachment ends with all its events when', () => {
 });
 
 describe('a snapshot', () => {
-  it('has the rings that are selected, as they were at the cut, and recording goes on while it is written', async () => {
+  it('has the selected rings as they were at the cut, and recording continues while it is written', async () => {
     let finish = () => {};
     const saved: WantedSnapshot[] = [];
     const { recorder, source, pids } = await attachedTo(2, {
@@ -229,12 +229,12 @@ describe('a snapshot', () => {
     });
     const [wanted, other] = pids as [number, number];
     const before = recorder.status().stats.records;
-    source.tell(wanted, records.switchIn, records.sample);
-    source.tell(other, records.switchIn);
+    source.deliver(wanted, records.switchIn, records.sample);
+    source.deliver(other, records.switchIn);
     await until(() => recorder.status().stats.records === before + 3);
     const result = recorder.snapshot({ pid: wanted, comm: 'sl*p' }, '/tmp/out');
     await until(() => saved.length === 1);
-    source.tell(wanted, records.switchOut);
+    source.deliver(wanted, records.switchOut);
     await until(() => recorder.status().stats.records === before + 4);
     finish();
 
@@ -253,24 +253,28 @@ describe('a snapshot', () => {
     expect((await result).cutNs).toBe(String(taken.cut.cutNs));
   });
 
-  it('of the last so many nanoseconds has nothing that is older', async () => {
+  it('of the last nanoseconds has no older record', async () => {
     const { recorder, source, pids, saved } = await attachedTo(1);
     const [pid] = pids as [number];
     const before = recorder.status().stats.records;
-    source.tell(pid, ({ id, ...at }) => records.switchIn({ ...at, id: id!, time: at.time - 5e9 }), records.switchOut);
+    source.deliver(
+      pid,
+      ({ id, ...at }) => records.switchIn({ ...at, id: id!, time: at.time - 5e9 }),
+      records.switchOut,
+    );
     await until(() => recorder.status().stats.records === before + 2);
     const { cutNs } = await recorder.snapshot({ lastNs: 4e9 }, '/tmp/out');
     const times = readCut(saved[0]!.taken.cut, pid)!.map(({ id }) => id.time!);
     expect(times.length).toBeGreaterThan(0);
     const fromNs = BigInt(cutNs) - 4_000_000_000n;
     expect(times.filter((time) => time < fromNs)).toEqual([]);
-    // Readers are told, or they would take what is left out for time in which nothing happened.
+    // The snapshot says where it starts, or readers would take the omitted time for idle time.
     expect(saved[0]!.taken.section.fromNs).toBe(String(fromNs));
     await recorder.snapshot({}, '/tmp/out');
     expect(saved[1]!.taken.section).not.toHaveProperty('fromNs');
   });
 
-  it('of the last so many nanoseconds has no thread that had ended by then', async () => {
+  it('of the last nanoseconds has no thread that had exited before', async () => {
     const { recorder, pids, sleepers, saved } = await attachedTo(2);
     await sleepers.end(pids[0]!);
     await until(async () => (await recorder.events()).some(({ tid, alive }) => tid === pids[0] && !alive));
@@ -282,15 +286,15 @@ describe('a snapshot', () => {
     ]);
   });
 
-  it('of nothing is refused, and nothing is written', async () => {
+  it('without a thread is refused, and nothing is written', async () => {
     const { recorder, saved } = await attachedTo(1);
-    for (const selection of [{ pid: 1 }, { comm: 'nobody' }, { tid: 2 ** 22 }]) {
+    for (const selection of [{ pid: 1 }, { comm: 'no-such' }, { tid: 2 ** 22 }]) {
       await expect(recorder.snapshot(selection, '/tmp/out')).rejects.toMatchObject({ code: 'no-such-thread' });
     }
     expect(saved).toEqual([]);
   });
 
-  it('is taken by a trigger as well, when a process dies as it waits for', async () => {
+  it('is taken by a trigger when a process dies as its condition says', async () => {
     const { recorder, saved, pids, sleepers, snapshotDirectory } = await attachedTo(2);
     const { id } = recorder.addTrigger('exit-signal:KILL', { postMs: 0 });
     await sleepers.end(pids[0]!);
@@ -306,7 +310,7 @@ describe('a snapshot', () => {
     expect(recorder.triggers()).toEqual([]);
   });
 
-  it.each([true, false])('has names added, or none, as the recorder was told: %s', async (addsNames) => {
+  it.each([true, false])('is symbolized only if the recorder was started with that: %s', async (addsNames) => {
     const { recorder, saved, pids, sleepers } = await attachedTo(1, { addsNames });
     await recorder.snapshot({}, '/tmp/out');
     await recorder.snapshot({}, '/tmp/out', false);
@@ -318,7 +322,7 @@ describe('a snapshot', () => {
 });
 
 describe('a detached recorder that ends', () => {
-  it('leaves nothing: no file, no descriptor, no event of the source', async () => {
+  it('leaves no file, no descriptor and no event of the source', async () => {
     const before = kernelObjects();
     const { recorder, directory, source } = await attachedTo(2);
     expect(kernelObjects()).toBeGreaterThan(before);
@@ -327,11 +331,11 @@ describe('a detached recorder that ends', () => {
     expect([source.isOpen, source.eventSets.size, kernelObjects()]).toEqual([false, 0, before]);
   });
 
-  it('by a breakdown says so once, closes all, and leaves its rings for the next, which goes on in them', async () => {
+  it('by a breakdown reports it once, closes everything, and leaves its rings, which the next one continues', async () => {
     const before = kernelObjects();
     const first = await attachedTo(1);
     const [pid] = first.pids as [number];
-    first.source.tell(pid, records.switchIn);
+    first.source.deliver(pid, records.switchIn);
     await until(() => first.recorder.status().stats.records > 0);
     const files = ringFilesIn(first.directory);
     first.source.broken = new Error('the source is broken');
@@ -348,7 +352,7 @@ describe('a detached recorder that ends', () => {
     expect((await next.recorder.events()).map(({ path }) => path)).toEqual(files);
   });
 
-  it('before it began leaves nothing open, and the files as they were', async () => {
+  it('during its start leaves nothing open, and the files as they were', async () => {
     const first = await attachedTo(1);
     first.source.broken = new Error('the source is broken');
     await until(() => first.failures.length > 0);
@@ -361,7 +365,7 @@ describe('a detached recorder that ends', () => {
   });
 });
 
-it('says that the list of attachments and triggers could not be written, and goes on', async () => {
+it('logs that the session file could not be written, and goes on', async () => {
   const { recorder, directory, written, pids } = await attachedTo(1);
   rmSync(join(directory, 'session.json'));
   // A directory in its place is not replaced by a file.

@@ -1,11 +1,12 @@
 /**
  * The detached recorder: records the tasks that it is attached to, until it is stopped.
  *
- * It runs on the main thread as a recording does (pace.ts). Between two drains the event loop has its turn and serves requests;
- * what takes long (attaching, a cut) drains in between. Event files are the rings themselves: removing one ends its event.
+ * It runs on the main thread as a recording does (pace.ts). Between two drains the event loop has its turn and serves
+ * requests; what takes long (attaching, a cut) drains in between. Event files are the rings themselves: removing one
+ * ends its event.
  *
- * Invariant: while it runs, each event file of its directory is the ring of one thread, living or exited; once `stop` resolves
- * its files are gone; after a breakdown they stay as they were, for the next recorder.
+ * Invariant: while it runs, each event file of its directory is the ring of one thread, living or exited; once `stop`
+ * resolves its files are gone; after a breakdown they stay as they were, for the next recorder.
  */
 import { existsSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
@@ -49,7 +50,9 @@ import { readSession, removeSession, writeSession } from './session-file.ts';
 
 /** The share of the descriptors that watching processes may take. */
 const WATCH_SHARE = 0.25;
-/** The interval at which changes are looked for that no event reports: CPUs, processes by name, events without threads. */
+/**
+ * The interval at which changes are looked for that no event reports: CPUs, processes by name, events without threads.
+ */
 const HOUSEKEEPING_MS = 1000;
 /** Of how many threads each time the task is looked up in /proc; of all after a loss. */
 const LOOKED_UP = 500;

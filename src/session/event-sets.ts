@@ -1,11 +1,11 @@
 /**
  * The event sets that are open at the source, and the attachment that each is open for.
  *
- * Each attached thread takes descriptors, one for each event and CPU. When they run out, the recorder enters system-wide mode
- * (system-wide.ts) if that is permitted.
+ * Each attached thread takes descriptors, one for each event and CPU. When they run out, the recorder enters
+ * system-wide mode (system-wide.ts) if that is permitted.
  *
- * Invariant: a thread is recorded through one event set at a time. Outside system-wide mode each open event set is of one
- * attachment; in it there is one event set for all.
+ * Invariant: a thread is recorded through one event set at a time. Outside system-wide mode each open event set is of
+ * one attachment; in it there is one event set for all.
  */
 import { RingkeepError } from '../base/error.ts';
 import type { Attachment } from '../engine/attachment.ts';

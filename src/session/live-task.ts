@@ -1,9 +1,8 @@
 /**
- * What a process that has long been running would have told, had it been recorded from its beginning: names, mappings, who
- * began whom, and whether each thread runs or waits. Read from /proc, told as the records that the kernel would have written,
- * at the time of the attachment.
+ * Synthesized records of a live process: its names and mappings, and whether each thread runs or waits. They are read
+ * from /proc at the time of the attachment, in place of the records that the kernel wrote before it.
  *
- * Invariant: everything here may be asked of a process that ends meanwhile; it then tells less, and never throws.
+ * Invariant: nothing here throws for a process that exits meanwhile; records are then missing.
  */
 import { encodeRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
@@ -11,10 +10,10 @@ import { type ProcStat, parseMaps, readProcStat, readProcText } from '../linux/p
 import { mmap2Body } from '../source/procfs-scan.ts';
 import type { SourceEvent } from '../source/source.ts';
 
-/** 4 of a mapping's protection: it may be executed, so samples may lie in it. */
+/** PROT_EXEC: only samples in executable mappings are symbolized. */
 const EXECUTE = 4;
 
-/** A thread of a live process as it is now. */
+/** Synthesized records of a live thread. */
 export interface LiveThread {
   readonly tid: number;
   readonly comm: string;
@@ -23,7 +22,9 @@ export interface LiveThread {
   readonly state: Uint8Array;
 }
 
-/** The process's executable mappings, for the side-band log. `leader` as records are kept. */
+/**
+ * MMAP2 records of the process's executable mappings, for the side-band log. `leader` is the event as records are kept.
+ */
 export function mappingsOf(pid: number, timeNs: bigint, { attr, ids }: SourceEvent): Uint8Array[] {
   const id = { pid, tid: pid, time: timeNs, id: ids[0]! };
   return parseMaps(readProcText(`/proc/${pid}/maps`) ?? '')
@@ -45,7 +46,9 @@ export function liveThread(pid: number, tid: number, timeNs: bigint, leader: Sou
   };
 }
 
-/** Nanoseconds on CLOCK_MONOTONIC at which the task began, to a tick of 10 ms; suspension since counts as having passed. */
+/**
+ * The task's start on CLOCK_MONOTONIC in nanoseconds, to a tick of 10 ms. Time suspended since then is not subtracted.
+ */
 export function startOf(stat: ProcStat, nowNs: bigint): bigint {
   const uptimeSeconds = Number(/^([\d.]+)/.exec(readProcText('/proc/uptime') ?? '')?.[1] ?? 0);
   const ageNs = BigInt(Math.round(uptimeSeconds * 1e9)) - BigInt(stat.startTicks) * 10_000_000n;

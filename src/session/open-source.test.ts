@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { parseEventSpec } from '../source/event-spec.ts';
 import { openAttachableSource } from './open-source.ts';
 
-describe('a source whose tasks come and go', () => {
-  it('is /proc where that was asked for, and says which events are missing then', async () => {
+describe('an attachable source', () => {
+  it('is /proc if that was requested, and reports the missing events', async () => {
     const { source, degraded } = await openAttachableSource('procfs', {
       freq: 99,
       events: [parseEventSpec('page-faults'), parseEventSpec('major-faults')],
@@ -13,14 +13,14 @@ describe('a source whose tasks come and go', () => {
     source.close();
   });
 
-  it('is perf, or /proc with a word about why it is not perf', async () => {
+  it('is perf, or /proc with the reason why it is not perf', async () => {
     const { source, degraded } = await openAttachableSource('auto', { freq: 99, events: [] });
     if (source.kind === 'perf') expect([source.pmu, degraded]).toEqual(['software', []]);
     else expect(degraded.join()).toContain('perf events are refused here');
     source.close();
   });
 
-  it('is not replaced by /proc where perf was asked for', async () => {
+  it('is not replaced by /proc if perf was requested', async () => {
     // No kernel samples so often.
     await expect(openAttachableSource('perf', { freq: 2 ** 40, events: [] })).rejects.toMatchObject({
       code: 'perf-refused',

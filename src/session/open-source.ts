@@ -1,4 +1,4 @@
-/** Which source a recording has: the one asked for, or the best that is permitted here, and what that cannot see. */
+/** Opens the source that was requested, or the best that is permitted, with the reasons for the second best. */
 import { RingkeepError } from '../base/error.ts';
 import { CommandPerfSource } from '../source/command-perf.ts';
 import type { EventSpec } from '../source/event-spec.ts';
@@ -8,20 +8,19 @@ export type SourceChoice = 'auto' | 'perf' | 'procfs';
 
 export interface WantedSource {
   readonly source: SourceChoice;
-  /** The task to follow from its next exec on. */
+  /** The task to record from its next exec on. */
   readonly pid: number;
   readonly freq: number;
   readonly events: readonly EventSpec[];
 }
 
-/** An open source, and what was missed in choosing it. */
+/** An open source, and what it cannot record by comparison: one sentence each. */
 export interface OpenedSource<S extends Source = Source> {
   readonly source: S;
   readonly degraded: readonly string[];
 }
 
-// What is not a command's perf source is loaded only where it is needed: a start is CPU time that the recorded command could
-// have had.
+// All but a command's perf source are loaded on demand: start-up takes CPU time from the recorded command.
 
 /** Throws `perf-refused` or `procfs-refused`, with nothing left open. */
 export function openSource({ source, pid, freq, events }: WantedSource): Promise<OpenedSource> {
@@ -33,7 +32,7 @@ export function openSource({ source, pid, freq, events }: WantedSource): Promise
   );
 }
 
-/** A source whose tasks come and go, with none yet. Throws `perf-refused` or `procfs-refused`, with nothing left open. */
+/** An attachable source, with no tasks yet. Throws `perf-refused` or `procfs-refused`, with nothing left open. */
 export async function openAttachableSource(
   choice: SourceChoice,
   { freq, events }: AttachableSourceOptions,

@@ -1,8 +1,9 @@
 /**
- * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and side-band logs.
+ * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and side-band
+ * logs.
  *
- * Invariant: no file is changed here. A ring that cannot be read, or that was recorded with other events, stays where it is and
- * is counted. A file removed meanwhile counts as absent.
+ * Invariant: no file is changed here. A ring that cannot be read, or that was recorded with other events, stays where
+ * it is and is counted. A file removed meanwhile counts as absent.
  */
 import { basename, relative } from 'node:path';
 import type { RecordView } from '../abi/record-view.ts';
@@ -18,7 +19,10 @@ import { startOf } from './live-task.ts';
 export interface OrphanedRings {
   readonly rings: readonly OrphanedRing[];
   readonly unreadable: number;
-  /** To be removed: unfinished rings, side-band logs of sessions without a ring, and unfinished rewrites of side-band logs. */
+  /**
+   * To be removed: unfinished rings, side-band logs of sessions without a ring, and unfinished rewrites of side-band
+   * logs.
+   */
   readonly useless: readonly string[];
   /** Time of the newest record in any of them. */
   readonly newestNs: number;
@@ -77,8 +81,8 @@ function newestTimeOf({ records }: RingContents, view: RecordView): number {
 }
 
 /**
- * Sort order: rings of exited threads by exit time, those without one last, since no recorder ran when their threads exited;
- * then rings of living threads, later rings first.
+ * Sort order: rings of exited threads by exit time, those without one last, since no recorder ran when their threads
+ * exited; then rings of living threads, later rings first.
  */
 export function byDeath(
   a: Pick<OrphanedRing, 'header' | 'isAlive'>,

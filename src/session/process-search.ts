@@ -1,7 +1,7 @@
 /**
- * Which processes there are by a name or in a cgroup, at one moment: each name is read once, however many look for it.
+ * Finds processes by name or cgroup, at one moment: each name is read once for all targets.
  *
- * Invariant: nothing here fails because a process, or a cgroup, went away meanwhile.
+ * Invariant: a process or cgroup that goes away meanwhile is no error.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const CGROUP_ROOT = '/sys/fs/cgroup';
 export type SearchTarget = Extract<Target, { kind: 'comm' | 'cgroup' }>;
 
 export class ProcessSearch {
-  /** Names of processes, in their order; undefined until somebody asks for one. */
+  /** Names of processes, by pid; read at the first search by name. */
   #comms: readonly (readonly [number, string])[] | undefined;
 
   /** The processes that match now. */
@@ -36,12 +36,12 @@ function readComms(): (readonly [number, string])[] {
   });
 }
 
-/** Whether the path is that of a cgroup, absolute or below /sys/fs/cgroup, whose processes may be listed. */
+/** Whether the path, absolute or relative to /sys/fs/cgroup, is a cgroup whose processes can be listed. */
 export function isCgroup(path: string): boolean {
   return readProcText(join(cgroupDirectory(path), 'cgroup.procs')) !== undefined;
 }
 
-/** Those of the cgroups below it too; none of one that is gone. */
+/** With those of the cgroups below it; none if it is gone. */
 function pidsOfCgroup(directory: string): number[] {
   const pids = (readProcText(join(directory, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number);
   return [...pids, ...directoriesIn(directory).flatMap((name) => pidsOfCgroup(join(directory, name)))];
@@ -51,7 +51,7 @@ function cgroupDirectory(path: string): string {
   return path.startsWith(CGROUP_ROOT) ? path : join(CGROUP_ROOT, path);
 }
 
-/** Names of a directory's directories; none of one that is gone or forbidden. */
+/** Names of the directories in a directory; none if it is gone or forbidden. */
 export function directoriesIn(directory: string): string[] {
   try {
     const entries = readdirSync(directory, { withFileTypes: true });

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
 import { Recording, type RecordingEvents, type TakenCut } from './recording.ts';
 
-/** What is waited for happens at once, but where the machine is overloaded. */
+/** Longer than any wait takes unless the machine is overloaded. */
 const PATIENCE_MS = 20_000;
 
 /** What a descriptor stands for; the one that lists the directory is gone by now. */
@@ -55,7 +55,7 @@ async function recordSleeper(
 }
 
 describe('a recording', () => {
-  it('cuts when it is asked to, ends when it is told to, and leaves nothing', async () => {
+  it('cuts and ends on request, and leaves nothing', async () => {
     const cuts: TakenCut[] = [];
     const onFailure = vi.fn();
     const { recording, command, before } = await recordSleeper({ onCut: (taken) => cuts.push(taken), onFailure });
@@ -72,7 +72,7 @@ describe('a recording', () => {
     expect(holdings()).toEqual(before);
   });
 
-  it('that breaks down says so, leaves nothing, and is told to finish in vain', async () => {
+  it('that breaks down reports it, leaves nothing, and has no result', async () => {
     const onFailure = vi.fn();
     const broken = new Error('the disk of the caller is on fire');
     const onCut = () => {
@@ -90,7 +90,7 @@ describe('a recording', () => {
     expect(onFailure).toHaveBeenCalledTimes(1);
   });
 
-  it('that cannot begin leaves nothing either', async () => {
+  it('that cannot begin leaves nothing', async () => {
     const { recording, before } = await recordSleeper({}, 1);
 
     await expect(recording).rejects.toMatchObject({ code: 'pin-budget' });

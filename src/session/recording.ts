@@ -1,11 +1,10 @@
 /**
- * A recording: waits until there is something to drain, drains, hands out cuts, ends.
+ * A recording of a command: waits for records, drains, hands out cuts, ends.
  *
- * It lives on the main thread (pace.ts), so nothing else there may take long: who writes a snapshot while recording goes on does
- * so in another thread.
+ * It runs on the main thread (pace.ts), where nothing else may take long: snapshots are written in another thread.
  *
- * Invariant: once `finish` resolves, or soon after `onFailure` was called, no file, mapping, descriptor or lock of the recording is
- * left; all of the recorder's work happens in the turns of `#loop`.
+ * Invariant: once `finish` resolves, or soon after `onFailure` is called, no file, mapping, descriptor or lock of the
+ * recording is left; all work of the recorder happens in `#loop`.
  */
 import type { Death } from '../abi/ringkeep-section.ts';
 import type { TakenCut } from '../engine/cut.ts';
@@ -28,28 +27,27 @@ import { recordedTasks } from './recorded-tasks.ts';
 export type { TakenCut } from '../engine/cut.ts';
 export type { SourceChoice } from './open-source.ts';
 
-/** What a recording is started with. */
 export interface RecordingOptions extends WantedSource {
   readonly ringBytes: number;
   readonly slots: number | 'auto';
   readonly pinBudgetBytes: number;
   readonly keepDeadBytes: number;
-  /** Whether the death of any process by a signal is worth a cut. */
+  /** Whether a cut is taken when any process dies of a signal. */
   readonly cutOnDeath: boolean;
 }
 
 export interface RecordingEvents {
   /** A process of the command, not the command itself, died of a signal. */
   readonly onDeath: (death: Death, taken: TakenCut | null) => void;
-  /** A process that the command started. */
+  /** The command started a process. */
   readonly onProcess?: (pid: number) => void;
-  /** A cut that was asked for. */
+  /** A requested cut. */
   readonly onCut: (taken: TakenCut) => void;
-  /** The recorder broke down; the command goes on unrecorded. */
+  /** The recorder broke down; the command continues unrecorded. */
   readonly onFailure: (error: unknown) => void;
 }
 
-/** What a recording leaves. */
+/** The result of a recording. */
 export interface RecordingEnd {
   readonly death: Death | null;
   readonly taken: TakenCut | null;
@@ -57,21 +55,21 @@ export interface RecordingEnd {
   readonly degraded: readonly string[];
 }
 
-/** How the command ended, and whether that is worth a cut. */
+/** How the command ended, and whether a last cut is taken. */
 interface Finish {
   readonly signal: number | null;
   readonly cut: boolean;
 }
 
-/** What a directory must be able to hold for recording to begin: rings are made one by one after that. */
+/** The free space that a directory needs for recording to begin; rings are allocated one by one after that. */
 const LEAST_DIRECTORY_BYTES = 1 << 20;
-/** A crash loop must not fill a disk: later deaths are told, not saved. */
+/** A crash loop must not fill a disk: later deaths are reported, not saved. */
 const MOST_DEATH_CUTS = 8;
-/** How often the online CPUs are read; what runs on a new one is not recorded before. */
+/** How often the online CPUs are read. Tasks on a new CPU are not recorded before. */
 const CPUS_READ_MS = 1000;
 /** How long the last drains may take. */
 const LAST_DRAIN_MS = 500;
-/** The part of the descriptors that watching processes may take. */
+/** The share of the descriptors that watching processes may take. */
 const WATCH_SHARE = 0.25;
 
 export class Recording {
@@ -119,7 +117,7 @@ export class Recording {
     this.#options = options;
     this.#events = events;
     this.#directory = directory;
-    // Asked again for each cut: how much /proc sampling misses depends on how many tasks there came to be.
+    // Evaluated for each cut: how much /proc sampling misses depends on the number of tasks.
     this.#degraded = () => [
       ...opened.degraded,
       ...source.degraded,
@@ -153,14 +151,14 @@ export class Recording {
     return this.#recorder.keptEvents;
   }
 
-  /** Asks for a cut; it comes through `onCut`. */
+  /** Requests a cut; `onCut` is called with it. */
   requestCut(): void {
     this.#wantedCuts++;
   }
 
   /**
-   * Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. Undefined: it had broken
-   * down before, as was told.
+   * Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. Undefined: it had
+   * broken down before, and `onFailure` was called.
    */
   finish(signal: number | null, cut: boolean): Promise<RecordingEnd | undefined> {
     this.#finish = { signal, cut };
@@ -214,7 +212,7 @@ export class Recording {
   }
 
   #childDied(pid: number, signal: number): void {
-    // The end of a process is known before its last records are necessarily here.
+    // A process may be known to have ended before its last records are read.
     this.#recorder.drain();
     const death = this.#recorder.death(pid, signal);
     const isCut = this.#options.cutOnDeath && this.#deathCuts < MOST_DEATH_CUTS;
@@ -229,11 +227,11 @@ export class Recording {
 
   #end({ signal, cut }: Finish): RecordingEnd {
     this.source.expedite();
-    // Descendants that outlive the command may never stop: what they did until now is all that is waited for.
+    // Descendants may outlive the command and write records without end: draining stops at the deadline.
     const deadlineMs = nowMs() + LAST_DRAIN_MS;
     while (this.#recorder.drain() && nowMs() < deadlineMs);
     this.#recorder.settleLosses();
-    // Children that ended together with the command may be known by now.
+    // Children that ended together with the command may have been reported by now.
     this.#handleEnds(this.#pace.poller.wait(0));
     const death = signal === null ? null : this.#recorder.death(this.#options.pid, signal);
     const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
@@ -244,7 +242,7 @@ export class Recording {
   }
 }
 
-/** What only the run itself could tell was missed. */
+/** What the run has shown to be missing. */
 function lateDegradation(stats: RecorderStats): string[] {
   const { unrecordedTasks, unknownEnds, pinFailures } = stats;
   return [

@@ -13,7 +13,7 @@ function directory(): string {
   return path;
 }
 
-it('what was attached to is read as it was written', () => {
+it('a session is read as it was written', () => {
   const path = directory();
   const targets = [
     { kind: 'pid', pid: 42 },
@@ -54,13 +54,13 @@ it.each([
   '{"version":1,"attachments":[],"triggers":[{"on":"a","options":{"other":1}},{"on":"a","options":{"atMost":{"count":"1"}}}]}',
   '{"version":1,"attachments":[',
   '\u0000',
-])('what is of another form is as good as nothing: %s', (text) => {
+])('an entry of another form is ignored: %s', (text) => {
   const path = directory();
   writeFileSync(join(path, 'session.json'), text);
   expect(readSession(path)).toEqual(NOTHING);
 });
 
-it('cut at any byte it is as good as none, and gone without a trace when it is removed', () => {
+it('truncated at any byte it counts as absent, and its removal leaves nothing', () => {
   const path = directory();
   writeSession(path, [new Attachment(path, 'web', { kind: 'all' }, 'software', 5)], []);
   const file = join(path, 'session.json');

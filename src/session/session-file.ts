@@ -1,6 +1,7 @@
 /**
- * What a detached recorder was told to record and to wait for, kept beside its rings: the next one goes on with it.
- * Invariant: the file is replaced as a whole; one that cannot be read is as good as none, and so is an entry of another form.
+ * The attachments and triggers of a detached recorder, kept beside its rings: the next recorder restores them.
+ * Invariant: the file is replaced as a whole; an unreadable file counts as absent, and so does an entry of another
+ * form.
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,12 +35,13 @@ export function readSession(directory: string): Session {
       triggers: version === 1 && Array.isArray(triggers) ? triggers.filter(isKeptTrigger) : [],
     };
   } catch {
-    // Absent, or cut while it was first written: the directories of the rings still tell most of it.
+    // Absent, or truncated while it was first written: attachments can still be derived from the directories of the
+    // rings.
     return { attachments: [], triggers: [] };
   }
 }
 
-/** The form alone: what the values may be is for who sets the trigger again. */
+/** The form only: the values are checked when the trigger is set again. */
 const OPTION_TYPES: Readonly<Record<keyof TriggerOptions, string>> = {
   comm: 'string',
   pid: 'number',
@@ -60,7 +62,7 @@ function isKeptTrigger(value: unknown): value is KeptTrigger {
   return Object.entries(options).every(isOfForm) && Number.isFinite(count) && Number.isFinite(perMs);
 }
 
-/** What stands in a file may be anything; a name becomes a directory. */
+/** The file may contain anything, and a name becomes a directory. */
 function isKeptAttachment(value: unknown): value is KeptAttachment {
   const { name, target, attachedWallMs } = (value ?? {}) as Partial<KeptAttachment>;
   return typeof name === 'string' && isAttachmentName(name) && isTarget(target) && Number.isFinite(attachedWallMs);
@@ -86,7 +88,7 @@ export function removeSession(directory: string): void {
   for (const name of [NAME, `${NAME}.new`]) rmSync(join(directory, name), { force: true });
 }
 
-/** False: it could not be written, and the next recorder will know less. */
+/** False: it could not be written. */
 export function writeSession(
   directory: string,
   attachments: Iterable<Attachment>,

@@ -1,9 +1,10 @@
 /**
- * System-wide mode: one event set on all tasks of every CPU, in place of one for each attached thread. Requires events on all
- * tasks of a CPU to be permitted (CAP_PERFMON, or perf_event_paranoid ≤ 0; perf_event_open(2)).
+ * System-wide mode: one event set on all tasks of every CPU, in place of one for each attached thread. Requires events
+ * on all tasks of a CPU to be permitted (CAP_PERFMON, or perf_event_paranoid ≤ 0; perf_event_open(2)).
  *
- * The id of a record then does not say which attachment it is for: that depends on its process. Records of processes outside
- * every attachment are dropped, and so are those of the recorder itself, which would cause further ones without end.
+ * The id of a record then does not say which attachment it is for: that depends on its process. Records of processes
+ * outside every attachment are dropped, and so are those of the recorder itself, which would cause further ones without
+ * end.
  */
 import { existsSync } from 'node:fs';
 import type { Attachment } from '../engine/attachment.ts';
@@ -46,7 +47,9 @@ export class SystemWideMode {
     return attachment?.target.kind === 'all' ? attachment : undefined;
   }
 
-  /** From here on the other event sets are superfluous, and to be closed. Throws what the source's `attachAll` throws. */
+  /**
+   * From here on the other event sets are superfluous, and to be closed. Throws what the source's `attachAll` throws.
+   */
   enter(): EventSet {
     const eventSet = this.#source.attachAll();
     this.#eventSet = eventSet;

@@ -2,10 +2,11 @@
  * Attaches an attachment to live tasks.
  *
  * To a process, whose threads may start and exit meanwhile:
- *  1. List its threads. An unknown one may have been forked by an attached one, and has then inherited that one's events.
+ *  1. List its threads. An unknown one may have been forked by an attached one, and has then inherited that one's
+ *     events.
  *  2. Drain: the FORK records of such threads have then been read, and they are known.
- *  3. Open events on those that are still unknown, and synthesize the records that the kernel would have written for them:
- *     COMM, MMAP2, SWITCH.
+ *  3. Open events on those that are still unknown, and synthesize the records that the kernel would have written for
+ *     them: COMM, MMAP2, SWITCH.
  *  4. Again from 1, until no unknown thread is listed.
  *
  * Invariant: every thread of the process is recorded for the attachment, or its refusal is counted in it.

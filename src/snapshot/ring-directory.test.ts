@@ -85,7 +85,7 @@ describe('a runtime directory', () => {
     return runtime;
   }
 
-  it('leads to the rings by its `events`', () => {
+  it('leads to the rings by its `events` link', () => {
     const rings = place({ '100': ringImage(RECORDS) });
     const runtime = runtimeOf(rings);
     const { directory, found } = readRecorderDirectory(runtime);
@@ -93,7 +93,7 @@ describe('a runtime directory', () => {
     expect(readRecorderDirectory(rings).directory).toBe(rings);
   });
 
-  it('does not lead to those of another user, nor to nothing', (context) => {
+  it('does not lead to rings of another user, and its link may dangle', (context) => {
     expect(readRecorderDirectory(runtimeOf('/nowhere')).found.rings).toEqual([]);
     if (process.geteuid?.() !== 0) context.skip('only root can give a directory to another user');
     const runtime = runtimeOf(place({ '100': ringImage(RECORDS) }));
@@ -103,7 +103,7 @@ describe('a runtime directory', () => {
 });
 
 describe("a recorder's directory", () => {
-  it('gives its side-band logs and its rings, at any level, and passes over what is neither', () => {
+  it('has side-band logs and rings, at any level, and other files are skipped', () => {
     const directory = place({
       'session.json': new TextEncoder().encode('{}'),
       [JOURNAL_NAME]: JOURNAL,
@@ -122,12 +122,12 @@ describe("a recorder's directory", () => {
     ]);
   });
 
-  it('of `ringkeep record` is flat and has no journal', () => {
+  it('of `ringkeep record` is flat and has no side-band log', () => {
     const directory = place({ '100.0.ring': ringImage(RECORDS), '101.1.ring': ringImage([], { tid: 101 }) });
     expect(pathsOf(readRingDirectory(directory), directory)).toEqual(['100.0.ring', '101.1.ring']);
   });
 
-  it('says of every file that cannot be read why, and reads the others', () => {
+  it('is read but for unreadable files, each reported with its reason', () => {
     const whole = ringImage(RECORDS);
     const damaged = whole.slice();
     // The middle record's size: everything older is out of reach.
@@ -155,7 +155,7 @@ describe("a recorder's directory", () => {
     ]);
   });
 
-  it('has rings that were only about to be made when the recorder was killed: nothing is missing there', () => {
+  it('may have rings unfinished when the recorder was killed: no record is missing in them', () => {
     const whole = ringImage([]);
     const initialised = whole.slice();
     initialised.fill(0, 1088, 1096);
@@ -173,7 +173,7 @@ describe("a recorder's directory", () => {
     expect(() => readRingFile(join(directory, '3'))).toThrow(expect.objectContaining({ code: 'not-a-ring' }));
   });
 
-  it('does not lead anywhere else: links are not followed, and what is no regular file is not opened', () => {
+  it('does not lead elsewhere: links are not followed, and only regular files are opened', () => {
     const elsewhere = place({ '100': ringImage(RECORDS) });
     const directory = place({ '5': ringImage(RECORDS) });
     symlinkSync(join(elsewhere, '100'), join(directory, '6'));
@@ -181,7 +181,7 @@ describe("a recorder's directory", () => {
     expect(pathsOf(readRingDirectory(directory), directory)).toEqual(['5']);
   });
 
-  it("has nothing to say of another user's files", (context) => {
+  it("may have another user's files, which are not read", (context) => {
     if (process.geteuid?.() !== 0) context.skip('only root can give a file to another user');
     const directory = place({ '5': ringImage(RECORDS), '6': ringImage(RECORDS) });
     chownSync(join(directory, '6'), 65534, 65534);
@@ -216,13 +216,13 @@ describe("a recorder's directory", () => {
   }
 
   it.each(REPLACEMENTS)(
-    'does not read %s that replaced a ring after the listing, and reports it',
+    'is read without %s that replaced a ring after the listing, and reports it',
     (_, replace, why) => {
       expect(whysOf(replacedMeanwhile(replace))).toEqual([why]);
     },
   );
 
-  it("does not read another user's file that replaced a ring after the listing, and reports it", (context) => {
+  it("is read without another user's file that replaced a ring after the listing, and reports it", (context) => {
     if (process.geteuid?.() !== 0) context.skip('only root can give a file to another user');
     const found = replacedMeanwhile((path) => {
       writeFileSync(path, ringImage(RECORDS));
@@ -231,7 +231,7 @@ describe("a recorder's directory", () => {
     expect(whysOf(found)).toEqual(["it is another user's"]);
   });
 
-  it('reads the directory that it has listed, though a link to another replaces it meanwhile', () => {
+  it('is read as it was listed, though a link to another directory replaces it meanwhile', () => {
     const elsewhere = place({ 'web/software/5': ringImage(RECORDS) });
     const directory = place({ 'db/software/5': ringImage(RECORDS), 'web/software/6': ringImage(RECORDS) });
     let listings = 0;
@@ -248,11 +248,11 @@ describe("a recorder's directory", () => {
     expect(whysOf(found)).toEqual(['it cannot be read: ENOTDIR']);
   });
 
-  it('that is not there is an error with a code', () => {
+  it('that does not exist is an error with a code', () => {
     expect(() => readRingDirectory('/nowhere/at/all')).toThrow(expect.objectContaining({ code: 'capture-unreadable' }));
   });
 
-  it('is read while files are cut short and removed, whatever the moment', () => {
+  it('is read while files are truncated and removed, at any moment', () => {
     const directory = place(Object.fromEntries(Array.from({ length: 50 }, (_, tid) => [`${tid}`, ringImage(RECORDS)])));
     let left = 50;
     for (let tid = 0; tid < 50; tid++) {
@@ -267,7 +267,7 @@ describe("a recorder's directory", () => {
 });
 
 describe('a ring file', () => {
-  it('is told by its magic, and comes with the side-band logs of the nearest directory above that has some', () => {
+  it('is recognised by its magic, and read with the side-band logs of the nearest directory above that has some', () => {
     const directory = place({ [JOURNAL_NAME]: JOURNAL, 'web/software/100': ringImage(RECORDS) });
     const path = join(directory, 'web/software/100');
     expect([path, join(directory, JOURNAL_NAME), directory, '/nowhere'].map(isRingFile)).toEqual([
@@ -282,7 +282,7 @@ describe('a ring file', () => {
     expect(pathsOf(readRingFile(join(alone, '100')), alone)).toEqual(['100']);
   });
 
-  it('that a writer is at work on gives whole records only, and its recorder counts as living', () => {
+  it('that is being written gives whole records only, and its recorder is found alive', () => {
     const directory = mkdtempSync('/dev/shm/ringkeep-test-');
     made.push(directory);
     const path = join(directory, '101');

@@ -1,6 +1,6 @@
 /**
- * The one reader of a recorder's directory: its ring files and side-band logs. The recorder may have been killed, or may be
- * writing at this moment.
+ * The one reader of a recorder's directory: its ring files and side-band logs. The recorder may have been killed, or
+ * may be writing at this moment.
  *
  *   <dir>/journal-<session>               the side band of all processes (ring/side-band-file.ts)
  *   <dir>/<attachment>/<pmu>/<tid>        a detached recorder's rings; <tid>.<ring> once the TID was reused
@@ -8,9 +8,9 @@
  *
  * Files are read, not mapped: truncation gives a short read here, and would give a SIGBUS in a mapping.
  *
- * Invariants: a problem with a file is data (`problems`), and every other file is still read. Below the directory itself no
- * link is followed, and only regular files of its owner are opened: each name is resolved once, to an O_PATH descriptor, and
- * type and owner are those of that descriptor (open(2)).
+ * Invariants: a problem with a file is data (`problems`), and every other file is still read. Below the directory
+ * itself no link is followed, and only regular files of its owner are opened: each name is resolved once, to an O_PATH
+ * descriptor, and type and owner are those of that descriptor (open(2)).
  */
 import {
   closeSync,
@@ -60,7 +60,10 @@ export type DirectoryItem =
   | ({ readonly kind: 'ring' } & FoundRing)
   | ({ readonly kind: 'side-band' } & FoundSideBand)
   | ({ readonly kind: 'unreadable' } & ProblemFile)
-  /** `unfinished`: see RingsFound. `removed`: listed, and gone when it was opened. `other`: by its name or type no such file. */
+  /**
+   * `unfinished`: see RingsFound. `removed`: listed, and gone when it was opened. `other`: by its name or type no such
+   * file.
+   */
   | { readonly kind: 'unfinished' | 'removed' | 'other'; readonly path: string };
 
 /** Directories below the recorder's own: attachment and PMU. */
@@ -73,7 +76,10 @@ const MOST_READS = 5;
 /** O_PATH of <fcntl.h>, which node:fs does not name: the descriptor stands for the inode, which is not opened. */
 const O_PATH = 0o10000000;
 
-/** Reads every ring and side-band log in `directory`. Throws `capture-unreadable` when the directory itself cannot be read. */
+/**
+ * Reads every ring and side-band log in `directory`. Throws `capture-unreadable` when the directory itself cannot be
+ * read.
+ */
 export function readRingDirectory(directory: string): RingsFound {
   return collect(itemsIn(directory));
 }
@@ -92,8 +98,8 @@ export function* itemsIn(directory: string): Generator<DirectoryItem, void, unde
 }
 
 /**
- * As readRingDirectory; given the runtime directory of a detached recorder, it reads what `events` in that is or links to.
- * `directory` is the one that was read.
+ * As readRingDirectory; given the runtime directory of a detached recorder, it reads what `events` in that is or links
+ * to. `directory` is the one that was read.
  */
 export function readRecorderDirectory(path: string): { directory: string; found: RingsFound } {
   const found = readRingDirectory(path);
@@ -109,7 +115,10 @@ export function readRecorderDirectory(path: string): { directory: string; found:
   }
 }
 
-/** Reads one ring file, with the side-band logs of the nearest directory above it that has some. Throws `not-a-ring`, `capture-unreadable`. */
+/**
+ * Reads one ring file, with the side-band logs of the nearest directory above it that has some. Throws `not-a-ring`,
+ * `capture-unreadable`.
+ */
 export function readRingFile(path: string): RingsFound {
   let file: string;
   let owner: number;
@@ -133,7 +142,10 @@ export function readRingFile(path: string): RingsFound {
   return found;
 }
 
-/** The pid of a recorder that has files mapped in `path`, or, where that is a ring file, in its directory; undefined: none found. */
+/**
+ * The pid of a recorder that has files mapped in `path`, or, where that is a ring file, in its directory; undefined:
+ * none found.
+ */
 export function livingRecorder(path: string, { rings }: RingsFound): number | undefined {
   const pids = new Set(rings.map(({ contents }) => contents.header.recorderPid));
   const file = realpathSync(path);

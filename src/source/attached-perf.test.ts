@@ -14,8 +14,8 @@ import type { EventSet, TracepointWatch } from './source.ts';
 import { collected } from './testing/collected.ts';
 import { asUser, LiveProgram } from './testing/live-program.ts';
 
-const NOBODY = 65534;
-const SOMEBODY = 65533;
+const OTHER_UID = 65534;
+const THIRD_UID = 65533;
 const RLIMIT_NOFILE = 7;
 const CPU1 = '/sys/devices/system/cpu/cpu1/online';
 
@@ -44,7 +44,7 @@ async function liveProgram(uid?: number): Promise<LiveProgram> {
   return program;
 }
 
-/** Where system-wide events are refused there is nothing to test of them. */
+/** Skips the test where system-wide events are refused. */
 function attachAll(context: TestContext, source: AttachedPerfSource): EventSet {
   try {
     return source.attachAll();
@@ -63,7 +63,7 @@ function eventSetOf(source: AttachedPerfSource, record: PerfRecord): EventSet | 
   return source.eventSetOf(lowWord(record.id.id!));
 }
 
-/** Without those of the event that tells of all tasks: any of them may die meanwhile. */
+/** Without those of the event on all tasks, any of which may die meanwhile. */
 function ofEventSets({ events }: AttachedPerfSource, records: readonly PerfRecord[]): PerfRecord[] {
   const common = new Set(events.flatMap(({ ids }) => ids));
   return records.filter(({ id }) => !common.has(id.id!));
@@ -76,7 +76,7 @@ function tidsOf(records: readonly PerfRecord[], name: string): Set<number> {
 const openFds = () => listIds('/proc/self/fd').length;
 
 describe('a perf source attached to live threads', () => {
-  it('tells of the switches and samples of each, under the ids of its own event set', async (context) => {
+  it('delivers the switches and samples of each, under the ids of its own event set', async (context) => {
     const source = perfSource(context);
     const program = await liveProgram();
     expect(source.events[0]!.ids).toEqual([]);
@@ -96,14 +96,14 @@ describe('a perf source attached to live threads', () => {
     expect(new Set(switches.map(({ type, size }) => `${type} ${size}`))).toEqual(new Set([`${RecordType.SWITCH} 40`]));
   });
 
-  it('tells of the threads and children that they start later, and of nothing that was there before', async (context) => {
+  it('delivers records of threads and children started later, and of none started before', async (context) => {
     const source = perfSource(context);
     const program = await liveProgram();
-    await program.tell('lasting-child');
+    await program.command('lasting-child');
     const earlier = program.tids;
     const eventSets = earlier.map((tid) => source.attachThread(program.pid, tid));
-    await program.tell('thread');
-    await program.tell('child sleep 0.02');
+    await program.command('thread');
+    await program.command('child sleep 0.02');
     await program.worked();
     const records = collected(source);
     const forks = records.flatMap((record) => (record.name === 'FORK' ? [record.body] : []));
@@ -121,12 +121,12 @@ describe('a perf source attached to live threads', () => {
     }
   });
 
-  it('has no more of an event set that was detached, nor of what it started, and goes on with the others', async (context) => {
+  it('delivers no more of a detached event set and of what its task started, and goes on with the others', async (context) => {
     const source = perfSource(context);
     const [first, second] = [await liveProgram(), await liveProgram()];
     const eventSets = first.tids.map((tid) => source.attachThread(first.pid, tid));
     for (const tid of second.tids) source.attachThread(second.pid, tid);
-    await first.tell('thread');
+    await first.command('thread');
     for (const program of [first, second]) await program.worked();
     for (const eventSet of eventSets) source.detach(eventSet);
     const records = collected(source);
@@ -142,7 +142,7 @@ describe('a perf source attached to live threads', () => {
     expect(first.tids.filter((tid) => after.has(tid))).toEqual([]);
   });
 
-  it('has the events asked for, and says which are refused', async (context) => {
+  it('has the requested events, and reports those that are refused', async (context) => {
     const source = perfSource(context, 'context-switches:u', 'page-faults', 'cycles');
     const had = source.events.map(({ name }) => name.replace(/:u$/, ''));
     expect(had).toEqual(expect.arrayContaining(['cpu-clock', 'context-switches', 'page-faults']));
@@ -158,7 +158,7 @@ describe('a perf source attached to live threads', () => {
     expect(source.descriptorsPerThread).toBe(own.length * cpus);
   });
 
-  it('has the signal that kills a thread told by one event for all, of which a thread has no copy', async (context) => {
+  it('delivers fatal signals by one event for all tasks, of which a thread has no copy', async (context) => {
     const source = perfSource(context);
     const death = source.events.find(({ name }) => name === 'signal:signal_deliver');
     context.skip(!death, 'tracepoints are not permitted here');
@@ -166,12 +166,12 @@ describe('a perf source attached to live threads', () => {
     const own = source.attachThread(program.pid, program.pid).events.find(({ name }) => name === death!.name)!;
     expect(own.ids).toEqual([]);
     expect(death!.ids.length).toBe(readCpus().online.length);
-    await program.tell('child timeout -s SEGV 0.05 sleep 5');
-    const told = collected(source).filter(({ name, id }) => name === 'SAMPLE' && death!.ids.includes(id.id!));
-    expect(told.length).toBeGreaterThan(0);
+    await program.command('child timeout -s SEGV 0.05 sleep 5');
+    const deliveries = collected(source).filter(({ name, id }) => name === 'SAMPLE' && death!.ids.includes(id.id!));
+    expect(deliveries.length).toBeGreaterThan(0);
   });
 
-  it('wakes whoever waits for it when a ring is half full, and counts what did not fit in', async (context) => {
+  it('wakes its reader when a ring is half full, and counts the records that were dropped', async (context) => {
     const source = perfSource(context);
     const program = await liveProgram();
     const eventSets = program.tids.map((tid) => source.attachThread(program.pid, tid));
@@ -181,7 +181,7 @@ describe('a perf source attached to live threads', () => {
     expect(poller.wait(0)).toEqual([]);
     const lostBefore = source.lostRecords();
     for (let rounds = 0; rounds < 10 && (source.lostRecords() ?? 1) === 0; rounds++)
-      await program.tell('ping-pong 30000');
+      await program.command('ping-pong 30000');
     expect(source.wakeFds).toEqual(expect.arrayContaining(poller.wait(0)));
     const lost = source.lostRecords() ?? -1;
     context.skip(lost < 0, 'this kernel does not count what an event lost (it came with Linux 6.0)');
@@ -193,7 +193,7 @@ describe('a perf source attached to live threads', () => {
 });
 
 describe('a thread that cannot be attached to', () => {
-  it('because it is gone is told from others, with nothing left open', (context) => {
+  it('because it is gone has an error of its own, and nothing stays open', (context) => {
     const source = perfSource(context);
     const before = openFds();
     expect(() => source.attachThread(2 ** 22 - 1, 2 ** 22 - 1)).toThrow(
@@ -204,10 +204,10 @@ describe('a thread that cannot be attached to', () => {
 
   it('because it is another user’s is refused', async (context) => {
     needsRoot(context);
-    const program = await liveProgram(NOBODY);
-    const source = asUser(SOMEBODY, () => perfSource(context));
+    const program = await liveProgram(OTHER_UID);
+    const source = asUser(THIRD_UID, () => perfSource(context));
     const before = openFds();
-    expect(() => asUser(SOMEBODY, () => source.attachThread(program.pid, program.pid))).toThrow(
+    expect(() => asUser(THIRD_UID, () => source.attachThread(program.pid, program.pid))).toThrow(
       expect.objectContaining({
         code: 'perf-refused',
         details: expect.objectContaining({ errno: expect.stringMatching(/^(EACCES|EPERM)$/), tid: program.pid }),
@@ -251,7 +251,7 @@ describe('a thread that cannot be attached to', () => {
 });
 
 describe('a perf source attached to everything', () => {
-  it('tells of a process that was never named, until it is detached', async (context) => {
+  it('delivers records of a process that was not named, until it is detached', async (context) => {
     const source = perfSource(context);
     const all = attachAll(context, source);
     const program = await liveProgram();
@@ -273,7 +273,7 @@ describe('a perf source attached to everything', () => {
 });
 
 describe('a CPU', () => {
-  it('that goes and comes back is recorded again', async (context) => {
+  it('that goes offline and comes back is recorded again', async (context) => {
     context.skip(!isWritable(CPU1) || readFileSync(CPU1, 'latin1').trim() !== '1', 'no CPU can be taken offline here');
     context.skip(spawnSync('taskset', ['-V']).status !== 0, 'there is no taskset to choose a CPU with');
     const source = perfSource(context);
@@ -289,7 +289,7 @@ describe('a CPU', () => {
       late = perfSource(context);
       expect(late.wakeFds.length).toBe(readCpus().online.length);
       for (const tid of program.tids) late.attachThread(program.pid, tid);
-      await program.tell('child true');
+      await program.command('child true');
       expect(collected(source).some(({ id }) => id.tid === program.pid)).toBe(true);
     } finally {
       writeFileSync(CPU1, '1');
@@ -299,7 +299,7 @@ describe('a CPU', () => {
     late.updateCpus(online, []);
     for (const ids of watch ? [watch.ids, source.events.at(-1)!.ids] : []) expect(ids.length).toBe(online.length);
     expect(late.wakeFds.length).toBe(online.length);
-    await program.tell('child taskset -c 1 sh -c true');
+    await program.command('child taskset -c 1 sh -c true');
     const records = collected(source);
     const child = records.flatMap((record) =>
       record.name === 'FORK' && record.body.ppid === program.pid ? record.body.pid : [],

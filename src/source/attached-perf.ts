@@ -1,8 +1,8 @@
 /**
  * The perf source of tasks that are attached to and detached from while it is open.
  *
- * signal:signal_deliver, which names the thread that took a fatal signal, is opened once a CPU for all tasks where that is
- * permitted: a copy in each thread would slow every fork, and take as many descriptors again.
+ * signal:signal_deliver, which names the thread that took a fatal signal, is opened once a CPU for all tasks where that
+ * is permitted: a copy in each thread would slow every fork, and take as many descriptors again.
  *
  * Invariant: `#eventSetOfId` has exactly the ids of the open event sets.
  */
@@ -28,9 +28,9 @@ import type {
 } from './source.ts';
 
 /**
- * A switch is a SWITCH (type 14: a header and the trailer, 40 bytes) in records of `attachThread`, and a SWITCH_CPU_WIDE (type
- * 15: with the other task's pid and tid, 48 bytes) in those of `attachAll`; in both the trailer names the task switched out or
- * in. `attachAll` also delivers switches of the idle task: pid 0 and tid 0.
+ * A switch is a SWITCH (type 14: a header and the trailer, 40 bytes) in records of `attachThread`, and a
+ * SWITCH_CPU_WIDE (type 15: with the other task's pid and tid, 48 bytes) in those of `attachAll`; in both the trailer
+ * names the task switched out or in. `attachAll` also delivers switches of the idle task: pid 0 and tid 0.
  */
 export class AttachedPerfSource extends PerfSource implements AttachableSource {
   readonly pmu = 'software';
@@ -87,8 +87,9 @@ export class AttachedPerfSource extends PerfSource implements AttachableSource {
   }
 
   /**
-   * As AttachableSource has it. A task that the thread starts meanwhile may have inherited the events of some CPUs only. When it
-   * is attached to itself, both event sets deliver its records on those: those of its own event set are to be kept.
+   * As AttachableSource has it. A task that the thread starts meanwhile may have inherited the events of some CPUs
+   * only. When it is attached to itself, both event sets deliver its records on those: only those of its own event set
+   * are to be recorded.
    */
   attachThread(pid: number, tid: number): EventSet {
     assert(tid > 0, 'a thread is attached to by its tid');

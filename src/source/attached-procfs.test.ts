@@ -6,7 +6,7 @@ import { AttachedProcfsSource } from './attached-procfs.ts';
 import { collected } from './testing/collected.ts';
 import { asUser, LiveProgram } from './testing/live-program.ts';
 
-const NOBODY = 65534;
+const OTHER_UID = 65534;
 const SOMEBODY = 65533;
 
 const programs: LiveProgram[] = [];
@@ -27,14 +27,14 @@ function scanned(source: AttachedProcfsSource): PerfRecord[] {
 }
 
 const tidsOf = (records: readonly PerfRecord[]) => new Set(records.map(({ id }) => id.tid!));
-/** Threads that are told to have become another program. */
+/** Threads with an exec. */
 const execsOf = (records: readonly PerfRecord[]) =>
   new Set(records.filter(({ name, misc }) => name === 'COMM' && misc & Misc.commExec).map(({ id }) => id.tid!));
 const forksOf = (records: readonly PerfRecord[]) =>
   records.flatMap((record) => (record.name === 'FORK' ? [record.body] : []));
 
 describe('a procfs source attached to processes', () => {
-  it('tells of all threads of a process under one event set, and of none as new', async () => {
+  it('delivers records of all threads of a process under one event set, without FORK for those', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     expect(scanned(source)).toEqual([]);
     const program = await liveProgram();
@@ -53,34 +53,34 @@ describe('a procfs source attached to processes', () => {
   it('follows the threads and children that are started later, not those from before', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     const program = await liveProgram();
-    await program.tell('lasting-child');
+    await program.command('lasting-child');
     const earlier = program.tids;
     const eventSet = source.attachThread(program.pid, program.pid);
     scanned(source);
-    await program.tell('thread');
-    await program.tell('lasting-child');
-    const told = scanned(source);
-    const forks = forksOf(told);
+    await program.command('thread');
+    await program.command('lasting-child');
+    const delivered = scanned(source);
+    const forks = forksOf(delivered);
     const later = program.tids.filter((tid) => !earlier.includes(tid));
     expect(forks.filter(({ pid }) => pid === program.pid).map(({ tid }) => tid)).toEqual(later);
     const children = forks.filter(({ pid }) => pid !== program.pid);
     expect(children.map(({ ppid }) => ppid)).toEqual([program.pid]);
     // It has become another program, or will.
-    const isExecuted = () => told.push(...scanned(source)) && execsOf(told).has(children[0]!.pid);
-    await until('the exec of the child', () => execsOf(told).has(children[0]!.pid) || isExecuted());
-    expect(execsOf(told).size).toBe(1);
+    const isExecuted = () => delivered.push(...scanned(source)) && execsOf(delivered).has(children[0]!.pid);
+    await until('the exec of the child', () => execsOf(delivered).has(children[0]!.pid) || isExecuted());
+    expect(execsOf(delivered).size).toBe(1);
     const records = scanned(source);
-    expect(tidsOf(told)).toContain(children[0]!.pid);
+    expect(tidsOf(delivered)).toContain(children[0]!.pid);
     for (const record of records) expect(source.eventSetOf(Number(record.id.id!))).toBe(eventSet);
     source.close();
   });
 
-  it('leaves alone what was detached with what it started, and goes on with the others', async () => {
+  it('stops following a detached process and its children, and goes on with the others', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     const [first, second] = [await liveProgram(), await liveProgram()];
     const eventSet = source.attachThread(first.pid, first.pid);
     source.attachThread(second.pid, second.pid);
-    await first.tell('lasting-child');
+    await first.command('lasting-child');
     const [child] = forksOf(scanned(source));
     expect(child!.ppid).toBe(first.pid);
     source.detach(eventSet);
@@ -95,7 +95,7 @@ describe('a procfs source attached to processes', () => {
     source.close();
   });
 
-  it('sees every process once it is attached to all, those that were attached to before under their own event set', async () => {
+  it('follows every process once it is attached to all, those attached to before under their own event set', async () => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     const [named, unnamed] = [await liveProgram(), await liveProgram()];
     const eventSet = source.attachThread(named.pid, named.pid);
@@ -104,8 +104,8 @@ describe('a procfs source attached to processes', () => {
     expect(all.tid).toBe(0);
     const mine = [named.pid, unnamed.pid];
     expect(forksOf(scanned(source)).filter(({ ppid }) => mine.includes(ppid))).toEqual([]);
-    await named.tell('lasting-child');
-    await unnamed.tell('lasting-child');
+    await named.command('lasting-child');
+    await unnamed.command('lasting-child');
     const records = scanned(source);
     const ownerOf = (pid: number) =>
       new Set(records.filter(({ id }) => id.pid === pid).map(({ id }) => source.eventSetOf(Number(id.id!))));
@@ -122,13 +122,13 @@ describe('a procfs source attached to processes', () => {
     source.close();
   });
 
-  it('is refused a thread that is gone, and another user’s', async (context) => {
+  it('is refused a thread that is gone, and one of another user', async (context) => {
     const source = AttachedProcfsSource.open({ freq: 100 });
     expect(() => source.attachThread(process.pid, 2 ** 22 - 1)).toThrow(
       expect.objectContaining({ code: 'no-such-thread' }),
     );
     context.skip(process.geteuid?.() !== 0, 'only root can be another user');
-    const program = await liveProgram(NOBODY);
+    const program = await liveProgram(OTHER_UID);
     asUser(SOMEBODY, () => {
       expect(() => source.attachThread(program.pid, program.pid)).toThrow(
         expect.objectContaining({ code: 'procfs-refused', details: expect.objectContaining({ errno: 'EACCES' }) }),

@@ -1,8 +1,8 @@
 /**
- * Processes that come and go, as /proc shows them. What is read and written is in procfs-scan.ts.
+ * The /proc source of processes that are attached to and detached from while it is open. Scanning is in procfs-scan.ts.
  *
- * /proc is read process by process, so an event set is a process with what it starts from now on, whichever of its threads were
- * attached to: all have one event set, and detaching it ends the recording of all.
+ * /proc is read process by process, so an event set is a process with all that it starts from now on: its threads share
+ * it, and detaching it ends the recording of all of them.
  *
  * Invariant: a process is followed under the id of one event set.
  */
@@ -27,11 +27,11 @@ export class AttachedProcfsSource implements AttachableSource {
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
   readonly wakeFds: readonly number[] = [];
-  /** Files of /proc are read and closed again. */
+  /** Files of /proc are closed after each read. */
   readonly descriptorsPerThread = 0;
   readonly #scan: ProcfsScan;
   readonly #eventSetOfId = new Map<number, EventSet>();
-  /** By the process; 0: every process. */
+  /** By pid; 0: every process. */
   readonly #eventSetOfPid = new Map<number, EventSet>();
   #lastId = 0;
 
@@ -41,7 +41,10 @@ export class AttachedProcfsSource implements AttachableSource {
     this.geometry = scan.geometry;
   }
 
-  /** Only the rate counts: /proc has no events. Throws `bad-argument` for a rate of 0, `procfs-refused` without a /proc. */
+  /**
+   * /proc has no events, so only the rate is used. Throws `bad-argument` for a rate of 0, `procfs-refused` without a
+   * /proc.
+   */
   static open({ freq }: Pick<AttachableSourceOptions, 'freq'>): AttachedProcfsSource {
     const scan = new ProcfsScan(freq);
     if (readProcStat('/proc/self/stat') === undefined)
@@ -57,7 +60,9 @@ export class AttachedProcfsSource implements AttachableSource {
     return this.#scan.degraded;
   }
 
-  /** Follows the process of the thread: the event set is the same for all its threads, with the process as its task. */
+  /**
+   * Follows the process of the thread. The event set is the same for all its threads, and has the process as its task.
+   */
   attachThread(pid: number, tid: number): EventSet {
     if (readProcStat(`/proc/${pid}/task/${tid}/stat`) === undefined)
       throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { pid, tid });
@@ -72,7 +77,7 @@ export class AttachedProcfsSource implements AttachableSource {
 
   #eventSetOf(pid: number, begin: (id: bigint) => void): EventSet {
     const eventSet = this.#eventSetOfPid.get(pid) ?? this.#newEventSet(pid);
-    // Also where the event set was there: its process may be gone, what that started still alive, and the number used again.
+    // Needed for an existing event set too: its process may be gone, its children alive, and its PID reused.
     begin(idOf(eventSet));
     return eventSet;
   }
@@ -111,7 +116,7 @@ export class AttachedProcfsSource implements AttachableSource {
     return this.#scan.collect();
   }
 
-  /** What is read is handed over as it is. */
+  /** No record is lost between the scan and its collection. */
   lostRecords(): number {
     return 0;
   }

@@ -1,6 +1,6 @@
 /**
- * The perf source of a command: one event set on its first task, enabled by that task's next exec and inherited by every task it
- * starts. What an unprivileged user is granted at perf_event_paranoid 2 is enough.
+ * The perf source of a command: one event set on its first task, enabled by that task's next exec and inherited by
+ * every task it starts. What an unprivileged user is granted at perf_event_paranoid 2 is enough.
  */
 import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 import { ESRCH } from '../base/errno.ts';

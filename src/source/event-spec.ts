@@ -1,6 +1,6 @@
 /**
- * What `-e` names → an attr. Names are perf's: software and hardware events, `system:tracepoint`, `:u` and `:k` behind
- * the former to leave out kernel or user space.
+ * From an event name of `-e` to an attr. Names are perf's: software and hardware events, with `:u` or `:k` appended to
+ * exclude kernel or user space, and `system:tracepoint`.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ export interface EventSpec {
   readonly tracepoint?: { readonly system: string; readonly name: string };
 }
 
-/** Events so rare, or of so much interest each, that every one is recorded. */
+/** Events of which every occurrence is recorded: they are rare, or each one matters. */
 const EVERY_OCCURRENCE = new Set([
   'context-switches',
   'cpu-migrations',
@@ -88,7 +88,7 @@ function tracepointId(system: string, name: string): number {
   });
 }
 
-/** What every event of one recording shares. */
+/** Options of an attr; those of the events of one recording have most in common. */
 export interface AttrOptions {
   /** Samples a second; 0 samples nothing. */
   readonly freq: number;
@@ -100,20 +100,20 @@ export interface AttrOptions {
   readonly sideBand: boolean;
 }
 
-/** Deepest callchain asked for; the kernel's own default limit (/proc/sys/kernel/perf_event_max_stack). */
+/** Frames of a call chain at most: the kernel's default limit (/proc/sys/kernel/perf_event_max_stack). */
 const MAX_STACK = 127;
 
-/** The attr for a command's event: inherited by all it starts, running from its exec on. */
+/** The attr of a command's event: inherited by all tasks it starts, enabled by its exec. */
 export function commandEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
   return recordedEventAttr(spec, options, ['disabled', 'inherit', 'enableOnExec']);
 }
 
-/** The attr for the event of a task that is running already: inherited by all it starts from now on. */
+/** The attr of an event on a running task: inherited by all tasks it starts from now on. */
 export function liveTaskEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
   return recordedEventAttr(spec, options, ['inherit']);
 }
 
-/** The attr for an event on all tasks of a CPU. A CPU that does nothing is not sampled. */
+/** The attr of an event on all tasks of a CPU. An idle CPU is not sampled. */
 export function cpuEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
   return recordedEventAttr(spec, options, ['excludeIdle']);
 }

@@ -1,11 +1,11 @@
 /**
- * The kernel's rings, one a CPU, each mapped on a dummy event of this process, its holder. A ring outlives the events that write
- * into it.
+ * The kernel's rings, one a CPU, each mapped on a dummy event of this process, its holder. A ring outlives the events
+ * that write into it.
  *
  * The watermark of a ring is that of the event it was mapped on (kernel/events/core.c, perf_mmap; ring_buffer.c,
  * ring_buffer_init). An event may write into the ring of another event with the same CPU, clock and direction
- * (perf_event_set_output). A wake-up is for all events of the ring (ring_buffer_wakeup), so polling the holders is enough.
- * Linux 6.1.
+ * (perf_event_set_output). A wake-up is for all events of the ring (ring_buffer_wakeup), so polling the holders is
+ * enough. Linux 6.1.
  *
  * Invariant: a CPU that has a ring keeps it, also while it is offline.
  */
@@ -18,9 +18,9 @@ import { PerfRings, RING_PAGES, watermarkBytes, withSmallRings } from './perf-ri
 
 const THIS_TASK = 0;
 /**
- * With thousands of threads a drain is mostly pins, one for each thread and batch, so the size of a batch decides how many
- * threads a recorder keeps up with (10,000 that wake five times a second each: bench/scale.mjs). Rings of a detached recorder
- * are therefore larger than those of `record`, where the lock limits grant it, up to these bounds.
+ * With thousands of threads a drain is mostly pins, one for each thread and batch, so the size of a batch decides how
+ * many threads a recorder keeps up with (10,000 that wake five times a second each: bench/scale.mjs). Rings of a
+ * detached recorder are therefore larger than those of `record`, where the lock limits grant it, up to these bounds.
  */
 export const MOST_PAGES_A_CPU = 1024;
 const MOST_PAGES_OF_ALL = 16_384;

@@ -1,7 +1,8 @@
 /**
  * One event on all tasks of the machine: opened once a CPU, into the ring of that CPU.
  *
- * The kernel ends such an event when its CPU goes offline (perf_event_exit_cpu): it is opened again when the CPU is back.
+ * The kernel ends such an event when its CPU goes offline (perf_event_exit_cpu): it is opened again when the CPU is
+ * back.
  *
  * Invariant: `ids` has the ids of exactly the open ones.
  */
@@ -33,7 +34,10 @@ export class MachineEvent {
     this.#filter = filter;
   }
 
-  /** Records go into the ring of `holder` from now on. Throws `perf-refused` (details.errno), `bad-argument` for the filter. */
+  /**
+   * Records go into the ring of `holder` from now on. Throws `perf-refused` (details.errno), `bad-argument` for the
+   * filter.
+   */
   openOn(cpu: number, holder: number): void {
     const fd = this.#template.open(ALL_TASKS, cpu);
     if (fd < 0) throw perfRefused(-fd, this.#name);

@@ -1,9 +1,12 @@
 /**
- * The perf events of one event set: on one task and what inherits them, or on all tasks; on each CPU into that CPU's ring.
+ * The perf events of one event set: on one task and what inherits them, or on all tasks; on each CPU into that CPU's
+ * ring.
  *
- * Closing an event also ends the copies of it that descendants inherited, so descriptors stay open until the set is closed.
+ * Closing an event also ends the copies of it that descendants inherited, so descriptors stay open until the set is
+ * closed.
  *
- * Invariant: on each CPU all events of a task are open or none; `ids` of an event has the ids of all that were opened of it.
+ * Invariant: on each CPU all events of a task are open or none; `ids` of an event has the ids of all that were opened
+ * of it.
  */
 import { closeSync } from 'node:fs';
 import { EMFILE } from '../base/errno.ts';
@@ -41,7 +44,9 @@ export class PerfEventSet implements EventSet {
   /** Lost of events that are closed. */
   #lostBefore = 0;
 
-  /** Of a single task, or of all for `tid` 0. `common`: the source's own event, listed without ids. Nothing is open yet. */
+  /**
+   * Of a single task, or of all for `tid` 0. `common`: the source's own event, listed without ids. Nothing is open yet.
+   */
   constructor(tid: number, templates: readonly EventTemplate[], as: OpenedAs, fdLimit: number, common?: SourceEvent) {
     this.tid = tid;
     this.#templates = templates;

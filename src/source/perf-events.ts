@@ -1,7 +1,7 @@
 /**
- * Which events a perf source opens and what they may see here, found by trying; and what is said of those that are refused.
+ * The events of a perf source, what the kernel permits them here, and the sentences that report a refusal.
  *
- * Invariant: nothing that is opened to find out stays open.
+ * Invariant: events that are opened as a trial are closed again.
  */
 import { closeSync } from 'node:fs';
 import { type EventAttr, EventType, hasFlag, SOFTWARE_EVENTS } from '../abi/event-attr.ts';
@@ -23,16 +23,19 @@ export interface Permitted {
 /** An event of a source, in the order in which they are opened: the leader is the first. */
 export interface WantedEvent {
   readonly spec: EventSpec;
-  /** It tells of switches, forks, exits, names and mappings. */
+  /** Its records include switches, forks, exits, names and mappings. */
   readonly isLeader: boolean;
-  /** Not asked for: taken where it may be had, and not missed where not. */
+  /** Added by the source: its refusal is not reported. */
   readonly isOptional: boolean;
 }
 
 const CONTEXT_SWITCHES = BigInt(SOFTWARE_EVENTS['context-switches']!);
 const KERNEL_EVENTS = new Set(['context-switches', 'cpu-migrations'].map((name) => BigInt(SOFTWARE_EVENTS[name]!)));
 
-/** The leader (clock samples and side band), those asked for, and the tracepoint that names the thread which takes a signal. */
+/**
+ * The leader (clock samples and side band), the requested events, and the tracepoint that names the thread taking a
+ * signal.
+ */
 export function wantedEvents(asked: readonly EventSpec[]): WantedEvent[] {
   const death = optionalTracepoint(SIGNAL_DELIVER, asked);
   return [
@@ -53,7 +56,7 @@ function optionalTracepoint(name: string, asked: readonly EventSpec[]): EventSpe
 }
 
 /**
- * What is permitted on task `pid` (0: this one) is tried, not deduced: kernel samples need CAP_PERFMON or
+ * What is permitted on task `pid` (0: this one), found by opening events: kernel samples need CAP_PERFMON or
  * perf_event_paranoid ≤ 1.
  */
 export function tryPermitted({ spec }: WantedEvent, freq: number, pid: number): Permitted {
@@ -67,7 +70,7 @@ export function tryPermitted({ spec }: WantedEvent, freq: number, pid: number): 
   return { excludeKernel, countsLost: !isRefused({ excludeKernel, countsLost: true }) };
 }
 
-/** What all attrs of a source have in common, for this event. */
+/** The options of this event's attr. */
 export function attrOptions(
   { spec, isLeader }: WantedEvent,
   permitted: Permitted,
@@ -83,7 +86,7 @@ export function attrOptions(
   };
 }
 
-/** Of the tracepoint that nobody asked for, only what ends a process comes through. To be set before its records go anywhere. */
+/** Restricts the optional tracepoint to fatal signals. To be called before its output is set. */
 export function filterOptional(fd: number, { isOptional }: WantedEvent): void {
   if (isOptional) setPerfFilter(fd, FATAL_DELIVERY_FILTER);
 }
@@ -97,13 +100,13 @@ export function sourceEvent<Ids extends readonly bigint[]>(
   return { name: spaceSuffixed(spec, attr), attr, ids, ...(spec.tracepoint ? { tracepoint: spec.tracepoint } : {}) };
 }
 
-/** perf's own way to say that the kernel is left out: `cpu-clock:u`. */
+/** With perf's suffix for an excluded kernel: `cpu-clock:u`. */
 function spaceSuffixed(spec: EventSpec, attr: EventAttr): string {
   const suffix = hasFlag(attr, 'excludeKernel') && !spec.name.includes(':') ? ':u' : '';
   return `${spec.name}${suffix}`;
 }
 
-/** What is missed where the kernel may not be looked into: one sentence each. */
+/** What is missing without kernel samples: one sentence each. */
 export function withoutKernel(asked: readonly EventSpec[]): string[] {
   const paranoid = readProcText('/proc/sys/kernel/perf_event_paranoid')?.trim() ?? '?';
   return [
@@ -117,12 +120,12 @@ export function withoutKernel(asked: readonly EventSpec[]): string[] {
   ];
 }
 
-/** Software events that are counted in the kernel's own code: with user space alone they never fire. */
+/** Software events that occur in kernel code: excluding the kernel excludes them all. */
 function happensInKernel(spec: EventSpec): boolean {
   return spec.type === EventType.software && KERNEL_EVENTS.has(spec.config);
 }
 
-/** An event that cannot be had is left out; the others go on. */
+/** The sentence for an event that is left out because it is refused. */
 export function withoutEvent(name: string, errno: number): string {
   return `the event ${name} is not recorded: the kernel refused it (${errnoName(errno)})`;
 }

@@ -1,7 +1,7 @@
 /**
- * The kernel's rings of a perf source, one a CPU: what has come in them, as runs of whole records.
+ * The kernel's rings of a perf source, one a CPU: their unread bytes, as runs of whole records.
  *
- * Invariant: what was collected stays as it is until `release`, and is released once.
+ * Invariant: collected bytes stay unchanged until `release`, and are released once.
  */
 import { closeSync } from 'node:fs';
 import { PAGE_BYTES } from '../abi/user-page.ts';
@@ -11,12 +11,12 @@ import { KernelRing } from '../linux/perf-event.ts';
 import type { RecordRun } from './source.ts';
 
 /**
- * 1 MiB a CPU, where the lock limits grant it. 512 KiB and a page is what perf_event_mlock_kb (516) grants everybody; the
- * rest counts against RLIMIT_MEMLOCK (kernel/events/core.c, perf_mmap, Linux 6.1). The larger a batch, the fewer pins: a
- * thread is pinned once a batch, and with thousands of threads pinning is what a drain costs.
+ * 1 MiB a CPU, where the lock limits grant it. 512 KiB and a page is what perf_event_mlock_kb (516) grants every user;
+ * the rest counts against RLIMIT_MEMLOCK (kernel/events/core.c, perf_mmap, Linux 6.1). The larger a batch, the fewer
+ * pins: a thread is pinned once a batch, and with thousands of threads a drain is mostly pinning.
  */
 export const RING_PAGES = 256;
-/** What perf_event_mlock_kb grants by default: fewer are worth a word. */
+/** What perf_event_mlock_kb grants by default: fewer are reported. */
 const LEAST_GRANTED_PAGES = 128;
 /** How long a record may wait in a ring that is not half full. */
 export const RING_LATENCY_MS = 100;
@@ -27,8 +27,9 @@ export class PerfRings {
   #collected: number[] = [];
 
   /**
-   * Maps the ring of an open event on `cpu`, and owns that event from now on. False, with the event closed: so many pages are
-   * over the lock limits. Throws `perf-refused`, with the event closed, where not even one page may be mapped.
+   * Maps the ring of an open event on `cpu`, and owns that event from now on. False, with the event closed: so many
+   * pages are over the lock limits. Throws `perf-refused`, with the event closed, where not even one page may be
+   * mapped.
    */
   map(fd: number, cpu: number, pages: number): boolean {
     try {
@@ -68,7 +69,7 @@ export class PerfRings {
     const size = ring.dataBytes >> 2;
     const from = ring.dataStart + start;
     if (start + count <= size) return { cpu: ring.cpu, words: ring.words, from, to: from + count };
-    // The stretch goes round the end: laid out in one piece it needs no special record. Once a lap, so the copy is cheap.
+    // The run wraps around the end: it is copied to be contiguous, once a lap.
     this.#scratch[index] ??= new Int32Array(size);
     const scratch = this.#scratch[index];
     const first = size - start;
@@ -94,7 +95,7 @@ export function watermarkBytes(ringPages: number): number {
   return (ringPages * PAGE_BYTES) / 2;
 }
 
-/** What is missed with rings of so many pages; nothing where they are what everybody is granted. */
+/** Reports rings of fewer pages than every user is granted by default. */
 export function withSmallRings(ringPages: number): string[] {
   if (ringPages >= LEAST_GRANTED_PAGES) return [];
   const [size, wanted] = [ringPages, LEAST_GRANTED_PAGES].map((pages) => formatSize(pages * PAGE_BYTES));

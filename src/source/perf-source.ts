@@ -116,8 +116,8 @@ export abstract class PerfSource implements Source {
   }
 
   /**
-   * Step 3, on every CPU or on none. Throws `no-such-thread`, `perf-refused` (details.errno). Descendants that the task starts
-   * meanwhile may have inherited the events of some CPUs only.
+   * Step 3, on every CPU or on none. Throws `no-such-thread`, `perf-refused` (details.errno). Descendants that the task
+   * starts meanwhile may have inherited the events of some CPUs only.
    */
   protected openSet(eventSet: PerfEventSet, as: OpenedAs, task: Readonly<Record<string, number>>): void {
     this.eventSets.add(eventSet);
@@ -139,8 +139,8 @@ export abstract class PerfSource implements Source {
   }
 
   /**
-   * As Source has it. Rings of offline CPUs are still collected. A CPU that goes offline and comes back between two calls is not
-   * noticed: events on all tasks are then missing on it.
+   * As Source has it. Rings of offline CPUs are still collected. A CPU that goes offline and comes back between two
+   * calls is not noticed: events on all tasks are then missing on it.
    */
   updateCpus(online: readonly number[], tasks: Iterable<RecordedTask>): void {
     const gone = this.#online.filter((cpu) => !online.includes(cpu));
@@ -155,8 +155,8 @@ export abstract class PerfSource implements Source {
   }
 
   /**
-   * Descendants hold no copy for a CPU that was never online while they were started, so each task gets events of its own. A task
-   * started between the listing of `tasks` and the opening on its parent is not recorded on the CPU.
+   * Descendants hold no copy for a CPU that was never online while they were started, so each task gets events of its
+   * own. A task started between the listing of `tasks` and the opening on its parent is not recorded on the CPU.
    */
   #openLate(cpu: number, eventSet: PerfEventSet, tasks: readonly RecordedTask[]): void {
     const holder = this.held.holderOn(cpu)!;

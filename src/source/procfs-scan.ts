@@ -1,16 +1,16 @@
 /**
- * Samples /proc where perf is forbidden, and says in perf's records what it saw: COMM, FORK, EXIT and MMAP2 for what has
- * changed, a SAMPLE with a payload of its own (src/abi/procfs-sample.ts) for every task that did anything. A record carries the
- * id under which its process is followed.
+ * Samples /proc where perf is not permitted, and synthesizes perf records: COMM, FORK, EXIT and MMAP2 for changes, and
+ * a SAMPLE with a payload of its own (src/abi/procfs-sample.ts) for every task that was active. A record carries the id
+ * under which its process is followed.
  *
  * A scan, step by step:
- *  1. Where every process is followed: those that are new in /proc.
- *  2. For each process followed: its tasks now. Those gone exit, those new are forked.
- *  3. For each task: the scheduler's account (schedstat). Unchanged and asleep before: nothing happened, nothing is written,
- *     so that a quiet thread keeps its history. Else state, CPU, wait channel and system call.
- *  4. The children of its tasks are followed from the next scan on.
+ *  1. If every process is followed: find those that are new in /proc.
+ *  2. For each followed process: list its tasks. Write EXIT for those gone, FORK for new ones.
+ *  3. For each task: read its schedstat. Unchanged, and asleep before: write nothing, so that the ring of a quiet
+ *     thread keeps its history. Else write a SAMPLE with state, CPU, wait channel and system call.
+ *  4. Follow the children of its tasks from the next scan on.
  *
- * Invariant: scanning takes at most DUTY of one CPU; with more tasks the rate goes down, and `degraded` tells.
+ * Invariant: scanning takes at most DUTY of one CPU; with more tasks the rate is lower, as `degraded` reports.
  */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import {
@@ -44,7 +44,7 @@ import type { RecordRun } from './source.ts';
 /** The share of one CPU that scanning may take. */
 const DUTY = 0.1;
 const MAPS_INTERVAL_NS = 1_000_000_000;
-/** While nothing is followed. */
+/** The latency while no process is followed. */
 const IDLE_LATENCY_MS = 100;
 
 interface Task {
@@ -56,22 +56,22 @@ interface Task {
 
 interface Process {
   readonly pid: number;
-  /** What its records carry. */
+  /** The id of its records. */
   id: bigint;
   readonly tasks: Map<number, Task>;
-  /** Started before it was followed: they are not. */
+  /** Children from before it was followed: they are not followed. */
   earlierChildren: ReadonlySet<number>;
   exe: string;
   maps: string;
   mapsReadNs: number;
 }
 
-/** Every process of /proc is followed. */
+/** The state of following every process. */
 interface AllTasks {
   readonly id: bigint;
-  /** Of the last scan; undefined before the first. */
+  /** Processes of the last scan; undefined before the first. */
   seen: ReadonlySet<number> | undefined;
-  /** Those that may not be read. */
+  /** Processes that are not readable. */
   refused: ReadonlySet<number>;
 }
 
@@ -80,13 +80,13 @@ export class ProcfsScan {
   readonly geometry: RecordGeometry;
   readonly #periodNs: number;
   readonly #processes = new Map<number, Process>();
-  #everybody: AllTasks | undefined;
-  /** Records of the scan under way, by CPU. */
+  #allTasks: AllTasks | undefined;
+  /** Records of the current scan, by CPU. */
   #pending = new Map<number, Uint8Array[]>();
   #nextScanNs = 0;
-  /** What a scan takes, smoothed over about eight of them: one that was preempted must not slow the next ones down. */
+  /** Duration of a scan, averaged over about eight: a single preempted scan must not lower the rate. */
   #scanNs = 0;
-  /** Since there is something to follow. */
+  /** Since the first process is followed. */
   #scans = 0;
   #firstScanNs = 0;
   readonly #hasChildrenFile: boolean;
@@ -107,7 +107,7 @@ export class ProcfsScan {
         SampleType.cpu |
         SampleType.period |
         SampleType.raw,
-      // Instruction pointers are those of user space: without excludeKernel perf would ask for a kernel map to resolve them.
+      // Instruction pointers are of user space only: without excludeKernel, perf reports that a kernel map is missing.
       flags: attrFlags(
         'freq',
         'sampleIdAll',
@@ -125,7 +125,7 @@ export class ProcfsScan {
     this.#hasChildrenFile = readProcText(`/proc/${process.pid}/task/${process.pid}/children`) !== undefined;
   }
 
-  /** Follows a process from what it is now, with all it starts from now on. One that is followed already changes its id. */
+  /** Follows a process, with all that it starts from now on. One that is followed already gets the new id. */
   follow(pid: number, id: bigint): void {
     const known = this.#processes.get(pid);
     if (known?.id === id) return;
@@ -135,16 +135,16 @@ export class ProcfsScan {
     process.earlierChildren = new Set([...process.tasks.keys()].flatMap((tid) => this.#childrenOf(pid, tid)));
   }
 
-  /** Follows every process of /proc that may be read, those to come included; the ones that are followed keep their ids. */
+  /** Follows every readable process, future ones included. Those that are followed already keep their ids. */
   followAllTasks(id: bigint): void {
-    if (this.#everybody?.id === id) return;
+    if (this.#allTasks?.id === id) return;
     this.#wakeUp();
-    this.#everybody = { id, seen: undefined, refused: new Set() };
+    this.#allTasks = { id, seen: undefined, refused: new Set() };
   }
 
-  /** Leaves alone what is followed under this id. */
+  /** Stops following the processes with this id. */
   unfollow(id: bigint): void {
-    if (this.#everybody?.id === id) this.#everybody = undefined;
+    if (this.#allTasks?.id === id) this.#allTasks = undefined;
     for (const process of this.#processes.values()) if (process.id === id) this.#processes.delete(process.pid);
   }
 
@@ -154,7 +154,7 @@ export class ProcfsScan {
   }
 
   get #isIdle(): boolean {
-    return this.#processes.size === 0 && this.#everybody === undefined;
+    return this.#processes.size === 0 && this.#allTasks === undefined;
   }
 
   /** Milliseconds until the next scan is due. */
@@ -170,7 +170,7 @@ export class ProcfsScan {
       periodNs > this.#periodNs * 1.5
         ? `, not ${Math.round(1e9 / this.#periodNs)}, to stay cheap with so many tasks`
         : '';
-    const { refused, seen } = this.#everybody ?? { refused: new Set(), seen: undefined };
+    const { refused, seen } = this.#allTasks ?? { refused: new Set(), seen: undefined };
     return [
       `/proc is sampled ${rate} times a second${slowed}: single switches are not seen, and tasks that live less than ${Math.ceil(periodNs / 1e6)}ms may be missed`,
       'there are no call stacks: a sleeping thread shows its system call and wait channel, a running one only its CPU time',
@@ -216,14 +216,14 @@ export class ProcfsScan {
     else this.#pending.set(cpu, [record]);
   }
 
-  /** `exe`: what it runs, or ran last: another one tells of an exec. */
+  /** `exe`: its program, or the last known; a different one means an exec. */
   #add(pid: number, id: bigint, exe: string): Process {
     const process = { pid, id, tasks: new Map(), earlierChildren: new Set<number>(), exe, maps: '', mapsReadNs: 0 };
     this.#processes.set(pid, process);
     return process;
   }
 
-  /** With the threads that it has: they are not new. */
+  /** With its present threads, without FORK records for them. */
   #begin(pid: number, id: bigint): Process {
     const process = this.#add(pid, id, exeOf(pid));
     for (const tid of [pid, ...listIds(`/proc/${pid}/task`)]) this.#addTask(process, tid);
@@ -231,13 +231,13 @@ export class ProcfsScan {
   }
 
   #addTask(process: Process, tid: number): Task {
-    // An account of −1 differs from any that is read: the first scan always writes a sample.
+    // Timeslices of −1 differ from any that are read, so that the first scan writes a sample.
     const task: Task = { tid, comm: '', state: '', account: { onCpuNs: 0n, runDelayNs: 0n, timeslices: -1n } };
     process.tasks.set(tid, task);
     return task;
   }
 
-  /** A process that a followed one has started, under the same id. */
+  /** A process started by a followed one gets the same id. */
   #forkProcess(pid: number, parent: Process, parentTid: number, now: number): void {
     this.#emitFork(pid, pid, parent, parentTid, now);
     this.#addTask(this.#add(pid, parent.id, parent.exe), pid);
@@ -255,28 +255,28 @@ export class ProcfsScan {
   }
 
   #scan(): void {
-    if (this.#everybody) this.#scanAllTasks(this.#everybody);
+    if (this.#allTasks) this.#scanAllTasks(this.#allTasks);
     for (const process of [...this.#processes.values()]) this.#scanProcess(process);
   }
 
   /** Step 1. */
-  #scanAllTasks(everybody: AllTasks): void {
+  #scanAllTasks(allTasks: AllTasks): void {
     const now = this.#now();
     const present = new Set(listIds('/proc'));
     const refused = new Set<number>();
     for (const pid of present) {
       if (this.#processes.has(pid)) continue;
-      if (everybody.refused.has(pid) || readRefusal(pid) !== undefined) {
+      if (allTasks.refused.has(pid) || readRefusal(pid) !== undefined) {
         refused.add(pid);
         continue;
       }
-      const isNew = everybody.seen !== undefined && !everybody.seen.has(pid);
+      const isNew = allTasks.seen !== undefined && !allTasks.seen.has(pid);
       const parent = isNew ? this.#processes.get(readProcStat(`/proc/${pid}/stat`)?.ppid ?? 0) : undefined;
       if (parent) this.#forkProcess(pid, parent, parent.pid, now);
-      else this.#begin(pid, everybody.id);
+      else this.#begin(pid, allTasks.id);
     }
-    everybody.seen = present;
-    everybody.refused = refused;
+    allTasks.seen = present;
+    allTasks.refused = refused;
   }
 
   #scanProcess(process: Process): void {
@@ -293,7 +293,7 @@ export class ProcfsScan {
     for (const tid of present) {
       const task = tasks.get(tid) ?? this.#forkThread(process, tid, now);
       this.#sampleTask(process, task, now);
-      if (!this.#everybody) this.#followChildren(process, tid, now);
+      if (!this.#allTasks) this.#followChildren(process, tid, now);
     }
     if (now - process.mapsReadNs > MAPS_INTERVAL_NS) this.#readMaps(process, now);
   }
@@ -374,7 +374,7 @@ export class ProcfsScan {
     this.#readMaps(process, now);
   }
 
-  /** Writes MMAP2 for the executable mappings that are new since the last look. */
+  /** Writes MMAP2 for executable mappings that are new since the last call. */
   #readMaps(process: Process, now: number): void {
     process.mapsReadNs = now;
     const text = readProcText(`/proc/${process.pid}/maps`);
@@ -400,15 +400,15 @@ export class ProcfsScan {
       const text = readProcText(`/proc/${pid}/task/${tid}/children`) ?? '';
       return text.split(' ').filter(Boolean).map(Number);
     }
-    // Kernels without CONFIG_PROC_CHILDREN: every process says who its parent is.
+    // Kernels without CONFIG_PROC_CHILDREN: the parent of every process is in its stat.
     if (tid !== pid) return [];
     return listIds('/proc').filter((child) => readProcStat(`/proc/${child}/stat`)?.ppid === pid);
   }
 }
 
 /**
- * The errno with which the kernel refuses to let this process look into another; undefined: it may. The rule is the one that
- * perf_event_open(2) goes by (PTRACE_MODE_READ, ptrace(2)).
+ * The errno with which the kernel refuses this process access to another; undefined: it is permitted. The check is that
+ * of perf_event_open(2) (PTRACE_MODE_READ, ptrace(2)).
  */
 export function readRefusal(pid: number): string | undefined {
   try {
@@ -416,17 +416,17 @@ export function readRefusal(pid: number): string | undefined {
     return undefined;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Gone, or a kernel thread, which has no memory to look into (since Linux 6.14): neither is refused.
+    // Gone, or a kernel thread, which has no memory (an error since Linux 6.14): neither is a refusal.
     return code === 'EACCES' || code === 'EPERM' ? code : undefined;
   }
 }
 
 function exeOf(pid: number): string {
   try {
-    // It runs the same program when that one's file has been replaced (proc_pid_exe(5)).
+    // The same program, though its file was replaced (proc_pid_exe(5)).
     return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
   } catch {
-    return ''; // Gone or forbidden: no exec is seen then, which `degraded` covers.
+    return ''; // Gone or forbidden: an exec is then not detected, as `degraded` reports.
   }
 }
 

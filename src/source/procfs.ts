@@ -1,4 +1,4 @@
-/** A command as /proc shows it, with all it starts. What is read and written is in procfs-scan.ts. */
+/** The /proc source of a command and all that it starts. Scanning is in procfs-scan.ts. */
 import { PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import type { RecordGeometry } from '../abi/record-view.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -53,7 +53,7 @@ export class ProcfsSource implements Source {
     return this.#scan.collect();
   }
 
-  /** What is read is handed over as it is. */
+  /** No record is lost between the scan and its collection. */
   lostRecords(): number {
     return 0;
   }

@@ -14,7 +14,7 @@ import { collected } from './testing/collected.ts';
 const clock = parseEventSpec('cpu-clock');
 
 describe('an event name', () => {
-  it('means what perf means by it', () => {
+  it('has perf’s meaning', () => {
     expect(parseEventSpec('page-faults')).toMatchObject({
       type: EventType.software,
       config: 2n,
@@ -43,7 +43,7 @@ describe('an event name', () => {
 describe('the attr for a command', () => {
   const options = { freq: 99, excludeKernel: true, countsLost: true, watermarkBytes: 1024, sideBand: true };
 
-  it('is inherited, starts at exec, tells of everything that happens to a task', () => {
+  it('is inherited, enabled at exec, and has all side-band records', () => {
     const attr = commandEventAttr(clock, options);
     for (const flag of [
       'inherit',
@@ -65,7 +65,7 @@ describe('the attr for a command', () => {
     expect(attr.samplePeriodOrFreq).toBe(99n);
   });
 
-  it('samples nothing at frequency 0, and still tells of switches', () => {
+  it('samples nothing at frequency 0, and still has switches', () => {
     const attr = commandEventAttr(clock, { ...options, freq: 0 });
     expect(attr).toMatchObject({ type: EventType.software, config: 9n, samplePeriodOrFreq: 0n });
     expect(hasFlag(attr, 'contextSwitch')).toBe(true);
@@ -81,7 +81,7 @@ describe('the attr for a command', () => {
 });
 
 describe('the perf source', () => {
-  it('tells of a command from its exec to its exit', async (context) => {
+  it('delivers the records of a command from its exec to its exit', async (context) => {
     const command = await spawnGated(['/bin/sh', '-c', 'sleep 0.05; exit 0']);
     let source: CommandPerfSource;
     try {
@@ -102,7 +102,7 @@ describe('the perf source', () => {
     expect(exits).toContain(command.pid);
   });
 
-  it('says by code and errno that perf is refused, and leaves nothing open', () => {
+  it('reports a refusal by code and errno, and leaves nothing open', () => {
     expect(() => CommandPerfSource.open({ pid: 2 ** 22, freq: 99, events: [] })).toThrow(
       expect.objectContaining({ code: 'perf-refused' }),
     );
@@ -110,7 +110,7 @@ describe('the perf source', () => {
 });
 
 describe('the procfs source', () => {
-  it('tells of a command in the same records, with a payload of what /proc says', async () => {
+  it('delivers the same records of a command, with a payload read from /proc', async () => {
     const command = await spawnGated([
       '/bin/sh',
       '-c',
@@ -146,7 +146,7 @@ describe('the procfs source', () => {
     source.close();
   });
 
-  it('writes nothing for a thread that did nothing', async () => {
+  it('writes nothing for an idle thread', async () => {
     const command = await spawnGated(['sleep', '1000']);
     command.open();
     const source = ProcfsSource.open({ pid: command.pid, freq: 1000 });

@@ -1,14 +1,14 @@
 /**
- * What every source of records offers the recorder: batches of whole records, each with the CPU it comes from, in the
- * layout of its events' attrs.
+ * The interface of a source of records: it delivers batches of whole records, each with its CPU, in the layout of its
+ * events' attrs.
  *
- * Invariant: a run's bytes stay as they are from `collect` to the next `release`.
+ * Invariant: a run's bytes do not change from `collect` to the next `release`.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import type { RecordGeometry } from '../abi/record-view.ts';
 import type { EventSpec } from './event-spec.ts';
 
-/** A stretch of whole records, oldest first. */
+/** A contiguous run of whole records, oldest first. */
 export interface RecordRun {
   readonly cpu: number;
   readonly words: Int32Array;
@@ -17,7 +17,7 @@ export interface RecordRun {
   readonly to: number;
 }
 
-/** An event whose records the source yields. */
+/** An event whose records the source delivers. */
 export interface SourceEvent {
   readonly name: string;
   readonly attr: EventAttr;
@@ -34,34 +34,34 @@ export interface RecordedTask {
 
 export interface Source {
   readonly kind: 'perf' | 'procfs';
-  /** The first is the leader: its attr tells the trailer that all records share. */
+  /** The first is the leader: its attr gives the trailer that all records share. */
   readonly events: readonly SourceEvent[];
   readonly geometry: RecordGeometry;
-  /** What this source, as permitted here, cannot see: one sentence each. */
+  /** What this source cannot record with the permissions here: one sentence each. */
   readonly degraded: readonly string[];
   /** Descriptors that become readable when a batch is worth collecting. */
   readonly wakeFds: readonly number[];
-  /** Milliseconds after which `collect` is due even if nothing woke. */
+  /** Milliseconds after which `collect` is due without a wake-up. */
   readonly latencyMs: number;
-  /** The records that have come since the last `release`, CPU by CPU. */
+  /** The records since the last `release`, CPU by CPU. */
   collect(): readonly RecordRun[];
-  /** Records lost in all before they could be collected, told of or not; undefined where that is not counted. */
+  /** All records lost before they could be collected, reported by LOST records or not; undefined: not counted. */
   lostRecords(): number | undefined;
-  /** The recorded command has ended: what the next `collect` would have put off is due now. */
+  /** The recorded command has ended: the next `collect` delays nothing. */
   expedite(): void;
   /** Gives the collected bytes back. */
   release(): void;
   /**
-   * CPUs have come online or gone offline: opens the missing events on new ones, for `tasks`, all living tasks that are recorded.
-   * Events may then have further ids, behind those in their `ids`.
+   * CPUs have come online or gone offline: opens the missing events on new ones, for `tasks`, all living tasks that are
+   * recorded. Events may then have further ids, behind those in their `ids`.
    */
   updateCpus(online: readonly number[], tasks: Iterable<RecordedTask>): void;
   close(): void;
 }
 
 /**
- * The events of one attachment to one task (inherited by what it starts), or of the whole machine. Records name their event set
- * by the id they carry, so a ring's header needs the ids of its own event set only.
+ * The events of one attachment to one task (inherited by the tasks it starts), or to the whole machine. The id of a
+ * record leads to its event set.
  */
 export interface EventSet {
   /** The task attached to; 0: every task. */
@@ -76,34 +76,35 @@ export interface AttachableSourceOptions {
   readonly events: readonly EventSpec[];
 }
 
-/** A tracepoint that is watched for its own sake: a sample with one of the ids tells of each time that it is hit. */
+/** A tracepoint watched by a trigger: each hit is a sample with one of the ids. */
 export interface TracepointWatch {
-  /** One a CPU: others after `updateCpus`. */
+  /** One a CPU; they may change with `updateCpus`. */
   readonly ids: readonly bigint[];
   close(): void;
 }
 
-/** A source whose tasks come and go while it is open; it begins with none. */
+/** A source that is attached to tasks, and detached from them, while it is open. */
 export interface AttachableSource extends Source {
   /** The PMU's name in the path of an event file: `software`, `procfs`. */
   readonly pmu: string;
-  /** Descriptors that attaching to one thread takes. */
+  /** Descriptors that one attached thread takes. */
   readonly descriptorsPerThread: number;
   /**
-   * Begins to record the thread, and all that it starts from now on. Throws RingkeepError: `no-such-thread` (it is gone),
-   * `perf-refused` or `procfs-refused` (details.errno: EACCES and EPERM it is another user's, EMFILE no descriptors left);
-   * nothing is left open then.
+   * Records the thread and all that it starts from now on. Throws RingkeepError, with nothing left open:
+   * `no-such-thread` (it is gone), `perf-refused` or `procfs-refused` (details.errno: EACCES and EPERM for another
+   * user's task, EMFILE for want of descriptors).
    */
   attachThread(pid: number, tid: number): EventSet;
-  /** Begins to record every task of the machine. Throws as above. */
+  /** Records every task of the machine. Throws as above. */
   attachAll(): EventSet;
-  /** Ends the event set's events, those that its descendants inherited included. */
+  /** Ends the event set's events, those inherited by descendants included. */
   detach(eventSet: EventSet): void;
-  /** Whose events a record came from, by the low word of the id it carries; undefined: of none that is still attached. */
+  /** The event set of a record, by the low word of the record's id; undefined: it is not attached any longer. */
   eventSetOf(idLow: number): EventSet | undefined;
   /**
-   * Has every task's hits of a tracepoint told, in samples laid out as the leader's; the filter is the kernel's (events.rst). Throws
-   * `unknown-event`, `bad-argument` for a filter that the kernel does not take, `perf-refused` (details.errno).
+   * Delivers every task's hits of a tracepoint, as samples in the leader's layout. `filter` is an expression of the
+   * kernel's (events.rst). Throws `unknown-event`, `bad-argument` for a filter that the kernel refuses, `perf-refused`
+   * (details.errno).
    */
   watchTracepoint(system: string, name: string, filter: string | null): TracepointWatch;
 }

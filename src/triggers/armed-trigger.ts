@@ -4,8 +4,8 @@
  *   fired        ×   × ×            ×              ×  suppressed: over the rate
  *   snapshot     ├──post──▶ due     ├──post──▶ due
  *
- * Invariants: a firing joins the pending snapshot, or begins one, or is counted as suppressed; within any `perMs` at most `count`
- * snapshots begin.
+ * Invariants: a firing joins the pending snapshot, or begins one, or is counted as suppressed; within any `perMs` at
+ * most `count` snapshots begin.
  */
 import { compileGlob } from '../base/glob.ts';
 import type { Trigger } from './trigger.ts';

@@ -1,10 +1,10 @@
-/** Why a trigger fired: one sentence for whoever finds the snapshot, without its full stop. */
+/** Why a trigger fired: one sentence without its full stop, stored in the snapshot. */
 import { signalName } from '../abi/signal.ts';
 import { formatDurationNs } from '../base/units.ts';
 import type { PressureThreshold } from '../linux/pressure.ts';
 import type { Stall } from './stall-watch.ts';
 
-/** A process that ended, by the signal or with the code; the thread that took the signal, where it is known. */
+/** A process that ended, by a signal or with an exit code; `tid`: the thread that took the signal, if known. */
 export interface EndedProcess {
   readonly pid: number;
   readonly comm: string;

@@ -23,7 +23,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(scratch, { recursive: true, force: true }));
 
-/** Has snapshots of so many bytes written, each a second after the one before; returns their names. */
+/** Writes snapshots of these sizes, a second apart; returns their names. */
 function fill(directory: SnapshotDirectory, sizes: readonly number[], fromMs = NOON): string[] {
   return sizes.map((bytes, index) => {
     const path = directory.nextPath('stall', 7, fromMs + index * 1000);
@@ -34,7 +34,7 @@ function fill(directory: SnapshotDirectory, sizes: readonly number[], fromMs = N
 }
 
 describe('a directory of snapshots', () => {
-  it('is made for its user alone', () => {
+  it('is made with mode 0700', () => {
     const { path } = new SnapshotDirectory(join(scratch, 'a', 'b'), { keep: 1 }, NOON);
     expect(statSync(path).mode & 0o777).toBe(0o700);
   });
@@ -64,7 +64,7 @@ describe('a directory of snapshots', () => {
     expect(() => directory.nextPath('stall', 7, NOON)).toThrow(expect.objectContaining({ code: 'snapshot-directory' }));
   });
 
-  it('names snapshots so that they sort by time, and passes over names that are taken', () => {
+  it('names snapshots so that they sort by time, and skips names in use', () => {
     const directory = new SnapshotDirectory(scratch, { keep: 9 }, NOON);
     symlinkSync('nowhere', join(scratch, '20251125T120000.000Z-exit-signal-12.perf.data'));
     const names = [
@@ -84,21 +84,21 @@ describe('a directory of snapshots', () => {
     expect(names.toSorted()).toEqual(names);
   });
 
-  it('drops the oldest until number and bytes hold, and never the newest', () => {
+  it('removes the oldest until number and bytes are within their limits, and never the newest', () => {
     const names = fill(new SnapshotDirectory(scratch, { keep: 3, keepBytes: 100 }, NOON), [10, 10, 10, 10]);
     expect(readdirSync(scratch)).toEqual(names.slice(1));
     const [large] = fill(new SnapshotDirectory(scratch, { keep: 3, keepBytes: 100 }, NOON), [500], NOON + 60_000);
     expect(readdirSync(scratch)).toEqual([large]);
   });
 
-  it('keeps what was written last also when the clock was set back', () => {
+  it('keeps the last written one also when the clock was set back', () => {
     const directory = new SnapshotDirectory(scratch, { keep: 1 }, NOON);
     fill(directory, [1]);
     const names = fill(directory, [1], NOON - 3_600_000);
     expect(readdirSync(scratch)).toEqual(names);
   });
 
-  it('leaves alone what is not its own: other names, links, directories, what is being written', () => {
+  it('leaves other names, links, directories and snapshots that are being written', () => {
     const target = join(scratch, 'target');
     writeFileSync(target, 'precious');
     const others = [
@@ -120,7 +120,7 @@ describe('a directory of snapshots', () => {
     expect(removed.map((path) => basename(path))).toEqual([written.at(-1)]);
   });
 
-  it('clears away what a killed recorder left unfinished, and not what one is at', () => {
+  it('removes unfinished snapshots of a killed recorder, and not those of a running one', () => {
     const unfinished = (second: number) => `.20251125T11000${second}.000Z-stall-1.perf.data.0123456789ab.tmp`;
     for (const [second, ageMs] of [3_600_000, 1000].entries()) {
       writeFileSync(join(scratch, unfinished(second)), '');

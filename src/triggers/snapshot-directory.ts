@@ -1,10 +1,11 @@
 /**
  * A directory of snapshots taken by triggers, which keeps the newest of them.
  *
- *   20251125T193102.123Z-exit-signal-4711.perf.data       time, trigger, process: sorted by name they are sorted by time
+ *   20251125T193102.123Z-exit-signal-4711.perf.data       time, trigger, process: names sort by time
  *
- * Invariants: only regular files with a name of this form are removed, never the newest of them and never one that is being
- * written; a name in use is skipped; no link is followed; owner and mode of the directory are checked before each snapshot.
+ * Invariants: only regular files with a name of this form are removed, never the newest of them and never one that is
+ * being written; a name in use is skipped; no link is followed; owner and mode of the directory are checked before each
+ * snapshot.
  */
 import { lstatSync, mkdirSync, readdirSync, type Stats, unlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -48,7 +49,8 @@ export class SnapshotDirectory {
 
   /**
    * Makes the directory if it is absent, with mode 0700, and removes unfinished snapshots of a killed recorder. Throws
-   * `snapshot-directory` (details.path, details.errno) when it cannot be made, is another user's, or others may write to it.
+   * `snapshot-directory` (details.path, details.errno) when it cannot be made, is another user's, or others may write
+   * to it.
    */
   constructor(path: string, limits: RetentionLimits, wallMs: number) {
     this.path = resolve(path);
@@ -61,14 +63,14 @@ export class SnapshotDirectory {
   }
 
   /**
-   * A free path for the next snapshot, until `written` or `givenUp` is called with it. `wallMs` is the time of the cut. Throws as
-   * the constructor does.
+   * A free path for the next snapshot, until `written` or `givenUp` is called with it. `wallMs` is the time of the cut.
+   * Throws as the constructor does.
    */
   nextPath(kind: TriggerKind, pid: number | undefined, wallMs: number): string {
     return refusing(this.path, () => {
       requireDirectory(this.path, REQUIREMENT);
-      // Two cuts in one millisecond keep their order, and a name in use is skipped, by adding a millisecond. When the clock
-      // is set back, names go back with it.
+      // Two cuts in one millisecond keep their order, and a name in use is skipped, by adding a millisecond. When the
+      // clock is set back, names go back with it.
       const leadMs = this.#lastNamedMs - Math.floor(wallMs);
       let timeMs = leadMs >= 0 && leadMs < 1000 ? this.#lastNamedMs + 1 : Math.floor(wallMs);
       while (exists(this.#pathOf(kind, pid, timeMs))) timeMs++;
@@ -83,7 +85,10 @@ export class SnapshotDirectory {
     return join(this.path, snapshotName(kind, pid, timeMs));
   }
 
-  /** The snapshot at `path` is complete: removes the oldest until the limits hold. Never throws: failures are in the result. */
+  /**
+   * The snapshot at `path` is complete: removes the oldest until the limits hold. Never throws: failures are in the
+   * result.
+   */
   written(path: string): RetentionResult {
     this.#underWay.delete(path);
     const removed: string[] = [];

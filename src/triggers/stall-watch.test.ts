@@ -73,7 +73,7 @@ class NaiveWatch {
 }
 
 describe('a watch for stalls', () => {
-  it('finds what looking at every thread every time finds', () => {
+  it('finds the same stalls as checking every thread at every step', () => {
     const options = fc.record({
       thresholdNs: fc.integer({ min: 1, max: 40 }),
       isPreemptedOnly: fc.boolean(),
@@ -82,7 +82,7 @@ describe('a watch for stalls', () => {
     fc.assert(
       fc.property(options, fc.array(happening, { maxLength: 200 }), (given, happenings) => {
         const [watch, naive] = [new StallWatch(given), new NaiveWatch(given)];
-        // Of switches at one and the same time the order cannot be told: the clock moves on with each.
+        // The order of simultaneous switches is not defined: the clock advances with each.
         let nowNs = 0;
         for (const { afterNs, what, tid, isPreempted, state } of happenings) {
           nowNs += afterNs + 1;
@@ -102,7 +102,7 @@ describe('a watch for stalls', () => {
     );
   });
 
-  it('tells of a thread that never comes back while it is gone, once', () => {
+  it('reports a thread that is never switched in once, while it is off the CPU', () => {
     const watch = new StallWatch(ANY);
     watch.switchedOut(off(1, 100));
     expect(watch.nextNs).toBe(111);
@@ -112,7 +112,7 @@ describe('a watch for stalls', () => {
     expect(watch.switchedIn(1, 2e9)).toBeUndefined();
   });
 
-  it('takes switches that come late from another CPU for what they were', () => {
+  it('uses switches read late from another CPU by their times', () => {
     const watch = new StallWatch(ANY);
     // Back on the CPU before word came that it had left: it is not off the CPU.
     expect(watch.switchedIn(1, 105)).toBeUndefined();
@@ -131,7 +131,7 @@ describe('a watch for stalls', () => {
     expect(watch.overdue(1000, () => 'S').map(({ tid }) => tid)).toEqual([3, 4, 2]);
   });
 
-  it('tells of a thread that nobody saw leave when it is found off the CPU, not when it may be on it', () => {
+  it('reports a thread without a switch-out if its state shows it off the CPU, not if it may be on it', () => {
     const watch = new StallWatch(ANY);
     for (const tid of [1, 2, 3, 4]) watch.assumeOut(off(tid, 100));
     expect(watch.switchedIn(3, 105)).toBeUndefined();
@@ -148,7 +148,7 @@ describe('a watch for stalls', () => {
     expect(watch.overdue(131, () => 'S')).toMatchObject([{ tid: 2, sinceNs: 120 }]);
   });
 
-  it('counts no idle sleep where only blocked threads are meant', () => {
+  it('does not report sleep if only blocked threads count', () => {
     const watch = new StallWatch({ ...ANY, isBlockedOnly: true });
     for (const [index, isPreempted] of [false, false, true].entries()) watch.switchedOut(off(index, 100, isPreempted));
     expect(watch.overdue(1000, (_pid, tid) => (tid === 0 ? 'S' : tid === 1 ? 'D' : 'R')).map(({ tid }) => tid)).toEqual(
@@ -156,7 +156,7 @@ describe('a watch for stalls', () => {
     );
   });
 
-  it('looks at a few of ten thousand threads at a time, and comes to all of them', () => {
+  it('reads the state of a few of ten thousand threads at a time, and gets to all of them', () => {
     const watch = new StallWatch({ ...ANY, thresholdNs: 10 * MS, isBlockedOnly: true });
     for (let tid = 1; tid <= 10_000; tid++) watch.switchedOut(off(tid, tid));
     let looks = 0;

@@ -1,15 +1,15 @@
 /**
- * Who is off the CPU, and since when: finds the threads that are for longer than a threshold, while they are.
+ * Finds threads that are off the CPU for longer than a threshold, while they are.
  *
  *   switched out ──┐                        oldest                        newest
- *                  └──▶ linked in at its time:  [t1]──[t2]──[t3]──…──[tn]
- *   switched in: taken out, wherever it is. Overdue: taken from the front.
+ *                  └──▶ inserted by time:   [t1]──[t2]──[t3]──…──[tn]
+ *   switched in: removed, wherever it is. Overdue: removed from the front.
  *
- * One threshold for all makes the order in which they went off the CPU the order in which they are overdue; records come
- * in time order but for microseconds, so the place of a new one is at the end or next to it.
+ * With one threshold for all, threads become overdue in the order in which they were switched out. Records are in time
+ * order but for microseconds, so a new thread is inserted at the end or next to it.
  *
- * Invariants: each time off the CPU is told of once; a switch costs the same however many threads there are; a call of
- * `overdue` looks at `LOOKS` threads at most.
+ * Invariants: each time off the CPU is reported once; the cost of a switch does not depend on the number of threads; a
+ * call of `overdue` reads the state of `LOOKUPS` threads at most.
  */
 
 /** A thread that was switched out. */
@@ -18,11 +18,11 @@ export interface OffCpu {
   readonly tid: number;
   readonly comm: string;
   readonly sinceNs: number;
-  /** It was still runnable: it waits for a CPU and for nothing else. */
+  /** It was still runnable: it waits for a CPU only. */
   readonly isPreempted: boolean;
 }
 
-/** A thread that has been off the CPU for longer than the threshold: until then, and since when it still is. */
+/** A thread that was, or is, off the CPU for longer than the threshold; `isOver`: it was switched in at `untilNs`. */
 export interface Stall extends OffCpu {
   readonly untilNs: number;
   readonly isOver: boolean;
@@ -39,7 +39,7 @@ export interface StallWatchOptions {
 /** The state letter of a thread as /proc/PID/task/TID/stat has it; undefined: it is gone. */
 export type StateOf = (pid: number, tid: number) => string | undefined;
 
-/** A thread that is known; linked in while it is off the CPU, and not told of. */
+/** A known thread; linked while it is off the CPU and not reported. */
 interface Entry {
   pid: number;
   readonly tid: number;
@@ -47,16 +47,16 @@ interface Entry {
   sinceNs: number;
   isPreempted: boolean;
   isLinked: boolean;
-  /** Nobody saw it go off the CPU: it is there since some time before, or is on it. */
+  /** Its switch-out was not seen: it is off the CPU since some earlier time, or on it. */
   isAssumed: boolean;
   older: Entry | undefined;
   newer: Entry | undefined;
-  /** When it was switched in while it was not linked in: its switch-out may still come, from another CPU's ring. */
+  /** When it was switched in while not linked: its switch-out may still follow, from another CPU's ring. */
   backNs: number;
 }
 
-/** Threads whose state is looked up at one go, some 15 µs each, and how long the next go is away when that was not all. */
-const LOOKS = 32;
+/** Threads whose state is read in one call, some 15 µs each, and the pause after a call that reached this number. */
+const LOOKUPS = 32;
 const PAUSE_NS = 20_000_000;
 
 export class StallWatch {
@@ -72,7 +72,7 @@ export class StallWatch {
     this.#options = options;
   }
 
-  /** A thread of which no switch was told yet is off the CPU, if it turns out so: since before `sinceNs`, when one began to look. */
+  /** A thread without a switch so far may be off the CPU, since before `sinceNs`, when it was first watched. */
   assumeOut(thread: Omit<OffCpu, 'isPreempted'>): void {
     if (this.#entries.has(thread.tid)) return;
     this.switchedOut({ ...thread, isPreempted: false });
@@ -81,7 +81,7 @@ export class StallWatch {
 
   switchedOut({ pid, tid, comm, sinceNs, isPreempted }: OffCpu): void {
     const entry = this.#entryOf(tid);
-    // Late: it has been back, or back and gone again, since.
+    // A late record: the thread has been switched in since.
     if (entry.backNs >= sinceNs || (entry.isLinked && !entry.isAssumed && entry.sinceNs >= sinceNs)) return;
     if (entry.isLinked) this.#unlink(entry);
     entry.isAssumed = false;
@@ -93,7 +93,7 @@ export class StallWatch {
     this.#link(entry);
   }
 
-  /** The stall that this ends, if it was one and was not told of before. */
+  /** The stall that this ends, unless there is none or it was reported before. */
   switchedIn(tid: number, timeNs: number): Stall | undefined {
     const entry = this.#entryOf(tid);
     if (!entry.isLinked) {
@@ -101,25 +101,25 @@ export class StallWatch {
       return undefined;
     }
     this.#unlink(entry);
-    // What kind of sleep it was cannot be learned any more, nor whether a switch in between was lost.
+    // Its state while off the CPU is not known any longer, nor whether a switch in between was lost.
     if (this.#options.isBlockedOnly && !entry.isPreempted) return undefined;
     if (timeNs - entry.sinceNs <= this.#options.thresholdNs || entry.sinceNs <= this.#lossNs) return undefined;
     return stallOf(entry, timeNs, true);
   }
 
-  /** It has ended, or is another's number now. */
+  /** It has exited, or its TID was reused. */
   forget(tid: number): void {
     const entry = this.#entries.get(tid);
     if (entry?.isLinked) this.#unlink(entry);
     this.#entries.delete(tid);
   }
 
-  /** Records were lost before `timeNs`: who was off the CPU then need not have been so all the time. */
+  /** Records were lost up to `timeNs`: threads off the CPU at that time may have been on it in between. */
   switchesLost(timeNs: number): void {
     this.#lossNs = Math.max(this.#lossNs, timeNs);
   }
 
-  /** When `overdue` may find somebody next; infinite: when nobody else is switched out, never. */
+  /** When `overdue` may next find a thread, unless another is switched out; infinite: never. */
   get nextNs(): number {
     // One nanosecond more: a stall is longer than the threshold.
     return this.#oldest
@@ -127,11 +127,11 @@ export class StallWatch {
       : Number.POSITIVE_INFINITY;
   }
 
-  /** Those that are off the CPU for too long at `nowNs`, up to when every switch must have been told. */
+  /** Threads off the CPU for too long at `nowNs`. All switches up to then have been passed on. */
   overdue(nowNs: number, stateOf: StateOf): Stall[] {
     const stalls: Stall[] = [];
-    for (let looks = 0; this.nextNs <= nowNs; looks++) {
-      if (looks === LOOKS) {
+    for (let lookups = 0; this.nextNs <= nowNs; lookups++) {
+      if (lookups === LOOKUPS) {
         this.#pausedUntilNs = nowNs + PAUSE_NS;
         break;
       }
@@ -143,10 +143,10 @@ export class StallWatch {
   }
 
   #isStalled(entry: Entry, state: string | undefined): boolean {
-    // The last switch of a thread's life may come behind its EXIT.
+    // The last switch-out of a thread may follow its EXIT.
     if (state === undefined || state === 'Z' || state === 'X') return false;
     if (this.#options.isBlockedOnly && !entry.isPreempted) return state === 'D';
-    // R may be on the CPU by now: where its going off was seen and no switch was lost, it is not.
+    // R may mean on the CPU; not if its switch-out was seen and no switch was lost.
     return state !== 'R' || (!entry.isAssumed && entry.sinceNs > this.#lossNs);
   }
 

@@ -28,7 +28,7 @@ function service(take?: TakeSnapshot) {
 const often = { atMost: { count: 1000, perMs: 1000 } };
 
 describe('the death of a process', () => {
-  it('is told of once, by the signal or by the end, whichever is known first', async () => {
+  it('is passed on once, by the signal or by the end, whichever is known first', async () => {
     const { triggers, directory, taken } = service();
     triggers.add('exit-signal', often, directory);
     const now = Number(process.hrtime.bigint());
@@ -44,7 +44,7 @@ describe('the death of a process', () => {
     expect(triggers.list()[0]).toMatchObject({ fired: 2 });
   });
 
-  it('is what its end says where threads took SIGKILL: they do so at an exit and an exec too, and for many a signal', () => {
+  it('is taken from its end where threads took SIGKILL, which the kernel also sends at an exit and an exec', () => {
     const { triggers, directory } = service();
     const fired = () => triggers.list().map((trigger) => trigger.fired);
     for (const on of ['exit-signal', 'exit-signal:TERM', 'exit-status']) triggers.add(on, often, directory);
@@ -58,7 +58,7 @@ describe('the death of a process', () => {
     expect(fired()).toEqual([1, 1, 1]);
   });
 
-  it('is told of that of another process under the number of one whose end was never learned', async () => {
+  it('is passed on for a process that reuses the PID of one whose end was never read', async () => {
     const { triggers, directory } = service();
     triggers.add('exit-signal', often, directory);
     triggers.signalDelivered(7, 7, 'web', 11, SECOND_NS);
@@ -66,11 +66,11 @@ describe('the death of a process', () => {
     expect(triggers.list()[0]).toMatchObject({ fired: 2 });
   });
 
-  it('that nobody learned of leaves no more behind than there is room for', () => {
+  it('whose end is never read takes bounded memory', () => {
     const { triggers, directory } = service();
     triggers.add('exit-signal', often, directory);
     for (let pid = 1; pid <= 5000; pid++) triggers.signalDelivered(pid, pid, 'web', 11, SECOND_NS + pid);
-    // The first was forgotten for the others: it is told of again; the last was not.
+    // The first was forgotten, and is passed on again; the last was not.
     triggers.signalDelivered(5000, 5001, 'web', 11, SECOND_NS + 6000);
     expect(triggers.list()[0]).toMatchObject({ fired: 5000 });
     triggers.signalDelivered(1, 1, 'web', 11, SECOND_NS + 6001);
@@ -79,7 +79,7 @@ describe('the death of a process', () => {
 });
 
 describe('a tracepoint', () => {
-  it('counts where a recorded thread hits it: not one unknown, not one whose event was removed, not after the trigger', async () => {
+  it('fires for recorded threads: not for unknown ones, not for removed events, not after the trigger was removed', async () => {
     await using sleepers = new Sleepers();
     const [kept, removed, unknown] = [await sleepers.start(), await sleepers.start(), await sleepers.start()];
     const { triggers, directory, attacher, recorder } = service();
@@ -98,7 +98,7 @@ describe('a tracepoint', () => {
   });
 });
 
-it('a trigger whose snapshot is refused says so, and disturbs no other', async () => {
+it('a trigger whose snapshot fails reports it, and affects no other', async () => {
   const { triggers, directory, log } = service(async ({ path }) => {
     if (path.includes('exit-signal')) throw new RingkeepError('output-unwritable', 'there is no room', {});
   });
@@ -115,7 +115,7 @@ it('a trigger whose snapshot is refused says so, and disturbs no other', async (
   expect(log.filter((line) => line.includes('no snapshot'))).toHaveLength(1);
 });
 
-it('watches the switches of those that a trigger selects, by the name they have now', async () => {
+it('watches the switches of threads that a trigger selects, by their present names', async () => {
   await using sleepers = new Sleepers();
   const pid = await sleepers.start();
   const { triggers, directory, attacher, recorder, source } = service();

@@ -1,11 +1,11 @@
 /**
- * The triggers of a detached recorder, and all that its other rooms use of this one: opens tracepoints and pressure monitors,
- * passes on what happens, and takes the snapshots that are due.
+ * The triggers of a detached recorder, and all that its other rooms use of this one: opens tracepoints and pressure
+ * monitors, passes on what happens, and takes the snapshots that are due.
  *
  *   records, ends ─▶ TriggerService ─▶ TriggerSet ─▶ StallWatch, ArmedTrigger ─▶ due snapshots ─▶ SnapshotDirectory
  *
- * Invariant: what was opened for a trigger is closed when it is removed; a failed snapshot is reported in the status of its
- * trigger and affects no other.
+ * Invariant: what was opened for a trigger is closed when it is removed; a failed snapshot is reported in the status of
+ * its trigger and affects no other.
  */
 import { constants } from 'node:os';
 import { lowWord } from '../abi/layout.ts';
@@ -57,7 +57,10 @@ export class TriggerService implements EngineObserver {
   readonly #opened = new Map<number, Opened>();
   readonly #triggerOfSample = new Map<number, number>();
   readonly #triggerOfFd = new Map<number, number>();
-  /** Processes whose death was reported at the delivery of its signal, and the time of that; in the order of the reports. */
+  /**
+   * Processes whose death was reported at the delivery of its signal, and the time of that; in the order of the
+   * reports.
+   */
   readonly #reportedDead = new Map<number, number>();
   /** The signals that killed processes lately, for their snapshots. */
   readonly #signalOf = new Map<number, number>();

@@ -28,7 +28,7 @@ function exited(pid: number, code: number) {
 }
 
 describe('a trigger on the end of a process', () => {
-  it('fires for the signals that were asked for, or for any', () => {
+  it('fires for the given signals, or for any', () => {
     const set = new TriggerSet(() => 'S');
     const [any, some] = [set.add(trigger('exit-signal')), set.add(trigger('exit-signal:KILL,SEGV'))];
     set.processEnded(killed(1, 15), 1);
@@ -50,7 +50,7 @@ describe('a trigger on the end of a process', () => {
     );
   });
 
-  it('fires for the statuses that were asked for, or for any but 0', () => {
+  it('fires for the given statuses, or for any but 0', () => {
     const set = new TriggerSet(() => 'S');
     const [any, three] = [set.add(trigger('exit-status')), set.add(trigger('exit-status:0,3'))];
     const fired = (code: number, nowNs: number) => {
@@ -64,7 +64,7 @@ describe('a trigger on the end of a process', () => {
     expect(set.tick(60_000 * MS)).toEqual([]);
   });
 
-  it('fires only for those who are selected', () => {
+  it('fires only for selected processes', () => {
     const { set } = setOf('exit-signal', { comm: 'serv*', pid: 7 });
     set.processEnded(killed(8), 1);
     set.processEnded(killed(7, SEGV, 'client'), 1);
@@ -75,7 +75,7 @@ describe('a trigger on the end of a process', () => {
 });
 
 describe('a trigger on switches', () => {
-  it('watches those who are selected, and says when the answer may have changed', () => {
+  it('watches selected threads, and has a new epoch when the selection may have changed', () => {
     const set = new TriggerSet(() => 'S');
     expect(set.needsSwitches).toBe(false);
     set.add(trigger('exit-signal'));
@@ -88,7 +88,7 @@ describe('a trigger on switches', () => {
     expect([set.remove(id), set.remove(id), set.watches(1, 2, 'worker-3')]).toEqual([true, false, false]);
   });
 
-  it('tells of a stall by the switch that ends it', () => {
+  it('fires by the switch that ends a stall', () => {
     const { set } = setOf('stall>10ms', { comm: 'worker' });
     set.switched(2, 1, 'worker', 5 * MS, true, false);
     set.switched(3, 1, 'main', 5 * MS, true, false);
@@ -104,7 +104,7 @@ describe('a trigger on switches', () => {
     ]);
   });
 
-  it('tells of a stall that does not end, while it lasts', () => {
+  it('fires during a stall that does not end', () => {
     const { set } = setOf('stall>10ms', { tid: 2 });
     set.switched(2, 1, 'worker', 5 * MS, true, false);
     expect(set.nextDueNs()).toBe(15 * MS + 1);
@@ -115,7 +115,7 @@ describe('a trigger on switches', () => {
     expect(set.nextDueNs()).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it('takes no idle thread for stalled where nobody was selected', () => {
+  it('does not fire for sleeping threads without a selection', () => {
     const states = new Map([
       [2, 'S'],
       [3, 'D'],
@@ -126,7 +126,7 @@ describe('a trigger on switches', () => {
     expect(set.tick(11 * MS)).toMatchObject([{ tid: 3, firings: 1 }]);
   });
 
-  it('on the run queue counts the preempted only', () => {
+  it('on the run queue fires for preempted threads only', () => {
     const { set } = setOf('runqueue>10ms', {}, 'R');
     set.switched(2, 1, 't', 0, true, false);
     set.switched(3, 1, 't', 0, true, true);
@@ -137,7 +137,7 @@ describe('a trigger on switches', () => {
     ]);
   });
 
-  it('takes neither the dead for stalled nor a lost switch for a long sleep', () => {
+  it('fires neither for exited threads nor for a sleep with a lost switch in it', () => {
     const { set } = setOf('stall>10ms', { pid: 1 }, 'R');
     set.switched(2, 1, 't', 0, true, false);
     set.threadEnded(2);
@@ -150,7 +150,7 @@ describe('a trigger on switches', () => {
 });
 
 describe('a trigger on a tracepoint or on pressure', () => {
-  it('fires when it is told, for those who are selected', () => {
+  it('fires for hits by selected threads', () => {
     const { set, id } = setOf('tracepoint:sched:sched_process_exit/pid > 1/', { comm: 'a' });
     set.sampled(id, 2, 1, 'b', 5);
     set.sampled(id + 1, 2, 1, 'a', 5);
@@ -169,7 +169,7 @@ describe('a trigger on a tracepoint or on pressure', () => {
 });
 
 describe('a snapshot', () => {
-  it('comes once for all that fires before it is taken, with its window', () => {
+  it('is taken once for all firings before it, with its window', () => {
     const { set } = setOf('exit-signal', { preMs: 5, postMs: 2, atMost: { count: 9, perMs: 1 } });
     set.processEnded(killed(1), 10 * MS);
     expect([set.nextDueNs(), set.tick(11 * MS)]).toEqual([12 * MS, []]);
@@ -179,14 +179,14 @@ describe('a snapshot', () => {
     expect(set.tick(14 * MS)).toEqual([]);
   });
 
-  it('of one trigger comes before that of another when it is due before', () => {
+  it('of one trigger is taken before that of another if it is due before', () => {
     const set = new TriggerSet(() => 'S');
     const [late, soon] = [set.add(trigger('exit-signal', { postMs: 9 })), set.add(trigger('exit-signal'))];
     set.processEnded(killed(1), 0);
     expect(set.tick(20 * MS).map(({ triggerId }) => triggerId)).toEqual([soon, late]);
   });
 
-  it('is accounted for, with what went wrong', () => {
+  it('is in the status, with its error', () => {
     const { set, id } = setOf('exit-signal', { comm: 'server' });
     for (const nowNs of [1, 2, 3]) {
       set.processEnded(killed(1), nowNs);
@@ -200,7 +200,7 @@ describe('a snapshot', () => {
     expect(set.get(id)?.options.comm).toBe('server');
   });
 
-  it('never comes more often than the rate permits, nor less', () => {
+  it('is taken as often as the rate allows, and not more often', () => {
     const steps = fc.array(fc.record({ afterMs: fc.nat(30), isTick: fc.boolean() }), { maxLength: 100 });
     const rate = fc.record({ count: fc.integer({ min: 1, max: 3 }), perMs: fc.integer({ min: 1, max: 60 }) });
     fc.assert(

@@ -1,8 +1,9 @@
 /**
  * The triggers of a recorder: what happens goes in, due snapshots come out.
  *
- * It has no clock and opens nothing: times are passed in, nanoseconds on CLOCK_MONOTONIC. The recorder's loop drains its
- * source, passes on what it read, calls `tick` with the time at which that drain began, and may sleep until `nextDueNs`.
+ * It has no clock and opens nothing: times are passed in, nanoseconds on CLOCK_MONOTONIC. The recorder's loop drains
+ * its source, passes on what it read, calls `tick` with the time at which that drain began, and may sleep until
+ * `nextDueNs`.
  */
 import { signalName } from '../abi/signal.ts';
 import { assert } from '../base/error.ts';

@@ -38,8 +38,8 @@ const condition: fc.Arbitrary<TriggerCondition> = fc.oneof(
     .map((psi) => ({ kind: 'psi' as const, ...psi, share: psi.resource === 'cpu' ? ('some' as const) : psi.share })),
 );
 
-describe('what a trigger waits for', () => {
-  it('reads back from its own text', () => {
+describe('the condition of a trigger', () => {
+  it('is parsed from its own text', () => {
     fc.assert(
       fc.property(condition, (given) => {
         expect(parseTrigger(formatTrigger(given))).toEqual(given);
@@ -47,7 +47,7 @@ describe('what a trigger waits for', () => {
     );
   });
 
-  it('is read as people write it', () => {
+  it('is parsed in its various spellings', () => {
     const texts = {
       'exit-signal': { kind: 'exit-signal', signals: [] },
       'exit-signal:segv,SIGABRT,9,34': { kind: 'exit-signal', signals: ['SIGSEGV', 'SIGABRT', 'SIGKILL', 'SIG34'] },
@@ -75,7 +75,7 @@ describe('what a trigger waits for', () => {
     for (const [text, meant] of Object.entries(texts)) expect(parseTrigger(text), text).toEqual(meant);
   });
 
-  it('is refused with a sentence that shows what would be right', () => {
+  it('is refused with a sentence that shows a correct one', () => {
     const wrong = {
       '': 'exit-signal',
       crash: 'exit-signal, exit-status',
@@ -111,7 +111,7 @@ describe('what a trigger waits for', () => {
     }
   });
 
-  it('is read, or refused as wrong usage, whatever is written', () => {
+  it('is parsed, or refused as wrong usage, for any text', () => {
     const parts = [
       'exit-signal',
       'exit-status',
@@ -140,11 +140,11 @@ describe('what a trigger waits for', () => {
   });
 });
 
-describe('what a trigger takes', () => {
+describe('the options of a trigger', () => {
   const stall = parseTrigger('stall>1s');
   const directory = '/tmp/x';
 
-  it('has defaults for all but the directory, and goes back as far as the rings do', () => {
+  it('have defaults for all but the directory, and the snapshot goes back as far as the rings do', () => {
     expect(makeTrigger(stall, { directory }).options).toEqual({
       atMost: { count: 1, perMs: 10_000 },
       postMs: 0,
@@ -153,7 +153,7 @@ describe('what a trigger takes', () => {
     });
   });
 
-  it('is refused where it cannot hold', () => {
+  it('are refused out of their bounds', () => {
     const wrong = [
       { directory: '' },
       { directory, atMost: { count: 0, perMs: 1 } },
@@ -175,7 +175,7 @@ describe('what a trigger takes', () => {
     expect(() => makeTrigger(parseTrigger('psi:io>1ms/1s'), { directory, comm: 'a' })).toThrow('whole machine');
   });
 
-  it('has a rate that reads back from its own text', () => {
+  it('have a rate that is parsed from its own text', () => {
     expect(parseRate('3/1m')).toEqual({ count: 3, perMs: 60_000 });
     fc.assert(
       fc.property(fc.nat(1000), durationNs, (count, perNs) => {

@@ -1,12 +1,12 @@
 /**
- * What stands behind `trigger add --on`, read and written.
+ * The conditions of `trigger add --on`, parsed and formatted.
  *
  *   exit-signal            exit-signal:SEGV,ABRT
  *   exit-status            exit-status:3,4
- *   stall>200ms            stall:blocked>200ms            off-cpu is another word for stall
+ *   stall>200ms            stall:blocked>200ms            off-cpu is an alias of stall
  *   runqueue>50ms
  *   tracepoint:sched:sched_process_exit                   tracepoint:sched:sched_process_exit/comm ~ "nginx*"/
- *   psi:memory>150ms/1s    psi:io:full>100ms/2s           some, if neither is said
+ *   psi:memory>150ms/1s    psi:io:full>100ms/2s           `some` by default
  *
  * Invariant: what `formatTrigger` writes reads back as the same condition.
  */
@@ -17,7 +17,7 @@ import { parsedDuration, refuseUnless, type TriggerCondition } from './trigger.t
 
 const KINDS = 'exit-signal, exit-status, stall>200ms, runqueue>50ms, tracepoint:SYSTEM:NAME or psi:memory>150ms/1s';
 
-/** Throws `bad-argument` with a sentence that shows what would be right. */
+/** Throws `bad-argument` with a sentence that shows a correct condition. */
 export function parseTrigger(text: string): TriggerCondition {
   const [, word = '', rest = ''] = /^([a-z-]*)(.*)$/s.exec(text.trim())!;
   switch (word) {
@@ -38,7 +38,7 @@ export function parseTrigger(text: string): TriggerCondition {
     case 'psi':
       return { kind: 'psi', ...parsePressure(text, rest) };
     default:
-      refuseUnless(false, () => `"${text}" is nothing to trigger on: write ${KINDS}`);
+      refuseUnless(false, () => `unknown trigger "${text}"; expected ${KINDS}`);
   }
 }
 
@@ -65,32 +65,41 @@ export function formatTrigger(condition: TriggerCondition): string {
   }
 }
 
-/** Nothing, or a colon and values with commas between them; each once, in the order given. */
+/** Empty, or a colon and comma-separated values; without duplicates, in the order given. */
 function parseList<T>(text: string, rest: string, parse: (item: string) => T, right: string): T[] {
   if (rest === '') return [];
-  refuseUnless(/^:./s.test(rest), () => `"${text}" cannot be read: write ${right.replace(/:.*/, '')} or ${right}`);
+  refuseUnless(
+    /^:./s.test(rest),
+    () => `malformed trigger "${text}"; expected ${right.replace(/:.*/, '')} or ${right}`,
+  );
   const items = rest.slice(1).split(',');
   return [...new Set(items.map((item) => parse(item.trim())))];
 }
 
 function parseSignal(text: string): string {
   const number = signalNumber(text);
-  refuseUnless(number !== undefined, () => `there is no signal "${text}": write it as SEGV, SIGSEGV or 11`);
+  refuseUnless(
+    number !== undefined,
+    () => `unknown signal "${text}"; expected a name or number such as SEGV, SIGSEGV or 11`,
+  );
   const name = signalName(number)!;
-  refuseUnless(!HARMLESS_SIGNALS.has(number), () => `${name} ends no process: name one that does, as SEGV`);
+  refuseUnless(
+    !HARMLESS_SIGNALS.has(number),
+    () => `${name} does not end a process; expected a signal that does, such as SEGV`,
+  );
   return name;
 }
 
 function parseStatus(text: string): number {
   refuseUnless(/^\d{1,3}$/.test(text) && Number(text) <= 255, () => {
-    return `"${text}" is no exit status: write a number from 0 to 255, as exit-status:3`;
+    return `"${text}" is not an exit status; expected a number from 0 to 255, as in exit-status:3`;
   });
   return Number(text);
 }
 
-/** What stands behind the `>`. */
+/** The duration after `>`. */
 function parseThreshold(text: string, rest: string, right: string): number {
-  const wrong = () => `"${text}" has no time of up to 24h to exceed: write ${right}`;
+  const wrong = () => `"${text}" has no threshold of up to 24h; expected ${right}`;
   const [, threshold] = /^\s*>(.+)$/s.exec(rest) ?? [];
   refuseUnless(threshold !== undefined, wrong);
   return parsedDuration(threshold, wrong);
@@ -99,17 +108,18 @@ function parseThreshold(text: string, rest: string, right: string): number {
 function parseTracepoint(text: string, rest: string): TriggerCondition {
   const [, system, name, , filter] = /^:([\w-]+):([\w-]+)(\s*\/(.*)\/)?$/s.exec(rest) ?? [];
   refuseUnless(system !== undefined && name !== undefined, () => {
-    return `"${text}" names no tracepoint: write tracepoint:sched:sched_process_exit, with a filter as tracepoint:sched:sched_process_exit/comm ~ "nginx*"/`;
+    return `"${text}" names no tracepoint; expected tracepoint:sched:sched_process_exit, or with a filter tracepoint:sched:sched_process_exit/comm ~ "nginx*"/`;
   });
   if (filter === undefined) return { kind: 'tracepoint', system, name, filter: null };
   refuseUnless(/^[^\0\n]*\S[^\0\n]*$/.test(filter), () => {
-    return `the filter of "${text}" must be one line between the slashes, as /comm ~ "nginx*"/`;
+    return `the filter of "${text}" must be one line between slashes, as in /comm ~ "nginx*"/`;
   });
   return { kind: 'tracepoint', system, name, filter: filter.trim() };
 }
 
 function parsePressure(text: string, rest: string): PressureThreshold {
-  const wrong = () => `"${text}" is no pressure: write psi:memory>150ms/1s, psi:cpu>500ms/1s or psi:io:full>100ms/2s`;
+  const wrong = () =>
+    `"${text}" is not a pressure threshold; expected one such as psi:memory>150ms/1s, psi:cpu>500ms/1s or psi:io:full>100ms/2s`;
   const match = /^:(cpu|memory|io)(?::(some|full))?\s*>([^/]+)\/(.+)$/s.exec(rest);
   refuseUnless(match !== null, wrong);
   const [, resource, share = 'some', threshold, window] = match as unknown as [
@@ -122,16 +132,16 @@ function parsePressure(text: string, rest: string): PressureThreshold {
   const thresholdNs = parsedDuration(threshold, wrong);
   const windowNs = parsedDuration(window, wrong);
   refuseUnless(resource !== 'cpu' || share === 'some', () => {
-    return 'a whole machine never lacks all of its CPUs at once: write psi:cpu, without full';
+    return 'there is no full pressure on CPUs of a machine; expected psi:cpu without full';
   });
   refuseUnless(windowNs >= SHORTEST_WINDOW_NS && windowNs <= LONGEST_WINDOW_NS, () => {
-    return `the window of "${text}" must be from 500ms to 10s, as psi:${resource}>150ms/1s`;
+    return `the window of "${text}" must be from 500ms to 10s, as in psi:${resource}>150ms/1s`;
   });
   refuseUnless(thresholdNs <= windowNs, () => {
-    return `"${text}" asks for more than there is in its window: write the smaller time first, as psi:${resource}>150ms/1s`;
+    return `"${text}" has a threshold longer than its window; expected the shorter time first, as in psi:${resource}>150ms/1s`;
   });
   refuseUnless(thresholdNs % 1000 === 0 && windowNs % 1000 === 0, () => {
-    return `the kernel counts pressure in whole microseconds: write psi:${resource}>150ms/1s`;
+    return `the kernel measures pressure in whole microseconds, as in psi:${resource}>150ms/1s`;
   });
   return { resource, share, thresholdNs, windowNs };
 }

@@ -69,19 +69,13 @@ export function makeTrigger(condition: TriggerCondition, given: TriggerOptions &
   const options = { ...DEFAULTS, ...given };
   const { atMost, preMs, postMs, keep, keepBytes } = options;
   refuseUnless(isWithin(atMost.count, 1, MOST_PER_RATE) && atMost.perMs > 0 && atMost.perMs <= DAY_MS, () => {
-    return `a rate is a number of snapshots from 1 to ${MOST_PER_RATE} in a time of up to 24h, as 1/10s`;
+    return `a rate is a number of snapshots from 1 to ${MOST_PER_RATE} in a time of up to 24h, such as 1/10s`;
   });
-  refuseUnless(
-    preMs === undefined || (preMs >= 0 && preMs <= DAY_MS),
-    () => 'a snapshot goes back by up to 24h, as 5s',
-  );
-  refuseUnless(
-    postMs >= 0 && postMs <= LONGEST_POST_MS,
-    () => 'a snapshot waits for up to 1h after the firing, as 200ms',
-  );
-  refuseUnless(isWithin(keep, 1, Number.MAX_SAFE_INTEGER), () => 'a number of snapshots to keep is 1 or more, as 16');
+  refuseUnless(preMs === undefined || (preMs >= 0 && preMs <= DAY_MS), () => 'a snapshot goes back by at most 24h');
+  refuseUnless(postMs >= 0 && postMs <= LONGEST_POST_MS, () => 'a snapshot is taken at most 1h after the firing');
+  refuseUnless(isWithin(keep, 1, Number.MAX_SAFE_INTEGER), () => 'the number of snapshots to keep is 1 or more');
   refuseUnless(keepBytes === undefined || isWithin(keepBytes, 1, Number.MAX_SAFE_INTEGER), () => {
-    return 'the bytes of snapshots to keep are a size of 1 byte or more, as 256MiB';
+    return 'the size of snapshots to keep is 1 byte or more, such as 256MiB';
   });
   refuseUnless(options.directory !== '', () => 'a trigger needs a directory for its snapshots');
   checkSelection(condition, options);
@@ -96,14 +90,14 @@ function checkSelection({ kind }: TriggerCondition, { comm, pid, tid }: ThreadSe
     );
   }
   refuseUnless(kind !== 'psi' || (comm ?? pid ?? tid) === undefined, () => {
-    return 'pressure is of the whole machine: a psi trigger takes no name, process or thread';
+    return 'pressure is measured for the whole machine: a psi trigger takes no name, process or thread';
   });
   if (comm === undefined) return;
-  refuseUnless(comm !== '', () => 'a name to match is not empty, as nginx*');
+  refuseUnless(comm !== '', () => 'the name to match is empty');
   // A star matches the empty string; every other character takes its bytes.
   const least = new TextEncoder().encode(comm.replaceAll('*', '')).length;
   refuseUnless(least <= COMM_BYTES, () => {
-    return `the kernel keeps ${COMM_BYTES} bytes of a thread's name, so "${comm}" matches none: shorten it, as ${JSON.stringify(`${[...comm].slice(0, 12).join('')}*`)}`;
+    return `the kernel keeps ${COMM_BYTES} bytes of a thread's name, so "${comm}" matches none; shorten it, for example to ${JSON.stringify(`${[...comm].slice(0, 12).join('')}*`)}`;
   });
 }
 
@@ -115,15 +109,18 @@ export function isSelective({ comm, pid, tid }: ThreadSelection): boolean {
 /** `1/10s` → at most 1 in 10 seconds. Throws `bad-argument`. */
 export function parseRate(text: string): SnapshotRate {
   const [, count, per] = /^(\d+)\s*\/\s*(.+)$/.exec(text.trim()) ?? [];
-  refuseUnless(per !== undefined, () => `"${text}" is no rate: write a number and a time, as 1/10s`);
-  return { count: Number(count), perMs: parsedDuration(per, () => `"${text}" is no rate: write it as 1/10s`) / 1e6 };
+  refuseUnless(per !== undefined, () => `"${text}" is not a rate; expected a number and a time, such as 1/10s`);
+  return {
+    count: Number(count),
+    perMs: parsedDuration(per, () => `"${text}" is not a rate; expected one such as 1/10s`) / 1e6,
+  };
 }
 
 export function formatRate({ count, perMs }: SnapshotRate): string {
   return `${count}/${formatDurationExactly(Math.round(perMs * 1e6))}`;
 }
 
-/** Nanoseconds, above 0. Throws `bad-argument` with the sentence where it is no duration. */
+/** Nanoseconds, above 0. Throws `bad-argument` with the sentence of `wrong`. */
 export function parsedDuration(text: string, wrong: () => string): number {
   try {
     const ns = parseDurationNs(text);
@@ -135,7 +132,7 @@ export function parsedDuration(text: string, wrong: () => string): number {
   }
 }
 
-/** Wrong usage where the condition does not hold; the sentence says what would be right. */
+/** Throws `bad-argument` unless the condition holds; the sentence shows a correct argument. */
 export function refuseUnless(condition: boolean, wrong: () => string): asserts condition {
   if (!condition) throw badArgument(wrong());
 }

@@ -1,6 +1,6 @@
 /**
- * Test builder: a source that is attached to as a test says, and the recorder, attacher and removal watch on it. Which tasks
- * there are is what /proc says; what they do is written down in the test.
+ * Test builder: a scripted attachable source, with a recorder, attacher and removal watch on it. The tasks are those of
+ * /proc; their records are scripted by the test.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -25,7 +25,7 @@ export class ScriptedAttachableSource extends ScriptedSource implements Attachab
   readonly pmu = 'software';
   readonly descriptorsPerThread = 1;
   readonly eventSets = new Set<EventSet>();
-  /** Why a thread is not to be had. */
+  /** Refusals, by tid. */
   readonly refusals = new Map<number, RingkeepError>();
   #lastId = 100;
 
@@ -73,11 +73,11 @@ export interface ScriptedAttachments extends Disposable {
   readonly removals: RemovalWatch;
   readonly poller: Poller;
   readonly sideBandLog: SideBandStore;
-  /** As a breakdown leaves it: nothing open, every file where it is. */
+  /** As a breakdown leaves it: nothing open, every file in place. */
   abandon(): void;
 }
 
-/** In a directory of its own, or, to go on in what another left, in `directory`. */
+/** In a fresh directory, or in `directory`, to adopt what is there. */
 export function scriptedAttachments(options: Partial<EngineOptions> = {}): ScriptedAttachments {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'ringkeep-attachments-'));
   const source = new ScriptedAttachableSource();
@@ -119,7 +119,7 @@ export function scriptedAttachments(options: Partial<EngineOptions> = {}): Scrip
   };
 }
 
-/** Files below the directory, by their path in it; those of the session itself left out. */
+/** Ring files below the directory, by relative path. */
 export function ringFilesIn(directory: string): string[] {
   const names = readdirSync(directory, { recursive: true, withFileTypes: true });
   return names
@@ -128,7 +128,7 @@ export function ringFilesIn(directory: string): string[] {
     .sort();
 }
 
-/** Memory that files really take. */
+/** Memory allocated to files. */
 export function allocatedBytes(paths: readonly string[]): number {
   return paths.reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
 }
@@ -137,7 +137,7 @@ export function allocatedBytes(paths: readonly string[]): number {
 export class Sleepers implements AsyncDisposable {
   readonly #children: ChildProcess[] = [];
 
-  /** The pid of one more; it has the name `sleep` and is asleep by then. */
+  /** Starts one more, waits until it is named `sleep` and asleep, and returns its pid. */
   async start(): Promise<number> {
     const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
     await next(child, 'spawn', 'sleep(1) to start');

@@ -1,6 +1,6 @@
 /**
- * A program that runs already when a source is attached to it: its main thread and one worker take short naps all the time, and
- * work a little in between. It does one thing more when told to.
+ * A program that is running when a source is attached to it: its main thread and one worker work for 1 ms and sleep for
+ * 4 ms in turn. It obeys commands.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline/promises';
@@ -21,7 +21,7 @@ const commands = {
   thread: () => new Worker(NAPS, { eval: true }).on('online', done),
   child: (...command) => spawn(command[0], command.slice(1), { stdio: 'ignore' }).on('exit', done),
   'lasting-child': () => lasting.push(spawn('sleep', ['1000'], { stdio: 'ignore' }).on('spawn', done)),
-  // Every round is two switches of each of the two threads, or nearly.
+  // A round is about two switches of each of the two threads.
   'ping-pong': (rounds) => {
     const memory = new SharedArrayBuffer(4);
     const cell = new Int32Array(memory);
@@ -51,7 +51,7 @@ export class LiveProgram {
     this.#lines = createInterface(child.stdout!)[Symbol.asyncIterator]();
   }
 
-  /** As user `uid`, where this process may. */
+  /** As user `uid`, if given. */
   static async start(uid?: number): Promise<LiveProgram> {
     const child = spawn(process.execPath, ['-e', PROGRAM], {
       cwd: '/',
@@ -67,13 +67,19 @@ export class LiveProgram {
     return listIds(`/proc/${this.pid}/task`);
   }
 
-  /** `thread`, `child COMMAND…` (until its end), `lasting-child` (asleep to the program's end) or `ping-pong ROUNDS`; resolves when it is done. */
-  async tell(command: string): Promise<void> {
+  /**
+   * `thread`, `child COMMAND…` (until its end), `lasting-child` (asleep to the program's end) or `ping-pong ROUNDS`;
+   * resolves when it is done.
+   */
+  async command(command: string): Promise<void> {
     this.#child.stdin!.write(`${command}\n`);
     await within(`the program's answer to ${command}`, this.#lines.next());
   }
 
-  /** Until its main thread has been on a CPU for some 30 ms more, and taken as many naps: the other threads take as many. */
+  /**
+   * Resolves when its main thread has used some 30 ms of CPU time, and slept about as often; the other threads have
+   * too.
+   */
   async worked(): Promise<void> {
     const ticks = () => {
       const { userTicks, systemTicks } = readProcStat(`/proc/${this.pid}/task/${this.pid}/stat`)!;
@@ -89,7 +95,7 @@ export class LiveProgram {
   }
 }
 
-/** Does what `act` does with the rights of another user: this process keeps only its real user. For root. */
+/** Calls `act` with the effective user id of another user. For root. */
 export function asUser<T>(uid: number, act: () => T): T {
   process.seteuid!(uid);
   try {
