@@ -35,7 +35,7 @@ export function* eject(p: Corrected, event: number): Operation<void> {
 }
 
 /** Under mx. An event that exits unmaps too: other threads may live on in the same mm. */
-function* withdraw(p: Corrected, event: number, mm: number): Operation<void> {
+export function* withdraw(p: Corrected, event: number, mm: number): Operation<void> {
   if (mm <= 0) return;
   yield p.steps.unmap.at(event, mm);
   yield p.steps.dropMm.at(event, mm);

@@ -29,7 +29,7 @@ export function* reconcile(p: Corrected, event: number): Operation<number> {
 }
 
 /** Gets all pages, then opens the gate: in that order. Gives up, without an error, once nobody claims the event. */
-function* populate(p: Corrected, event: number): Operation<number> {
+export function* populate(p: Corrected, event: number): Operation<number> {
   const { steps, counters } = p;
   const extent = yield steps.extent.at(event);
   let held = 0;
@@ -59,7 +59,7 @@ function* populate(p: Corrected, event: number): Operation<number> {
 }
 
 /** sgOk is kept across failures: a table that could not be rebuilt is still to be rebuilt at the next pin. */
-function* refreshSg(p: Corrected, event: number): Operation<number> {
+export function* refreshSg(p: Corrected, event: number): Operation<number> {
   const { steps } = p;
   if ((yield steps.needsSg.at(event)) === 0) return 0;
   const error = yield steps.rebuildSg.at(event);
@@ -68,7 +68,7 @@ function* refreshSg(p: Corrected, event: number): Operation<number> {
 }
 
 /** Shuts the gate, stops the PMU, waits for writers, puts the pages: in that order. The next pin begins small again. */
-function* drain(p: Corrected, event: number): Operation<void> {
+export function* drain(p: Corrected, event: number): Operation<void> {
   const { steps, counters } = p;
   yield steps.shutGate.at(event);
   yield* stop(p, event);

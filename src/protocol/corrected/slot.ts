@@ -42,7 +42,7 @@ export function* cpuOffline(p: Corrected, cpu: number): Operation<void> {
  * Under S[c], for an event just taken out of its list. An error is not ours to report: it is that of an event which
  * another slot still names, and whose own work will try again.
  */
-function* unclaim(p: Corrected, event: number): Operation<void> {
+export function* unclaim(p: Corrected, event: number): Operation<void> {
   yield p.steps.lower.at(event);
   yield* reconcile(p, event);
 }

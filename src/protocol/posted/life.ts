@@ -39,7 +39,7 @@ export function* putEvent(p: Posted, event: number, mm: number): Operation<void>
 }
 
 /** _free_event: takes the event out of the slots, cancels a work, puts the pages, then frees ring and event. */
-function* freeEvent(p: Posted, event: number, mm: number): Operation<void> {
+export function* freeEvent(p: Posted, event: number, mm: number): Operation<void> {
   const { steps, state } = p;
   yield steps.resetXpinned.at(event);
   for (let cpu = 0; cpu < state.cpus; cpu++) yield steps.clearSlot.at(event, cpu);
@@ -52,7 +52,7 @@ function* freeEvent(p: Posted, event: number, mm: number): Operation<void> {
 }
 
 /** rb_free_detached: unmaps, truncates, puts once more ("final"). */
-function* rbFreeDetached(p: Posted, event: number): Operation<void> {
+export function* rbFreeDetached(p: Posted, event: number): Operation<void> {
   yield* rbShmemUnmap(p, event);
   yield p.steps.truncate.at(event);
   yield* rbPutKernelPages(p, event);

@@ -38,7 +38,7 @@ export function delPmu(p: PostedParts, event: number): void {
  * aux_nest, then hands out aux_priv, which may be none: then nobody ever ends the transaction. The patch's two warnings need a
  * parent, which a detached event has not.
  */
-function perfAuxOutputBegin({ state, machine }: PostedParts, event: number): boolean {
+export function perfAuxOutputBegin({ state, machine }: PostedParts, event: number): boolean {
   if (state.get(event, PostedWord.auxMmapCount) === 0) return false;
   if (state.get(event, PostedWord.auxRefcount) === 0) return false;
   state.change(event, PostedWord.auxRefcount, 1);

@@ -23,13 +23,13 @@ export function* rbGetKernelPages(p: Posted, event: number): Operation<number> {
   let changed = 0;
   if (taken === 2) {
     const got = yield* getPages(p, event);
-    if (got.error !== 0) return yield* putBack(p, event, got.pages, got.error);
+    if (got.error !== 0) return yield* errPut(p, event, got.pages, got.error);
     changed = got.changed;
     if (changed > 0) {
       if ((yield steps.readAuxPriv.at(event)) !== 0) yield steps.freeAux.at(event);
       yield steps.setupAux.at(event);
     }
-    if ((yield steps.readAuxPriv.at(event)) === 0) return yield* putBack(p, event, got.pages, -ENOMEM);
+    if ((yield steps.readAuxPriv.at(event)) === 0) return yield* errPut(p, event, got.pages, -ENOMEM);
   }
   yield steps.clearPaused.at(event);
   if (changed > 0 && (yield steps.checkUserPage.at(event)) !== 0) yield steps.updateUserPage.at(event);
@@ -37,7 +37,7 @@ export function* rbGetKernelPages(p: Posted, event: number): Operation<number> {
 }
 
 /** The loop over the pages, from the beginning again whenever shmem_pages_in is not what was stored. */
-function* getPages(p: Posted, event: number): Operation<{ pages: number; changed: number; error: number }> {
+export function* getPages(p: Posted, event: number): Operation<{ pages: number; changed: number; error: number }> {
   const { steps } = p;
   const pages = perfRbSize(p, event);
   let changed = 0;
@@ -60,7 +60,7 @@ function* getPages(p: Posted, event: number): Operation<{ pages: number; changed
 }
 
 /** err_put: the pages below `pages` and both counts. */
-function* putBack(p: Posted, event: number, pages: number, error: number): Operation<number> {
+export function* errPut(p: Posted, event: number, pages: number, error: number): Operation<number> {
   for (let page = pages - 1; page >= 0; page--) yield p.steps.putBack.at(event, page);
   yield p.steps.decAuxMmapCount.at(event);
   yield p.steps.decMmapCount.at(event);

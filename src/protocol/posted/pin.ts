@@ -19,7 +19,7 @@ export function* unpinEventPages(p: Posted, event: number): Operation<void> {
 }
 
 /** pin_event_pages: takes this CPU's slot. True: PIN_IN, the pages are to be got. */
-function* pinEventPages(p: Posted, event: number): Operation<boolean> {
+export function* pinEventPages(p: Posted, event: number): Operation<boolean> {
   const { steps } = p;
   const cpu = yield steps.thisCpuSlot.at(event);
   const old = yield steps.readSlot.at(-1, cpu);
@@ -30,7 +30,7 @@ function* pinEventPages(p: Posted, event: number): Operation<boolean> {
 }
 
 /** get_pages_work: injects where that is still to be done, pins, restarts the event. */
-function* getPagesWork(p: Posted, event: number): Operation<void> {
+export function* getPagesWork(p: Posted, event: number): Operation<void> {
   const { steps } = p;
   yield steps.clearFunc.at(event);
   if ((yield steps.readExiting.at(event)) === 0) return;
