@@ -35,3 +35,10 @@ test('another name is advised if only the name is taken', () => {
   expect(remedy({ name: 'web', option: '--name' })).toMatch(/`ringkeep rm NAME` or use another --name\.$/);
   expect(remedy({ name: 'web' })).toMatch(/`ringkeep rm NAME`\.$/);
 });
+
+test('of a capture of switches without their CPUs the remedy is the option that records them', () => {
+  const remedy = (details: Record<string, string>) =>
+    explain(new RingkeepError('no-switches', 'x', details)).split('\n')[1];
+  expect(remedy({ lack: 'cpu' })).toMatch(/`perf record --switch-events` with -a or --sample-cpu\.$/);
+  expect(remedy({})).toMatch(/`perf sched record`/);
+});

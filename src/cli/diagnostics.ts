@@ -35,8 +35,10 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
         : 'List the threads of the capture with `ringkeep show FILE`.',
   'already-attached': ({ option }) =>
     `List the attachments with \`ringkeep status\`, and end this one with \`ringkeep rm NAME\`${option === undefined ? '' : ` or use another ${option}`}.`,
-  'no-switches': () =>
-    'Record with `perf sched record`, `perf record --switch-events` or `ringkeep record --source perf`.',
+  'no-switches': ({ lack }) =>
+    lack === 'cpu'
+      ? 'Record the CPU too: `perf record --switch-events` with -a or --sample-cpu.'
+      : 'Record with `perf sched record`, `perf record --switch-events -a` or `ringkeep record --source perf`.',
   'not-a-ring': () =>
     'Use a ring file of a running or killed recorder; `ringkeep recover DIR -o FILE` saves every readable ring of a directory.',
   'not-a-journal': () => 'Remove it: rings decode without it, but older thread names and mappings are then missing.',

@@ -20,7 +20,10 @@ export function addPlanCommand(program: Command): void {
     .description(
       'Replay the switches of a capture through the pinning policies and recommend a setting for a lock budget.',
     )
-    .argument('<file>', 'a capture with switches: perf sched record, perf record --switch-events, ringkeep record')
+    .argument(
+      '<file>',
+      'a capture with switches and their CPUs: perf sched record, perf record --switch-events with -a or --sample-cpu, ringkeep record',
+    )
     .addOption(sizeOption('--lock-budget <size>', 'memory that may be locked', 8 * 1024 ** 2, parseSizeArgument))
     .addOption(ringOption())
     .addOption(

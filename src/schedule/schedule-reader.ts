@@ -21,7 +21,7 @@ import { ThreadIds } from './thread-ids.ts';
 
 /**
  * A sample can be taken between a switch's record and the switch itself, by an NMI or by an event that counts a CPU: so
- * close to a switch-out it is no sign that the thread came back.
+ * close behind a switch-out or before a switch-in it is no sign of another switch.
  */
 const SWITCH_EDGE_NS = 50_000n;
 const NONE = -1;
@@ -49,6 +49,10 @@ export class ScheduleReader {
   readonly #ids: ThreadIds;
   readonly #tasks: (Task | undefined)[] = [];
   readonly #runningOn = new Map<number, number>();
+  /** By CPU: the newest record at which a thread came or went there. */
+  readonly #lastOn = new Map<number, number>();
+  /** Threads that were seen while off, in the order of those records. */
+  readonly #seenOff: { thread: number; record: number }[] = [];
   /** By thread: what is older names it and says nothing of what it was doing. */
   readonly #wholeSinceNs: readonly bigint[];
   readonly #hasRing: readonly boolean[];
@@ -93,6 +97,7 @@ export class ScheduleReader {
     const ends = threadEnds(capture);
     for (let index = 0; index < capture.recordCount; index++) {
       if (capture.timeAt(index) === 0n) continue;
+      this.#acceptBefore(index);
       const thread = capture.tasks.threadOfRecord[index]!;
       if (!this.#isOlder(thread, index)) this.#table.get(capture.typeAt(index))?.(index, thread);
       for (const ended of ends.get(index) ?? []) this.#exit(ended, index);
@@ -192,17 +197,22 @@ export class ScheduleReader {
       if (this.#hasRing[thread]) this.#comeIn(thread, index, this.#capture.cpuAt(index), false);
     } else if (task.state === 'running') task.lastSeen = index;
     else if (task.state === 'unknown') this.#comeIn(thread, index, this.#capture.cpuAt(index), false);
-    else if (isOffCpu(task.state) && task.seenOff < 0 && this.#isBeyondEdge(task.since, index)) task.seenOff = index;
+    else if (isOffCpu(task.state) && this.#isBeyondEdge(task.since, index)) {
+      task.lastSeen = index;
+      if (task.seenOff >= 0) return;
+      task.seenOff = index;
+      this.#seenOff.push({ thread, record: index });
+    }
   }
 
-  #isBeyondEdge(since: number, index: number): boolean {
-    return this.#capture.timeAt(index) > this.#capture.timeAt(since) + SWITCH_EDGE_NS;
+  /** Whether a later record is further from the first than the edge of a switch. */
+  #isBeyondEdge(first: number, later: number): boolean {
+    return this.#capture.timeAt(later) > this.#capture.timeAt(first) + SWITCH_EDGE_NS;
   }
 
   #switchIn(thread: number, index: number, cpu: number | null): void {
     const task = this.#tasks[thread];
     if (task?.state === 'running') this.#leaveUnseen(thread);
-    else if (task !== undefined && task.seenOff >= 0) this.#add(thread, 'unknown', task.since, task.cpu, false);
     this.#comeIn(thread, index, cpu, true);
   }
 
@@ -220,7 +230,7 @@ export class ScheduleReader {
     const task = this.#tasks[thread];
     if (task !== undefined) {
       this.#acceptLostSwitchIn(thread, task);
-      if (isOffCpu(task.state)) this.#add(thread, 'unknown', task.since, task.cpu, false);
+      if (isOffCpu(task.state)) this.#enter(thread, 'unknown', task.since, task.cpu, false);
       // It had gone out there, and come in here: neither was recorded.
       else if (task.state === 'running' && task.cpu !== null && cpu !== null && task.cpu !== cpu)
         this.#leaveUnseen(thread);
@@ -229,11 +239,34 @@ export class ScheduleReader {
     this.#enter(thread, state, index, cpu, true);
   }
 
-  /** It was seen while it should have been off: it came back then at the latest. */
+  /**
+   * It was seen while it should have been off: it came back then at the latest. Unless another thread was seen there since: then
+   * nothing is known of it.
+   */
   #acceptLostSwitchIn(thread: number, task: Task): void {
-    if (task.seenOff < 0) return;
-    this.#add(thread, 'unknown', task.since, task.cpu, false);
-    this.#enter(thread, 'running', task.seenOff, task.cpu, false);
+    const { seenOff, lastSeen } = task;
+    if (seenOff < 0) return;
+    this.#enter(thread, 'unknown', task.since, task.cpu, false);
+    const cpu = this.#capture.cpuAt(seenOff);
+    const other = cpu === null ? undefined : this.#runningOn.get(cpu);
+    if (other !== undefined && this.#tasks[other]!.lastSeen > seenOff) return;
+    if (cpu !== null && (this.#lastOn.get(cpu) ?? NONE) > seenOff) return;
+    this.#vacate(cpu, thread);
+    this.#enter(thread, 'running', seenOff, cpu, false);
+    task.lastSeen = Math.max(seenOff, lastSeen);
+  }
+
+  /** Those that were seen while they should have been off, and have not come in since: the edge of a switch is past. */
+  #acceptBefore(index: number): void {
+    while (this.#seenOff.length > 0) {
+      const { thread, record } = this.#seenOff[0]!;
+      const task = this.#tasks[thread]!;
+      if (task.seenOff === record) {
+        if (!this.#isBeyondEdge(record, index)) return;
+        this.#acceptLostSwitchIn(thread, task);
+      }
+      this.#seenOff.shift();
+    }
   }
 
   /** Another thread than the one that runs there, as far as is known: that one has gone out, and its record was lost. */
@@ -257,9 +290,12 @@ export class ScheduleReader {
   #enter(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): number {
     const task = this.#tasks[thread];
     if (task?.state === 'exited' && this.#capture.tasks.threads[thread]?.exitNs != null) return NONE;
-    if (task?.state === 'running' && task.cpu !== null && this.#runningOn.get(task.cpu) === thread)
+    if (task?.state === 'running' && task.cpu !== null && this.#runningOn.get(task.cpu) === thread) {
       this.#runningOn.delete(task.cpu);
+      this.#lastOn.set(task.cpu, record);
+    }
     if (state === 'running' && cpu !== null) this.#runningOn.set(cpu, thread);
+    if (cpu !== null && (isSwitch || state === 'running')) this.#lastOn.set(cpu, record);
     const next = { state, cpu, since: record, lastSeen: record, seenOff: NONE, forkRow: NONE };
     if (task) Object.assign(task, next);
     else this.#tasks[thread] = next;

@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../base/testing/runs.ts';
 import { MAIN, NO_SWITCHES, SchedCapture, WORKER } from '../export/testing/fixtures.ts';
 import { openCapture } from '../perf-data/capture.ts';
-import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
+import { CaptureBuilder, CPU_CLOCK } from '../perf-data/testing/capture-builder.ts';
 import { readSchedule } from './schedule.ts';
 
 /** `@time tid state cpu`, a line a change. */
@@ -122,4 +124,51 @@ it('a capture without switches has no state', () => {
 
 it('a thread that is never switched is in no state', () => {
   expect(changesOf(new CaptureBuilder().comm(MAIN, 10n, 'main').sample(MAIN, 20n))).toEqual([]);
+});
+
+it('whatever is recorded, a CPU runs one thread at a time, and changes are in the order of the records', () => {
+  const step = fc.record({
+    kind: fc.constantFrom('in', 'out', 'preempt', 'sample', 'exec', 'fork', 'exit', 'lost', 'switch', 'waking'),
+    tid: fc.integer({ min: 100, max: 103 }),
+    next: fc.constantFrom(0, 100, 101, 102, 104),
+    cpu: fc.nat(1),
+    gapNs: fc.nat(90_000),
+  });
+  const others = fc.constantFrom([CPU_CLOCK], [NO_SWITCHES]);
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), others, (steps, events) => {
+      const builder = new SchedCapture(events);
+      let time = 1n;
+      for (const { kind, tid, next, cpu, gapNs } of steps) {
+        time += BigInt(gapNs);
+        const task = { pid: 100, tid, cpu };
+        if (kind === 'in') builder.switchIn(task, time);
+        else if (kind === 'out' || kind === 'preempt') builder.switchOut(task, time, kind === 'preempt');
+        else if (kind === 'sample') builder.sample(task, time);
+        else if (kind === 'exec') builder.comm(task, time, 'name', true);
+        else if (kind === 'fork') builder.fork(task, { pid: 100, tid: next }, time);
+        else if (kind === 'exit') builder.exit(task, time);
+        else if (kind === 'lost') builder.record('LOST', { lost: 1n }, { ...task, time });
+        else if (kind === 'switch') builder.switched(time, cpu, tid, gapNs % 4, next);
+        else builder.waking(time, tid, next);
+      }
+      const { changes } = readSchedule(openCapture(builder.build()));
+      const runsOn = new Map<number, number>();
+      const cpuOf = new Map<number, number>();
+      let last = 0;
+      for (let row = 0; row < changes.count; row++) {
+        const { thread, record, state, cpu } = changes.at(row);
+        expect(record).toBeGreaterThanOrEqual(last);
+        last = record;
+        const left = cpuOf.get(thread);
+        if (left !== undefined) runsOn.delete(left);
+        cpuOf.delete(thread);
+        if (state !== 'running' || cpu === null) continue;
+        expect(runsOn.get(cpu)).toBeUndefined();
+        runsOn.set(cpu, thread);
+        cpuOf.set(thread, cpu);
+      }
+    }),
+    runs(500, 5_000),
+  );
 });

@@ -59,7 +59,7 @@ export function streamSwitches(capture: Capture, open: (outline: SwitchOutline) 
   };
 }
 
-/** What the switches cover: from the first of all, from the first that is read, up to the last record; on which CPUs. */
+/** What the schedule covers: from its first change, from the first that is read, up to the last record; on which CPUs. */
 interface Survey {
   readonly origin: SwitchRecordKind;
   readonly beginsNs: bigint;
@@ -76,8 +76,7 @@ function survey(capture: Capture, { changes, source }: CapturedSchedule): Survey
   let switches = 0;
   for (let row = 0; row < changes.count; row++) {
     const { isSwitch, cpu, record } = changes.at(row);
-    if (!isSwitch) continue;
-    switches++;
+    if (isSwitch) switches++;
     if (cpu === null) continue;
     const timeNs = capture.timeAt(record);
     cpus = Math.max(cpus, cpu + 1);
@@ -85,7 +84,7 @@ function survey(capture: Capture, { changes, source }: CapturedSchedule): Survey
     if (timeNs >= wholeFromNs) firstNs ??= timeNs;
   }
   const origin = source.switches;
-  if (origin === null || beginsNs === undefined || firstNs === undefined || cpus > MOST_CPUS)
+  if (origin === null || switches === 0 || beginsNs === undefined || firstNs === undefined || cpus > MOST_CPUS)
     throw noSwitches(switches, beginsNs !== undefined, cpus);
   return { origin, beginsNs, firstNs, lastNs: capture.lastNs!, cpus };
 }

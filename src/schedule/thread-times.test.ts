@@ -81,6 +81,11 @@ describe('the times of a thread', () => {
     expect(timesOf(builder, 1_000_000n)).toMatchObject({ onCpuNs: 100, sleepingNs: 999_800 });
   });
 
+  test('are not changed by a sample at the edge of a switch-in: the event is on before the record is written', () => {
+    const builder = captured().switchOut(MAIN, 200n).sample(MAIN, 999_000n).switchIn(MAIN, 1_000_000n);
+    expect(timesOf(builder, 1_000_000n)).toMatchObject({ onCpuNs: 0, sleepingNs: 999_800 });
+  });
+
   test('are those that lie in the window, with the state at its begin', () => {
     const builder = captured().switchIn(MAIN, 100n).switchOut(MAIN, 200n).switchIn(MAIN, 300n);
     expect(timesOf(builder, 330n, 290n)).toMatchObject({ onCpuNs: 30, sleepingNs: 10, wakeups: 1, switchesOut: 0 });
