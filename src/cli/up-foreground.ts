@@ -71,7 +71,7 @@ async function start(options: UpOptions, version: string): Promise<Daemon | unde
     await report(foundReport(daemon, runtime.socket), options.json);
     return undefined;
   }
-  const { pid, directory, source, adoption, degraded: missing } = daemon.face.status();
+  const { pid, directory, source, adoption, degraded: missing } = daemon.recorder.status();
   await report(
     { started: true, pid, socket: runtime.socket, directory, source, adoption, degraded: missing },
     options.json,

@@ -74,7 +74,7 @@ describe('a daemon', () => {
     expect((await client.status()).directory).toBe(runtime.shmEvents);
     daemon.stop();
     await daemon.ended;
-    expect((daemon.face as FakeRecorder).isStopped).toBe(true);
+    expect((daemon.recorder as FakeRecorder).isStopped).toBe(true);
     expect(traces()).toEqual([]);
     expect(existsSync(runtime.path)).toBe(false);
     expect(() => new DaemonClient(runtime)).toThrow(expect.objectContaining({ code: 'no-daemon' }));

@@ -34,14 +34,14 @@ export interface DaemonOptions extends Omit<DetachedRecorderOptions, 'directory'
 
 export class Daemon {
   readonly runtime: RuntimeDirectory;
-  readonly face: RecorderApi;
+  readonly recorder: RecorderApi;
   /** Rejects with the recorder's error when it fails. */
   readonly ended: Promise<void>;
   readonly #stop: () => void;
 
-  private constructor(runtime: RuntimeDirectory, face: RecorderApi, stop: () => void, ended: Promise<void>) {
+  private constructor(runtime: RuntimeDirectory, recorder: RecorderApi, stop: () => void, ended: Promise<void>) {
     this.runtime = runtime;
-    this.face = face;
+    this.recorder = recorder;
     this.#stop = stop;
     this.ended = ended;
   }
@@ -61,15 +61,15 @@ export class Daemon {
     const held = new Held(runtime, lock);
     try {
       const end = withResolvers<void>();
-      const face = await startServed(held, options, startRecorder, end);
+      const recorder = await startServed(held, options, startRecorder, end);
       const ended = end.promise.then(
-        () => held.letGo(face),
+        () => held.letGo(recorder),
         async (error) => {
           await held.abandon();
           throw error;
         },
       );
-      return new Daemon(runtime, face, end.resolve, ended);
+      return new Daemon(runtime, recorder, end.resolve, ended);
     } catch (error) {
       await held.letGo();
       throw error;
@@ -107,16 +107,16 @@ async function startServed(
 ): Promise<RecorderApi> {
   const directory = held.takeEventDirectory(options.memoryBytes);
   const started = withResolvers<RecorderApi>();
-  await held.listen({ face: started.promise, onDown: () => end.resolve(), onBug: options.onBug });
+  await held.listen({ recorder: started.promise, onDown: () => end.resolve(), onBug: options.onBug });
   try {
-    const face = await startRecorder({
+    const recorder = await startRecorder({
       ...options,
       directory: directory.path,
       degraded: [...options.degraded, ...(directory.shortage ? [directory.shortage] : [])],
       onFailure: (error) => end.reject(error),
     });
-    started.resolve(face);
-    return face;
+    started.resolve(recorder);
+    return recorder;
   } catch (error) {
     started.reject(error);
     throw error;
@@ -169,10 +169,10 @@ class Held {
   }
 
   /** The socket first, so that no request reaches a stopped recorder; the lock last. */
-  async letGo(face?: RecorderApi): Promise<void> {
+  async letGo(recorder?: RecorderApi): Promise<void> {
     await this.#server?.close();
     try {
-      await face?.stop();
+      await recorder?.stop();
     } finally {
       if (this.#eventsFd !== undefined) closeSync(this.#eventsFd);
       clearRuntimeDirectory(this.#runtime, this.#events?.path);

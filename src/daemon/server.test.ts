@@ -34,13 +34,13 @@ afterEach(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-async function begin(face: Promise<RecorderApi>): Promise<void> {
+async function begin(recorder: Promise<RecorderApi>): Promise<void> {
   downs = 0;
   bugs = [];
   const onDown = () => {
     downs++;
   };
-  server = await serve(runtime.socket, { face, onDown, onBug: (error) => bugs.push(error) });
+  server = await serve(runtime.socket, { recorder, onDown, onBug: (error) => bugs.push(error) });
   client = new DaemonClient(runtime);
 }
 
@@ -94,7 +94,7 @@ describe('the socket', () => {
   });
 
   it('is refused with a code if it cannot be made', async () => {
-    const answer = serve(join(scratch, 'absent', 'sock'), { face: Promise.resolve(recorder), onDown() {}, onBug() {} });
+    const answer = serve(join(scratch, 'absent', 'sock'), { recorder: Promise.resolve(recorder), onDown() {}, onBug() {} });
     await expect(answer).rejects.toMatchObject({ code: 'runtime-directory' });
   });
 });
@@ -254,10 +254,10 @@ describe('a refusal', () => {
   it('answers requests that waited for a recorder that fails to start', async () => {
     await server.close();
     let fail: (error: unknown) => void = () => undefined;
-    const face = new Promise<RecorderApi>((_, reject) => {
+    const recorder = new Promise<RecorderApi>((_, reject) => {
       fail = reject;
     });
-    await begin(face);
+    await begin(recorder);
     const asked = Promise.allSettled([client.status(), client.events()]);
     await sleep(20);
     fail(new RingkeepError('perf-refused', 'no perf here', { errno: 'EACCES' }));

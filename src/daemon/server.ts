@@ -31,7 +31,7 @@ const LONGEST_PARAMETER = 8192;
 
 export interface ServedRecorder {
   /** Requests wait until it has started; if it fails to start, they fail with its error. */
-  readonly face: Promise<RecorderApi>;
+  readonly recorder: Promise<RecorderApi>;
   /** A client has requested the daemon to stop, and has been answered. */
   readonly onDown: () => void;
   /** A request failed because of a bug; for the log. */
@@ -44,7 +44,7 @@ export interface Server {
 }
 
 /** Listens on `socketPath`, which must not exist, in a private directory. Throws `runtime-directory`. */
-export async function serve(socketPath: string, recorder: ServedRecorder): Promise<Server> {
+export async function serve(socketPath: string, served: ServedRecorder): Promise<Server> {
   const admission = new Admission();
   const app = fastify({
     // Node itself would answer without a body; checked below instead.
@@ -65,9 +65,9 @@ export async function serve(socketPath: string, recorder: ServedRecorder): Promi
   // Only JSON is accepted.
   app.removeContentTypeParser('text/plain');
   admitOwnersOnly(app, admission);
-  answerFailures(app, recorder.onBug);
-  addRecorderRoutes(app, recorder);
-  addTriggerRoutes(app, recorder);
+  answerFailures(app, served.onBug);
+  addRecorderRoutes(app, served);
+  addTriggerRoutes(app, served);
   try {
     await app.listen({ path: socketPath });
     chmodSync(socketPath, 0o600);
@@ -167,23 +167,23 @@ function refuseUnreadable(failure: RingkeepError, socket: Socket): void {
   );
 }
 
-function addRecorderRoutes(app: FastifyInstance, { face, onDown }: ServedRecorder): void {
-  app.get('/v1/status', async () => (await face).status());
-  app.get('/v1/events', async () => (await face).events());
+function addRecorderRoutes(app: FastifyInstance, { recorder, onDown }: ServedRecorder): void {
+  app.get('/v1/status', async () => (await recorder).status());
+  app.get('/v1/events', async () => (await recorder).events());
   app.delete<{ Params: { '*': string } }>('/v1/events/*', async ({ params }, reply) => {
-    await (await face).removeEvent(params['*']);
+    await (await recorder).removeEvent(params['*']);
     return reply.code(204).send();
   });
-  app.get('/v1/attachments', async () => (await face).status().attachments);
+  app.get('/v1/attachments', async () => (await recorder).status().attachments);
   app.post<{ Body: AttachBody }>('/v1/attachments', { schema: { body: ATTACH_BODY } }, async ({ body }, reply) =>
-    reply.code(201).send(await (await face).attach(body.target, body.name)),
+    reply.code(201).send(await (await recorder).attach(body.target, body.name)),
   );
   app.delete<{ Params: { name: string } }>('/v1/attachments/:name', async ({ params }, reply) => {
-    await (await face).detach(params.name);
+    await (await recorder).detach(params.name);
     return reply.code(204).send();
   });
   app.post<{ Body: SnapshotBody }>('/v1/snapshots', { schema: { body: SNAPSHOT_BODY } }, async ({ body }, reply) =>
-    reply.code(201).send(await (await face).snapshot(body.selection ?? {}, body.output, body.names)),
+    reply.code(201).send(await (await recorder).snapshot(body.selection ?? {}, body.output, body.names)),
   );
   app.post('/v1/down', async (_request, reply) => {
     // `close` is emitted once the answer is sent, and also if the client is gone.
@@ -191,22 +191,22 @@ function addRecorderRoutes(app: FastifyInstance, { face, onDown }: ServedRecorde
     return reply.code(202).send({ pid: process.pid });
   });
   app.get('/metrics', async (_request, reply) => {
-    const recorder = await face;
-    return reply.type(METRICS_TYPE).send(formatMetrics(recorder.status(), recorder.triggers()));
+    const started = await recorder;
+    return reply.type(METRICS_TYPE).send(formatMetrics(started.status(), started.triggers()));
   });
 }
 
-function addTriggerRoutes(app: FastifyInstance, { face }: ServedRecorder): void {
-  app.get('/v1/triggers', async () => (await face).triggers());
+function addTriggerRoutes(app: FastifyInstance, { recorder }: ServedRecorder): void {
+  app.get('/v1/triggers', async () => (await recorder).triggers());
   app.post<{ Body: TriggerBody }>('/v1/triggers', { schema: { body: TRIGGER_BODY } }, async ({ body }, reply) =>
-    reply.code(201).send(await (await face).addTrigger(body.on, body.options ?? {})),
+    reply.code(201).send(await (await recorder).addTrigger(body.on, body.options ?? {})),
   );
   app.delete<{ Params: { id: string } }>('/v1/triggers/:id', async ({ params }, reply) => {
     const id = Number(params.id);
     if (!Number.isSafeInteger(id)) {
       throw new RingkeepError('no-such-trigger', `there is no trigger ${params.id}`, { id: params.id });
     }
-    await (await face).removeTrigger(id);
+    await (await recorder).removeTrigger(id);
     return reply.code(204).send();
   });
 }
