@@ -17,7 +17,7 @@ import { Profile } from 'pprof-format';
 import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { twoThreads } from '../export/testing/fixtures.ts';
-import { OutputFile } from '../services/output-file.ts';
+import { ReplacingFile } from '../snapshot/replacing-file.ts';
 import { directoryWith, JOURNAL_NAME, ringImage, sideBandImage } from '../snapshot/testing/ring-files.ts';
 import { ThreadRecords } from '../snapshot/testing/synthetic.ts';
 import { addExportCommand } from './export.ts';
@@ -183,7 +183,7 @@ describe('ringkeep export refuses', () => {
 
 test('a write that fails halfway leaves neither the file nor its temporary file', () => {
   const output = join(directory, 'out');
-  const file = new OutputFile(output);
+  const file = new ReplacingFile(output);
   file.write(new Uint8Array(10));
   file.dispose();
   expect(existsSync(output)).toBe(false);

@@ -52,14 +52,15 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
   const { SelectedPart } = await import('../perf-data/selection.ts');
   const { functionNames } = await import('../export/frame-names.ts');
   const { symbolsOf } = await import('../services/capture-symbols.ts');
-  const { OutputFile, refuseToReplace } = await import('../services/output-file.ts');
+  const { refuseToReplace } = await import('../services/output-file.ts');
+  const { ReplacingFile } = await import('../snapshot/replacing-file.ts');
   const { write, isGzipped, viewer } = formats[name];
   withCaptureOrRings(file, (capture, only, files) => {
     const selection = { ...only, ...asked };
     const isNarrowed = Object.keys(asked).length > 0;
     if (isNarrowed && new SelectedPart(capture, selection).threads.length === 0) throw noSuchThread(file, given);
     refuseToReplace(files, output);
-    const out = new OutputFile(output);
+    const out = new ReplacingFile(output);
     const progress = new Progress(capture.recordCount);
     try {
       const options = {

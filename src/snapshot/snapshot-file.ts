@@ -1,38 +1,22 @@
 /**
- * Writes one perf.data file front to back, under a temporary name that becomes the real one at the end.
+ * Writes one perf.data file front to back: attrs, records, features, and the header last.
  *
- * Invariant: the path shows either what was there before or a whole file, flushed to disk; a temporary file never
- * outlives `commit` or `dispose`.
+ * Invariant: the path names either the old file or the whole new one, flushed to disk (replacing-file.ts).
  */
-import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { basename, dirname, join } from 'node:path';
 import { recordWordsAt } from '../abi/record-view.ts';
-import { assert, RingkeepError } from '../base/error.ts';
+import { assert } from '../base/error.ts';
 import { encodeFeatures } from '../perf-data/feature-table.ts';
 import { encodeFileHead, encodeFileHeader, type FileEvent } from '../perf-data/file-writer.ts';
-import { isRingFile } from './ring-file.ts';
+import { ReplacingFile } from './replacing-file.ts';
 
 const WRITE_BYTES = 1 << 20;
 /** Above this, `set` of a typed array beats a loop over words; below, its view costs more than the loop. */
 const LOOP_WORDS_MAX = 48;
 /** A perf.data file being written. Every method throws `output-unwritable` when the file system refuses. */
 export class SnapshotFile {
-  readonly path: string;
-  private readonly temporaryPath: string;
+  private readonly file: ReplacingFile;
   private readonly eventCount: number;
   private readonly dataOffset: number;
-  private descriptor: number | undefined;
   private readonly buffer = new Uint32Array(WRITE_BYTES / 4);
   private readonly bufferBytes = new Uint8Array(this.buffer.buffer);
   private bufferedWords = 0;
@@ -44,19 +28,21 @@ export class SnapshotFile {
    * ring.
    */
   constructor(path: string, events: readonly FileEvent[]) {
-    this.path = guard(path, () => resolveTarget(path));
-    this.temporaryPath = join(dirname(this.path), `.${basename(this.path)}.${randomBytes(6).toString('hex')}.tmp`);
+    this.file = new ReplacingFile(path);
     const head = encodeFileHead(events);
     this.eventCount = events.length;
     this.dataOffset = head.length;
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    this.descriptor = guard(path, () => openSync(this.temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
     try {
       this.write(head);
     } catch (error) {
       this.dispose();
       throw error;
     }
+  }
+
+  /** The file written: the target if `path` was a symbolic link. */
+  get path(): string {
+    return this.file.path;
   }
 
   /** Bytes of the file so far. */
@@ -83,35 +69,19 @@ export class SnapshotFile {
     const data = { offset: this.dataOffset, size: this.dataEnd - this.dataOffset };
     const header = encodeFileHeader(this.eventCount, data, features.keys());
     for (const bytes of encodeFeatures(features, this.dataEnd)) this.write(bytes);
-    this.writeAt(header, 0);
+    this.file.write(header, 0);
   }
 
   /** Flushes the file to disk and gives it its name. Returns its size in bytes. */
   commit(): number {
-    assert(this.dataEnd !== undefined && this.descriptor !== undefined, 'features are written before the commit');
-    const descriptor = this.descriptor;
-    guard(this.path, () => {
-      fsyncSync(descriptor);
-      this.close();
-      renameSync(this.temporaryPath, this.path);
-    });
+    assert(this.dataEnd !== undefined, 'features are written before the commit');
+    this.file.commit();
     return this.filePosition;
   }
 
   /** Removes the temporary file unless it was committed. Never throws. */
   dispose(): void {
-    try {
-      this.close();
-    } catch {
-      // A failed close loses nothing that is not removed on the next line.
-    }
-    rmSync(this.temporaryPath, { force: true });
-  }
-
-  private close(): void {
-    const descriptor = this.descriptor;
-    this.descriptor = undefined;
-    if (descriptor !== undefined) closeSync(descriptor);
+    this.file.dispose();
   }
 
   private flush(): void {
@@ -121,46 +91,7 @@ export class SnapshotFile {
   }
 
   private write(bytes: Uint8Array): void {
-    this.writeAt(bytes, this.filePosition);
+    this.file.write(bytes, this.filePosition);
     this.filePosition += bytes.length;
-  }
-
-  private writeAt(bytes: Uint8Array, position: number): void {
-    const descriptor = this.descriptor;
-    assert(descriptor !== undefined, 'the file is open');
-    guard(this.path, () => {
-      // write(2) may write less than requested, at a quota or on a signal.
-      for (let done = 0; done < bytes.length; )
-        done += writeSync(descriptor, bytes, done, Math.min(WRITE_BYTES, bytes.length - done), position + done);
-    });
-  }
-}
-
-/**
- * The file behind a symbolic link, so that the link stays. Refuses devices (rename would replace them) and directories.
- */
-function resolveTarget(path: string): string {
-  const status = statSync(path, { throwIfNoEntry: false });
-  if (!status) return path;
-  if (!status.isFile()) throw new RingkeepError('output-unwritable', `${path} is not a regular file`, { path });
-  if (isRingFile(path)) {
-    const message = `${path} is the ring of a thread: writing it would destroy the ring`;
-    throw new RingkeepError('output-unwritable', message, { path, input: path });
-  }
-  return realpathSync(path);
-}
-
-function guard<T>(path: string, operation: () => T): T {
-  try {
-    return operation();
-  } catch (error) {
-    if (!(error instanceof Error) || !('code' in error) || error instanceof RingkeepError) throw error;
-    const errno = String(error.code);
-    throw new RingkeepError(
-      'output-unwritable',
-      `${path} cannot be written: ${errno}`,
-      { path, errno },
-      { cause: error },
-    );
   }
 }
