@@ -3,8 +3,9 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import type { Target } from '../engine/attachment.ts';
-import { ownDaemon, printJson } from './daemon-access.ts';
+import { ownDaemon } from './daemon-access.ts';
 import { parseId } from './option-values.ts';
+import { print, printJson } from './printing.ts';
 import { attachmentText } from './status-text.ts';
 
 interface AttachOptions {
@@ -38,7 +39,7 @@ export function addAttachCommand(program: Command): void {
         const attachment = await daemon.attach(target, options.name);
         attached.push(attachment);
         // Printed at once: the next target may be refused.
-        if (!options.json) process.stdout.write(`${attachmentText(attachment)}\n`);
+        if (!options.json) print(`${attachmentText(attachment)}\n`);
       }
       if (options.json) printJson(attached);
     });

@@ -30,6 +30,7 @@ import {
   reportOf,
 } from './check-text.ts';
 import { EXIT_FAILURE } from './diagnostics.ts';
+import { clearProgress, print, printJson, printPainted, showProgress } from './printing.ts';
 import { terminalStyle } from './terminal.ts';
 
 const STRATEGIES = ['dpor', 'pct', 'random', 'stateful', 'exhaustive'] as const;
@@ -104,7 +105,7 @@ export function addCheckCommand(program: Command, loadCatalogue: () => Promise<C
     .addHelpText('after', '\nExample: ringkeep check --variant posted evict-before-inc')
     .action(async (names: string[], options: CheckOptions) => {
       const catalogue = await loadCatalogue();
-      if (options.list) process.stdout.write(formatCatalogue(catalogue));
+      if (options.list) print(formatCatalogue(catalogue));
       else if (options.replay === undefined) await checkAll(catalogue, names, options);
       else replayOne(catalogue, options.replay, options.json === true);
     });
@@ -133,13 +134,13 @@ async function checkAll(catalogue: Catalogue, names: readonly string[], options:
       const result = await driven(`${entry.name} ${variant}`, underway);
       const checked = reportOf(entry, variant, program, result, traceWidth);
       all.push(checked);
-      if (!options.json && !options.markdown) process.stdout.write(formatChecked(checked, { width, hasColour }));
+      if (!options.json && !options.markdown) printPainted(formatChecked(checked, { width, hasColour }));
     }
   } finally {
     process.removeListener('SIGINT', interrupt);
   }
-  if (options.json) process.stdout.write(`${JSON.stringify({ checked: all })}\n`);
-  else process.stdout.write(options.markdown ? formatDocument(all) : formatSummary(all));
+  if (options.json) printJson({ checked: all });
+  else print(options.markdown ? formatDocument(all) : formatSummary(all));
   if (all.some(({ verdict }) => verdict === 'violated')) process.exitCode = EXIT_FAILURE;
 }
 
@@ -159,11 +160,11 @@ async function driven(name: string, underway: Search): Promise<SearchResult> {
   while (underway.proceed(PORTION)) {
     await new Promise(setImmediate);
     if (!stderr.isTTY || performance.now() < nextMs) continue;
-    stderr.write(`\r\x1b[K${formatProgress(name, underway.progress())}`);
+    showProgress(formatProgress(name, underway.progress()));
     isShown = true;
     nextMs = performance.now() + PROGRESS_EVERY_MS;
   }
-  if (isShown) stderr.write('\r\x1b[K');
+  if (isShown) clearProgress();
   return underway.result();
 }
 
@@ -172,7 +173,8 @@ function replayOne(catalogue: Catalogue, text: string, isJson: boolean): void {
   const program = programIn(catalogue, token.program, token.variant);
   const replayed = replayToken(program, token);
   const { width } = terminalStyle(process.stdout, process.env);
-  process.stdout.write(isJson ? `${JSON.stringify(replayed)}\n` : formatReplay(program, replayed, width));
+  if (isJson) printJson(replayed);
+  else print(formatReplay(program, replayed, width));
   if (replayed.broken.length > 0) process.exitCode = EXIT_FAILURE;
 }
 

@@ -10,8 +10,3 @@ export function ownRuntimeDirectory(): RuntimeDirectory {
 export function ownDaemon(): DaemonClient {
   return new DaemonClient(ownRuntimeDirectory());
 }
-
-/** The single line of JSON that a command prints with --json. */
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
-}

@@ -4,6 +4,7 @@
  */
 import { type ErrorCode, RingkeepError } from '../base/error.ts';
 import { operatingFailureOf } from '../services/failure.ts';
+import { printable } from './terminal.ts';
 
 /** Exit statuses of the command line. */
 export const EXIT_FAILURE = 1;
@@ -94,7 +95,7 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
 /** Cause and remedy, a line each. A bug is no operating failure and keeps its stack. */
 export function explain(error: unknown): string {
   const failure = operatingFailureOf(error);
-  if (failure) return `${sentence(failure)}\n${REMEDIES[failure.code](failure.details)}`;
+  if (failure) return `${printable(sentence(failure))}\n${printable(REMEDIES[failure.code](failure.details))}`;
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `ringkeep failed because of a bug: ${stack}\nReport it with the command line and \`ringkeep --version\`.`;
 }

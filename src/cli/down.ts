@@ -1,7 +1,8 @@
 /** `ringkeep down`: stops the detached recorder and waits until its process has exited. */
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { ownDaemon, ownRuntimeDirectory, printJson } from './daemon-access.ts';
+import { ownDaemon, ownRuntimeDirectory } from './daemon-access.ts';
+import { print, printJson } from './printing.ts';
 
 export function addDownCommand(program: Command): void {
   program
@@ -13,8 +14,7 @@ export function addDownCommand(program: Command): void {
       const pid = await ownDaemon().down();
       const left = [socket, lock, events].filter((path) => existsSync(path));
       if (json) printJson({ pid, left });
-      else if (left.length === 0)
-        process.stdout.write(`the recorder (pid ${pid}) has stopped and left nothing behind\n`);
-      else process.stdout.write(`the recorder (pid ${pid}) has stopped; left in place: ${left.join(', ')}\n`);
+      else if (left.length === 0) print(`the recorder (pid ${pid}) has stopped and left nothing behind\n`);
+      else print(`the recorder (pid ${pid}) has stopped; left in place: ${left.join(', ')}\n`);
     });
 }

@@ -3,7 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import type { EventStatus } from '../session/control.ts';
-import { ownDaemon, printJson } from './daemon-access.ts';
+import { ownDaemon } from './daemon-access.ts';
+import { printJson, printPainted } from './printing.ts';
 import { painter, printable, type TerminalStyle, terminalStyle } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
 
@@ -18,7 +19,7 @@ export function addEventsCommand(program: Command): void {
     .action(async ({ json }: { json: boolean }) => {
       const events = await ownDaemon().events();
       if (json) printJson(events);
-      else process.stdout.write(formatEvents(events, terminalStyle(process.stdout, process.env)));
+      else printPainted(formatEvents(events, terminalStyle(process.stdout, process.env)));
     });
 }
 

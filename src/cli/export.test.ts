@@ -104,7 +104,7 @@ describe('ringkeep export', () => {
   });
 
   it.each([
-    [true, '\rringkeep: exporting, 0 %\rringkeep: exporting, 100 %\r\x1b[K'],
+    [true, '\r\x1b[Kringkeep: exporting, 0 %\r\x1b[Kringkeep: exporting, 100 %\r\x1b[K'],
     [false, ''],
   ])('shows progress on a terminal only: %s', async (isTty, expected) => {
     const before = process.stderr.isTTY;

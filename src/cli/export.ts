@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import type { Command } from 'commander';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
+import { clearProgress, print, showProgress } from './printing.ts';
 import { addSelectionOptions, noSuchThread, parseSelection, type SelectionOptions } from './selection-options.ts';
 import { printable } from './terminal.ts';
 
@@ -76,9 +77,7 @@ async function exportCapture(file: string, given: ExportCommandOptions): Promise
     }
   });
   const size = formatSize(statSync(output).size);
-  process.stdout.write(
-    `ringkeep: saved: ${printable(output)} (${size}) — open it in ${viewer.replace('FILE', printable(output))}\n`,
-  );
+  print(`ringkeep: saved: ${printable(output)} (${size}) — open it in ${viewer.replace('FILE', printable(output))}\n`);
 }
 
 /** Progress on standard error, if that is a terminal. */
@@ -94,10 +93,10 @@ class Progress {
     const percent = Math.floor((100 * records) / Math.max(1, this.#records));
     if (process.stderr.isTTY !== true || percent === this.#percent) return;
     this.#percent = percent;
-    process.stderr.write(`\rringkeep: exporting, ${percent} %`);
+    showProgress(`ringkeep: exporting, ${percent} %`);
   }
 
   clear(): void {
-    if (this.#percent >= 0) process.stderr.write('\r\x1b[K');
+    if (this.#percent >= 0) clearProgress();
   }
 }

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
-import { EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
+import { EXIT_FAILURE, EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
+import { print, printError } from './printing.ts';
 
 // V8's memory reducer collects garbage twice in an idle process: 35 ms of CPU time for a megabyte. Ordinary collections
 // stay. Must be set before the first collection, which starts the reducer's timer.
@@ -41,13 +42,21 @@ const program = new Command('ringkeep')
   .version(version)
   .enablePositionalOptions()
   .showHelpAfterError(false)
+  .configureOutput({ writeOut: print, writeErr: printError })
   .exitOverride();
 
-// A reader that closes the pipe early (`ringkeep show FILE | head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+/** The exit status of `record` is its command's, whatever becomes of our own output. */
+const hasOwnStatus = process.argv[2] !== 'record';
+
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (!hasOwnStatus) return;
+  // A reader that closes the pipe early (`ringkeep show FILE | head`) is no failure.
+  if (code === 'EPIPE') process.exit(0);
+  printError(`Standard output cannot be written: ${code}.\nWrite it to a file system with free space.\n`);
+  process.exitCode = EXIT_FAILURE;
 });
+// There is no place left to report it.
+process.stderr.on('error', () => undefined);
 
 try {
   const called = COMMANDS[process.argv[2] ?? ''];
@@ -58,10 +67,10 @@ try {
   if (error instanceof CommanderError) {
     // Commander has printed the cause; help and --version are no errors.
     const isHelp = error.exitCode === 0 || error.code === 'commander.help';
-    if (!isHelp) process.stderr.write('See `ringkeep --help` and `ringkeep COMMAND --help`.\n');
+    if (!isHelp) printError('See `ringkeep --help` and `ringkeep COMMAND --help`.\n');
     process.exitCode = isHelp && error.exitCode === 0 ? 0 : EXIT_USAGE;
   } else {
-    process.stderr.write(`${explain(error)}\n`);
+    printError(`${explain(error)}\n`);
     process.exitCode = exitStatusOf(error);
   }
 }

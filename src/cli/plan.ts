@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander';
 import { collect, numberOption, parseSizeArgument, ringOption, sizeOption } from './option-values.ts';
+import { jsonText, printPainted } from './printing.ts';
 import { terminalStyle } from './terminal.ts';
 
 interface PlanOptions {
@@ -39,7 +40,7 @@ The bound, CPUs x slots x ring file, holds for any workload. The time spent pinn
 Example: perf sched record -o sched.data -- sleep 10; ringkeep plan sched.data --lock-budget 4MiB`,
     )
     .action(async (file: string, options: PlanOptions) => {
-      process.stdout.write(await plan(file, options));
+      printPainted(await plan(file, options));
     });
 }
 
@@ -59,7 +60,7 @@ async function plan(file: string, options: PlanOptions): Promise<string> {
     writeChart(options.plot, comparison);
   }
   const { results, ...report } = comparison;
-  if (options.json) return `${JSON.stringify({ ...report, recommendation: made })}\n`;
+  if (options.json) return `${jsonText({ ...report, recommendation: made })}\n`;
   const { comparisonLines } = await import('./capacity-text.ts');
   const style = terminalStyle(process.stdout, process.env);
   return `${[...comparisonLines(comparison, style), '', ...planLines(comparison, made, style)].join('\n')}\n`;

@@ -2,21 +2,22 @@
 import { formatSize } from '../base/units.ts';
 import type { RecordSummary } from '../services/recorded-command.ts';
 import { explain } from './diagnostics.ts';
-import { terminalStyle } from './terminal.ts';
+import { jsonText, print, printError, printErrorPainted } from './printing.ts';
+import { printable, terminalStyle } from './terminal.ts';
 
 /** Prints the report. The JSON is the last line of standard output. */
 export async function printRecordReport(summary: RecordSummary, json: boolean): Promise<void> {
-  process.stderr.write(reportText(summary));
+  printError(reportText(summary));
   if (summary.snapshot && summary.death) {
     try {
-      process.stderr.write(await postMortemOf(summary.snapshot));
+      printErrorPainted(await postMortemOf(summary.snapshot));
     } catch (error) {
       // The snapshot is written; the exit status and the summary must not be lost for a post-mortem.
-      process.stderr.write(`ringkeep: no post-mortem. ${explain(error)}\n`);
+      printError(`ringkeep: no post-mortem. ${explain(error)}\n`);
     }
   }
   // The command may have ended standard output without a newline; the summary needs a line of its own.
-  if (json) process.stdout.write(`\n${JSON.stringify(summary)}\n`);
+  if (json) print(`\n${jsonText(summary)}\n`);
 }
 
 async function postMortemOf(snapshot: string): Promise<string> {
@@ -43,5 +44,5 @@ function reportText(summary: RecordSummary): string {
     lines.push(`${death.comm || 'a process'} (pid ${death.pid}) died of ${death.signal}${others}`);
   }
   if (snapshot) lines.push(`saved: ${snapshot} — read it with: ringkeep show ${snapshot}`);
-  return lines.map((line) => `ringkeep: ${line}\n`).join('');
+  return lines.map((line) => `ringkeep: ${printable(line)}\n`).join('');
 }

@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { type Command, Option } from 'commander';
 import { recordCommand, type SnapshotPolicy } from '../services/recorded-command.ts';
 import { explain } from './diagnostics.ts';
+import { printError } from './printing.ts';
 import { printRecordReport } from './record-report.ts';
 import { addRecorderOptions, parseEvents, type RecorderOptions } from './recorder-options.ts';
 
@@ -59,7 +60,7 @@ async function runRecord(command: [string, ...string[]], options: RecordOptions,
     slots: options.slots,
     pinBudgetBytes: options.pinBudget,
     keepDeadBytes: options.keepDead,
-    onProblem: (what, error) => process.stderr.write(`ringkeep: ${what}. ${explain(error)}\n`),
+    onProblem: (what, error) => printError(`ringkeep: ${what}. ${explain(error)}\n`),
   });
   await printRecordReport(summary, options.json);
   const { code, signal } = summary.exit;

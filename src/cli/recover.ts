@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { formatDurationNs } from '../base/units.ts';
 import type { RecoverSummary } from '../services/recover-rings.ts';
+import { print, printError, printJson } from './printing.ts';
 import { count } from './status-text.ts';
 import { printable } from './terminal.ts';
 
@@ -34,9 +35,10 @@ export function addRecoverCommand(program: Command): void {
         directory,
         output: options.output,
         symbolize: options.names,
-        onUnsymbolized: (sentence) => process.stderr.write(`ringkeep: ${printable(sentence)}\n`),
+        onUnsymbolized: (sentence) => printError(`ringkeep: ${printable(sentence)}\n`),
       });
-      process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : summaryText(summary));
+      if (options.json) printJson(summary);
+      else print(summaryText(summary));
     });
 }
 

@@ -1,5 +1,6 @@
 /** `ringkeep show`: prints a capture's post-mortem as text or JSON. */
 import type { Command } from 'commander';
+import { jsonText, printPainted } from './printing.ts';
 import { addSelectionOptions, noSuchThread, parseSelection, type SelectionOptions } from './selection-options.ts';
 import { terminalStyle } from './terminal.ts';
 
@@ -26,7 +27,7 @@ export function addShowCommand(program: Command): void {
     .option('--tree', 'print call trees of the samples instead, as in a flame graph; with --json, in addition')
     .option('--json', 'print JSON: times are decimal strings, durations are nanoseconds, null is unknown')
     .action(async (file: string, options: ShowOptions) => {
-      process.stdout.write(await showCapture(file, options));
+      printPainted(await showCapture(file, options));
     });
 }
 
@@ -47,7 +48,7 @@ async function showCapture(file: string, options: ShowOptions): Promise<string> 
     };
   });
   if (report.threads.length === 0 && Object.keys(selection).length > 0) throw noSuchThread(file, options);
-  if (options.json) return `${JSON.stringify({ ...report, ...(trees ? { trees } : {}) })}\n`;
+  if (options.json) return `${jsonText({ ...report, ...(trees ? { trees } : {}) })}\n`;
   const style = terminalStyle(process.stdout, process.env);
   if (trees) {
     const { formatCallTrees } = await import('./call-tree-text.ts');

@@ -15,6 +15,7 @@ import {
   parseSizeArgument,
   ringOption,
 } from './option-values.ts';
+import { jsonText, printPainted } from './printing.ts';
 import { terminalStyle } from './terminal.ts';
 
 interface SimulateOptions {
@@ -105,7 +106,7 @@ Example: ringkeep simulate --cpus 64 --tasks 10000 --memory 256MiB --plot pinned
     );
   command.action(async (options: SimulateOptions) => {
     if (options.from !== undefined) refuseGenerated(command);
-    process.stdout.write(await simulateAll(options));
+    printPainted(await simulateAll(options));
   });
 }
 
@@ -146,7 +147,7 @@ async function simulateAll(options: SimulateOptions): Promise<string> {
   });
   if (plot !== undefined) writeChart(plot, comparison);
   const { results, ...report } = comparison;
-  if (options.json) return `${JSON.stringify(report)}\n`;
+  if (options.json) return `${jsonText(report)}\n`;
   return `${comparisonLines(comparison, terminalStyle(process.stdout, process.env)).join('\n')}\n`;
 }
 

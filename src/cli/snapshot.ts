@@ -5,8 +5,9 @@ import { RingkeepError } from '../base/error.ts';
 import { formatDurationNs, formatSize } from '../base/units.ts';
 import type { SnapshotResult } from '../daemon/recorder-api.ts';
 import type { SnapshotSelection } from '../session/control.ts';
-import { ownDaemon, printJson } from './daemon-access.ts';
+import { ownDaemon } from './daemon-access.ts';
 import { parseDurationArgument, parseId } from './option-values.ts';
+import { print, printJson } from './printing.ts';
 import { count } from './status-text.ts';
 
 interface SnapshotOptions {
@@ -36,7 +37,7 @@ export function addSnapshotCommand(program: Command): void {
     .action(async (options: SnapshotOptions) => {
       const result = await ownDaemon().snapshot(selectionOf(options), resolve(options.output), options.names);
       if (options.json) printJson(result);
-      else process.stdout.write(snapshotText(result));
+      else print(snapshotText(result));
     });
 }
 

@@ -1,6 +1,7 @@
 /** `ringkeep status`: prints the status of the detached recorder. */
 import type { Command } from 'commander';
-import { ownDaemon, printJson } from './daemon-access.ts';
+import { ownDaemon } from './daemon-access.ts';
+import { print, printJson } from './printing.ts';
 import { formatStatus } from './status-text.ts';
 
 export function addStatusCommand(program: Command): void {
@@ -11,6 +12,6 @@ export function addStatusCommand(program: Command): void {
     .action(async ({ json }: { json: boolean }) => {
       const status = await ownDaemon().status();
       if (json) printJson(status);
-      else process.stdout.write(formatStatus(status, Date.now()));
+      else print(formatStatus(status, Date.now()));
     });
 }

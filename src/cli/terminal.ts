@@ -23,6 +23,8 @@ export function terminalStyle(
 }
 
 const SGR = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+/** Matches what `painter` adds. */
+export const SGR_SEQUENCE = new RegExp(`\\x1b\\[(?:0|${Object.values(SGR).join('|')})m`);
 export type Paint = (colour: keyof typeof SGR, text: string) => string;
 
 /** Paints text, or returns it unchanged without colours. */

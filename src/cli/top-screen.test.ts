@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { FakeRecorder } from '../daemon/testing/fake-recorder.ts';
 import type { DetachedStatus } from '../session/control.ts';
+import { frameOf } from './printing.ts';
 import { printable, textWidth } from './terminal.ts';
-import { frameOf, renderTop } from './top-screen.ts';
+import { renderTop } from './top-screen.ts';
 
 const PLAIN = { width: 120, height: Number.POSITIVE_INFINITY, hasColour: false };
 const NOW = 1_700_000_065_000;

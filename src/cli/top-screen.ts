@@ -99,8 +99,3 @@ function attachmentLines({ attachments }: DetachedStatus, paint: Paint): Line[] 
   if (attachments.length === 0) return [heading, { text: 'none: start one with ringkeep attach' }];
   return [heading, ...attachments.flatMap((each) => attachmentText(each).split('\n')).map((text) => ({ text }))];
 }
-
-/** Draws a frame over the previous one without flicker: home, clear each line to its end, clear the rest. */
-export function frameOf(lines: readonly string[]): string {
-  return `\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\r\n')}\x1b[J`;
-}

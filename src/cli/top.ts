@@ -5,15 +5,13 @@
 import type { Command } from 'commander';
 import type { DaemonClient } from '../daemon/client.ts';
 import { ownDaemon } from './daemon-access.ts';
+import { drawFrame, enterScreen, leaveScreen, printPainted } from './printing.ts';
 import { terminalStyle } from './terminal.ts';
-import { frameOf, renderTop, type ScreenStyle } from './top-screen.ts';
+import { renderTop, type ScreenStyle } from './top-screen.ts';
 
 const REDRAW_MS = 1000;
 /** For a terminal that reports no size, such as a serial one. */
 const UNKNOWN_HEIGHT = 24;
-/** The alternate screen, without a cursor (DEC private modes 1049 and 25). */
-const ENTER_SCREEN = '\x1b[?1049h\x1b[?25l';
-const LEAVE_SCREEN = '\x1b[?25h\x1b[?1049l';
 /** In raw mode ^C arrives as a character, not as SIGINT. */
 const LEAVE_KEYS = ['q', 'Q', '\x03'];
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -25,7 +23,7 @@ export function addTopCommand(program: Command): void {
     .action(async () => {
       const daemon = ownDaemon();
       if (process.stdout.isTTY) await showLive(daemon);
-      else process.stdout.write(`${(await frame(daemon, Number.POSITIVE_INFINITY)).join('\n')}\n`);
+      else printPainted(`${(await frame(daemon, Number.POSITIVE_INFINITY)).join('\n')}\n`);
     });
 }
 
@@ -36,14 +34,14 @@ async function frame(daemon: DaemonClient, height: number): Promise<string[]> {
 
 async function showLive(daemon: DaemonClient): Promise<void> {
   const leave = new Leave();
-  process.stdout.write(ENTER_SCREEN);
+  enterScreen();
   try {
     while (!leave.isWanted) {
-      process.stdout.write(frameOf(await frame(daemon, process.stdout.rows || UNKNOWN_HEIGHT)));
+      drawFrame(await frame(daemon, process.stdout.rows || UNKNOWN_HEIGHT));
       await leave.wantedWithin(REDRAW_MS);
     }
   } finally {
-    process.stdout.write(LEAVE_SCREEN);
+    leaveScreen();
     leave.close();
   }
 }

@@ -2,8 +2,9 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { TriggerOptions, TriggerStatus } from '../daemon/recorder-api.ts';
-import { ownDaemon, printJson } from './daemon-access.ts';
+import { ownDaemon } from './daemon-access.ts';
 import { parseCount, parseDurationArgument, parseId, parseSizeArgument } from './option-values.ts';
+import { print, printJson, printPainted } from './printing.ts';
 import { painter, printable, type TerminalStyle, terminalStyle } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
 
@@ -36,7 +37,7 @@ export function addTriggerCommand(program: Command): void {
     .action(async ({ json }: { json: boolean }) => {
       const triggers = await ownDaemon().triggers();
       if (json) printJson(triggers);
-      else process.stdout.write(formatTriggers(triggers, terminalStyle(process.stdout, process.env)));
+      else printPainted(formatTriggers(triggers, terminalStyle(process.stdout, process.env)));
     });
   trigger
     .command('rm')
@@ -69,7 +70,7 @@ function addAdd(trigger: Command): void {
     .action(async (options: AddOptions) => {
       const added = await ownDaemon().addTrigger(options.on, triggerOptionsOf(options));
       if (options.json) printJson(added);
-      else process.stdout.write(`trigger ${added.id}: on ${printable(added.on)}\n`);
+      else print(`trigger ${added.id}: on ${printable(added.on)}\n`);
     });
 }
 

@@ -11,7 +11,9 @@ import { notifyService } from '../linux/service-notice.ts';
 import { startDetachedRecorder } from '../services/detached-recorder.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { explain } from './diagnostics.ts';
+import { printError } from './printing.ts';
 import { parseEvents } from './recorder-options.ts';
+import { printable } from './terminal.ts';
 import { foundReport, printUpReport, type UpOptions, upText } from './up-report.ts';
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
@@ -63,7 +65,7 @@ async function start(options: UpOptions, version: string): Promise<Daemon | unde
       addsNames: options.names,
       degraded,
       log,
-      onBug: (error) => log(explain(error)),
+      onBug: (error) => logLines(explain(error)),
     },
     startDetachedRecorder,
   );
@@ -87,11 +89,15 @@ function defaultSnapshotDirectory(): string {
 async function report(upReport: UpReport, json: boolean): Promise<void> {
   if (process.env.NOTIFY_SOCKET) notifyService(process.env.NOTIFY_SOCKET, 'READY=1');
   if (!process.connected && json) printUpReport(upReport, true);
-  else log(upText(upReport).trimEnd());
+  else logLines(upText(upReport).trimEnd());
   await sendToParent({ kind: 'report', report: upReport });
 }
 
-/** One log entry. It carries its time: a log file, unlike systemd's journal, adds none. */
-function log(text: string): void {
-  process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+/** One log entry, on one line. It carries its time: a log file, unlike systemd's journal, adds none. */
+function log(sentence: string): void {
+  logLines(printable(sentence));
+}
+
+function logLines(text: string): void {
+  printError(`${new Date().toISOString()} ${text}\n`);
 }

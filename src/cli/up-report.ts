@@ -2,9 +2,10 @@
 import { assert } from '../base/error.ts';
 import type { UpReport } from '../daemon/background-process.ts';
 import type { Holder } from '../daemon/daemon-lock.ts';
-import { printJson } from './daemon-access.ts';
+import { print, printJson } from './printing.ts';
 import type { RecorderOptions } from './recorder-options.ts';
 import { adoptionText } from './status-text.ts';
+import { printable } from './terminal.ts';
 
 export interface UpOptions extends RecorderOptions {
   foreground: boolean;
@@ -20,7 +21,7 @@ export function foundReport({ pid }: Holder, socket: string): UpReport {
 
 export function printUpReport(report: UpReport, json: boolean): void {
   if (json) printJson(report);
-  else process.stdout.write(upText(report));
+  else print(upText(report));
 }
 
 /** The report as text, one sentence per line. */
@@ -32,7 +33,7 @@ export function upText({ started, pid, socket, directory, source, adoption, degr
     `the recorder is running${who}, source ${source}; its socket is ${socket}`,
     `event files are in ${directory}`,
     ...(adoption ? [adoptionText(adoption)] : []),
-    ...degraded,
+    ...degraded.map(printable),
   ];
   return lines.map((line) => `${line}\n`).join('');
 }

@@ -94,7 +94,11 @@ describe('the socket', () => {
   });
 
   it('is refused with a code if it cannot be made', async () => {
-    const answer = serve(join(scratch, 'absent', 'sock'), { recorder: Promise.resolve(recorder), onDown() {}, onBug() {} });
+    const answer = serve(join(scratch, 'absent', 'sock'), {
+      recorder: Promise.resolve(recorder),
+      onDown() {},
+      onBug() {},
+    });
     await expect(answer).rejects.toMatchObject({ code: 'runtime-directory' });
   });
 });
