@@ -225,7 +225,7 @@ describe('attach is refused with cause and remedy', () => {
     const other = await Puppet.start();
     expect(await daemon.refused(['attach', '-p', String(other.pid), '--name', 'web'])).toEqual([
       'Something is attached as "web" already.',
-      remedy.replace(/\.$/, ', or give another --name.'),
+      remedy.replace(/\.$/, ' or use another --name.'),
     ]);
     expect((await daemon.client.status()).attachments.map(({ name }) => name)).toEqual(['web']);
   });
