@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, type TestContext, test } from 'vitest';
 import { Misc, RecordType } from '../abi/record-table.ts';
+import { RUN_PATIENCE_MS } from '../base/testing/waiting.ts';
 import { type Capture, openCapture } from '../perf-data/capture.ts';
 import { postMortem } from './post-mortem.ts';
 
@@ -22,10 +23,17 @@ function perf(args: readonly string[]): { status: number | null; stderr: string 
 const probe = perf(['record', '-o', join(directory, 'probe'), '-e', 'cpu-clock:u', '--', 'true']);
 const whyNot = probe.status === 0 ? '' : `perf record does not work here: ${probe.stderr.trim().split('\n').at(-1)}`;
 
+const files = new Map<string, string>();
+
+/** What perf records of the command; once for each of the options. */
 function record(args: readonly string[], command: readonly string[] = BUSY): string {
+  const key = [...args, '--', ...command].join(' ');
+  const known = files.get(key);
+  if (known !== undefined) return known;
   const file = join(directory, `${Math.random().toString(36).slice(2)}.data`);
   // Its own status is the command's, which may die by design.
   perf(['record', '-q', '-o', file, ...args, '--', ...command]);
+  files.set(key, file);
   return file;
 }
 
@@ -39,7 +47,11 @@ function open(file: string): Capture {
 }
 
 function script(file: string, args: readonly string[]): string[] {
-  const text = execFileSync('perf', ['script', '-i', file, '--ns', ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const text = execFileSync('perf', ['script', '-i', file, '--ns', ...args], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    timeout: RUN_PATIENCE_MS,
+  });
   return text
     .split('\n')
     .map((line) => line.trim())
@@ -153,7 +165,7 @@ describe.skipIf(whyNot !== '')(`perf record${whyNot && ` (skipped: ${whyNot})`}`
   });
 
   test('switches: the same ones in the same order, thread by thread, and the times that follow from them', () => {
-    const file = record([...CLOCK, '--switch-events']);
+    const file = record([...CLOCK, '-g', '--switch-events']);
     const capture = open(file);
     const theirs = switchesByPerf(file);
     expect(theirs.length).toBeGreaterThan(0);
@@ -180,7 +192,7 @@ describe.skipIf(whyNot !== '')(`perf record${whyNot && ` (skipped: ${whyNot})`}`
   });
 
   test('stacks: the addresses that perf script prints, in files that it names', () => {
-    const file = record([...CLOCK, '-g']);
+    const file = record([...CLOCK, '-g', '--switch-events']);
     const last = execFileSync('perf', ['script', '-i', file, '--ns', '-F', 'tid,time,ip,dso'], { encoding: 'utf8' })
       .trim()
       .split('\n\n')
@@ -195,7 +207,7 @@ describe.skipIf(whyNot !== '')(`perf record${whyNot && ` (skipped: ${whyNot})`}`
   });
 
   test('names, forks, exits: each thread is named and has exited, each child knows its parent', () => {
-    const capture = open(record([...CLOCK, '--switch-events']));
+    const capture = open(record([...CLOCK, '-g', '--switch-events']));
     const sh = capture.tasks.processes.find(({ threads }) => threads[0]!.comms.at(-1)?.comm === 'sh')!;
     const sleeps = capture.tasks.processes.filter(({ threads }) => threads[0]!.comms.at(-1)?.comm === 'sleep');
     expect(sleeps).toHaveLength(2);
@@ -249,7 +261,7 @@ describe.skipIf(whyNot !== '')(`perf record${whyNot && ` (skipped: ${whyNot})`}`
   });
 
   test('interrupted leaves a file that is read to its end', () => {
-    const file = record([...CLOCK, '-g']);
+    const file = record([...CLOCK, '-g', '--switch-events']);
     const bytes = readFileSync(file);
     const whole = openCapture(bytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset);
