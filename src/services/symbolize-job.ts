@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
+import { noteOwnProcess } from '../linux/own-processes.ts';
 import type { Symbolized } from './symbolize-snapshot.ts';
 
 export interface SymbolizeRequest {
@@ -51,6 +52,7 @@ export async function symbolize({ path, timeMs, isInBackground, giveUp }: Symbol
   let child: ChildProcess;
   try {
     child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    noteOwnProcess(child);
   } catch (error) {
     return notStarted(error);
   }

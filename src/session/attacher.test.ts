@@ -6,6 +6,7 @@ import { RingkeepError } from '../base/error.ts';
 import { exitOf, next } from '../base/testing/waiting.ts';
 import { decodeAll, readCut } from '../engine/testing/cut-reading.ts';
 import { records } from '../engine/testing/scripted-source.ts';
+import { noteOwnProcess } from '../linux/own-processes.ts';
 import { readSideBandFile } from '../ring/side-band-file.ts';
 import {
   idOf,
@@ -228,7 +229,33 @@ describe('the default name of an attachment', () => {
   });
 });
 
+it('an attachment to every task has no process that ringkeep has started for its own work', async () => {
+  const own = spawn('sleep', ['60'], { stdio: 'ignore' });
+  onTestFinished(() => void own.kill('SIGKILL'));
+  noteOwnProcess(own);
+  const pid = own.pid!;
+  using scripted = scriptedAttachments();
+  const { attacher, recorder, source } = scripted;
+  attacher.attach({ kind: 'all' }, 'machine');
+  expect(recorder.threads.knows(process.ppid)).toBe(true);
+  expect(recorder.threads.knows(pid)).toBe(false);
+  const { eventSet } = recorder.threads.get(process.ppid)!.inheritance;
+  source.put(0, records.switchIn({ tid: pid, pid, time: nowNs(), id: idOf(eventSet!) }));
+  recorder.drain();
+  expect(recorder.threads.knows(pid)).toBe(false);
+});
+
 describe('an attachment by name', () => {
+  it('reports how often processes are searched for', () => {
+    using scripted = scriptedAttachments();
+    const { attacher } = scripted;
+    for (const target of [{ kind: 'comm', glob: 'rk-none' } as const, { kind: 'pid', pid: process.ppid } as const]) {
+      const { degraded } = attacher.attach(target);
+      const sentences = degraded.filter((sentence) => sentence.includes('searched for once in 1s'));
+      expect(sentences).toHaveLength(target.kind === 'comm' ? 1 : 0);
+    }
+  });
+
   it('tries a process of another user once, and again after its PID was out of use', async () => {
     const { pid, rename, end } = renamable();
     onTestFinished(end);
@@ -259,7 +286,7 @@ describe('an attachment by name', () => {
     const before = attachment.unrecorded;
     for (let i = 0; i < 5; i++) attacher.rescan();
     expect(attachment.unrecorded).toBe(before);
-    expect(attachment.degraded).toHaveLength(1);
+    expect(attachment.degraded.filter((sentence) => sentence.includes('unrecorded'))).toHaveLength(1);
     expect(sideBandOf(scripted, pid)).toEqual([]);
     source.refusals.clear();
     attacher.rescan();

@@ -7,6 +7,7 @@
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
+import { formatDurationNs } from '../base/units.ts';
 import { Attachment, type Target } from '../engine/attachment.ts';
 import type { DeathWatch } from '../engine/death-watch.ts';
 import type { EngineObserver, EventSetOwner } from '../engine/engine-observer.ts';
@@ -14,11 +15,12 @@ import { Interleaving } from '../engine/interleaving.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import type { Thread } from '../engine/thread.ts';
 import type { RemovalWatch } from '../linux/file-watch.ts';
+import { isOwnProcess } from '../linux/own-processes.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { AttachableSource, EventSet } from '../source/source.ts';
 import { defaultName, requireFree } from './attachment-name.ts';
 import { EventSets } from './event-sets.ts';
-import { directoriesIn, isCgroup, ProcessSearch, type SearchTarget } from './process-search.ts';
+import { directoriesIn, isCgroup, ProcessSearch, SEARCH_INTERVAL_MS, type SearchTarget } from './process-search.ts';
 import { countRefusals, TaskAttacher } from './task-attacher.ts';
 
 /** An emptied directory is removed after so many calls of `removeVanished`: a few seconds. */
@@ -90,6 +92,11 @@ export class Attacher implements EngineObserver, EventSetOwner {
     if (this.#removals.add(attachment.directory) < 0) {
       attachment.degraded.push(
         'removing an event file by other means than `ringkeep rm` goes unnoticed: no inotify watch is left',
+      );
+    }
+    if (target.kind === 'comm' || target.kind === 'cgroup') {
+      attachment.degraded.push(
+        `matching processes are searched for once in ${formatDurationNs(SEARCH_INTERVAL_MS * 1e6)}: one that starts and exits in between is not recorded`,
       );
     }
     this.attachments.set(name, attachment);
@@ -227,7 +234,7 @@ export class Attacher implements EngineObserver, EventSetOwner {
   #attachMatching(attachment: Attachment, target: SearchTarget, search: ProcessSearch): readonly number[] {
     const pids = search.pidsOf(target);
     for (const pid of pids) {
-      if (pid === process.pid || this.#recorder.threads.knows(pid) || this.#notOurs.has(pid)) continue;
+      if (isOwnProcess(pid) || this.#recorder.threads.knows(pid) || this.#notOurs.has(pid)) continue;
       if (wasRemoved(attachment, pid)) continue;
       try {
         this.#tasks.attachProcess(attachment, pid);

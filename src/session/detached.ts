@@ -46,6 +46,7 @@ import { DetachedSnapshots } from './detached-snapshots.ts';
 import { attachmentStatus, cpuStatuses, eventStatuses } from './detached-status.ts';
 import { openAttachableSource } from './open-source.ts';
 import { findOrphanedRings } from './orphaned-rings.ts';
+import { SEARCH_INTERVAL_MS } from './process-search.ts';
 import { readSession, removeSession, writeSession } from './session-file.ts';
 
 /** The share of the descriptors that watching processes may take. */
@@ -53,7 +54,7 @@ const WATCH_SHARE = 0.25;
 /**
  * The interval at which changes are looked for that no event reports: CPUs, processes by name, events without threads.
  */
-const HOUSEKEEPING_MS = 1000;
+const HOUSEKEEPING_MS = SEARCH_INTERVAL_MS;
 /** Of how many threads each time the task is looked up in /proc; of all after a loss. */
 const LOOKED_UP = 500;
 export class DetachedRecorder {

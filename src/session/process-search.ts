@@ -9,6 +9,9 @@ import { compileGlob } from '../base/glob.ts';
 import type { Target } from '../engine/attachment.ts';
 import { listIds, readProcText } from '../linux/proc.ts';
 
+/** The interval between two searches for the targets of attachments. */
+export const SEARCH_INTERVAL_MS = 1000;
+
 const CGROUP_ROOT = '/sys/fs/cgroup';
 
 export type SearchTarget = Extract<Target, { kind: 'comm' | 'cgroup' }>;

@@ -100,7 +100,7 @@ export class Recording {
     }
   }
 
-  /** Whatever it opens it adds to `begun`, for who has to close it should the rest fail. */
+  /** Adds all that it opens to `begun`: the caller closes them if it throws. */
   private constructor(opened: OpenedSource, options: RecordingOptions, events: RecordingEvents, begun: Begun[]) {
     const { source } = opened;
     const { kept } = new EventIds(source.events);

@@ -9,6 +9,7 @@
 import { existsSync } from 'node:fs';
 import type { Attachment } from '../engine/attachment.ts';
 import type { Recorder } from '../engine/recorder.ts';
+import { isOwnProcess } from '../linux/own-processes.ts';
 import type { AttachableSource, EventSet } from '../source/source.ts';
 
 export class SystemWideMode {
@@ -36,7 +37,7 @@ export class SystemWideMode {
 
   /** The attachment that a record of the process is for; undefined: none. */
   attachmentOf(pid: number): Attachment | undefined {
-    if (pid === process.pid) return undefined;
+    if (isOwnProcess(pid)) return undefined;
     return this.#attachmentOfPid.get(pid) ?? this.#ofAll();
   }
 

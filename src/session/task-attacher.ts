@@ -18,6 +18,7 @@ import { Interleaving } from '../engine/interleaving.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import type { Thread } from '../engine/thread.ts';
 import { nowMs } from '../linux/clock.ts';
+import { isOwnProcess } from '../linux/own-processes.ts';
 import { listIds, readProcText } from '../linux/proc.ts';
 import type { EventSet } from '../source/source.ts';
 import type { EventSets } from './event-sets.ts';
@@ -74,7 +75,7 @@ export class TaskAttacher {
   /** Every task, by one event set. Throws what the source's `attachAll` throws. */
   attachAll(attachment: Attachment): void {
     const eventSet = this.#eventSets.enterSystemWide();
-    const pids = listIds('/proc').filter((pid) => pid !== process.pid);
+    const pids = listIds('/proc').filter((pid) => !isOwnProcess(pid));
     this.#forEachDraining(pids, (pid) => {
       // A kernel thread has no mappings; it gets a ring with its first record.
       if (!readProcText(`/proc/${pid}/maps`)) return;

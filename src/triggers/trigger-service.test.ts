@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { RingkeepError } from '../base/error.ts';
 import { records } from '../engine/testing/scripted-source.ts';
+import { noteOwnProcess } from '../linux/own-processes.ts';
 import { idOf, Sleepers, scriptedAttachments } from '../session/testing/scripted-attachments.ts';
 import { type TakeSnapshot, TriggerService } from './trigger-service.ts';
 
@@ -64,6 +67,20 @@ describe('the death of a process', () => {
     triggers.signalDelivered(7, 7, 'web', 11, SECOND_NS);
     triggers.signalDelivered(7, 7, 'other', 11, 3600 * SECOND_NS);
     expect(triggers.list()[0]).toMatchObject({ fired: 2 });
+  });
+
+  it('of ringkeep’s own work fires no trigger', async () => {
+    const { triggers, directory } = service();
+    triggers.add('exit-signal', often, directory);
+    const [own, other] = [spawn('sleep', ['60']), spawn('sleep', ['60'])];
+    noteOwnProcess(own);
+    for (const child of [own, other]) {
+      triggers.signalDelivered(child.pid!, child.pid!, 'sleep', 15, SECOND_NS);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      triggers.processEnded({ pid: child.pid!, status: { code: null, signal: 9 } }, 2 * SECOND_NS);
+    }
+    expect(triggers.list()[0]).toMatchObject({ fired: 1 });
   });
 
   it('whose end is never read takes bounded memory', () => {

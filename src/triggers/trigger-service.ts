@@ -16,6 +16,7 @@ import type { ProcessEnd } from '../engine/death-watch.ts';
 import type { EngineObserver } from '../engine/engine-observer.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import type { Thread } from '../engine/thread.ts';
+import { isOwnProcess } from '../linux/own-processes.ts';
 import type { Poller } from '../linux/poller.ts';
 import { PressureMonitor } from '../linux/pressure.ts';
 import { readProcStat } from '../linux/proc.ts';
@@ -197,7 +198,7 @@ export class TriggerService implements EngineObserver {
 
   /** A thread took a fatal signal. Read before the process is reaped, except SIGKILL (DeathWatch.signalDelivered). */
   signalDelivered(pid: number, tid: number, comm: string, signal: number, timeNs: number): void {
-    if (signal === constants.signals.SIGKILL) return;
+    if (signal === constants.signals.SIGKILL || isOwnProcess(pid)) return;
     const reportedNs = this.#reportedDead.get(pid);
     // Much later the PID is that of another process.
     if (reportedNs !== undefined && timeNs - reportedNs < DYING_NS) return;
@@ -209,7 +210,7 @@ export class TriggerService implements EngineObserver {
   }
 
   processEnded({ pid, status }: ProcessEnd, nowNs: number): void {
-    if (this.#reportedDead.delete(pid)) return;
+    if (this.#reportedDead.delete(pid) || isOwnProcess(pid)) return;
     const { code, signal } = status;
     if (signal !== null) this.#noteSignal(pid, signal);
     this.#set.processEnded({ pid, comm: this.#recorder.threads.commOf(pid), code, signal }, nowNs);
