@@ -135,4 +135,7 @@ export const Feature = {
   clockData: 29,
   hybridTopology: 30,
   pmuCaps: 31,
+  /** simpleperf's own: symbols of files, in two formats (system/extras/simpleperf/record_file.h). */
+  simpleperfFile: 128,
+  simpleperfFile2: 132,
 } as const;

@@ -35,6 +35,8 @@ export interface TracingData {
 
 const MAGIC = Uint8Array.of(0x17, 0x08, 0x44, ...new TextEncoder().encode('tracing'));
 const VERSION = '0.6';
+/** As 0.6, without the saved cmdlines (simpleperf; perf before Linux 4.10). */
+const VERSION_WITHOUT_CMDLINES = '0.5';
 const LITTLE_ENDIAN = 0;
 const HEADER_PAGE_TAG = 'header_page';
 const HEADER_EVENT_TAG = 'header_event';
@@ -95,7 +97,8 @@ class Cursor {
   tracingData(): TracingData {
     const magic = this.take(MAGIC.length);
     if (!MAGIC.every((byte, index) => byte === magic[index])) throw new CutShort();
-    this.expect(VERSION);
+    const version = this.text();
+    if (version !== VERSION && version !== VERSION_WITHOUT_CMDLINES) throw new CutShort();
     const [endian, longBytes] = this.take(2);
     if (endian !== LITTLE_ENDIAN) throw new CutShort();
     const pageBytes = this.u32();
@@ -107,7 +110,7 @@ class Cursor {
     const systems = this.list(() => ({ name: this.text(), formats: this.list(() => this.sized()) }));
     const kallsyms = this.take(this.u32());
     const printkFormats = this.take(this.u32());
-    const savedCmdlines = this.sized();
+    const savedCmdlines = version === VERSION ? this.sized() : new Uint8Array(0);
     return {
       longBytes: longBytes!,
       pageBytes,

@@ -17,7 +17,7 @@ import { type Damage, DamageList } from './damage.ts';
 import { type CaptureEvent, EventTable } from './event-table.ts';
 import { attrOf, type CaptureFeatures, decodeFeature, type EventDescription, isDecodedFeature } from './features.ts';
 import { countsCapture, directoryCapture, type FileHeader, readFileHeader } from './file-header.ts';
-import { FILE_STEP, indexRecords, PIPE_STEP, type RecordColumns } from './record-index.ts';
+import { FILE_STEP, indexRecords, PIPE_STEP, type RecordColumns, tracingDataOf } from './record-index.ts';
 import { buildTaskTable, type TaskTable, type ThreadEntry } from './task-table.ts';
 
 /**
@@ -81,9 +81,8 @@ export class Capture {
     this.section = features.section ?? null;
     this.damage = damage;
     this.recordCount = columns.count;
-    const first = columns.time.find((time) => time > 0n);
-    this.firstNs = first ?? null;
-    this.lastNs = first === undefined ? null : columns.time[columns.count - 1]!;
+    this.firstNs = firstRecordedNs(columns);
+    this.lastNs = this.firstNs === null ? null : columns.time[columns.count - 1]!;
   }
 
   /** Every record in time order, decoded one at a time. */
@@ -180,9 +179,24 @@ export class Capture {
   }
 }
 
+/** Mappings this much older than everything else, and older than the rest lasts, are from before the recording. */
+const OLD_MAPPING_NS = 60_000_000_000n;
+
+/** Time of the first record; old mappings in front, to which simpleperf gives times of long before, do not count. */
+function firstRecordedNs({ time, type, count }: RecordColumns): bigint | null {
+  const first = time.findIndex((each) => each > 0n);
+  if (first < 0) return null;
+  let next = first;
+  while (next < count && (type[next] === RecordType.MMAP || type[next] === RecordType.MMAP2)) next++;
+  if (next === count) return time[first]!;
+  const ageNs = time[next]! - time[first]!;
+  return ageNs > OLD_MAPPING_NS && ageNs > time[count - 1]! - time[next]! ? time[next]! : time[first]!;
+}
+
 function readFeatures(bytes: ByteSource, header: FileHeader, features: CaptureFeatures, damage: DamageList): void {
   for (const [feature, range] of header.features) {
-    if (!isDecodedFeature(feature)) continue;
+    // An empty section holds nothing (of simpleperf, or symbols not added yet) and is not damage.
+    if (!isDecodedFeature(feature) || range.size === 0) continue;
     decodeFeature(feature, bytes.bytes(range.offset, range.size), range.offset, features, damage);
   }
 }
@@ -260,10 +274,11 @@ class UserRecordReader {
     decodeFeature(feature, cursor.take(cursor.left), offset, this.#features, this.#damage);
   }
 
-  /** {u32 size}: the section follows the record. */
   #addTracingData(offset: number, size: number): void {
-    const at = offset + size;
-    const bytes = Math.min(this.#body(offset, size).u32(), this.#bytes.size - at);
+    const place = this.#bytes.locate(offset, size);
+    const found = tracingDataOf(this.#bytes.view, place, size);
+    const at = offset + found.offset;
+    const bytes = Math.min(found.bytes, this.#bytes.size - at);
     decodeFeature(Feature.tracingData, this.#bytes.bytes(at, bytes), at, this.#features, this.#damage);
   }
 

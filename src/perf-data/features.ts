@@ -65,6 +65,8 @@ export interface CaptureFeatures {
   tracingData?: TracingData;
   /** The section that a ringkeep snapshot adds. */
   section?: RingkeepSection;
+  /** Symbols that simpleperf stored, undecoded. */
+  simpleperf?: { readonly file?: Uint8Array; readonly file2?: Uint8Array };
   /** The symbols section, undecoded. Absent until it is filled. */
   symbols?: Uint8Array;
 }
@@ -88,6 +90,8 @@ const DECODERS: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   [Feature.buildId, decodeBuildIds],
   [Feature.tracingData, decodeTracing],
   [Feature.compressed, decodeCompression],
+  [Feature.simpleperfFile, (cursor, features) => keepSimpleperf(cursor, features, 'file')],
+  [Feature.simpleperfFile2, (cursor, features) => keepSimpleperf(cursor, features, 'file2')],
   [RINGKEEP_FEATURE, decodeSection],
   [SYMBOLS_FEATURE, keepSymbols],
 ]);
@@ -211,6 +215,10 @@ function decodeSection(cursor: ByteCursor, features: CaptureFeatures): void {
   const section = checkedRingkeepSection(cursor.take(cursor.left));
   if (section) features.section = section;
   else cursor.overrun = true;
+}
+
+function keepSimpleperf(cursor: ByteCursor, features: CaptureFeatures, format: 'file' | 'file2'): void {
+  features.simpleperf = { ...features.simpleperf, [format]: cursor.take(cursor.left) };
 }
 
 function keepSymbols(cursor: ByteCursor, features: CaptureFeatures): void {

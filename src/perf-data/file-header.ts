@@ -121,7 +121,8 @@ function readFeatureTable(
   bits.forEach((bit, index) => {
     const at = table + index * SECTION_BYTES;
     const section = readSection(source, at);
-    if (isInside(source, section) && section.offset >= table) features.set(bit, section);
+    const isEmpty = section.size === 0 && data.size > 0;
+    if (isEmpty || (isInside(source, section) && section.offset >= table)) features.set(bit, section);
     else if (data.size > 0) damage.add(at, SECTION_BYTES, `the section of feature ${bit} lies outside the file`);
   });
   return features;

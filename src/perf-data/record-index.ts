@@ -9,7 +9,7 @@
  *
  * Invariant: every record in the index lies whole inside the file.
  */
-import { HEADER_BYTES, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
+import { HEADER_BYTES, MAX_RECORD_BYTES, RecordType, recordName, USER_TYPE_START } from '../abi/record-table.ts';
 import { bodyOffset, type IdField, idFieldOffset, recordBytesIn, recordTypeIn } from '../abi/record-view.ts';
 import type { ByteSource, FileRange } from './byte-source.ts';
 import { CompressedRecords, isCompressed } from './compressed-records.ts';
@@ -67,13 +67,18 @@ export function indexRecords(
         at = next;
         continue;
       }
-      const place = source.locate(at, size);
+      const place = source.locate(at, Math.min(size, MAX_RECORD_BYTES));
       const { view } = source;
       const type = recordTypeIn(view, place);
+      if (isSimpleperf(type)) {
+        at += size;
+        continue;
+      }
       columns.add(view, place, at, type, size);
       if (type >= USER_TYPE_START) {
         const payload = payloadBytes(view, place, type, size);
-        visitUserRecord(type, at, size);
+        // perf compresses only what the kernel wrote: records of its own there are not obeyed.
+        if (damageAt === undefined) visitUserRecord(type, at, size);
         if (payload > limit - at - size)
           damage.add(damageAt ?? at + size, limit - at - size, `the data behind a ${recordName(type)} record is cut`);
         // Compressed records do not nest.
@@ -113,9 +118,21 @@ function plausibleBytes(source: ByteSource, at: number, end: number): number {
   if (at + HEADER_BYTES > end) return 0;
   const place = source.locate(at, HEADER_BYTES);
   const type = recordTypeIn(source.view, place);
-  const size = recordBytesIn(source.view, place);
-  return type > 0 && type < TYPE_LIMIT && size >= HEADER_BYTES && at + size <= end ? size : 0;
+  const size = recordBytesIn(source.view, place) + (isSimpleperf(type) ? (type >>> 16) * 2 ** 16 : 0);
+  const isKnownRange = (type > 0 && type < TYPE_LIMIT) || isSimpleperf(type);
+  return isKnownRange && size >= HEADER_BYTES && at + size <= end ? size : 0;
 }
+
+/**
+ * Records of simpleperf itself (system/extras/simpleperf/record.h): `type` has 16 bits, and the half behind it is the
+ * high half of a 32-bit size. They describe symbols, and stacks that it unwound, and are skipped.
+ */
+function isSimpleperf(type: number): boolean {
+  const low = type & 0xffff;
+  return low > SIMPLEPERF_TYPE_START && low < SIMPLEPERF_TYPE_LIMIT;
+}
+const SIMPLEPERF_TYPE_START = 32768;
+const SIMPLEPERF_TYPE_LIMIT = SIMPLEPERF_TYPE_START + 32;
 
 /** The first place from `at` on where known records follow each other; `end` when there is none. */
 function nextRecords(source: ByteSource, at: number, end: number, step: number): number {
@@ -135,16 +152,30 @@ function isInStep(source: ByteSource, candidate: number, end: number): boolean {
   return true;
 }
 
-const TRACING_DATA_BYTES_OFFSET = bodyOffset('HEADER_TRACING_DATA', 'dataBytes');
 const AUXTRACE_BYTES_OFFSET = bodyOffset('AUXTRACE', 'auxBytes');
 
 /** Bytes that follow a record of perf's own without being counted in its size. */
 function payloadBytes(view: DataView, place: number, type: number, size: number): number {
   if (type === RecordType.AUXTRACE && size >= AUXTRACE_BYTES_OFFSET + 8)
     return Number(view.getBigUint64(place + AUXTRACE_BYTES_OFFSET, true));
-  if (type === RecordType.HEADER_TRACING_DATA && size >= TRACING_DATA_BYTES_OFFSET + 4)
-    return Math.ceil(view.getUint32(place + TRACING_DATA_BYTES_OFFSET, true) / 8) * 8;
+  if (type === RecordType.HEADER_TRACING_DATA) return tracingDataOf(view, place, size).bytesBehind;
   return 0;
+}
+
+const TRACING_DATA_BYTES_OFFSET = bodyOffset('HEADER_TRACING_DATA', 'dataBytes');
+
+/** Where the section of a HEADER_TRACING_DATA record is: perf writes it behind the record, simpleperf into it. */
+export function tracingDataOf(
+  view: DataView,
+  place: number,
+  size: number,
+): { bytes: number; offset: number; bytesBehind: number } {
+  const begin = TRACING_DATA_BYTES_OFFSET + 4;
+  const bytes = size >= begin ? view.getUint32(place + TRACING_DATA_BYTES_OFFSET, true) : 0;
+  const isInside = bytes > 0 && begin + bytes <= size;
+  return isInside
+    ? { bytes, offset: begin, bytesBehind: 0 }
+    : { bytes, offset: size, bytesBehind: Math.ceil(bytes / 8) * 8 };
 }
 
 /** Where the body of a record names its task: used for records without a sample id (synthesized ones). */

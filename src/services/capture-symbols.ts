@@ -9,6 +9,7 @@ import type { FramePlace, FrameSymbol, Symbolizer } from '../perf-data/symbolize
 import { CapturedSymbols } from '../symbols/captured-symbols.ts';
 import { isMappedFile } from '../symbols/code-place.ts';
 import { isJitDump } from '../symbols/jit-files.ts';
+import { simpleperfSymbols } from '../symbols/simpleperf-symbols.ts';
 import { decodeSymbols } from '../symbols/symbols-section.ts';
 import { SystemSymbols, type SystemSymbolsOptions } from '../symbols/system-symbols.ts';
 
@@ -61,9 +62,10 @@ class CaptureSymbols implements Symbolizer {
 
   constructor(capture: Capture, options: SystemSymbolsOptions = {}) {
     this.#system = systemSymbolsOf(capture, options);
-    const { symbols } = capture.features;
+    const { symbols, simpleperf } = capture.features;
     const decoded = symbols && decodeSymbols(symbols);
-    this.#captured = decoded && new CapturedSymbols(decoded);
+    const stored = decoded ?? (simpleperf && simpleperfSymbols(simpleperf, this.#system.buildIds));
+    this.#captured = stored && new CapturedSymbols(stored);
     const isDamaged = symbols !== undefined && decoded === undefined;
     this.#problems = isDamaged ? ['the symbols stored in the capture are damaged'] : [];
   }

@@ -84,6 +84,11 @@ export class SystemSymbols {
       : (this.#dumpedName(place) ?? this.#mapName(place));
   }
 
+  /** The recorded build ids by file. */
+  get buildIds(): ReadonlyMap<string, string> {
+    return this.#recorded.buildIds;
+  }
+
   /** The recorded build id of the mapping. */
   buildIdOf({ mapping }: CodePlace): string | null {
     return mapping?.buildId ?? this.#recorded.buildIds.get(mapping?.file ?? '') ?? null;
