@@ -29,7 +29,7 @@ function note(name: string, type: number, descriptor: Uint8Array, align = 4): Ui
   return out;
 }
 
-/** An ELF file whose only note area is told of by a program header or by a section header. */
+/** An ELF file whose only note area a program header or a section header names. */
 function elf(notes: Uint8Array, by: 'segment' | 'section', align = 4): Uint8Array {
   const table = structBytes(ELF_HEADER_FIELDS);
   const entry = by === 'segment' ? structBytes(PROGRAM_HEADER_FIELDS) : structBytes(SECTION_HEADER_FIELDS);
@@ -108,10 +108,10 @@ describe('the build id of an ELF file', () => {
 
   it.skipIf(!hasReadelf())('is what readelf says of this very program (skipped where readelf is absent)', () => {
     const path = process.execPath;
-    const told = /Build ID: ([0-9a-f]+)/.exec(
+    const expected = /Build ID: ([0-9a-f]+)/.exec(
       execFileSync('readelf', ['-n', path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
     )?.[1];
     const id = findBuildId(readOf(readFileSync(path)));
-    expect(id && Buffer.from(id).toString('hex')).toBe(told);
+    expect(id && Buffer.from(id).toString('hex')).toBe(expected);
   });
 });

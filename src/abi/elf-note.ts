@@ -2,8 +2,8 @@
  * The build id of an ELF file: the NT_GNU_BUILD_ID note, found through program headers or, without them, sections.
  * Source: elf(5) and include/uapi/linux/elf.h, Linux 6.1; ELF64 little-endian only, as the platforms are.
  *
- * Sans-I/O and bounded: the file is asked for by `read(offset, length)`, at most MAX_HEADERS headers and MAX_NOTE_BYTES
- * of each note segment are looked at. Damage yields undefined, never an exception.
+ * Sans-I/O and bounded: `read(offset, length)` reads the file, at most MAX_HEADERS headers and MAX_NOTE_BYTES of each
+ * note segment. Damage yields undefined, never an exception.
  */
 import { alignUp, decodeStruct, type StructOf, structBytes } from './layout.ts';
 

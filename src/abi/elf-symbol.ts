@@ -24,7 +24,7 @@ export const RELA_FIELDS = [
 export const SYMBOL_BYTES = structBytes(SYMBOL_FIELDS);
 export const RELA_BYTES = structBytes(RELA_FIELDS);
 
-/** Where the fields are that are read of hundreds of thousands of symbols, one by one. */
+/** Offsets of the fields that are read one by one, of hundreds of thousands of symbols. */
 export const SymbolOffset = {
   name: fieldOffset(SYMBOL_FIELDS, 'name'),
   info: fieldOffset(SYMBOL_FIELDS, 'info'),
@@ -34,7 +34,7 @@ export const SymbolOffset = {
   bytes: fieldOffset(SYMBOL_FIELDS, 'bytes'),
 } as const;
 
-/** Where a relocation holds the number of its symbol. */
+/** Offset of a relocation's symbol number. */
 export const RELA_SYMBOL_OFFSET = fieldOffset(RELA_FIELDS, 'info') + 4;
 
 /** STT_*. */
@@ -43,13 +43,13 @@ export const SymbolType = { notype: 0, object: 1, func: 2, gnuIfunc: 10 } as con
 export const SymbolBinding = { local: 0, global: 1, weak: 2 } as const;
 /** STV_*: the lower bits of `other`. */
 export const SymbolVisibility = { mask: 3, internal: 1, hidden: 2 } as const;
-/** Section numbers that are none: SHN_UNDEF, and from SHN_LORESERVE on (SHN_ABS among them). */
+/** Section numbers without a section: SHN_UNDEF, and from SHN_LORESERVE on (SHN_ABS among them). */
 export const UNDEFINED_SECTION = 0;
 export const RESERVED_SECTIONS = 0xff00;
 
 /** SHT_*. */
 export const SectionType = { symtab: 2, rela: 4, nobits: 8, dynsym: 11 } as const;
-/** SHF_ALLOC: the section is there while the program runs. */
+/** SHF_ALLOC: the section is in memory while the program runs. */
 export const SECTION_ALLOCATED = 2n;
 
 /** PT_LOAD, and PF_X of its flags. */
@@ -59,7 +59,7 @@ export const SEGMENT_EXECUTABLE = 1;
 /** e_machine: EM_AARCH64. */
 export const MACHINE_AARCH64 = 183;
 
-/** The PLT of a machine: bytes before its first entry, bytes of an entry (0: as the section says). */
+/** The PLT of a machine: bytes before its first entry, bytes of an entry (0: the section's entry size). */
 export const PLT_LAYOUT = {
   /** Entries of 16 bytes behind a header of one entry. */
   x86_64: { headerBytes: 16, entryBytes: 16 },

@@ -1,6 +1,6 @@
 /**
  * struct perf_event_attr and what its numbers mean.
- * Source: include/uapi/linux/perf_event.h, Linux 6.1 (PERF_ATTR_SIZE_VER7, 128 bytes); later fields are zero for us.
+ * Source: include/uapi/linux/perf_event.h, Linux 6.1 (PERF_ATTR_SIZE_VER7, 128 bytes); later fields are zero.
  */
 import { decodeStruct, encodeStruct, type StructOf, structBytes } from './layout.ts';
 
@@ -33,7 +33,7 @@ export const ATTR_FIELDS = [
 /** A decoded perf_event_attr. */
 export type EventAttr = StructOf<typeof ATTR_FIELDS>;
 
-/** sizeof(struct perf_event_attr) as we write it. */
+/** sizeof(struct perf_event_attr) as written here. */
 export const ATTR_BYTES = structBytes(ATTR_FIELDS);
 
 /** Bit numbers in `flags`. `preciseIp` takes two bits, 15 and 16. */
@@ -154,7 +154,7 @@ export const ReadFormat = { totalTimeEnabled: 1n, totalTimeRunning: 2n, id: 4n, 
 /** clockid_t values (include/uapi/linux/time.h). */
 export const ClockId = { realtime: 0, monotonic: 1, monotonicRaw: 4, boottime: 7 } as const;
 
-/** An attr with `size` filled in and everything absent zero. */
+/** An attr with `size` filled in; absent fields are zero. */
 export function eventAttr(fields: Partial<EventAttr>): EventAttr {
   const zero = decodeStruct(ATTR_FIELDS, new DataView(new ArrayBuffer(ATTR_BYTES)), 0);
   return { ...zero, size: ATTR_BYTES, ...fields };

@@ -18,10 +18,10 @@ export const JITDUMP_HEADER_FIELDS = [
   ['flags', 'u64'],
 ] as const;
 
-/** Times are those of a CPU's own counter. */
+/** Times are values of the CPU's counter. */
 export const JITDUMP_ARCH_TIMESTAMP = 1n;
 
-/** In front of every record; `totalSize` counts it too. */
+/** Before every record; `totalSize` includes it. */
 export const JITDUMP_RECORD_FIELDS = [
   ['id', 'u32'],
   ['totalSize', 'u32'],
@@ -51,7 +51,7 @@ export const JITDUMP_MOVE_FIELDS = [
   ['codeIndex', 'u64'],
 ] as const;
 
-/** Followed by the entries; it comes before the load of the code that it is about. */
+/** Followed by the entries; it precedes the load record of its code. */
 export const JITDUMP_DEBUG_FIELDS = [
   ['codeAddress', 'u64'],
   ['entryCount', 'u64'],

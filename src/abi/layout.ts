@@ -7,13 +7,13 @@ import { assert } from '../base/error.ts';
 /** Scalar kinds; 64-bit ones are bigint in values, the others number. */
 export type ScalarKind = 'u8' | 'u16' | 'u32' | 's32' | 'u64' | 's64';
 
-/** One scalar field of a fixed layout, at the place its order in the table gives it (no implicit padding). */
+/** One scalar field of a fixed layout, placed by its order in the table (no implicit padding). */
 export type ScalarField = readonly [name: string, kind: ScalarKind];
 
 /** The value of a scalar kind. */
 export type ScalarValue<K extends ScalarKind> = K extends 'u64' | 's64' ? bigint : number;
 
-/** The object a table of scalar fields stands for. */
+/** The object that a table of scalar fields describes. */
 export type StructOf<F extends readonly ScalarField[]> = {
   -readonly [E in F[number] as E[0]]: ScalarValue<E[1]>;
 };
@@ -128,7 +128,7 @@ export function cStringBytes(text: string, align: number): Uint8Array {
   return out;
 }
 
-/** The low half of a 64-bit value, as an Int32Array over it has it. */
+/** The low half of a 64-bit value, as an Int32Array holds it. */
 export function lowWord(value: bigint): number {
   return Number(BigInt.asIntN(32, value));
 }
@@ -139,7 +139,7 @@ export function alignUp(value: number, align: number): number {
   return Math.ceil(value / align) * align;
 }
 
-/** So many bytes of the view from `offset` on: a view too. */
+/** A view of `length` bytes from `offset` on. */
 export function bytesAt(view: DataView, offset: number, length: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + offset, length);
 }

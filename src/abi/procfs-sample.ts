@@ -1,13 +1,13 @@
 /**
- * What a procfs sample says beyond its SAMPLE record: the RAW payload that the procfs source writes and the post-mortem
- * reads. The event it belongs to is named PROCFS_EVENT_NAME and has type software/dummy, so that perf's tools, which do
- * not know the payload, show its time, thread, CPU and instruction pointer and pass over the rest.
+ * The RAW payload of a procfs sample, which the procfs source writes and the post-mortem reads. The event it belongs to
+ * is named PROCFS_EVENT_NAME and has type software/dummy, so that perf's tools, which do not know the payload, show its
+ * time, thread, CPU and instruction pointer and ignore the rest.
  */
 import { cString, cStringBytes, decodeStruct, encodeStruct, type StructOf, structBytes } from './layout.ts';
 
 export const PROCFS_EVENT_NAME = 'procfs-state';
 
-/** "RKPS", little-endian: tells the payload from any other raw data. */
+/** "RKPS", little-endian: identifies the payload. */
 export const PROCFS_SAMPLE_MAGIC = 0x53504b52;
 
 /** The fixed part; the wait channel (kernel function the task sleeps in, or empty) follows as a C string. */

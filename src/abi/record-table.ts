@@ -15,7 +15,7 @@ export const HEADER_BYTES = structBytes(RECORD_HEADER_FIELDS);
 /** `size` is a u16 and a multiple of 8. */
 export const MAX_RECORD_BYTES = 0xfff8;
 
-/** Variable kinds: `cstr` and `bytes` run to the trailer; `build` is the union that MMAP2 holds in 24 bytes. */
+/** Variable kinds: `cstr` and `bytes` run to the trailer; `bytes24` is the union of MMAP2. */
 export type VariableKind = 'cstr' | 'bytes' | 'bytes24';
 export type BodyField = readonly [name: string, kind: ScalarKind | VariableKind];
 type BodyValue<K> = K extends 'u64' | 's64'
@@ -27,7 +27,9 @@ type BodyValue<K> = K extends 'u64' | 's64'
       : number;
 type BodyOf<F extends readonly BodyField[]> = { -readonly [E in F[number] as E[0]]: BodyValue<E[1]> };
 
-/** Every record body but SAMPLE's, whose fields depend on the attr. From 64 on they are perf's own (perf.data only). */
+/**
+ * Every record body but SAMPLE's, whose fields depend on the attr. Types from 64 on are perf's own (perf.data only).
+ */
 export const RECORD_TABLE = {
   MMAP: {
     type: 1,

@@ -30,12 +30,12 @@ const misc = fc.integer({ min: 0, max: 0xffff });
 const KERNEL_NAMES = (Object.keys(RECORD_TABLE) as NonSampleName[]).filter(
   (name) => RECORD_TABLE[name].type < USER_TYPE_START,
 );
-/** Of a kernel record or a SAMPLE. */
+/** Records of the kernel. */
 const anyName = fc.constantFrom(...KERNEL_NAMES, 'SAMPLE' as const);
 const anyAttr = fc
   .subarray(Object.values(SampleType).filter((bit) => bit !== SampleType.read))
   .map((bits) => eventAttr({ sampleType: bits.reduce((sum, bit) => sum | bit, 0n), flags: attrFlags('sampleIdAll') }));
-/** As of every source: with the identifier, tid and time. */
+/** As every source's: with identifier, tid and time. */
 const sourceAttr = anyAttr.map((attr) => ({
   ...attr,
   sampleType: attr.sampleType | SampleType.identifier | SampleType.tid | SampleType.time,
@@ -48,7 +48,7 @@ function encoded(name: AnyName, id: Id, attr: Parameters<typeof recordGeometry>[
   return name === 'SAMPLE' ? encodeSample(id, {}, attr, miscBits) : encodeRecord(name, {}, id, attr, miscBits);
 }
 
-/** The record behind `before` words of others, as both kinds of words and as bytes. */
+/** The record after `before` other words, in both kinds of words and in bytes. */
 function placed(record: Uint8Array, before: number) {
   const bytes = new Uint8Array(before * 4 + record.length).fill(0xa5);
   bytes.set(record, before * 4);

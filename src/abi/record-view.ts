@@ -1,12 +1,12 @@
 /**
- * Reads a record where it lies, without decoding it: header, sample id, fixed fields of the body. Every place comes from
- * the tables of record-table.ts and sample.ts; no other file names one.
+ * Reads fields of a record in place, without decoding it: header, sample id, fixed fields of the body. Every offset is
+ * derived from the tables of record-table.ts and sample.ts; no other file has one.
  *
  *   type u32 │ misc u16 │ size u16 │ body … │ sample id (sample_id_all; a SAMPLE has it at the start of its body)
  *
- * Two carriers: 32-bit words (`…At`, a record begins at a word index) and a DataView (`…In`, at a byte offset).
+ * A record is given as 32-bit words and a word index (`…At`), or as a DataView and a byte offset (`…In`).
  *
- * Invariant: nothing here allocates, checks bounds or keeps state; the caller has made sure that the record is whole.
+ * Invariant: reading allocates nothing and checks no bounds; the caller has made sure that the record is whole.
  */
 import { assert } from '../base/error.ts';
 import { attrFlags, type EventAttr, eventAttr, hasFlag, SampleType } from './event-attr.ts';
@@ -96,7 +96,7 @@ export function bodyWord<N extends NonSampleName>(name: N, field: FieldName<N>):
   return bodyOffset(name, field) >> 2;
 }
 
-/** The process that a side-band record is of, which its body begins with; 0 of a LOST. */
+/** The pid that a side-band record's body begins with; 0 of a LOST, which has none. */
 export function bodyPidIn(view: DataView, offset: number): number {
   return recordTypeIn(view, offset) === RecordType.LOST ? 0 : view.getUint32(offset + BODY_PID_OFFSET, true);
 }
@@ -120,8 +120,8 @@ export function trailerBytes(attr: EventAttr): number {
 }
 
 /**
- * Where tid, time and cpu stand, for readers that must not decode: byte offsets from the start of a SAMPLE, and from
- * the END of any other record (subtract). −1 when the attr does not record the field.
+ * Byte offsets of the sample id's fields: from the start of a SAMPLE, and from the END of any other record (to be
+ * subtracted). −1 where the attr does not record the field.
  */
 export interface RecordGeometry {
   readonly trailer: number;
@@ -196,7 +196,7 @@ export function identifierLowAt(words: RecordWords, at: number): number {
   return words[at + identifierWord(recordTypeAt(words, at), recordWordsAt(words, at))]!;
 }
 
-/** The sample ids of records of one geometry that has tid and time, as those of every source have. */
+/** Reads the sample ids of records of one geometry, which has tid and time, as that of every source. */
 export class RecordView {
   /** Bytes of the trailer of every record but SAMPLE. */
   readonly trailerBytes: number;

@@ -16,7 +16,7 @@ const VALUE_OF_KIND: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   u32,
   u64,
   cstr: text,
-  // Padding behind loose bytes cannot be told from them: only multiples of 8 come back as they went in.
+  // Padding after loose bytes is indistinguishable from them: only multiples of 8 come back unchanged.
   bytes: fc.nat(8).chain((words) => fc.uint8Array({ minLength: words * 8, maxLength: words * 8 })),
   bytes24: fc.uint8Array({ minLength: 24, maxLength: 24 }),
 };
@@ -155,7 +155,7 @@ describe('the geometry of a record', () => {
 describe('damage', () => {
   const types = [...Object.values(RecordType), 0, 22, 99, 0xffffffff];
 
-  test('in a record that lies whole in the view is no exception, whatever its bytes', () => {
+  test('in a record that is whole in the view throws nothing, whatever its bytes', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...types),
@@ -187,7 +187,7 @@ describe('damage', () => {
     expect(decodeRecord(view, 0, attr).name).toBe('UNKNOWN');
   });
 
-  test('that makes a record run out of the view is the caller’s bug, and says so', () => {
+  test('that makes a record run out of the view is a bug of the caller, and asserts', () => {
     const bytes = encodeRecord('COMM', { pid: 1, tid: 1, comm: 'node' }, {}, eventAttr({}));
     const cut = new DataView(bytes.buffer, 0, bytes.length - 1);
     expect(() => decodeRecord(cut, 0, eventAttr({}))).toThrow('is whole');

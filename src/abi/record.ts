@@ -3,7 +3,7 @@
  * Source: include/uapi/linux/perf_event.h (enum perf_event_type), Linux 6.1, and perf_event_open(2).
  *
  * A record is a header {type, misc, size}, a body, and — with sample_id_all, for everything but SAMPLE — a trailer with
- * the sample id. A SAMPLE has its identity inside the body. `size` counts all of it and is a multiple of 8.
+ * the sample id. A SAMPLE has the sample id at the start of its body. `size` counts all of it and is a multiple of 8.
  */
 import { assert } from '../base/error.ts';
 import type { EventAttr } from './event-attr.ts';
@@ -34,7 +34,7 @@ import { decodeSample, type SampleBody, type SampleId } from './sample.ts';
 interface RecordBase {
   type: number;
   misc: number;
-  /** Whole record, header included. */
+  /** Bytes of the whole record, header included. */
   size: number;
   id: SampleId;
 }
@@ -118,8 +118,8 @@ export function encodeRecord<N extends NonSampleName>(
   const { type, fields } = RECORD_TABLE[name];
   const values = body as Record<string, number | bigint | string | Uint8Array | undefined>;
   const parts = (fields as readonly BodyField[]).map(([field, kind]) => encodeField(values[field], kind));
-  // The kernel pads a name to 8 bytes counted from the start of the record; all that stands before one is a multiple of 8
-  // for every record but AUX-free odd ones, so padding the whole body does the same.
+  // The kernel pads a name to 8 bytes counted from the start of the record. What precedes a name is a multiple of 8, so
+  // padding the whole body does the same.
   const bodyBytes = alignUp(
     parts.reduce((sum, part) => sum + part.length, 0),
     8,

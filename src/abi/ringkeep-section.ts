@@ -1,19 +1,20 @@
 /**
- * The sections a snapshot adds to perf.data: JSON (UTF-8) in the feature bit RINGKEEP_FEATURE, and names in SYMBOLS_FEATURE. Readers
- * iterate the features they know (perf: up to HEADER_LAST_FEATURE), so every other tool passes over them.
+ * The sections that a snapshot adds to perf.data: JSON (UTF-8) under the feature bit RINGKEEP_FEATURE, symbols under
+ * SYMBOLS_FEATURE. Readers iterate the features they know (perf: up to HEADER_LAST_FEATURE), so other tools ignore
+ * both.
  */
 
 /** Far above the features that perf has numbered (31 in Linux 6.1), inside the bitmap's 256 bits. */
 export const RINGKEEP_FEATURE = 200;
-/** The names of the frames, which are added when the snapshot is on disk (src/symbols/symbols-section.ts); empty until then. */
+/** Symbols of the frames, added once the snapshot is on disk (src/symbols/symbols-section.ts); empty until then. */
 export const SYMBOLS_FEATURE = 201;
 
-/** How a task's death was learned: a signal record names the thread; otherwise it is deduced. */
+/** Which thread took a fatal signal: a signal record names it; otherwise it is deduced. */
 export type DeathEvidence = 'signal-deliver' | 'first-exit' | 'main-thread';
 
 export interface Death {
   pid: number;
-  /** The thread that took the signal, as well as `evidence` can say. */
+  /** The thread that took the signal, as far as `evidence` goes. */
   tid: number;
   comm: string;
   /** Signal name, SIGSEGV. */
@@ -29,23 +30,23 @@ export interface RingSummary {
   tid: number;
   comm: string;
   records: number;
-  /** Records that never reached the ring. */
+  /** Records that were never written to the ring. */
   lost: number;
-  /** Older records that newer ones overwrote: not a loss, but the reason why a span begins where it does. */
+  /** Records that newer ones overwrote: no loss, but the reason why the span begins where it does. */
   overwritten: number;
   /** Span of time kept, nanoseconds as decimal text (u64); null for an empty ring. */
   firstNs: string | null;
   lastNs: string | null;
   alive: boolean;
-  /** What the reader had to leave out of this ring (bytes of records cut or damaged). */
+  /** Bytes of cut or damaged records, which the reader left out. */
   leftOutBytes: number;
 }
 
-/** How much of the rings was locked when; between two points it is what it was at the first. */
+/** Locked bytes of the rings over time; constant from one point to the next. */
 export interface PinnedBytes {
-  /** What it can be at most. */
+  /** The most that can be locked. */
   boundBytes: number;
-  /** In the order of time; nanoseconds on the capture's clock as decimal text. */
+  /** In order of time; nanoseconds on the capture's clock as decimal text. */
   points: { timeNs: string; bytes: number }[];
 }
 
@@ -56,18 +57,18 @@ export interface RingkeepSection {
   version: 1;
   source: 'perf' | 'procfs';
   reason: (typeof SNAPSHOT_REASONS)[number];
-  /** The moment of the cut, nanoseconds on the capture's clock as decimal text. */
+  /** Time of the cut, nanoseconds on the capture's clock as decimal text. */
   cutNs: string;
-  /** Of the rings what is older was left out; absent: nothing was. */
+  /** Older records of the rings were left out; absent: none were. */
   fromNs?: string;
   death: Death | null;
-  /** What a trigger fired for: one sentence without its full stop. */
+  /** Why a trigger fired: one sentence without its full stop. */
   why?: string;
   degraded: string[];
   rings: RingSummary[];
   /** Records that the kernel dropped because a per-CPU ring was full: no thread can be named. */
   kernelLost: number;
-  /** Absent where the recorder is gone, and in snapshots of earlier versions. */
+  /** Absent in recovered snapshots, and in those of earlier versions. */
   pinned?: PinnedBytes;
 }
 

@@ -6,7 +6,7 @@ import { type EventAttr, ReadFormat, SampleType } from './event-attr.ts';
 import { alignUp, bytesAt } from './layout.ts';
 import { HEADER_BYTES, Misc, RecordType, writeRecordHeader } from './record-table.ts';
 
-/** PERF_CONTEXT_*: entries of a callchain at or above this are markers of the level that follows, not addresses. */
+/** PERF_CONTEXT_*: callchain entries at or above this are markers of the level of the following entries. */
 export const CONTEXT_MAX = BigInt.asUintN(64, -4095n);
 export const Context = {
   hypervisor: BigInt.asUintN(64, -32n),
@@ -14,7 +14,7 @@ export const Context = {
   user: BigInt.asUintN(64, -512n),
 } as const;
 
-/** Who, when, where: the fields of a SAMPLE that other records carry as their trailer. Absent in the attr: undefined. */
+/** The sample id: fields of a SAMPLE that other records carry as their trailer. Undefined where the attr has none. */
 export interface SampleId {
   pid?: number;
   tid?: number;
@@ -25,7 +25,7 @@ export interface SampleId {
   cpu?: number;
 }
 
-/** The fields of a SAMPLE before those of variable size, in the kernel's order; each takes 8 bytes (`tid` is pid and tid). */
+/** The fields of a SAMPLE before those of variable size, in the kernel's order; 8 bytes each (`tid` is pid and tid). */
 export const SAMPLE_FIXED_FIELDS = [
   'identifier',
   'ip',
@@ -43,7 +43,7 @@ export function sampleFixedBytes(attr: EventAttr): number {
   return HEADER_BYTES + 8 * SAMPLE_FIXED_FIELDS.filter((field) => attr.sampleType & SampleType[field]).length;
 }
 
-/** What a SAMPLE holds beyond its identity. */
+/** What a SAMPLE holds beside the sample id. */
 export interface SampleBody {
   ip?: bigint;
   addr?: bigint;
@@ -57,13 +57,13 @@ export interface SampleBody {
   rest?: Uint8Array;
 }
 
-/** Bits of SampleType as numbers: a sample is decoded often, and bigints are made anew for each look at them. */
+/** Bits of SampleType as numbers: every operation on a bigint allocates, and samples are decoded often. */
 const SAMPLE_BITS = Object.fromEntries(Object.entries(SampleType).map(([name, bit]) => [name, Number(bit)])) as Record<
   keyof typeof SampleType,
   number
 >;
 
-/** So many u64: a view where they are aligned, as in every file, else a copy. Hosts are little-endian (x86-64, arm64). */
+/** `count` u64: a view where they are aligned, as in every file, else a copy. Hosts are little-endian. */
 function words64(view: DataView, at: number, count: number): BigUint64Array {
   const offset = view.byteOffset + at;
   if (offset % 8 === 0) return new BigUint64Array(view.buffer, offset, count);
@@ -80,7 +80,7 @@ function readBlockBytes(view: DataView, offset: number, end: number, format: big
   return 8 + times + count * perValue;
 }
 
-/** Decodes the fields of a SAMPLE between `start`, behind its header, and `end`; undefined where they do not fit in. */
+/** Decodes the fields of a SAMPLE from `start`, after its header, to `end`; undefined where they do not fit. */
 export function decodeSample(
   view: DataView,
   start: number,

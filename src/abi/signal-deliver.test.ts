@@ -16,12 +16,12 @@ function payload(signal: number, handler = 0n, bytes = 40): Uint8Array {
 }
 
 describe('the delivery of a signal', () => {
-  it('stands where the kernel puts it', () => {
+  it('has the layout of the kernel', () => {
     expect(fieldOffset(SIGNAL_DELIVER_FIELDS, 'signal')).toBe(8);
     expect(fieldOffset(SIGNAL_DELIVER_FIELDS, 'handler')).toBe(24);
   });
 
-  it('is fatal when nothing handles a signal that kills', () => {
+  it('is fatal for an unhandled signal whose default ends the process', () => {
     const { SIGSEGV, SIGCHLD, SIGCONT } = constants.signals;
     expect(fatalSignalOf(payload(SIGSEGV))).toBe(SIGSEGV);
     expect(fatalSignalOf(payload(SIGSEGV, 0x401000n))).toBeUndefined();
@@ -29,7 +29,7 @@ describe('the delivery of a signal', () => {
     expect(fatalSignalOf(payload(SIGCONT))).toBeUndefined();
   });
 
-  it('is told by no other payload', () => {
+  it('is read from no other payload', () => {
     expect(fatalSignalOf(payload(constants.signals.SIGSEGV, 0n, 31))).toBeUndefined();
   });
 });

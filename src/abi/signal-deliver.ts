@@ -1,14 +1,14 @@
 /**
- * The tracepoint signal:signal_deliver: which thread takes which signal, and what it will do.
- * Source: include/trace/events/signal.h, Linux 6.1; the common fields: include/linux/trace_events.h (struct trace_entry).
+ * The tracepoint signal:signal_deliver: which thread takes which signal, and its disposition.
+ * Source: include/trace/events/signal.h and include/linux/trace_events.h (struct trace_entry), Linux 6.1.
  */
 import { decodeStruct, structBytes } from './layout.ts';
 import { HARMLESS_SIGNALS } from './signal.ts';
 
-/** As perf names it. */
+/** perf's name of it. */
 export const SIGNAL_DELIVER = 'signal:signal_deliver';
 
-/** The payload as far as it is of use here; sa_flags comes behind. */
+/** The payload up to sa_flags. */
 export const SIGNAL_DELIVER_FIELDS = [
   ['commonType', 'u16'],
   ['commonFlags', 'u8'],
@@ -25,13 +25,13 @@ const PAYLOAD_BYTES = structBytes(SIGNAL_DELIVER_FIELDS);
 /** SIG_DFL. */
 const DEFAULT_HANDLER = 0n;
 
-/** Signals that are not handled and whose default is not to be ignored or to stop (signal(7)), as a tracepoint filter. */
+/** A tracepoint filter: unhandled signals whose default is neither to be ignored nor to stop (signal(7)). */
 export const FATAL_DELIVERY_FILTER = [
   `sa_handler==${DEFAULT_HANDLER}`,
   ...[...HARMLESS_SIGNALS].map((signal) => `sig!=${signal}`),
 ].join(' && ');
 
-/** The number of the signal whose delivery ends the process; undefined for a harmless or handled one, or another payload. */
+/** The signal that ends the process; undefined for a harmless or handled one, or another payload. */
 export function fatalSignalOf(payload: Uint8Array): number | undefined {
   if (payload.length < PAYLOAD_BYTES) return undefined;
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);

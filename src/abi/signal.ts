@@ -1,4 +1,4 @@
-/** Signal numbers of x86-64 and arm64 Linux (include/uapi/asm-generic/signal.h) and what they do when not handled. */
+/** Signal numbers of x86-64 and arm64 Linux (include/uapi/asm-generic/signal.h) and their defaults. */
 
 const SIGNAL_NAMES = [
   'SIGHUP',
@@ -34,7 +34,7 @@ const SIGNAL_NAMES = [
   'SIGSYS',
 ] as const;
 
-/** Signals whose default is to be ignored or to stop: signal(7). Every other one kills. */
+/** Signals whose default is to be ignored or to stop: signal(7). Every other one ends the process. */
 const HARMLESS: ReadonlySet<string> = new Set([
   'SIGCHLD',
   'SIGCONT',
@@ -46,7 +46,7 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'SIGWINCH',
 ]);
 
-/** Signals whose default is a core dump: the program's own fault, as a rule. */
+/** Signals whose default is a core dump. */
 const CORE_DUMPING: ReadonlySet<string> = new Set([
   'SIGQUIT',
   'SIGILL',
@@ -63,13 +63,13 @@ const CORE_DUMPING: ReadonlySet<string> = new Set([
 const FIRST_REALTIME_SIGNAL = 32;
 const LAST_SIGNAL = 64;
 
-/** `SIGSEGV` for 11, `SIG34` for a realtime one; undefined for what is no signal. */
+/** `SIGSEGV` for 11, `SIG34` for a realtime one; undefined for any other number. */
 export function signalName(number: number): string | undefined {
   if (number >= FIRST_REALTIME_SIGNAL && number <= LAST_SIGNAL) return `SIG${number}`;
   return SIGNAL_NAMES[number - 1];
 }
 
-/** The number behind `SIGSEGV`, `SEGV` or `11`, in either case; undefined for what is no signal. */
+/** The number behind `SIGSEGV`, `SEGV` or `11`, in either case; undefined for any other text. */
 export function signalNumber(text: string): number | undefined {
   const name = text.toUpperCase().replace(/^(SIG)?/, 'SIG');
   const known = (SIGNAL_NAMES as readonly string[]).indexOf(name) + 1;
@@ -78,7 +78,7 @@ export function signalNumber(text: string): number | undefined {
   return number !== undefined && signalName(Number(number)) !== undefined ? Number(number) : undefined;
 }
 
-/** Numbers of the signals whose default is to be ignored, to stop or to go on. */
+/** Signals whose default is to be ignored, to stop or to continue. */
 export const HARMLESS_SIGNALS: ReadonlySet<number> = new Set(
   SIGNAL_NAMES.flatMap((name, index) => (HARMLESS.has(name) ? [index + 1] : [])),
 );

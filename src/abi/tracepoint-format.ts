@@ -1,5 +1,5 @@
 /**
- * The `format` file of a tracepoint (tracefs), which says where its fields stand in a raw sample:
+ * The `format` file of a tracepoint (tracefs), the layout of its fields in a raw sample:
  *
  *   name: sched_switch
  *   ID: 372
@@ -26,7 +26,7 @@ export interface TracepointFormat {
 
 const FIELD = /^\s*field:(.*?);\s*offset:(\d+);\s*size:(\d+);\s*signed:([01]);/;
 
-/** Undefined when the text is no such file. */
+/** Undefined for any other text. */
 export function parseTracepointFormat(text: string): TracepointFormat | undefined {
   const name = /^name:\s*(\S+)$/m.exec(text)?.[1];
   const id = /^ID:\s*(\d+)$/m.exec(text)?.[1];

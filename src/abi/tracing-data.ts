@@ -8,7 +8,7 @@
  *   u32 count {system\0 u32 count {u64 text}}   formats by system
  *   u32 text  kallsyms     u32 text  printk formats     u64 text  saved cmdlines
  *
- * `text` stands for so many bytes as the size before it says. Texts are kept as bytes: what the kernel printed.
+ * `text` is as many bytes as the size before it. Texts are kept as bytes, as the kernel printed them.
  */
 import { cString } from './layout.ts';
 
@@ -71,7 +71,7 @@ export function encodeTracingData(data: TracingData): Uint8Array {
   return out;
 }
 
-/** Undefined when `bytes` is no such section, is cut, or has another byte order or version. */
+/** Undefined for any other bytes, a cut section, and another byte order or version. */
 export function decodeTracingData(bytes: Uint8Array): TracingData | undefined {
   try {
     return new Cursor(bytes).tracingData();
@@ -83,7 +83,7 @@ export function decodeTracingData(bytes: Uint8Array): TracingData | undefined {
 
 class CutShort extends Error {}
 
-/** Reads the section front to back; anything unexpected is CutShort, which does not leave this file. */
+/** Reads the section from front to back; anything unexpected throws CutShort, which this file catches. */
 class Cursor {
   private readonly bytes: Uint8Array;
   private readonly view: DataView;

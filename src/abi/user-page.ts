@@ -20,7 +20,7 @@ export const USER_PAGE_DATA_FIELDS = [
   ['auxSize', 'u64'],
 ] as const satisfies readonly ScalarField[];
 
-/** The first words: the only ones a ring of ours fills in below 1024. */
+/** The first words: the only ones below 1024 that a ring of ringkeep fills in. */
 export const USER_PAGE_VERSION_FIELDS = [
   ['version', 'u32'],
   ['compatVersion', 'u32'],
@@ -34,5 +34,5 @@ export const AUX_HEAD_OFFSET = 1056;
 export const AUX_TAIL_OFFSET = 1064;
 export const AUX_OFFSET_OFFSET = 1072;
 export const AUX_SIZE_OFFSET = 1080;
-/** The first byte that the kernel's struct leaves free. */
+/** The first byte after the kernel's struct. */
 export const USER_PAGE_END = 1088;

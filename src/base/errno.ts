@@ -1,4 +1,4 @@
-/** Error numbers that the kernel returns, the same on x86-64 and arm64 (include/uapi/asm-generic/errno-base.h, Linux 6.1). */
+/** Error numbers of x86-64 and arm64 (include/uapi/asm-generic/errno-base.h, Linux 6.1). */
 export const ESRCH = 3;
 export const EINTR = 4;
 export const EAGAIN = 11;

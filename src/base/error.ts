@@ -1,4 +1,4 @@
-/** Every code, as values: what comes over a socket is checked against them. */
+/** Every code: those that come over a socket are checked against them. */
 export const ERROR_CODES = [
   'bad-size',
   'bad-duration',
@@ -38,12 +38,12 @@ export const ERROR_CODES = [
   'daemon-unresponsive',
 ] as const;
 
-/** What went wrong in operation, by a stable name: the command line maps each to a cause and a remedy. */
+/** The stable name of an operating failure; the command line maps each to a cause and a remedy. */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /**
- * An operating failure. Bugs assert and crash, damage becomes loss data; only what the surroundings refuse is thrown
- * as this. Advice does not belong here: the command line adds it by `code`.
+ * An operating failure: the environment refused something. Bugs assert and crash, damage becomes loss data. Advice does
+ * not belong here: the command line adds it by `code`.
  */
 export class RingkeepError extends Error {
   readonly code: ErrorCode;

@@ -1,16 +1,16 @@
 /**
  * Names with `*` (any run of characters, none too) and `?` (any one), as a shell matches them; nothing else is special.
- * Invariant: matching never takes longer than a few passes over the name, whatever the pattern.
+ * Invariant: matching takes time linear in the name for each star of the pattern.
  */
 
-/** Tells whether a whole name matches `glob`. */
+/** A test of whether a whole name matches `glob`. */
 export function compileGlob(glob: string): (name: string) => boolean {
   if (!/[*?]/.test(glob)) return (name) => name === glob;
   const pattern = [...glob];
   return (name) => matches(pattern, [...name]);
 }
 
-/** Goes back to the last star only: what an earlier one could have taken instead, the last one can take as well. */
+/** Backtracks to the last star only: whatever an earlier one could match instead, the last one can match as well. */
 function matches(pattern: readonly string[], name: readonly string[]): boolean {
   let [at, next] = [0, 0];
   let [starAt, starNext] = [-1, 0];

@@ -1,11 +1,11 @@
 /**
- * A seeded source of numbers for what must be repeatable: simulations, schedules, generated inputs. sfc32 (Chris
+ * A seeded pseudo-random generator for what must be repeatable: simulations, schedules, generated inputs. sfc32 (Chris
  * Doty-Humphrey, PractRand), in 32-bit integers only, so that it is fast and the same on every machine.
  *
- * Invariant: the same seed gives the same sequence, for ever: published figures and replay strings depend on it.
+ * Invariant: the same seed gives the same sequence in every version: published figures and replay strings depend on it.
  */
 
-/** Draws thrown away so that similar seeds have nothing in common any more (PractRand's own number). */
+/** Draws discarded so that similar seeds give unrelated sequences (PractRand's number). */
 const WARM_UP = 12;
 
 export class Prng {
@@ -14,7 +14,7 @@ export class Prng {
   #c: number;
   #counter = 1;
 
-  /** Of the seed the low 32 bits count. */
+  /** Uses the low 32 bits of the seed. */
   constructor(seed: number) {
     this.#c = seed | 0;
     for (let i = 0; i < WARM_UP; i++) this.uint32();
@@ -40,7 +40,7 @@ export class Prng {
     return Math.floor(this.unit() * bound);
   }
 
-  /** True once in `n` times. */
+  /** True with probability 1/n. */
   oneIn(n: number): boolean {
     return this.below(n) === 0;
   }
@@ -50,7 +50,7 @@ export class Prng {
     return values[this.below(values.length)]!;
   }
 
-  /** Puts the values into a random order, in place (Fisher and Yates). */
+  /** Shuffles the values in place (Fisher and Yates). */
   shuffle<T>(values: T[]): T[] {
     for (let i = values.length - 1; i > 0; i--) {
       const j = this.below(i + 1);
@@ -59,7 +59,7 @@ export class Prng {
     return values;
   }
 
-  /** An exponentially distributed number with this mean: the time to the next of events that know nothing of each other. */
+  /** An exponentially distributed number: the time to the next of independent events at this mean interval. */
   exponential(mean: number): number {
     return -mean * Math.log(1 - this.unit());
   }

@@ -11,11 +11,11 @@ import {
 } from './units.ts';
 
 describe('sizes', () => {
-  it('are read as people write them', () => {
+  it('are parsed as people write them', () => {
     expect(['4096', '4096B', '64KiB', '1.5MiB', '2GiB'].map(parseSize)).toEqual([4096, 4096, 65536, 1572864, 2 ** 31]);
   });
 
-  it('are refused when they are no sizes', () => {
+  it('are refused in any other form', () => {
     for (const text of ['', 'x', '64kb', '-1', '0.3B', '64 KiB KiB', '1e99GiB']) {
       expect(() => parseSize(text), text).toThrow(expect.objectContaining({ code: 'bad-size' }));
     }
@@ -31,7 +31,7 @@ describe('sizes', () => {
 });
 
 describe('durations', () => {
-  it('are read as people write them', () => {
+  it('are parsed as people write them', () => {
     expect(['7ns', '10us', '200ms', '1.5s', '2m', '1h'].map(parseDurationNs)).toEqual([
       7, 1e4, 2e8, 1.5e9, 1.2e11, 3.6e12,
     ]);
@@ -72,7 +72,7 @@ describe('durations', () => {
   });
 });
 
-it('powers of two are told from the rest', () => {
+it('powers of two are recognized', () => {
   expect([1, 2, 4096, 2 ** 40].every(isPowerOfTwo)).toBe(true);
   expect([0, -2, 3, 1.5, Number.NaN].some(isPowerOfTwo)).toBe(false);
 });

@@ -45,7 +45,7 @@ export function formatSize(bytes: number): string {
   return `${bytes}B`;
 }
 
-/** `1500000` → `1500us`: in the largest unit that needs no point, so that it reads back as it was. */
+/** `1500000` → `1500us`: in the largest unit that needs no fraction, so that it parses back exactly. */
 export function formatDurationExactly(ns: number): string {
   const units = Object.entries(DURATION_UNITS).filter(
     ([, factor]) => ns % factor === 0 && (ns >= factor || factor === 1),

@@ -1,10 +1,10 @@
 /**
  * Writes one batch: which rings are open, which threads are deferred, what is lost.
  *
- * A thread's first record in the batch opens its ring: sched-in on the record's CPU, the return to user mode (the task work
- * that claims a slot and pins), then the right to write, held to the end of the batch. On account of a CPU at most as many
- * rings are open as it has slots; the records of further threads are deferred, and once all rings are closed those threads
- * take their turns, one after the other.
+ * A thread's first record in the batch opens its ring: sched-in on the record's CPU, the return to user mode (the task
+ * work that claims a slot and pins), then the right to write, held to the end of the batch. On account of a CPU at most
+ * as many rings are open as it has slots; the records of further threads are deferred, and once all rings are closed
+ * those threads take their turns, one after the other.
  *
  * Invariant: a record is written only into an open ring whose pages it goes to are pinned, or is counted as lost of its
  * thread, unless the thread's event has ended; between two batches no ring is open and no record deferred.
@@ -79,7 +79,9 @@ export class BatchWriter {
     this.#batchNumber++;
   }
 
-  /** Threads whose ring file was found removed since the last call, which ends their event. Their records are no loss. */
+  /**
+   * Threads whose ring file was found removed since the last call, which ends their event. Their records are no loss.
+   */
   takeVanished(): Thread[] {
     const vanished = [...this.#vanished];
     this.#vanished.clear();
@@ -110,7 +112,10 @@ export class BatchWriter {
     this.#open.push(thread);
   }
 
-  /** Pins the ring on account of the CPU and takes the right to write it. A thread still in a slot there is pinned already. */
+  /**
+   * Pins the ring on account of the CPU and takes the right to write it. A thread still in a slot there is pinned
+   * already.
+   */
   #openRing(thread: Thread, cpu: number): void {
     const { event, pinning: part } = thread;
     const { pinning, machine, wholePages } = this.#rings;
@@ -182,13 +187,16 @@ export class BatchWriter {
     if (mayEnterFastPath(thread)) this.fastPath.enterFastPath(thread.tid, ring.writer);
   }
 
-  /** Whether the pages that the next record goes to are reserved and pinned: the one it ends in or, where needed, all. */
+  /**
+   * Whether the pages that the next record goes to are reserved and pinned: the one it ends in or, where needed, all.
+   */
   #makeRoom(thread: Thread, ring: RingFile, bytes: number): boolean {
     const { pinning } = thread;
     if (!ring.writer.fits(bytes)) return false;
     if (pinning.isWhole) return true;
     const needed = bytes + (thread.pendingLost > 0 ? this.#lostRecordBytes : 0);
-    // Pinned is the page that the first record of the batch ended in; once filled to the last byte, the next one is needed.
+    // Pinned is the page that the first record of the batch ended in; once filled to the last byte, the next one is
+    // needed.
     const { writer, isWhole } = ring;
     if (ring.isReservedFor(needed) && writer.staysInPage(needed) && !(isWhole && writer.beginsPage)) return true;
     if (this.#batchNumber < pinning.retryGrowAt) return false;

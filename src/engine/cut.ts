@@ -1,6 +1,6 @@
 /**
- * A cut: every ring as it was at one moment, copied, with the side-band log that decodes it. What a snapshot is made of.
- * Invariant: nothing in a cut is shared with the recorder, which goes on writing.
+ * A cut: copies of all rings at about one moment, and of the side-band log that decodes them. Snapshots are written
+ * from it. Invariant: nothing in a cut is shared with the recorder, which continues to write.
  */
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { nextRecordAt, type RecordView, recordMiscAt, recordTypeAt } from '../abi/record-view.ts';
@@ -22,10 +22,9 @@ export interface ThreadCut {
   readonly leftOutBytes: number;
 }
 
-/** Everything a snapshot is made of, copied: recording goes on. */
 export interface Cut {
   readonly cutNs: bigint;
-  /** How long copying took, and the longest time in which no record was taken meanwhile. */
+  /** How long copying took, and the longest time between two drains meanwhile. */
   readonly cutMs: number;
   readonly stallMs: number;
   readonly threads: ThreadCut[];
@@ -33,13 +32,13 @@ export interface Cut {
   readonly kernelLost: number;
 }
 
-/** A cut with why it was taken. */
+/** A cut and the reason it was taken. */
 export interface TakenCut {
   readonly cut: Cut;
   readonly section: Omit<RingkeepSection, 'rings' | 'cutNs'>;
 }
 
-/** When the thread was last switched in, by its records, newest first. */
+/** When a thread was last switched in; `records` newest first. */
 export function lastSwitchInNs(records: Uint8Array, view: RecordView): number | undefined {
   const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);
   for (let at = 0; at < words.length; at = nextRecordAt(words, at)) {
@@ -50,14 +49,14 @@ export function lastSwitchInNs(records: Uint8Array, view: RecordView): number | 
   return undefined;
 }
 
-/** What a ring holds, and the times of its oldest and newest record. */
+/** Number of records in a ring, and the times of the oldest and the newest. */
 export interface RingSpan {
   readonly records: number;
   readonly firstNs: string | null;
   readonly lastNs: string | null;
 }
 
-/** Of the thread's ring; undefined where that is not there, or cannot be read any more. */
+/** Undefined where the thread has no ring, or its ring cannot be read. */
 export function spanOf({ ring }: Thread, view: RecordView): RingSpan | undefined {
   let contents: RingContents | undefined;
   try {
@@ -78,7 +77,7 @@ export function spanOf({ ring }: Thread, view: RecordView): RingSpan | undefined
   };
 }
 
-/** What a ring holds now; undefined: its file was removed a moment ago. Throws what reading a damaged file does. */
+/** What a ring holds now; undefined where its file was removed. Throws as readRing. */
 export function contentsOf(ring: RingFile): RingContents | undefined {
   try {
     return readRing(ring.image());
@@ -89,8 +88,8 @@ export function contentsOf(ring: RingFile): RingContents | undefined {
 }
 
 /**
- * A thread's part, copied out of its ring; undefined when somebody has removed that. A ring of the dead that cannot be read, for
- * damage or for want of a descriptor, is left out as a whole, and said to be.
+ * A thread's part, copied out of its ring; undefined where the file was removed. A dead thread's ring that cannot be
+ * read, for damage or for want of a descriptor, is left out and counted in `leftOutBytes`.
  */
 export function cutOf(thread: Thread): ThreadCut | undefined {
   const common = {
@@ -109,7 +108,7 @@ export function cutOf(thread: Thread): ThreadCut | undefined {
     return { ...common, records: new Uint8Array(0), overwritten: 0, leftOutBytes: thread.ring.geometry.dataBytes };
   }
   if (!contents) return undefined;
-  // A full ring's oldest record is always cut: that is how it overwrites, not a loss worth a word. Damage is.
+  // The oldest record of a full ring is always cut, by overwriting. Only damage is reported.
   const leftOutBytes = contents.end === 'damaged' ? contents.leftOutBytes : 0;
   return { ...common, records: contents.records, overwritten: contents.overwrittenCount, leftOutBytes };
 }

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { signalName } from '../abi/signal.ts';
 import { exitOf } from '../base/testing/waiting.ts';
 import { spawnGated } from '../linux/gated-command.ts';
 import { Poller } from '../linux/poller.ts';
-import { DeathWatch, signalText } from './death-watch.ts';
+import { DeathWatch } from './death-watch.ts';
 
 const SEGV = 11;
 const KILL = 9;
@@ -30,7 +31,7 @@ describe('the thread that took a signal', () => {
     });
   });
 
-  it('else is the first of those that left at the end, not one that had left long before', () => {
+  it('is otherwise the first to exit at the end, not one that exited long before', () => {
     const { deaths } = watch();
     deaths.threadExited(10, { tid: 11, comm: 'old', timeNs: 1n });
     deaths.threadExited(10, { tid: 10, comm: 'main', timeNs: 60_000_000_200n });
@@ -38,7 +39,7 @@ describe('the thread that took a signal', () => {
     expect(deaths.death(10, SEGV, 'p', unseen)).toMatchObject({ tid: 12, comm: 'victim', evidence: 'first-exit' });
   });
 
-  it('is the one that was running before the others were woken to die, even where one of those is gone sooner', () => {
+  it('is the one that was running before the others were woken to exit, even where one of those exits first', () => {
     const { deaths } = watch();
     deaths.threadExited(10, { tid: 12, comm: 'woken', timeNs: 60_000_000n });
     deaths.threadExited(10, { tid: 11, comm: 'victim', timeNs: 60_000_100n });
@@ -64,7 +65,7 @@ describe('the thread that took a signal', () => {
     expect(deaths.death(10, SEGV, 'p', (tid) => startNs.get(tid))).toMatchObject({ tid: 11, evidence: 'first-exit' });
   });
 
-  it('is nobody in particular for SIGKILL, or where exits are seen in no order: the main thread stands for all', () => {
+  it('is the main thread for SIGKILL, and where exits are seen in no order', () => {
     const { deaths } = watch();
     for (const tid of [12, 10]) deaths.threadExited(10, { tid, comm: `t${tid}`, timeNs: 5n });
     deaths.signalDelivered(10, KILL, { tid: 12, comm: 't12', timeNs: 4n });
@@ -100,20 +101,20 @@ describe('a watched process', () => {
     expect(deaths.isWaiting).toBe(false);
   });
 
-  it('that was gone before it could be watched ended as its last signal says, else nobody knows', () => {
+  it('that ended before it could be watched ended by its last fatal signal, or its end stays unknown', () => {
     const { deaths } = watch();
-    const [told, untold] = [2 ** 22 + 1, 2 ** 22 + 2];
-    for (const pid of [told, untold]) deaths.watch(pid);
+    const [delivered, undelivered] = [2 ** 22 + 1, 2 ** 22 + 2];
+    for (const pid of [delivered, undelivered]) deaths.watch(pid);
     expect(deaths.collect([])).toEqual([]);
-    deaths.signalDelivered(told, SEGV, { tid: told, comm: 'a', timeNs: 1n });
-    deaths.signalDelivered(told, KILL, { tid: told + 9, comm: 'a', timeNs: 2n });
-    for (const pid of [told, untold]) deaths.threadExited(pid, { tid: pid, comm: 'a', timeNs: 3n });
-    expect(deaths.collect([])).toEqual([{ pid: told, status: { code: null, signal: SEGV } }]);
+    deaths.signalDelivered(delivered, SEGV, { tid: delivered, comm: 'a', timeNs: 1n });
+    deaths.signalDelivered(delivered, KILL, { tid: delivered + 9, comm: 'a', timeNs: 2n });
+    for (const pid of [delivered, undelivered]) deaths.threadExited(pid, { tid: pid, comm: 'a', timeNs: 3n });
+    expect(deaths.collect([])).toEqual([{ pid: delivered, status: { code: null, signal: SEGV } }]);
     expect(deaths.unknownEnds).toBe(1);
     expect(deaths.isWaiting).toBe(false);
   });
 
-  it('beyond the descriptors that may be used is counted when it ends', () => {
+  it('beyond the limit of descriptors is counted when it ends', () => {
     const { deaths } = watch(1);
     deaths.watch(process.pid);
     deaths.watch(process.ppid);
@@ -124,11 +125,11 @@ describe('a watched process', () => {
   });
 });
 
-it('signals have their names', () => {
-  expect([11, 6, 9, 7, 64].map(signalText)).toEqual(['SIGSEGV', 'SIGABRT', 'SIGKILL', 'SIGBUS', 'SIG64']);
+it('every signal of a wait status has a name', () => {
+  expect([11, 6, 9, 7, 64].map(signalName)).toEqual(['SIGSEGV', 'SIGABRT', 'SIGKILL', 'SIGBUS', 'SIG64']);
 });
 
-describe('a process that nobody records any more', () => {
+describe('a process that is not recorded any more', () => {
   const descriptors = () => readdirSync('/proc/self/fd').length;
 
   it('costs no descriptor while it lives, and can be watched again', async () => {

@@ -1,11 +1,14 @@
 /**
- * Who died of what: watches every process of the command through a pidfd and gathers what tells the thread.
+ * How processes end: watches each process of the command through a pidfd, and finds the thread that took the signal.
  *
- * What is known of the thread that took a signal, best first:
+ * Evidence for the thread, best first:
  *  - the tracepoint signal:signal_deliver names it;
- *  - else it is deduced: it was running when it took the signal, whereas most others had to be switched in to die. So, of
- *    the threads that were on a CPU before the others were woken, the first to exit;
- *  - SIGKILL goes to all of them, and a source that only samples cannot tell: then the main thread stands for the process.
+ *  - it is deduced: it was running when it took the signal, whereas most others had to be switched in to exit. So it is
+ *    the first to exit of the threads that were on a CPU before the others were woken;
+ *  - the main thread stands for the process: SIGKILL ends all threads at once, and a source that samples sees no order.
+ *
+ * Invariant: at most `maxFds` descriptors are open; every watched process is reported once by `collect`, or counted in
+ * `unknownEnds`, or given up by `unwatch` or `forget`.
  */
 import { closeSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
@@ -15,30 +18,28 @@ import { heldBackFrom } from '../linux/limits.ts';
 import type { Poller } from '../linux/poller.ts';
 import { type ExitStatus, exitStatusOfPidfd, exitStatusOfZombie, openPidfd } from '../linux/process-exit.ts';
 
-/** A process whose end was seen. */
+/** A process that has ended, and how. */
 export interface ProcessEnd {
   readonly pid: number;
   readonly status: ExitStatus;
 }
 
-/** The exits of one death follow each other at least this closely. */
+/** The longest gap between two exits of one death. */
 const DEATH_GAP_NS = 100_000_000n;
-/** Exits of a process that are kept. */
+/** The most exits kept of a process. */
 const MOST_EXITS = 65_536;
-/** Exits this close together have one cause, if nothing else is known. */
+/** Without better evidence, exits this close together have one cause. */
 const ROW_GAP_NS = 10_000_000n;
-/** Threads that are woken to die are switched in this closely one after the other; what ran before was there earlier. */
+/**
+ * Threads that are woken to exit are switched in this close together; threads that were running were switched in
+ * before.
+ */
 const WOKEN_GAP_NS = 1_000_000;
 
 interface ThreadExit {
   readonly tid: number;
   readonly comm: string;
   readonly timeNs: bigint;
-}
-
-/** As a wait status gives it: every number has a name. */
-export function signalText(signal: number): string {
-  return signalName(signal) ?? `SIG${signal}`;
 }
 
 export class DeathWatch {
@@ -48,25 +49,25 @@ export class DeathWatch {
   readonly #onWatch: ((pid: number) => void) | undefined;
   readonly #watched = new Set<number>();
   readonly #pidOfFd = new Map<number, number>();
-  /** Ended but not yet reaped, on a kernel that tells the status only then. */
+  /** Ended but not yet reaped: until then some kernels do not report the status. */
   readonly #unreaped = new Map<number, number>();
-  /** Processes without a pidfd; whether their main thread has exited. */
+  /** Processes without a pidfd, and whether their main thread has exited. */
   readonly #unwatched = new Map<number, boolean>();
   readonly #exits = new Map<number, ThreadExit[]>();
   readonly #delivered = new Map<string, ThreadExit>();
-  /** The signal that ended a process, as far as deliveries tell. */
+  /** The last fatal signal delivered to a process. */
   readonly #lastSignal = new Map<number, number>();
-  /** Processes whose end could not be learned: gone before they could be watched, or too many at once. */
+  /** Processes whose end stays unknown: they ended before they could be watched, or too many were watched. */
   unknownEnds = 0;
 
-  /** Uses at most `maxFds` descriptors. `onWatch` is told of each process that is followed. */
+  /** Uses at most `maxFds` descriptors. `onWatch` is called with each process that is watched. */
   constructor(poller: Poller, maxFds: number, onWatch?: (pid: number) => void) {
     this.#onWatch = onWatch;
     this.#poller = poller;
     this.#maxFds = maxFds;
   }
 
-  /** Follows a process, unless it does so already. */
+  /** Watches a process, once. */
   watch(pid: number): void {
     if (this.#watched.has(pid)) return;
     this.#watched.add(pid);
@@ -76,12 +77,14 @@ export class DeathWatch {
       this.#pidOfFd.set(fd, pid);
       return;
     }
-    // Gone already, or too many at once: a signal that was seen to be delivered may still tell how it ended.
+    // It has ended, or too many are watched: a signal:signal_deliver record may still say how it ended.
     if (fd >= 0) closeSync(fd);
     this.#unwatched.set(pid, false);
   }
 
-  /** Nobody records the process any more: while it lives it costs nothing from here on. An end that is on its way is still told. */
+  /**
+   * Stops watching a process that is not recorded any more. An end that the poller has reported already still counts.
+   */
   unwatch(pid: number): void {
     this.#unwatched.delete(pid);
     const fd = [...this.#pidOfFd].find(([, watched]) => watched === pid)?.[0];
@@ -93,12 +96,12 @@ export class DeathWatch {
     if (![...this.#unreaped.values()].includes(pid)) this.#watched.delete(pid);
   }
 
-  /** There are processes whose end may be known any moment. */
+  /** Whether any process is watched. */
   get isWaiting(): boolean {
     return this.#pidOfFd.size + this.#unreaped.size + this.#unwatched.size > 0;
   }
 
-  /** Takes the descriptors that the poller reported; returns the processes whose end is known now. */
+  /** Takes the descriptors that the poller reported. Returns the processes whose end is known now. */
   collect(readyFds: readonly number[]): ProcessEnd[] {
     for (const fd of readyFds) {
       const pid = this.#pidOfFd.get(fd);
@@ -112,7 +115,7 @@ export class DeathWatch {
       let status = exitStatusOfPidfd(fd) ?? exitStatusOfZombie(pid);
       if (!status) {
         if (!openPidfdIsRefused(pid)) continue;
-        // Reaped, maybe only since the first look: from then on the pidfd tells, on a kernel that can.
+        // Reaped, perhaps since the first try: from then on the pidfd has the status, on a kernel that keeps it.
         status = exitStatusOfPidfd(fd) ?? this.#deliveredStatus(pid);
       }
       this.#unreaped.delete(fd);
@@ -124,7 +127,10 @@ export class DeathWatch {
     return ends;
   }
 
-  /** Without a pidfd: of those whose main thread has exited, the signal that was delivered last, if any, was the end. */
+  /**
+   * Of processes without a pidfd: where the main thread has exited, the last fatal signal, if any, is taken for the
+   * cause.
+   */
   #endsOfUnwatched(): ProcessEnd[] {
     const ends: ProcessEnd[] = [];
     for (const [pid, hasExited] of this.#unwatched) {
@@ -138,7 +144,7 @@ export class DeathWatch {
     return ends;
   }
 
-  /** What the signal that was seen to be delivered tells of an end, if one was. */
+  /** The status that the last fatal signal implies, if there was one. */
   #deliveredStatus(pid: number): ExitStatus | undefined {
     const signal = this.#lastSignal.get(pid);
     return signal === undefined ? undefined : { code: null, signal };
@@ -148,15 +154,15 @@ export class DeathWatch {
   threadExited(pid: number, exit: ThreadExit): void {
     const exits = this.#exits.get(pid);
     const last = exits?.at(-1);
-    // What is further back can be no part of a death to come; a server that ends threads for days must not fill memory.
+    // Earlier exits are no part of a later death; a server whose threads come and go must not fill memory.
     if (!exits || exit.timeNs - last!.timeNs > DEATH_GAP_NS) this.#exits.set(pid, [exit]);
     else if (exits.push(exit) > MOST_EXITS) exits.splice(0, MOST_EXITS / 2);
     if (exit.tid === pid && this.#unwatched.has(pid)) this.#unwatched.set(pid, true);
   }
 
   /**
-   * A signal:signal_deliver record: `exit.tid` took `signal`. SIGKILL tells nothing of an end: threads take it when another of them ends
-   * the process, becomes another program, or died, and for every signal that dumps no core (get_signal and complete_signal,
+   * A signal:signal_deliver record: `exit.tid` took `signal`. SIGKILL is no evidence: threads take it when another
+   * thread exits the group, execs or dies, and for every signal that dumps no core (get_signal and complete_signal,
    * kernel/signal.c, Linux 6.1).
    */
   signalDelivered(pid: number, signal: number, exit: ThreadExit): void {
@@ -166,8 +172,8 @@ export class DeathWatch {
   }
 
   /**
-   * Names the thread; `comm` is the process's name if nothing better is known, `switchedInNs` tells when a thread was last
-   * switched in. Without it nothing is deduced: a source that samples sees the exits in no order.
+   * Finds the thread that took the signal. `comm` is the fallback for its name. `switchedInNs` gives the time a thread
+   * was last switched in; without it nothing is deduced, a source that samples sees the exits in no order.
    */
   death(
     pid: number,
@@ -178,31 +184,31 @@ export class DeathWatch {
     const burst = lastBurst(this.#exits.get(pid) ?? []);
     const isKill = signal === constants.signals.SIGKILL;
     const delivered = this.#delivered.get(`${pid} ${signal}`);
-    const isAnyones = isKill || switchedInNs === undefined;
+    const isUndeducible = isKill || switchedInNs === undefined;
     const main = burst.find(({ tid }) => tid === pid);
     const thread = delivered ?? (switchedInNs && !isKill ? firstOfRunning(burst, switchedInNs) : main);
-    // Without its delivery: all are struck at once, and the first to go tells when. Some are gone before the victim is.
+    // Without a delivery the first exit is the time: all threads are hit at once, and some exit before the victim.
     const timeNs = delivered?.timeNs ?? (isKill ? burst[0]?.timeNs : firstOfRow(burst, thread));
     return {
       pid,
       tid: thread?.tid ?? pid,
       comm: thread?.comm ?? comm,
-      signal: signalText(signal),
+      signal: signalName(signal) ?? `SIG${signal}`,
       timeNs: timeNs === undefined ? null : Number(timeNs),
-      evidence: delivered ? 'signal-deliver' : thread && !isAnyones ? 'first-exit' : 'main-thread',
+      evidence: delivered ? 'signal-deliver' : thread && !isUndeducible ? 'first-exit' : 'main-thread',
     };
   }
 
-  /** An exec has ended all threads of the process but one: their exits are not of its death. */
+  /** An exec has ended all threads of the process but one: their exits are no part of its death. */
   execed(pid: number): void {
     this.#exits.delete(pid);
   }
 
-  /** Forgets a process that ended. */
+  /** Drops what is known of a process that has neither a thread nor a ring left. */
   forget(pid: number): void {
     this.#exits.delete(pid);
     this.#lastSignal.delete(pid);
-    // Without a pidfd its end would be told by its main thread's EXIT, which is not to come any more.
+    // Without a pidfd only its main thread's EXIT could report its end, and that cannot come any more.
     if (this.#unwatched.get(pid) === false) {
       this.#unwatched.delete(pid);
       this.#watched.delete(pid);
@@ -215,7 +221,7 @@ export class DeathWatch {
   }
 }
 
-/** The exits that belong to the process's end, by time. */
+/** The exits that are part of the process's end, by time. */
 function lastBurst(all: readonly ThreadExit[]): ThreadExit[] {
   const exits = all.toSorted((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0));
   let first = exits.length - 1;
@@ -223,7 +229,7 @@ function lastBurst(all: readonly ThreadExit[]): ThreadExit[] {
   return exits.slice(Math.max(first, 0));
 }
 
-/** When the row of exits began, each close behind the one before, in which `thread` went. */
+/** When the row of close exits began that `thread` is in. */
 function firstOfRow(burst: readonly ThreadExit[], thread: ThreadExit | undefined): bigint | undefined {
   if (!thread) return undefined;
   let first = burst.indexOf(thread);
@@ -231,7 +237,7 @@ function firstOfRow(burst: readonly ThreadExit[], thread: ThreadExit | undefined
   return burst[first]!.timeNs;
 }
 
-/** The first to exit of those that were running before the rest were woken to die. */
+/** The first to exit of the threads that were running before the rest were woken to exit. */
 function firstOfRunning(
   burst: readonly ThreadExit[],
   switchedInNs: (tid: number) => number | undefined,
@@ -249,7 +255,7 @@ function firstOfRunning(
   return burst.find((exit) => candidates.has(exit));
 }
 
-/** Whether no process of that pid is left, not even a zombie. */
+/** Whether no process of that pid exists, not even a zombie. */
 function openPidfdIsRefused(pid: number): boolean {
   const fd = openPidfd(pid);
   if (fd < 0) return true;

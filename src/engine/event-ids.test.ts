@@ -16,7 +16,7 @@ function sample(id: bigint): Int32Array {
   return wordsOf(records.sample({ tid: 1, time: 1, id }));
 }
 
-it('finds the event of a sample by every id that was added, also one whose low word is negative, until it is removed', () => {
+it('a sample’s event is found by each of its ids, also one whose low word is negative, until they are removed', () => {
   const ids = new EventIds(events());
   const [first, second] = [events([1n, 0xf000_0001n], [2n]), events([0x1_0000_0005n], [6n])];
   ids.add(first);
@@ -27,7 +27,7 @@ it('finds the event of a sample by every id that was added, also one whose low w
   expect([1n, 0xf000_0001n, 2n, 6n].map((id) => ids.indexOfSample(sample(id), 0))).toEqual([-1, -1, -1, 1]);
 });
 
-it('keeps a sample under its event’s place, every other record under the leader’s, and a sample of no known event as it is', () => {
+it('a sample is kept with its event’s number, any other record with the leader’s, a sample of no known event with its own id', () => {
   const ids = new EventIds(events([10n], [20n]));
   expect(ids.kept.map((event) => event.ids)).toEqual([[1n], [2n]]);
   expect(ids.keptId(sample(20n), 0)).toBe(2);

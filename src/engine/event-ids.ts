@@ -1,9 +1,9 @@
 /**
- * Which event a sample is of, by the id it carries, and the id it is kept with.
+ * The event a sample belongs to, by the id it carries, and the id it is kept with.
  *
- * Each event that is opened has ids of its own, one a CPU. There may be thousands, further ones while a recorder runs, and none
- * means anything after its end. So records are kept with one id an event, its place in the list: every ring decodes with the
- * same short table, and another recorder can continue it.
+ * Each event that is opened has ids of its own, one a CPU: thousands, further ones while a recorder runs, and
+ * meaningless after it ends. So records are kept with one id an event, its index in the list plus 1: every ring decodes
+ * with the same short table, and another recorder can continue it.
  *
  * Invariant: every id of an event set leads to its event from `add` to `remove`.
  */
@@ -12,11 +12,11 @@ import { RecordType } from '../abi/record-table.ts';
 import { identifierLowAt, recordTypeAt } from '../abi/record-view.ts';
 import type { SourceEvent } from '../source/source.ts';
 
-/** The id that all but samples are kept with: they are records of the leader. */
+/** The id that every record but a SAMPLE is kept with: the leader delivers them. */
 export const LEADER_ID = 1;
 
 export class EventIds {
-  /** The events as rings and snapshots have them: with the ids that records are kept with. */
+  /** The events as rings and snapshots list them, with the ids that records are kept with. */
   readonly kept: readonly SourceEvent[];
   readonly #indexOfLow = new Map<number, number>();
 
@@ -36,12 +36,12 @@ export class EventIds {
     for (const { ids } of events) for (const id of ids) this.#indexOfLow.delete(lowWord(id));
   }
 
-  /** Which of the events the sample at word `at` is of; −1: none that is known. */
+  /** Index of the event that the sample at word `at` belongs to; −1: no known one. */
   indexOfSample(words: Int32Array, at: number): number {
     return this.#indexOfLow.get(identifierLowAt(words, at)) ?? -1;
   }
 
-  /** The id that the record at word `at` is kept with; 0, for a sample of an unknown event: the one it has. */
+  /** The id that the record at word `at` is kept with; 0, for a sample of an unknown event: its own. */
   keptId(words: Int32Array, at: number): number {
     return recordTypeAt(words, at) === RecordType.SAMPLE ? this.indexOfSample(words, at) + 1 : LEADER_ID;
   }

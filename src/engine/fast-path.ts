@@ -1,11 +1,12 @@
 /**
- * The threads that need no thought, and the loop that writes their switches: what a recorder does nearly all the time.
+ * The fast path: threads whose next switch needs no bookkeeping, and the loop that copies those switches. Nearly all
+ * records take it.
  *
- * A thread is hot while its ring is open and pinned whole, it has not exited, and nothing lost is still to be told of; a
- * switch of it is copied and published and that is all. Hot threads are found by the low bits of their tid; one that is
- * crowded out by another takes the longer way.
+ * A thread is on it while its ring is open and pinned whole, it has not exited, no loss is pending and no trigger
+ * watches it. Threads are found by the low bits of their tid; one that another displaces takes the slow path.
  *
- * Invariant: `takeFast` writes only what the recorder has the right to write, and leaves everything else alone.
+ * Invariant: `takeFast` writes only into rings that the recorder holds the right to write, and stops at any other
+ * record.
  */
 
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
@@ -26,15 +27,15 @@ export function isOfRunningTask(type: number): boolean {
 }
 
 export class FastPath {
-  /** 0: nobody's. */
+  /** By the low bits of the tid; 0: none. */
   readonly #tids = new Int32Array(ENTRIES);
   readonly #writers: RingWriter[] = [];
-  /** The record that needs no thought: its type, and its size, which all of them have; and the id it is written with. */
+  /** Type and size of the switches to expect, and the id they are written with. */
   #type!: number;
   #switchBytes!: number;
   readonly #view: RecordView;
   readonly #id: number;
-  /** Written so far. */
+  /** Records written so far. */
   records = 0;
 
   /** `id` as `RingWriter.write` takes it. */
@@ -44,27 +45,27 @@ export class FastPath {
     this.expect('SWITCH');
   }
 
-  /** Which switches there are most of; the others are written all the same. */
+  /** Which switches most records are; others take the slow path. */
   expect(name: SwitchName): void {
     this.#type = RecordType[name];
     this.#switchBytes = HEADER_BYTES + fixedBodyBytes(name) + this.#view.trailerBytes;
   }
 
-  /** The thread's switches go to `writer` without a thought from now on. */
+  /** The thread's switches are copied to `writer` from now on. */
   enterFastPath(tid: number, writer: RingWriter): void {
     this.#tids[tid & MASK] = tid;
     this.#writers[tid & MASK] = writer;
   }
 
-  /** The thread's next record is one to think about. */
+  /** The thread's next record takes the slow path. */
   leaveFastPath(tid: number): void {
     if (this.#tids[tid & MASK] === tid) this.#tids[tid & MASK] = 0;
   }
 
   /**
-   * Writes the switches of hot threads that begin at word `at`, until another record comes or one past the limit, and
-   * returns the word where it stopped. Some 20 ns a record, most of what recording costs: nothing here is read twice,
-   * nothing called that is not inlined, and no number leaves the range of 32 bits.
+   * Copies the switches from word `at` on that belong to threads on the fast path, up to another record or one past the
+   * limit. Returns the word where it stopped. 20 ns a record, most of what recording costs: nothing is read twice,
+   * every call is inlined, and no number leaves the range of 32 bits.
    */
   takeFast(words: Int32Array, at: number, to: number, limit: TimeLimit): number {
     const tids = this.#tids;

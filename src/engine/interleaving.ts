@@ -1,8 +1,7 @@
 /**
- * Long work beside recording: the source is drained in between, so that it does not overflow.
+ * Long work on the recorder's thread: the source is drained in between, so that it does not overflow.
  *
- * Invariant: with thousands of threads at work a drain is long; the work gets as much time as the drains all the same, and comes
- * to its end.
+ * Invariant: however long the drains are, the work gets as much time as they do, and ends.
  */
 import { nowMs } from '../linux/clock.ts';
 
@@ -14,14 +13,14 @@ export class Interleaving {
   /** The longest time between two drains so far. */
   longestGapMs = 0;
 
-  /** Drains at most every so many milliseconds. */
+  /** At least `everyMs` pass between two drains. */
   constructor(everyMs: number, drain: () => void) {
     this.#everyMs = everyMs;
     this.#drain = drain;
     this.#dueMs = this.#drainedMs + everyMs;
   }
 
-  /** A piece of the work is done. */
+  /** To be called after each piece of the work. */
   step(): void {
     const startedMs = nowMs();
     this.longestGapMs = Math.max(this.longestGapMs, startedMs - this.#drainedMs);

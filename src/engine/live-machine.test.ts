@@ -8,7 +8,9 @@ import { records, scriptedRecorder } from './testing/scripted-source.ts';
 const ENOMEM = -12;
 const FILE_BYTES = 4 * PAGE_BYTES;
 
-/** A ring whose `mapping` refuses the calls of mlock whose number is in `refusals`; `locked` is what it holds, by page. */
+/**
+ * A ring whose `mapping` refuses the calls of mlock whose number is in `refusals`; `locked` is what it holds, by page.
+ */
 function doubleRing(refusals: ReadonlySet<number>) {
   const locked = new Set<number>();
   let calls = 0;

@@ -1,10 +1,10 @@
 /**
- * The protocol's machine in the live recorder: a page is referenced by mlock(2) of the ring's mapping. The recorder is the
- * only actor, sched-in is a thread's turn in a batch, and the gate is the only thing to start and stop.
+ * The protocol's machine in the live recorder: a page is referenced by mlock(2) of the ring's mapping. The recorder is
+ * the only actor, sched-in is a thread's turn in a batch, and the gate is the only thing to start and stop.
  *
- * The protocol counts a ring's pages from 0; which pages of the file those are is decided at each pin: first the header's
- * and the data page that the next record ends in, then all others. So a thread that writes little while it is in a slot
- * costs two pages, one that writes more costs the whole ring.
+ * The protocol counts a ring's pages from 0; which pages of the file those are is decided at each pin: first the
+ * header's and the data page that the next record ends in, then all others. So a thread that writes little while it is
+ * in a slot costs two pages, one that writes more costs the whole ring.
  *
  * Invariant: an event has a ring from `attach` to `detach`, and only then are its pages asked for; what a pin locked is
  * what its unpin unlocks.
@@ -55,7 +55,7 @@ export class LiveMachine extends BareMachine {
     this.#attached[event] = undefined;
   }
 
-  /** The pin that the protocol still counts has ended: whoever may write the ring has to unpin the event. */
+  /** The pin that the protocol still counts has ended: the holder of the right to write has to unpin the event. */
   hasLostPin(event: number): boolean {
     return this.#of(event).hasLostPin;
   }

@@ -1,4 +1,4 @@
-/** A ring that an earlier recorder left in the directory of a detached one. */
+/** A ring that an earlier recorder left in the directory of a detached recorder. */
 import type { RingHeader } from '../ring/ring-layout.ts';
 
 export interface OrphanedRing {
@@ -7,6 +7,6 @@ export interface OrphanedRing {
   readonly attachment: string;
   readonly pmu: string;
   readonly header: RingHeader;
-  /** Its thread is still there. */
+  /** Its thread still lives. */
   readonly isAlive: boolean;
 }

@@ -11,7 +11,7 @@ import { ScriptedSource } from './testing/scripted-source.ts';
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-pace-'));
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Connects, asks and waits for the answer, three times in turn. */
+/** Connects, sends a request and waits for the answer, three times. */
 const CLIENT = `
   const ask = (left) => {
     const socket = require('node:net').connect(process.argv[1], () => socket.write('ping'));
@@ -20,7 +20,7 @@ const CLIENT = `
   ask(3);
 `;
 
-it('serves a client that comes while it waits: not one wait has to run out for it', async () => {
+it('a client that connects during a wait is served without waiting for its timeout', async () => {
   const socketPath = join(directory, 'socket');
   let answered = 0;
   const server = createServer((socket) => {
@@ -32,7 +32,7 @@ it('serves a client that comes while it waits: not one wait has to run out for i
   await next(server, 'listening', 'the socket');
   const source = Object.assign(new ScriptedSource(), { latencyMs: 30_000 });
   const pace = new Pace(source);
-  // The short waits of the beginning are not what is asked about.
+  // The short first waits are not the subject.
   for (let waits = 0; waits < 20; waits++) pace.wait(1);
   const client = spawn(process.execPath, ['-e', CLIENT, socketPath], { stdio: 'ignore' });
   let ranOut = 0;

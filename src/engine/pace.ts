@@ -1,27 +1,32 @@
 /**
- * When a recorder on the main thread drains, and when the event loop has its turn: blocks the thread until there is something
- * to drain or something for the event loop (a signal, a connection, another thread's message).
+ * When a recorder on the main thread drains, and when the event loop runs: blocks the thread until the source wants to
+ * be drained or the event loop has an event (a signal, a connection, a message of another thread).
  *
- * A thread of its own would cost more CPU time to start than a minute of recording; a wait elsewhere (libuv's pool) costs four
- * switches of threads each time. In return nothing else on this thread may take long.
+ * Starting a thread of its own costs more CPU time than a minute of recording; waiting in libuv's pool costs four
+ * context switches each time.
+ *
+ * Invariant: the event loop runs at least every LONGEST_WITHOUT_TURN_MS, as long as no drain takes longer.
  */
 import { nowMs } from '../linux/clock.ts';
 import { Poller } from '../linux/poller.ts';
 import type { Source } from '../source/source.ts';
 
 /**
- * Where a drain is long it is the pins of many threads that make it so, one a thread and batch: the next batch then may
- * grow for so many times as long, if no ring fills up before.
+ * A long drain is due to the pins of many threads, one per thread and batch. The next wait then lasts this many times
+ * as long as the drain, unless a ring buffer fills up before.
  */
 const PAUSE_PER_DRAIN = 4;
 const LONGEST_PAUSE_MS = 1000;
 /**
- * So many waits at the beginning are short: small batches make V8 compile what drains them while this thread sleeps; in one
- * large first batch it would be interpreted from end to end.
+ * The first waits are short: with small batches V8 compiles the drain while this thread sleeps, whereas one large first
+ * batch would be interpreted to its end.
  */
 const FIRST_WAITS = 12;
 const FIRST_WAIT_MS = 5;
-/** A turn costs as much as draining a thousand records, so it is had when there is reason to: what one event sets off may take several. */
+/**
+ * A turn of the event loop costs as much as draining a thousand records, so it needs a reason; one event may take
+ * several.
+ */
 const TURNS_FOR_AN_EVENT = 8;
 const LONGEST_WITHOUT_TURN_MS = 500;
 
@@ -39,19 +44,19 @@ export class Pace {
     for (const fd of source.wakeFds) this.poller.add(fd);
   }
 
-  /** Something was set off that the event loop has to go on with. */
+  /** The event loop has work: the next turns are due. */
   callEventLoop(): void {
     this.#turnsDue = TURNS_FOR_AN_EVENT;
   }
 
-  /** The event loop's turn, if it is due. */
+  /** Runs the event loop, if it is due. */
   async turn(): Promise<void> {
     if (this.poller.isEventLoopDue) this.callEventLoop();
     if (this.#turnsDue <= 0 && nowMs() - this.#turnedMs < LONGEST_WITHOUT_TURN_MS) return;
-    // From within a poll of libuv, as the first call may be, there is none before the next setImmediate.
+    // Within a poll of libuv, as the first call may be, no poll happens before the next setImmediate.
     if (this.#turnedMs === Number.NEGATIVE_INFINITY) await new Promise((resume) => setImmediate(resume));
-    // What a turn begins to listen to, as to a connection that it accepted, is watched from the next turn on (uv__io_poll of
-    // libuv): the last one before a wait must be one in which nothing came in.
+    // A descriptor that a turn begins to watch, such as an accepted connection, is polled from the next turn on
+    // (uv__io_poll of libuv): the last turn before a wait must be one without events.
     for (let turns = 0, before = -1; turns < TURNS_FOR_AN_EVENT && before !== eventsSoFar(); turns++) {
       before = eventsSoFar();
       await new Promise((resume) => setImmediate(resume));
@@ -60,7 +65,9 @@ export class Pace {
     this.#turnedMs = nowMs();
   }
 
-  /** Blocks for as long as the source may be left alone, `mostMs` at most; the descriptors that are ready, the source's included. */
+  /**
+   * Blocks until the source is due, at most `mostMs`. Returns the descriptors that are ready, the source's included.
+   */
   wait(mostMs = Number.POSITIVE_INFINITY): number[] {
     const { latencyMs } = this.#source;
     const isFirst = this.#waits++ < FIRST_WAITS;
@@ -68,7 +75,7 @@ export class Pace {
     return this.poller.wait(Math.min(dueMs, mostMs));
   }
 
-  /** Runs a drain and lets the next wait be as long as it makes sensible. */
+  /** Runs a drain; the next wait depends on how long it took. */
   drain(drain: () => void): void {
     const startedMs = nowMs();
     drain();
@@ -80,7 +87,7 @@ export class Pace {
   }
 }
 
-/** Events that the event loop has served. */
+/** Events that the event loop has handled. */
 function eventsSoFar(): number {
   return performance.nodeTiming.uvMetricsInfo.events;
 }

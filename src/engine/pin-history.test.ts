@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PinHistory } from './pin-history.ts';
 
-describe('the history of what is pinned', () => {
-  test('has the times at which it changed, and what it is now', () => {
+describe('the history of pinned bytes', () => {
+  test('has the times at which the number changed, and the present number', () => {
     const history = new PinHistory();
     for (const [ms, bytes] of [
       [1_000, 4096],
@@ -21,14 +21,14 @@ describe('the history of what is pinned', () => {
     });
   });
 
-  test('is read ten times a second at most', () => {
+  test('is due at most ten times a second', () => {
     const history = new PinHistory();
     expect(history.isDue(5)).toBe(true);
     history.note(5, 1);
     expect([history.isDue(104), history.isDue(105)]).toEqual([false, true]);
   });
 
-  test('keeps the newest points, in order, however many there were', () => {
+  test('keeps the newest points, in order, however many are added', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 3000 }), (count) => {
         const history = new PinHistory();

@@ -1,6 +1,6 @@
 /**
- * How much of the rings was locked when: one number now and then, as long as it changes. Invariant: it never takes more than
- * MOST_POINTS numbers twice, however long the recorder runs; the oldest go first.
+ * How many bytes were locked over time: a point at most every LEAST_GAP_MS, where the number changed.
+ * Invariant: at most MOST_POINTS points are kept; the oldest are dropped.
  */
 import type { PinnedBytes } from '../abi/ringkeep-section.ts';
 
@@ -8,7 +8,7 @@ const MOST_POINTS = 1024;
 const LEAST_GAP_MS = 100;
 
 export class PinHistory {
-  /** In the order of time, going round. */
+  /** Circular, in order of time. */
   readonly #times = new Float64Array(MOST_POINTS);
   readonly #bytes = new Float64Array(MOST_POINTS);
   #count = 0;
@@ -18,7 +18,7 @@ export class PinHistory {
     return this.#count === 0 || nowMs - this.#times[this.#last]! >= LEAST_GAP_MS;
   }
 
-  /** Takes note of what is locked now. */
+  /** Adds a point, if the number has changed. */
   note(nowMs: number, bytes: number): void {
     if (this.#count > 0 && bytes === this.#bytes[this.#last]) return;
     const at = this.#count % MOST_POINTS;
@@ -27,7 +27,7 @@ export class PinHistory {
     this.#count++;
   }
 
-  /** All that is known, and what is locked now at the end of it. */
+  /** All points, and the present number as the last one. */
   upTo(nowMs: number, bytes: number, boundBytes: number): PinnedBytes {
     const points: PinnedBytes['points'] = [];
     for (let number = Math.max(0, this.#count - MOST_POINTS); number < this.#count; number++) {

@@ -4,7 +4,7 @@ import { planPins } from './pin-plan.ts';
 
 const ring = 17 * 4096;
 
-it('a plan that pins never lays out more than may be locked', () => {
+it('a plan that pins never needs more than may be locked', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 256 }),
@@ -25,7 +25,7 @@ it('a plan that pins never lays out more than may be locked', () => {
   );
 });
 
-it('auto fills the budget, an asked-for number is taken, and cut down by the limit it is said', () => {
+it('auto fills the budget; a given number is used, and where the lock limit reduces it, that is reported', () => {
   const request = {
     cpus: 2,
     ringFileBytes: ring,
@@ -42,7 +42,7 @@ it('auto fills the budget, an asked-for number is taken, and cut down by the lim
   });
 });
 
-it('a limit that holds not one ring a CPU means no pinning, said; a budget that does not is a mistake', () => {
+it('a lock limit below one ring a CPU means no pinning, which is reported; a budget below it is an error', () => {
   const request = { cpus: 2, ringFileBytes: ring, slots: 'auto' as const, budgetBytes: 8 * 2 ** 20, lockLimitBytes: 0 };
   expect(planPins(request)).toMatchObject({ pins: false, degraded: [expect.stringContaining('may be swapped out')] });
   expect(() => planPins({ ...request, budgetBytes: 4096 })).toThrow(expect.objectContaining({ code: 'pin-budget' }));

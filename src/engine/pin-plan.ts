@@ -1,6 +1,6 @@
 /**
- * How many slots each CPU gets: as many as the budget and the lock limit allow, and what to do when they allow none.
- * Invariant: CPUs × slots × ring bytes ≤ what may be locked, whenever the plan pins at all.
+ * The number of slots of each CPU: as many as the budget and the lock limit allow; without room for any, rings are not
+ * pinned. Invariant: CPUs × slots × ring bytes ≤ what may be locked, whenever the plan pins at all.
  */
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
@@ -10,7 +10,7 @@ export interface PinRequest {
   /** Bytes of a whole ring file. */
   readonly ringFileBytes: number;
   readonly slots: number | 'auto';
-  /** Bytes that `auto` may lay out for pinned rings. */
+  /** Bytes that `auto` may use for pinned rings. */
   readonly budgetBytes: number;
   /** Bytes that this process may lock; Infinity without a limit. */
   readonly lockLimitBytes: number;
@@ -22,10 +22,10 @@ export interface PinPlan {
   readonly degraded: readonly string[];
 }
 
-/** Beyond this many slots a CPU more of them save no pin that can be measured. */
+/** Beyond this many slots a CPU, further ones save no measurable number of pins. */
 const MOST_SLOTS = 512;
 
-/** Throws `pin-budget` when the budget, not the limit, leaves no room for one ring a CPU. */
+/** Throws `pin-budget` where the budget has no room for one ring a CPU. */
 export function planPins(request: PinRequest): PinPlan {
   const { cpus, ringFileBytes, slots, budgetBytes, lockLimitBytes } = request;
   const perSlot = cpus * ringFileBytes;

@@ -1,15 +1,15 @@
-/** How fast a recorder records, and what it takes of a CPU, between two looks. */
+/** Records a second and CPU share of a recorder, between two updates. */
 import { nowMs } from '../linux/clock.ts';
 
 export class Rates {
   recordsPerSecond = 0;
-  /** CPUs' worth of time of this process. */
+  /** CPU time of this process per elapsed time. */
   cpuShare = 0;
   #records = 0;
   #cpuSeconds = cpuSeconds();
   #atMs = nowMs();
 
-  /** `records` were taken in since the start. */
+  /** `records`: recorded since the start. */
   update(records: number): void {
     const [atMs, seconds] = [nowMs(), cpuSeconds()];
     const elapsed = (atMs - this.#atMs) / 1000;

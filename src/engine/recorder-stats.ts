@@ -1,4 +1,4 @@
-/** Counts since the start, and sizes now. */
+/** Counts since the start, and present sizes. */
 export interface RecorderStats {
   readonly tasks: number;
   readonly records: number;

@@ -52,7 +52,7 @@ describe('the recorder', () => {
     expect(recorder.stats()).toMatchObject({ tasks: 2, records: 7, lost: 0 });
   });
 
-  it('loses and mixes up nothing, whatever the number of threads, CPUs and slots', () => {
+  it('loses no record and confuses no threads, whatever the number of threads, CPUs and slots', () => {
     const step = fc.record({
       tid: fc.integer({ min: 1, max: 9 }),
       cpu: fc.constantFrom(0, 1),
@@ -85,7 +85,7 @@ describe('the recorder', () => {
     );
   });
 
-  it('locks no more memory than it says, and none after it is closed', () => {
+  it('locks no more memory than it reports, and none after it is closed', () => {
     const before = lockedBytes();
     const scripted = scriptedRecorder({ slotsPerCpu: 2 });
     for (let tid = 1; tid <= 20; tid++) {
@@ -104,8 +104,8 @@ describe('the recorder', () => {
   });
 
   it.each([
-    ['goes on in the same batch', false],
-    ['goes on in a later one', true],
+    ['is written on in the same batch', false],
+    ['is written on in a later one', true],
   ])('makes a ring whole whose first page was filled to the last byte, when it %s', (_when, isLater) => {
     using scripted = scriptedRecorder({ ringBytes: 65536 });
     const { source, recorder } = scripted;
@@ -122,17 +122,17 @@ describe('the recorder', () => {
     expect(times(recorder.cut(), 1)).toEqual(Array.from({ length: count + 2 }, (_, index) => index + 1));
   });
 
-  it('pins a thread that was put off anew in each batch', () => {
+  it('pins a deferred thread anew in each batch', () => {
     using scripted = scriptedRecorder({ slotsPerCpu: 1 });
     const { source, recorder } = scripted;
     const before = lockedBytes();
     const whole = 4096 + 8192;
     let time = 0;
-    // As much of each as makes its ring whole.
+    // Enough of each to make its ring whole.
     for (const tid of [1, 2]) for (let i = 0; i < 200; i++) source.put(0, records.switchIn({ tid, time: ++time }));
     recorder.drain();
     expect(recorder.stats()).toMatchObject({ pins: 2, pinnedBytes: { now: whole } });
-    // The first takes the slot over; the second, put off before, is not written on the strength of its last turn.
+    // The first takes the slot; the second, deferred before, has no right left from its last turn.
     for (const tid of [1, 2]) source.put(0, records.switchIn({ tid, time: ++time }));
     recorder.drain();
     expect(recorder.stats().pins).toBe(4);
@@ -140,7 +140,7 @@ describe('the recorder', () => {
     expect(recorder.stats()).toMatchObject({ records: 402, lost: 0 });
   });
 
-  it('gives a child of its own a ring at its birth, and names it after its parent until it is renamed', () => {
+  it('gives a forked child a ring of its own, and its parent’s name until it is renamed', () => {
     using scripted = scriptedRecorder();
     const { source, recorder } = scripted;
     source.put(
@@ -158,7 +158,7 @@ describe('the recorder', () => {
     expect(readdirSync(scripted.directory).length).toBe(3);
   });
 
-  it('takes the records of a child that come before its FORK for the child', () => {
+  it('records what a child does before its FORK is read as the child’s', () => {
     using scripted = scriptedRecorder();
     scripted.source.put(1, records.switchIn({ tid: 7, time: 5 }));
     scripted.recorder.drain();
@@ -167,7 +167,7 @@ describe('the recorder', () => {
     expect(times(scripted.recorder.cut(), 7)).toEqual([5]);
   });
 
-  it('keeps the ring of the dead unpinned, and a new thread of the same number apart from it', () => {
+  it('keeps an exited thread’s ring unpinned, and apart from a new thread’s with the same tid', () => {
     using scripted = scriptedRecorder();
     const { source, recorder } = scripted;
     const before = lockedBytes();
@@ -188,7 +188,7 @@ describe('the recorder', () => {
     expect(lockedBytes() - before).toBe(recorder.stats().pinnedBytes.now);
   });
 
-  it('tells two lives of one number apart even within a batch', () => {
+  it('separates two threads with the same tid even within a batch', () => {
     using scripted = scriptedRecorder({ slotsPerCpu: 1 });
     const { source, recorder } = scripted;
     source.put(
@@ -225,7 +225,7 @@ describe('the recorder', () => {
     expect(thread(cut, 1001).alive).toBe(false);
   });
 
-  it('keeps the dead within their bound, the longest dead first out, files and all', () => {
+  it('keeps the rings of exited threads within their cap and evicts the earliest exit first, with its file', () => {
     using scripted = scriptedRecorder({ keepDeadBytes: 5 * 8192 });
     for (let tid = 10; tid < 30; tid++) {
       scripted.source.put(
@@ -239,11 +239,11 @@ describe('the recorder', () => {
     expect(cut.threads.map(({ tid }) => tid)).toEqual([25, 26, 27, 28, 29]);
     expect(readdirSync(scripted.directory).length).toBe(5);
     expect(scripted.recorder.stats()).toMatchObject({ evictedRings: 15, ringBytes: 5 * 8192, tasks: 20 });
-    // What decodes the forgotten is forgotten too.
+    // So is the side band of evicted threads.
     expect(cut.sideBandLog.length).toBe(5);
   });
 
-  it('keeps the rings of the dead where giving all of them up would not make room for one that wants to grow', () => {
+  it('evicts nothing where evicting everything would not make room for a ring to grow', () => {
     using scripted = scriptedRecorder({ ringBytes: 65_536, memoryBytes: 4 * 8192 });
     const { source, recorder } = scripted;
     for (const tid of [1, 2, 3])
@@ -255,9 +255,9 @@ describe('the recorder', () => {
     expect(recorder.stats().lost).toBeGreaterThan(0);
   });
 
-  it('counts what it cannot keep, tells of it in a LOST record, and goes on when it can again', () => {
+  it('counts the records it cannot keep, and writes a LOST record of them once it can', () => {
     using scripted = scriptedRecorder();
-    // A record larger than the whole ring can never be kept.
+    // A record larger than the whole ring never fits.
     scripted.source.put(
       0,
       records.switchIn({ tid: 1, time: 1 }),
@@ -274,7 +274,7 @@ describe('the recorder', () => {
     expect(scripted.recorder.stats()).toMatchObject({ lost: 2, records: 2 });
   });
 
-  it('leaves a thread unrecorded, counted and told of, where no ring can be made', () => {
+  it('counts a thread as unrecorded where no ring can be created, and reports it', () => {
     const missing = join('/dev/shm', `ringkeep-gone-${process.pid}`);
     using scripted = scriptedRecorder({ directory: missing });
     scripted.source.put(
@@ -297,7 +297,7 @@ describe('the recorder', () => {
     expect(times(scripted.recorder.cut(), 2)).toEqual([4]);
   });
 
-  it("counts what the kernel dropped, which is nobody's in particular", () => {
+  it('counts the records that the kernel dropped, which belong to no known thread', () => {
     using scripted = scriptedRecorder();
     scripted.source.put(
       0,
@@ -313,7 +313,7 @@ describe('the recorder', () => {
     expect(scripted.recorder.stats()).toMatchObject({ lost: 40, kernelLost: 40 });
   });
 
-  it('learns at the end what was lost behind the last record', () => {
+  it('counts at the end what was lost after the last record', () => {
     using scripted = scriptedRecorder();
     scripted.source.put(0, records.switchIn({ tid: 1, time: 1 }), records.lost({ tid: 1, time: 2 }, 40));
     scripted.source.lost = 40;
@@ -323,13 +323,13 @@ describe('the recorder', () => {
     scripted.source.lost = 45;
     scripted.recorder.settleLosses();
     expect(scripted.recorder.stats()).toMatchObject({ lost: 45, kernelLost: 45 });
-    const told = decodeAll(Buffer.concat(scripted.recorder.cut().sideBandLog)).map(({ body }) =>
+    const reported = decodeAll(Buffer.concat(scripted.recorder.cut().sideBandLog)).map(({ body }) =>
       'lost' in body ? body.lost : 0n,
     );
-    expect(told).toEqual([40n, 5n]);
+    expect(reported).toEqual([40n, 5n]);
   });
 
-  it("begins a new ring under the main thread's number when another thread execs", () => {
+  it("starts a new ring under the main thread's tid when another thread execs", () => {
     using scripted = scriptedRecorder();
     scripted.source.put(
       0,
@@ -350,7 +350,7 @@ describe('the recorder', () => {
     expect(thread(cut, 1003).alive).toBe(false);
   });
 
-  it('keeps a quiet ring small and makes it whole when it is written on', () => {
+  it('keeps a quiet ring small and makes it whole when more is written', () => {
     using scripted = scriptedRecorder({ ringBytes: 65536 });
     scripted.source.put(0, records.switchIn({ tid: 1, time: 1 }));
     scripted.recorder.drain();
@@ -372,7 +372,7 @@ describe('the recorder', () => {
     expect(decodeAll(contents.records).map(({ name }) => name)).toEqual(['SWITCH', 'COMM']);
   });
 
-  it('writes unpinned where nothing may be locked', () => {
+  it('writes unpinned rings where nothing may be locked', () => {
     const before = lockedBytes();
     using scripted = scriptedRecorder({ pins: false });
     scripted.source.put(0, records.switchIn({ tid: 1, time: 1 }));
@@ -383,8 +383,8 @@ describe('the recorder', () => {
   });
 });
 
-describe('the journal', () => {
-  it('stays small under a process that maps and renames for ever, and keeps what decodes it now', () => {
+describe('the side-band log', () => {
+  it('stays small under a process that keeps mapping and renaming, and holds what decodes it now', () => {
     using scripted = scriptedRecorder();
     const { source, recorder } = scripted;
     source.put(0, records.comm({ tid: 1000, time: 1 }, 'first', true));

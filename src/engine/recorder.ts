@@ -2,14 +2,14 @@
  * The recorder: collects a source's batches and keeps each thread's records in the thread's own ring.
  *
  * A batch, step by step:
- *  1. Walk the CPUs' runs in place, in time order (run-merge.ts). Switches of threads on the fast path are copied at once
- *     (fast-path.ts); every other record is judged by record-intake.ts.
+ *  1. Walk the CPUs' runs in place, in time order (run-merge.ts). Switches of threads on the fast path are copied at
+ *     once (fast-path.ts); every other record is judged by record-intake.ts.
  *  2. A record is written into its thread's ring, which is opened and pinned for the batch (batch-writer.ts).
  *  3. The rings are closed; threads that were deferred take their turns.
  *  4. The runs are released to the source; threads that exited are retired.
  *
- * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is accounted for
- * (record-intake.ts); nothing here can block or fail the recorded command.
+ * Invariants: pinned bytes never exceed the bound (asserted by the protocol); every record of the source is accounted
+ * for (record-intake.ts); nothing here can block or fail the recorded command.
  */
 import { encodeRecord } from '../abi/record.ts';
 import { RecordView } from '../abi/record-view.ts';
@@ -148,8 +148,8 @@ export class Recorder {
   }
 
   /**
-   * The event set's events are closed and deliver nothing more: its threads whose event was removed are forgotten. Returns
-   * those.
+   * The event set's events are closed and deliver nothing more: its threads whose event was removed are forgotten.
+   * Returns those.
    */
   forgetEventSet(eventSet: EventSet): Thread[] {
     this.#ids.remove(eventSet.events);

@@ -1,15 +1,26 @@
-/** What has begun is closed again, the latest first, whatever state a failure left it in. */
+/**
+ * What a recorder has opened, to be closed in the reverse order.
+ * Invariant: `close` closes each part once, also after one of them has failed to close.
+ */
 
-export interface Begun {
+export interface Closable {
   close(): void;
 }
 
-export function closeAll(begun: readonly Begun[]): void {
-  for (const part of begun) {
-    try {
-      part.close();
-    } catch {
-      // After a failure anything may be half-closed; the rest is to be closed all the same.
+export class ResourceStack {
+  readonly #parts: Closable[] = [];
+
+  push(part: Closable): void {
+    this.#parts.push(part);
+  }
+
+  close(): void {
+    for (let part = this.#parts.pop(); part; part = this.#parts.pop()) {
+      try {
+        part.close();
+      } catch {
+        // After a failure a part may be half-open; the others are closed all the same.
+      }
     }
   }
 }

@@ -3,14 +3,14 @@ import { expect, it } from 'vitest';
 import { Retention } from './retention.ts';
 import { Thread } from './thread.ts';
 
-/** A dead thread whose ring takes `bytes`, and which tells of its removal. */
+/** An exited thread whose ring takes `bytes`; its removal is noted. */
 function dead(tid: number, bytes: number): Thread {
   const thread = new Thread({ tid, pid: tid, comm: 't' });
   Object.defineProperty(thread, 'ring', { value: { reservedBytes: bytes, remove: () => {} } });
   return thread;
 }
 
-it('removes the longest dead beyond its cap, and nothing while it is held', () => {
+it('evicts the earliest exits beyond its cap, and nothing while it is held', () => {
   const evicted: number[] = [];
   const retention = new Retention(100, (thread) => evicted.push(thread.tid));
   for (const tid of [1, 2, 3]) retention.add(dead(tid, 40));
@@ -25,7 +25,7 @@ it('removes the longest dead beyond its cap, and nothing while it is held', () =
   expect(retention.bytes).toBe(80);
 });
 
-it('agrees with a plain list, whatever is added, removed, held and let go', () => {
+it('agrees with a plain list, whatever is added, removed, held and released', () => {
   const step = fc.oneof(
     fc.record({ act: fc.constant('add' as const), bytes: fc.integer({ min: 0, max: 60 }) }),
     fc.record({ act: fc.constant('remove' as const), at: fc.nat(20) }),
@@ -66,7 +66,7 @@ it('agrees with a plain list, whatever is added, removed, held and let go', () =
   );
 });
 
-it('keeps no more threads without a ring than it is told to', () => {
+it('keeps at most the given number of threads without a ring', () => {
   const evicted: number[] = [];
   const retention = new Retention(100, (thread) => evicted.push(thread.tid), 3);
   for (let tid = 1; tid <= 10; tid++) retention.add(new Thread({ tid, pid: tid, comm: 't' }));

@@ -13,7 +13,7 @@ import {
 import { readCut } from './testing/cut-reading.ts';
 import { records } from './testing/scripted-source.ts';
 
-/** An attachment to everything, and its tasks: whoever is heard of first has a ring from then on. */
+/** An attachment to all tasks: each has a ring from its first record on. */
 function attachedToAll(scripted: ScriptedAttachments) {
   const attachment = scripted.attacher.enter({ kind: 'all' }, 'all', 0);
   scripted.attacher.begin(attachment);
@@ -23,14 +23,14 @@ function attachedToAll(scripted: ScriptedAttachments) {
   return {
     attachment,
     id,
-    /** Above what the kernel gives: these tasks are the test's own. */
+    /** Above pid_max: tasks that only the test knows. */
     tid: (number: number) => 0x600000 + number,
     next: () => ++time,
   };
 }
 
-describe('a ring whose file is removed by somebody else', () => {
-  it('of a thread that has ended is left out of the cut that is taken before its removal is known', () => {
+describe('a ring whose file another process removed', () => {
+  it('of an exited thread is left out of a cut that is taken before the removal is read', () => {
     using scripted = scriptedAttachments();
     const { source, recorder } = scripted;
     const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -48,7 +48,7 @@ describe('a ring whose file is removed by somebody else', () => {
     expect(recorder.death(tid(1), 11)).toMatchObject({ pid: tid(1), signal: 'SIGSEGV' });
   });
 
-  it('makes way when its number is another thread’s', () => {
+  it('frees its path when its tid is reused', () => {
     using scripted = scriptedAttachments();
     const { source, recorder } = scripted;
     const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -68,7 +68,7 @@ describe('a ring whose file is removed by somebody else', () => {
     expect(recorder.stats().ringBytes).toBe(allocatedBytes(ringFilesIn(scripted.directory)));
   });
 
-  it('has a name that `recover` reads where something else stands in its place', () => {
+  it('has a name that `recover` reads where its path is taken', () => {
     using scripted = scriptedAttachments();
     const { source, recorder } = scripted;
     const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -79,7 +79,7 @@ describe('a ring whose file is removed by somebody else', () => {
     expect(readFileSync(attachment.pathOf(tid(1)), 'utf8')).toBe('no ring');
   });
 
-  it('is written on as before where the thread lives, until its removal is known: at the latest when it is to grow; nothing of it is lost', () => {
+  it('of a living thread is written as before until the removal is read, at the latest when the ring grows; no loss is counted', () => {
     using scripted = scriptedAttachments();
     const { source, recorder } = scripted;
     const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -96,7 +96,7 @@ describe('a ring whose file is removed by somebody else', () => {
   });
 });
 
-it('a damaged or cut ring of the dead is left out of a cut, and said to be; the others are whole', () => {
+it('a damaged or cut ring of an exited thread is left out of a cut, which reports it; the others are whole', () => {
   using scripted = scriptedAttachments();
   const { source, recorder } = scripted;
   const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -118,7 +118,7 @@ it('a damaged or cut ring of the dead is left out of a cut, and said to be; the 
   ]);
 });
 
-it('a directory of rings that was moved away makes its new threads unrecorded, and nothing else of it', () => {
+it('a directory of rings that was moved away leaves new threads unrecorded, and nothing else', () => {
   using scripted = scriptedAttachments();
   const { source, recorder, directory } = scripted;
   const { attachment, id, tid, next } = attachedToAll(scripted);
@@ -131,7 +131,7 @@ it('a directory of rings that was moved away makes its new threads unrecorded, a
   rmSync(elsewhere, { recursive: true });
 });
 
-it('a recorder that breaks down leaves all rings of the living, however few bytes the dead may take', () => {
+it('a recorder that breaks down leaves all rings of living threads, however small the cap of exited ones', () => {
   using scripted = scriptedAttachments({ keepDeadBytes: 8192 });
   const { source, recorder, directory } = scripted;
   const { id, tid, next } = attachedToAll(scripted);
@@ -143,7 +143,7 @@ it('a recorder that breaks down leaves all rings of the living, however few byte
   expect(left.every(({ header }) => header.exitTimeNs === 0n)).toBe(true);
 });
 
-describe('whatever threads do and whoever removes their rings', () => {
+describe('whatever threads do and whichever rings are removed', () => {
   type Step =
     | { readonly act: 'write'; readonly tid: number; readonly count: number }
     | { readonly act: 'fork'; readonly tid: number; readonly child: number }
@@ -170,7 +170,7 @@ describe('whatever threads do and whoever removes their rings', () => {
     { weight: 1, arbitrary: fc.record({ act: fc.constant('cut' as const) }) },
   );
 
-  /** As the recorder's loop does it: the events of files that are gone end. */
+  /** As the recorder's loop does: ends the events whose files were removed. */
   function takeRemovals({ removals, recorder }: ScriptedAttachments) {
     for (const path of removals.read().paths) {
       const thread = recorder.threads.at(path);
@@ -178,7 +178,7 @@ describe('whatever threads do and whoever removes their rings', () => {
     }
   }
 
-  it('memory, files and locked bytes are what the recorder says, within the caps, and every record is kept, lost or nobody’s', () => {
+  it('memory, files and locked bytes are as reported and within the caps, and every record is kept, lost or of no thread', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), fc.constantFrom(2, 5, 1000), (steps, memoryRings) => {
         const memoryBytes = memoryRings * 12288;
@@ -190,7 +190,7 @@ describe('whatever threads do and whoever removes their rings', () => {
         const id = idOf(eventSet);
         let time = 0;
         const at = (tid: number) => ({ tid, pid: tid, time: ++time, id });
-        let told = 0;
+        let delivered = 0;
         for (let tid = 1; tid <= 3; tid++) {
           recorder.threads.attach({ tid, pid: tid, comm: 't', attachment, eventSet, timeNs: ++time }, []);
         }
@@ -209,25 +209,25 @@ describe('whatever threads do and whoever removes their rings', () => {
             const isHeard = !thread.isRemoved;
             if (each.act === 'write') {
               for (let i = 0; i < each.count; i++) source.put(tid % 2, records.switchIn(at(tid)));
-              told += isHeard ? each.count : 0;
+              delivered += isHeard ? each.count : 0;
             } else if (each.act === 'fork') {
               source.put(0, records.fork(at(tid), { tid: each.child, pid: each.child }));
-              told += isHeard ? 1 : 0;
+              delivered += isHeard ? 1 : 0;
             } else {
               source.put(0, records.exit(at(tid)));
-              told += isHeard ? 1 : 0;
+              delivered += isHeard ? 1 : 0;
             }
           }
           const isGone = !thread.isRemoved && thread.ring !== undefined && !existsSync(thread.ring.path);
           recorder.drain();
-          // Of a ring that was to grow and is no file any more.
+          // A ring that was about to grow, whose file was removed.
           const hasEnded = isGone && thread.isRemoved;
           if (each.act !== 'unlink') takeRemovals(scripted);
           const { ringBytes, pinnedBytes, records: kept, lost } = recorder.stats();
           if (hasEnded) {
-            expect(kept + lost).toBeLessThanOrEqual(told);
-            told = kept + lost;
-          } else expect(kept + lost).toBe(told);
+            expect(kept + lost).toBeLessThanOrEqual(delivered);
+            delivered = kept + lost;
+          } else expect(kept + lost).toBe(delivered);
           expect(ringBytes).toBeLessThanOrEqual(memoryBytes);
           expect(pinnedBytes.now).toBeLessThanOrEqual(pinnedBytes.bound);
         }

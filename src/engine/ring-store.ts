@@ -1,8 +1,10 @@
 /**
- * The rings of all threads: makes one for each, grows it when it is written on, and keeps it when its thread has ended.
- * Where memory is short the rings of the longest dead go first; a thread for which there is none left goes without.
+ * The rings of all threads: creates one for each, grows it when more is written, and keeps it when its thread has
+ * exited. Where memory is short the rings of the earliest exits are evicted; a thread for which none is left goes
+ * without a ring.
  *
- * Invariant: a living thread's ring is mapped and has an event in the protocol; `bytes` is the memory of all ring files.
+ * Invariant: a living thread's ring is mapped and has an event in the protocol; `bytes` is the memory of all ring
+ * files.
  */
 import { existsSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,18 +26,18 @@ export interface RingOptions {
   readonly ringBytes: number;
   /** Slots of each CPU. */
   readonly slotsPerCpu: number;
-  /** False where nothing may be locked: rings are then written unpinned. */
+  /** False where nothing may be locked: rings are written unpinned. */
   readonly pins: boolean;
-  /** Memory for the rings of the dead, and for all rings together: those of the dead make way for the living. */
+  /** Caps in bytes of the rings of exited threads, and of all rings; the former are evicted for living threads. */
   readonly keepDeadBytes: number;
   readonly memoryBytes: number;
-  /** CPUs whose records come in; their number counts in the bound. */
+  /** CPUs that deliver records; their number counts in the bound. */
   readonly cpus: readonly number[];
-  /** The session that the rings belong to; default: a new one. */
+  /** The session of the rings; default: a new one. */
   readonly sessionId?: bigint;
 }
 
-/** Whose ring it is to be. */
+/** The thread that a ring is created for. */
 export interface RingOwner {
   readonly tid: number;
   readonly pid: number;
@@ -56,7 +58,7 @@ export function newSessionId(): bigint {
   return BigInt(process.pid) * 1_000_000_000_000n + BigInt(Date.now());
 }
 
-/** Refusals that giving up a dead ring may help against. */
+/** Refusals that evicting a ring may help against. */
 const NO_MEMORY = new Set(['ENOSPC', 'EDQUOT', 'ENOMEM']);
 
 export class RingStore {
@@ -68,14 +70,14 @@ export class RingStore {
   readonly #memoryBytes: number;
   readonly #events: readonly SourceEvent[];
   readonly sessionId: bigint;
-  /** Whose ring stands at a path, of attachments. */
+  /** The thread by the path of its ring, of attachments. */
   readonly #threadAt = new Map<string, Thread>();
   #evicted: (thread: Thread) => void = () => {};
-  /** Ring numbers of several recorders may meet in one directory. */
+  /** Ring ids of several recorders may meet in one directory. */
   #serial = BigInt(Date.now()) << 16n;
   /** Memory of all ring files. */
   bytes = 0;
-  /** Rings of the dead that were removed. */
+  /** Rings that were evicted. */
   evicted = 0;
 
   constructor(options: RingOptions, events: readonly SourceEvent[]) {
@@ -107,7 +109,7 @@ export class RingStore {
     return this.geometry.fileBytes / PAGE_BYTES;
   }
 
-  /** A ring that begins with `records`, and its event; undefined where there is no memory for them. */
+  /** A ring that begins with `records`, and its event; undefined where there is no memory. */
   create(owner: RingOwner, records: readonly Uint8Array[] = []): NewRing | undefined {
     const { parent, startTimeNs, tid, pid, comm, attachment } = owner;
     const ringId = this.#serial++;
@@ -131,7 +133,7 @@ export class RingStore {
     return event === undefined ? undefined : { event, file: ring };
   }
 
-  /** Goes on with a ring that another recorder left; undefined, and the file stays as it is, where that cannot be. */
+  /** Adopts a ring that an earlier recorder left; undefined, and the file stays as it is, where that fails. */
   adopt(path: string, tid: number, records: readonly Uint8Array[]): NewRing | undefined {
     let ring: RingFile | undefined;
     try {
@@ -158,22 +160,22 @@ export class RingStore {
     return event;
   }
 
-  /** Notes whose ring stands where, so that it can be found by its file. */
+  /** Makes the thread findable by the path of its ring. */
   place(thread: Thread): void {
     if (thread.attachment && thread.ring) this.#threadAt.set(thread.ring.path, thread);
   }
 
-  /** The thread whose ring's file is or was at `path`. */
+  /** The thread whose ring file is or was at `path`. */
   threadAt(path: string): Thread | undefined {
     return this.#threadAt.get(path);
   }
 
-  /** Of all rings of attachments. */
+  /** Paths of all rings of attachments. */
   paths(): string[] {
     return [...this.#threadAt.keys()];
   }
 
-  /** The attachment's path for a thread's ring. A dead one of the same number that stands there gets the new ring's number to its name. */
+  /** The path of a thread's ring. The file of an exited thread with the same tid is renamed to free it. */
   #placeFor(attachment: Attachment, tid: number, ringId: bigint): string {
     const path = attachment.pathOf(tid);
     const before = this.#threadAt.get(path);
@@ -182,12 +184,12 @@ export class RingStore {
         this.#threadAt.delete(path);
         this.place(before);
       } else {
-        // Its end as an event is on its way; from now on the path is another's.
+        // Its removal has not been read yet; the path belongs to another ring from now on.
         this.removeDead(before);
         this.#evicted(before);
       }
     }
-    // What stands there otherwise is not ours to move. Named so, a ring is found by who reads the directory without us.
+    // Any other file there is not ours to move. A reader of the directory finds a ring under this name as well.
     return existsSync(path) ? `${path}.${ringId}` : path;
   }
 
@@ -205,11 +207,11 @@ export class RingStore {
   }
 
   /**
-   * Runs `act`, which takes `bytes` more, and where there is no memory for it, again after each removal of a dead ring; undefined
-   * when all of them would not be enough, or where it is not memory that is wanting.
+   * Runs `act`, which takes `bytes` more, again after each eviction while there is no memory for it; undefined where
+   * all evictions together would not be enough, or where something else than memory is refused.
    */
   #withRoom<T>(bytes: number, act: () => T): T | undefined {
-    // The dead are not given up for what they cannot make room for.
+    // Nothing is evicted in vain.
     if (this.bytes - this.dead.bytes + bytes > this.#memoryBytes) return undefined;
     for (;;) {
       if (this.bytes + bytes <= this.#memoryBytes) {
@@ -217,7 +219,7 @@ export class RingStore {
           return act();
         } catch (error) {
           if (!(error instanceof RingkeepError) || error.code !== 'ring-memory') throw error;
-          // A mapping that is refused is one too many for this process: the dead have none.
+          // A refused mapping is one too many for this process; rings of exited threads have none.
           if (!NO_MEMORY.has(String(error.details.errno)) || error.details.call === 'mmap') return undefined;
           if (freeBytes(this.#directory) + this.dead.bytes < bytes) return undefined;
         }
@@ -226,15 +228,15 @@ export class RingStore {
     }
   }
 
-  /** Gives up rings of the dead until `bytes` more are within the cap. False: there are not enough of them. */
+  /** Evicts rings until `bytes` more are within the cap. False: there are not enough. */
   #makeRoom(bytes: number): boolean {
     while (this.bytes + bytes > this.#memoryBytes) if (!this.dead.evictOldest()) return false;
     return true;
   }
 
   /**
-   * Reserves and pins the whole of an open ring. `refused`: there is no memory for it, the ring stays as it is. `unpinned`:
-   * the pages that were pinned could not be pinned again after a refusal (live-machine.ts).
+   * Reserves and pins the whole of an open ring. `refused`: there is no memory for it, the ring stays as it is.
+   * `unpinned`: the pages that were pinned could not be pinned again after a refusal (live-machine.ts).
    */
   grow({ event }: Thread, ring: RingFile): 'whole' | 'refused' | 'unpinned' {
     if (!this.#reserveWhole(ring)) return 'refused';
@@ -255,7 +257,7 @@ export class RingStore {
     if (thread.ring && this.#threadAt.get(thread.ring.path) === thread) this.#threadAt.delete(thread.ring.path);
   }
 
-  /** The thread is gone: its ring is unpinned for good, unmapped, and kept among the dead. */
+  /** The thread has exited: its ring is unpinned for good, unmapped, and kept among the dead. */
   retire(thread: Thread): void {
     this.#endEvent(thread);
     thread.ring?.writer.setExit(thread.exitTimeNs ?? 0n);
@@ -263,20 +265,20 @@ export class RingStore {
     this.dead.add(thread);
   }
 
-  /** The event of a living thread is to be no more: unpinned for good, and its ring and file are gone. */
+  /** Removes a living thread's event: it is unpinned for good, its ring and file are removed. */
   remove(thread: Thread): void {
     this.#endEvent(thread);
     thread.ring?.remove();
     this.#forget(thread);
   }
 
-  /** As `remove`, of a thread that is kept among the dead. */
+  /** As `remove`, of an exited thread. */
   removeDead(thread: Thread): void {
     this.dead.remove(thread);
     this.#forget(thread);
   }
 
-  /** Takes in a ring that another recorder left of a thread that is gone: among the dead, the longest dead first. */
+  /** Keeps a ring that an earlier recorder left of an exited thread; called in order of exit. */
   keepDead(thread: Thread): void {
     this.bytes += thread.ring?.reservedBytes ?? 0;
     this.place(thread);
@@ -295,7 +297,7 @@ export class RingStore {
   }
 }
 
-/** Of the file system; infinite where it does not say. */
+/** Free bytes of the file system; infinite where it has no limit to report. */
 function freeBytes(directory: string): number {
   try {
     const { bavail, bsize } = statfsSync(directory);

@@ -4,11 +4,12 @@
  *   CPU 0  ├─a──c──d────────h─┤
  *   CPU 1  ├────b────e──f──g──┤      a | b | c d | e f g | h
  *
- * Each run is in order by itself, so the one whose next record is the oldest may go on until it passes the next record
- * of all others. What was not in the runs when they were collected can still be older than what was, by as long as
- * collecting takes (microseconds): such a record comes late, never out of its CPU's order.
+ * Each run is in order, so the one whose next record is the oldest is visited until it passes the next records of all
+ * others. A record that was not in the runs when they were collected can be older than one that was, by as long as
+ * collecting takes (microseconds): it is visited late, but in its CPU's order.
  *
- * Times are compared as the pairs of words they are recorded as: arithmetic on nanoseconds since boot is floating-point.
+ * Times are compared as the pairs of words they are recorded as: arithmetic on nanoseconds since boot is
+ * floating-point.
  *
  * Invariant: every record is visited exactly once.
  */
@@ -18,31 +19,31 @@ import { nextRecordAt, type RecordView, recordBytesAt } from '../abi/record-view
 import { assert } from '../base/error.ts';
 import type { RecordRun } from '../source/source.ts';
 
-/** How far a stretch may go: up to this time, in words; the low one with its sign flipped, so that it compares as signed. */
+/** The time up to which a stretch is visited, in words; the low one with its sign flipped, to compare as signed. */
 export interface TimeLimit {
   high: number;
   low: number;
 }
 
-/** What records are handed to. */
+/** Takes the records. */
 export interface Visitor {
   /**
-   * Takes what needs no thought: records from word `at` on, none of which is past the limit, as long as they are plain.
-   * Returns the word where it stopped; it need not take any.
+   * Takes the records from word `at` on that are on the fast path, none past the limit. Returns the word where it
+   * stopped; it need not take any.
    */
   takeFast(words: Int32Array, at: number, to: number, limit: TimeLimit): number;
-  /** Takes the record at word `at`, as came from `cpu`. */
+  /** Takes the record at word `at`, which `cpu` produced. */
   take(words: Int32Array, at: number, cpu: number): void;
 }
 
-/** The high word of what never comes; a clock that starts at boot reaches it after 292 years. */
+/** The high word of a time that never comes; a clock that starts at boot reaches it after 292 years. */
 const NEVER = 0x7fffffff;
 const SIGN = 0x80000000;
 
 export class RunMerge {
   readonly #view: RecordView;
   readonly #limit: TimeLimit = { high: NEVER, low: NEVER };
-  /** Of each run: the time of its next record, and where that is. */
+  /** Per run: the time of its next record, and its word. */
   #high = new Int32Array(8);
   #low = new Int32Array(8);
   #at = new Int32Array(8);
@@ -60,7 +61,7 @@ export class RunMerge {
     }
   }
 
-  /** Goes on in one run until it is at its end or past the limit. */
+  /** Visits one run up to its end or the limit. */
   #visitStretch({ words, to, cpu }: RecordRun, index: number, visitor: Visitor): void {
     let at = this.#at[index]!;
     do {

@@ -8,7 +8,7 @@ function contents(sideBandLog: SideBandLog): PerfRecord[] {
   return decodeAll(Buffer.concat([...sideBandLog.records()]));
 }
 
-/** Takes everything, or refuses to be rewritten. */
+/** Accepts everything, or refuses rewrites. */
 class Sink implements SideBandSink {
   kept: Uint8Array[] = [];
   rewrites = 0;
@@ -26,7 +26,7 @@ class Sink implements SideBandSink {
   }
 }
 
-it('keeps name, birth and death of every task that has a ring, though its process is renamed and maps for ever', () => {
+it('keeps COMM, FORK and EXIT of every task with a ring, however often its process is renamed and maps', () => {
   const sideBandLog = new SideBandLog(attr, () => new Set([7]));
   sideBandLog.addBytes(1, records.fork({ tid: 1, pid: 1, time: 1 }, { tid: 7, pid: 1 }));
   sideBandLog.addBytes(1, records.comm({ tid: 7, pid: 1, time: 2 }, 'seven'));
@@ -39,13 +39,13 @@ it('keeps name, birth and death of every task that has a ring, though its proces
   expect(kept.some(({ id }) => id.tid === 8)).toBe(false);
 });
 
-it('keeps what it loads until it is known whose rings there are', () => {
+it('keeps what it loads until the rings are known', () => {
   const sideBandLog = new SideBandLog(attr, () => new Set(), new Sink());
   for (let tid = 2; tid < 5000; tid++) sideBandLog.load(1, records.comm({ tid, pid: 1, time: tid }, `t${tid}`));
   expect(contents(sideBandLog)).toHaveLength(4998);
 });
 
-it('stays small though records that are nobody’s come for ever, and forgets no loss that they tell of', () => {
+it('stays small however many records of no process come, and forgets no loss that they count', () => {
   const sideBandLog = new SideBandLog(attr, () => new Set());
   let lost = 0;
   for (let time = 1; time <= 20_000; time++) {
@@ -57,11 +57,11 @@ it('stays small though records that are nobody’s come for ever, and forgets no
   const kept = contents(sideBandLog);
   expect(kept.length).toBeLessThan(4096);
   expect(Number(kept.at(-1)!.id.time)).toBe(20_000);
-  const told = kept.reduce((sum, record) => sum + (record.name === 'LOST' ? Number(record.body.lost) : 0), 0);
-  expect(told).toBe(lost);
+  const counted = kept.reduce((sum, record) => sum + (record.name === 'LOST' ? Number(record.body.lost) : 0), 0);
+  expect(counted).toBe(lost);
 });
 
-it('forgets a process that has no ring, at the second look', () => {
+it('forgets a process without a ring at the second call', () => {
   const sideBandLog = new SideBandLog(attr, () => new Set());
   for (const pid of [0, 1, 2]) sideBandLog.addBytes(pid, records.mmap({ tid: pid, pid, time: 1 }, 4096n));
   const pids = () => contents(sideBandLog).map(({ id }) => id.pid);
@@ -71,7 +71,7 @@ it('forgets a process that has no ring, at the second look', () => {
   expect(pids()).toEqual([0, 1]);
 });
 
-it('gives its sink every record, also where that cannot be rewritten, and has it rewritten when it may', () => {
+it('gives its sink every record, also where a rewrite is refused, and has it rewritten when it is due', () => {
   const sink = new Sink();
   const sideBandLog = new SideBandLog(attr, () => new Set(), sink);
   sink.isRefusing = true;
@@ -83,7 +83,7 @@ it('gives its sink every record, also where that cannot be rewritten, and has it
   for (let i = 0; i < 400; i++) add(100);
   expect(sink.kept).toHaveLength(40_000);
   expect(sink.rewrites).toBeGreaterThan(0);
-  // Refused once, it is not asked with every flush.
+  // After a refusal a rewrite is not tried at every flush.
   expect(sink.rewrites).toBeLessThan(10);
   sink.isRefusing = false;
   for (let i = 0; i < 200; i++) add(100);

@@ -1,12 +1,14 @@
 /**
- * The side band of every process, kept apart from the rings: names, forks, exits and mappings, as the source gave them.
- * A ring forgets; what decodes it must not, or a snapshot of a thread that started an hour ago has no names.
+ * The side band of every process, apart from the rings: names, forks, exits and mappings, as the source delivered them.
+ * A ring overwrites its oldest records; without the side-band log a thread that started an hour ago had neither name
+ * nor mappings.
  *
- * A forked process has the mappings of its parent, and no records of them, until it execs: it leans on the parent's.
+ * A forked process has the mappings of its parent, without records of them, until it execs: it depends on the parent's.
  *
- * Invariant: for every process with a ring, alive or kept dead, the side-band log holds its present mappings and the latest
- * name, birth and death of each of its tasks that has a ring, and the same of the process that it leans on. It stays small: what
- * newer records replace is dropped, and of what is nobody's the oldest; what those say was lost is added to the next that does.
+ * Invariant: for every process with a ring, of a living or a dead thread, the log holds its present mappings and the
+ * latest COMM, FORK and EXIT of each of its tasks with a ring, and the same of the process that it depends on. It stays
+ * small: records that newer ones replace are dropped, and so are the oldest of no process; the losses that dropped LOST
+ * records count are added to one that is kept.
  */
 import type { EventAttr } from '../abi/event-attr.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
@@ -20,22 +22,22 @@ import {
   recordTypeIn,
 } from '../abi/record-view.ts';
 
-/** Entries of one process before it is looked through for replaced ones. */
+/** Entries of one process at which replaced ones are dropped. */
 const COMPACT_AT = 2048;
-/** Of what is nobody's so many entries stay. */
-const KEPT_OF_NOBODY = 1024;
+/** Entries kept of those that belong to no process. */
+const KEPT_WITHOUT_PROCESS = 1024;
 const LOST_OFFSET = bodyOffset('LOST', 'lost');
 const FORK_PID_OFFSET = bodyOffset('FORK', 'pid');
 const FORK_PPID_OFFSET = bodyOffset('FORK', 'ppid');
 
-/** Where a side-band log is kept beside memory. Neither call throws: a side-band log that cannot be kept ends no recording. */
+/** Where the side-band log is kept beside memory. Neither call throws: a log that cannot be kept ends no recording. */
 export interface SideBandSink {
   append(records: readonly Uint8Array[]): void;
-  /** What was appended so far is replaced by these. False: it could not be, and is as it was. */
+  /** Replaces what was appended so far. False: it failed, and everything is as before. */
   rewrite(records: Iterable<Uint8Array>): boolean;
 }
 
-/** Bytes that a kept side-band log may hold beyond twice what is still needed. */
+/** Bytes that the kept log may hold beyond twice what is still needed. */
 const KEPT_SLACK_BYTES = 1 << 20;
 
 export class SideBandLog {
@@ -43,22 +45,22 @@ export class SideBandLog {
   readonly #processes = new Map<number, Uint8Array[]>();
   readonly #compactAt = new Map<number, number>();
   readonly #tasksWithRing: (pid: number) => ReadonlySet<number>;
-  /** Processes that had no ring when last looked. */
+  /** Processes without a ring at the last `forgetRingless`. */
   #ringless = new Set<number>();
   readonly #sink: SideBandSink | undefined;
-  /** Whom a process leans on; who leans on a process. */
+  /** The process that a process depends on, and the reverse. */
   readonly #parentOf = new Map<number, number>();
   readonly #childrenOf = new Map<number, Set<number>>();
-  /** Without a ring, kept for those that lean on them. */
+  /** Processes without a ring, kept for those that depend on them. */
   readonly #outlived = new Set<number>();
-  /** Not yet given to the sink; given to it; still needed. */
+  /** Records not yet given to the sink; bytes given to it; bytes still needed. */
   #pending: Uint8Array[] = [];
   #keptBytes = 0;
   #liveBytes = 0;
-  /** A rewrite was refused: not before so much is kept is it tried again. */
+  /** After a refused rewrite: the size at which it is tried again. */
   #retryAtBytes = 0;
 
-  /** `attr` tells the layout of the records; `tasksWithRing` which tasks of a process still have a ring. */
+  /** `attr` gives the layout of the records, `tasksWithRing` the tasks of a process that still have a ring. */
   constructor(attr: EventAttr, tasksWithRing: (pid: number) => ReadonlySet<number>, sink?: SideBandSink) {
     this.#attr = attr;
     this.#tasksWithRing = tasksWithRing;
@@ -66,8 +68,8 @@ export class SideBandLog {
   }
 
   /**
-   * Adds a copy of the record at word `at` to those of process `pid`; with `keptId`, unless 0, in the place of its id, as in a
-   * ring.
+   * Adds a copy of the record at word `at` to those of process `pid`; with `keptId`, unless 0, in the place of its id,
+   * as in a ring.
    */
   add(pid: number, words: Int32Array, at: number, keptId: number): void {
     const record = words.slice(at, nextRecordAt(words, at));
@@ -79,7 +81,7 @@ export class SideBandLog {
     this.addBytes(pid, new Uint8Array(record.buffer));
   }
 
-  /** As `add`, of bytes that are the side-band log's from now on. */
+  /** As `add`, of bytes that the log owns from now on. */
   addBytes(pid: number, record: Uint8Array): void {
     if (this.#sink) this.#pending.push(record);
     this.#noteParent(pid, record);
@@ -103,7 +105,9 @@ export class SideBandLog {
     return entries;
   }
 
-  /** As `addBytes`, of a record that the sink has already. Nothing is dropped yet: whose rings there are is not known by then. */
+  /**
+   * As `addBytes`, of a record that the sink has already. Nothing is dropped: which rings there are is not known yet.
+   */
   load(pid: number, record: Uint8Array): void {
     this.#noteParent(pid, record);
     this.#enter(pid, record);
@@ -118,7 +122,7 @@ export class SideBandLog {
     const [child, parent] = [view.getUint32(FORK_PID_OFFSET, true), view.getUint32(FORK_PPID_OFFSET, true)];
     if (child === parent) return;
     this.#standAlone(child);
-    // It may be the number of one that is gone: it is in use again.
+    // The pid of an ended process may be in use again.
     this.#outlived.delete(child);
     this.#parentOf.set(child, parent);
     const siblings = this.#childrenOf.get(parent);
@@ -126,7 +130,7 @@ export class SideBandLog {
     else this.#childrenOf.set(parent, new Set([child]));
   }
 
-  /** The process leans on no other any more. */
+  /** The process depends on no other any more. */
   #standAlone(pid: number): void {
     const parent = this.#parentOf.get(pid);
     if (parent === undefined) return;
@@ -138,7 +142,7 @@ export class SideBandLog {
     if (this.#outlived.has(parent)) this.forget(parent);
   }
 
-  /** Drops a process of which no ring is left, or once none leans on it any more. */
+  /** Drops a process without a ring, as soon as none depends on it. */
   forget(pid: number): void {
     if (this.#childrenOf.has(pid)) {
       this.#outlived.add(pid);
@@ -152,8 +156,8 @@ export class SideBandLog {
   }
 
   /**
-   * Forgets the processes that had no ring for two looks: they were told of and never recorded, or were heard of once more when
-   * they were forgotten already. One look is not enough, a process is told of before it has its first ring.
+   * Forgets the processes that had no ring at this call and the one before: they were never recorded, or a record of
+   * them came after they were forgotten. Once is not enough: the FORK of a process comes before its first ring.
    */
   forgetRingless(hasRings: (pid: number) => boolean): void {
     const ringless = new Set<number>();
@@ -165,7 +169,7 @@ export class SideBandLog {
     this.#ringless = ringless;
   }
 
-  /** Gives the sink what has come since. */
+  /** Gives the pending records to the sink. */
   flush(): void {
     if (!this.#sink || this.#pending.length === 0) return;
     const bytes = this.#keptBytes + byteCount(this.#pending);
@@ -181,12 +185,12 @@ export class SideBandLog {
     this.#pending = [];
   }
 
-  /** Every record kept, process by process. */
+  /** Every record, process by process. */
   *records(): Iterable<Uint8Array> {
     for (const entries of this.#processes.values()) yield* entries;
   }
 
-  /** What decodes the threads of these processes, and what is of none. */
+  /** The records that decode the threads of these processes, and those of no process. */
   *recordsOf(pids: Iterable<number>): Iterable<Uint8Array> {
     const wanted = new Set([0]);
     for (let pid of pids) {
@@ -198,10 +202,7 @@ export class SideBandLog {
     for (const pid of wanted) yield* this.#processes.get(pid) ?? [];
   }
 
-  /**
-   * What is still needed, in the order it came: from the newest back, the first mapping seen of an address range, the
-   * first name, birth and death of a task that has a ring, and every exec (it ends what went before).
-   */
+  /** The records that are still needed, in their order: the newest of each key (`keyOf`). */
   #compacted(pid: number, entries: readonly Uint8Array[]): Uint8Array[] {
     if (pid === 0) return newest(entries);
     const tasks = this.#tasksWithRing(pid);
@@ -218,7 +219,7 @@ export class SideBandLog {
   }
 }
 
-/** What a newer record of the same key replaces; undefined: nobody needs the record. */
+/** A newer record of the same key replaces this one; undefined: the record is not needed. */
 function keyOf(pid: number, record: PerfRecord, tasks: ReadonlySet<number>): string | undefined {
   switch (record.name) {
     case 'MMAP':
@@ -233,17 +234,17 @@ function keyOf(pid: number, record: PerfRecord, tasks: ReadonlySet<number>): str
   }
 }
 
-/** The newest of what is nobody's, with the losses that the others told of. */
+/** The newest records of no process, with the losses that the dropped ones count. */
 function newest(entries: readonly Uint8Array[]): Uint8Array[] {
-  const dropped = entries.slice(0, -KEPT_OF_NOBODY);
-  const kept = entries.slice(-KEPT_OF_NOBODY);
-  const lost = dropped.reduce((sum, entry) => sum + lostOf(entry), 0n);
+  const dropped = entries.slice(0, -KEPT_WITHOUT_PROCESS);
+  const kept = entries.slice(-KEPT_WITHOUT_PROCESS);
+  const lost = dropped.reduce((total, entry) => total + lostOf(entry), 0n);
   if (lost === 0n) return kept;
   const at = kept.findIndex(isLost);
-  const heir = (at < 0 ? dropped.findLast(isLost)! : kept[at]!).slice();
-  viewOf(heir).setBigUint64(LOST_OFFSET, at < 0 ? lost : lost + lostOf(heir), true);
-  if (at < 0) kept.unshift(heir);
-  else kept[at] = heir;
+  const sum = (at < 0 ? dropped.findLast(isLost)! : kept[at]!).slice();
+  viewOf(sum).setBigUint64(LOST_OFFSET, at < 0 ? lost : lost + lostOf(sum), true);
+  if (at < 0) kept.unshift(sum);
+  else kept[at] = sum;
   return kept;
 }
 
@@ -251,7 +252,7 @@ function isLost(entry: Uint8Array): boolean {
   return recordTypeIn(viewOf(entry), 0) === RecordType.LOST;
 }
 
-/** How many records it says were lost. */
+/** Records that the entry counts as lost. */
 function lostOf(entry: Uint8Array): bigint {
   return isLost(entry) ? viewOf(entry).getBigUint64(LOST_OFFSET, true) : 0n;
 }

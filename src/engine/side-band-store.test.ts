@@ -26,7 +26,7 @@ function directory(): string {
   return path;
 }
 
-/** A file system with room for so many bytes; what fills it up is removed by `empty`. */
+/** A file system with space for so many bytes; `empty` removes what fills it up. */
 function smallFileSystem(context: TestContext, bytes: number) {
   context.skip(process.getuid!() !== 0, 'only root may mount a small file system');
   const path = directory();
@@ -62,7 +62,7 @@ function range(from: number, to: number): number[] {
 }
 
 describe('the side-band log’s file', () => {
-  it('is gone on with behind its last whole record, wherever it was cut', () => {
+  it('is continued after its last whole record, wherever it was cut', () => {
     const path = directory();
     const first = new SideBandStore(path, SESSION, attr);
     first.append(mmaps(3));
@@ -79,7 +79,7 @@ describe('the side-band log’s file', () => {
     }
   });
 
-  it('is begun anew where its header is damaged: no recorder fails to start for it', () => {
+  it('is started anew where its header is damaged, so that the recorder starts', () => {
     const path = directory();
     const first = new SideBandStore(path, SESSION, attr);
     first.append(mmaps(3));
@@ -96,7 +96,7 @@ describe('the side-band log’s file', () => {
   it.each([
     ['a link', (path: string, elsewhere: string) => symlinkSync(elsewhere, path)],
     ['a directory', (path: string) => mkdirSync(path)],
-  ])('is begun anew where %s stands in its place, which is moved aside and not followed', (_what, put) => {
+  ])('is started anew where %s has its path, which is moved aside and not followed', (_what, put) => {
     const path = directory();
     const elsewhere = join(directory(), 'elsewhere');
     writeFileSync(elsewhere, 'not ours');
@@ -112,7 +112,7 @@ describe('the side-band log’s file', () => {
     expect(readdirSync(path).filter((name) => name.endsWith('.strange'))).toHaveLength(1);
   });
 
-  it('has its header in front also where there was no room for it at first', (context) => {
+  it('has its header also where there was no space for it at first', (context) => {
     const small = smallFileSystem(context, 1 << 16);
     small.fill();
     const store = new SideBandStore(small.path, SESSION, attr);
@@ -124,7 +124,7 @@ describe('the side-band log’s file', () => {
     expect(timesIn(store)).toEqual([5, 6]);
   });
 
-  it('has neither a half record nor a hole where room ran out in the middle, before and after a rewrite', (context) => {
+  it('has neither a half record nor a hole where space ran out, before and after a rewrite', (context) => {
     const small = smallFileSystem(context, 1 << 18);
     const store = new SideBandStore(small.path, SESSION, attr);
     for (const isRewritten of [false, true]) {
@@ -141,7 +141,7 @@ describe('the side-band log’s file', () => {
     store.close();
   });
 
-  it('is as it was where it cannot be rewritten, and what it lacks is made good when it can', (context) => {
+  it('stays as it is where it cannot be rewritten, and lacks nothing once it can', (context) => {
     const small = smallFileSystem(context, 1 << 18);
     const store = new SideBandStore(small.path, SESSION, attr);
     store.append(mmaps(10));
@@ -157,7 +157,7 @@ describe('the side-band log’s file', () => {
     store.close();
   });
 
-  it('begins a rewrite afresh where one was killed in the middle, and takes it away with itself', () => {
+  it('starts a rewrite anew where one was cut off, and removes its file with its own', () => {
     const path = directory();
     const store = new SideBandStore(path, SESSION, attr);
     writeFileSync(`${store.path}.new`, 'half a journal');
@@ -171,7 +171,7 @@ describe('the side-band log’s file', () => {
   });
 });
 
-it('the records of a side-band log are told with the process they are of', () => {
+it('the records of a side-band log are read with their processes', () => {
   const path = directory();
   const store = new SideBandStore(path, SESSION, attr);
   const at = { tid: 3, pid: 2, time: 1 };

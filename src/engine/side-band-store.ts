@@ -1,8 +1,9 @@
 /**
- * The side-band log kept beside the rings, in the file that decodes them when their recorder is gone (ring/side-band log-file.ts).
+ * The side-band log as a file beside the rings, which decodes them after the recorder has ended
+ * (ring/side-band-file.ts).
  *
- * Invariant: the file holds whole records only, whatever was refused; what could not be kept in it is counted, and made good
- * with the next rewrite. Nothing here throws after it was opened.
+ * Invariant: the file holds whole records only, whatever the file system refuses; bytes that it lacks are counted,
+ * until the next rewrite writes them. Nothing throws after the file was opened.
  */
 import {
   closeSync,
@@ -31,8 +32,8 @@ export class SideBandStore implements SideBandSink {
   missingBytes = 0;
 
   /**
-   * Throws what node:fs throws. An earlier side-band log of the session is written on behind its last whole record; one whose header is
-   * damaged decodes nothing and is begun anew. What is no file of ours, a link above all, is moved aside.
+   * Throws as node:fs. A log of the session is continued after its last whole record; one with a damaged header decodes
+   * nothing and is started anew. Anything that is not a file of this user, such as a link, is moved aside.
    */
   constructor(directory: string, sessionId: bigint, attr: EventAttr) {
     this.path = join(directory, sideBandFileName(sessionId));
@@ -46,7 +47,7 @@ export class SideBandStore implements SideBandSink {
   }
 
   append(records: readonly Uint8Array[]): void {
-    // There may have been no room for the header before.
+    // There may have been no space for the header before.
     const parts = this.#bytes === 0 ? [this.#header, ...records] : records;
     if (parts.length > 0) this.#append(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
   }
@@ -56,7 +57,7 @@ export class SideBandStore implements SideBandSink {
     let fd: number | undefined;
     try {
       tryTo(() => unlinkSync(beside));
-      // Appending, whatever was refused and cut off again: there must be no hole.
+      // For appending: after a refused write is cut off again there must be no hole.
       fd = openSync(beside, 'a', 0o600);
       const bytes = Buffer.concat([this.#header, ...records]);
       writeAll(fd, bytes);
@@ -66,7 +67,7 @@ export class SideBandStore implements SideBandSink {
       this.missingBytes = 0;
       return true;
     } catch {
-      // No room, or no descriptor: the old file is still whole.
+      // No space, or no descriptor: the old file is still whole.
       tryTo(() => unlinkSync(beside));
       return false;
     } finally {
@@ -78,7 +79,7 @@ export class SideBandStore implements SideBandSink {
     closeSync(this.#fd);
   }
 
-  /** Nothing is left to decode. */
+  /** Removes the file: there is no ring left to decode. */
   remove(): void {
     for (const path of [this.path, `${this.path}.new`]) rmSync(path, { force: true });
   }
@@ -88,21 +89,21 @@ export class SideBandStore implements SideBandSink {
       writeAll(this.#fd, bytes);
       this.#bytes += bytes.length;
     } catch {
-      // A part may have been written: what comes next must not stand behind half a record.
+      // Cuts a part that was written: the next record must not follow half of one.
       tryTo(() => ftruncateSync(this.#fd, this.#bytes));
       this.missingBytes += bytes.length;
     }
   }
 }
 
-/** What is written here must not go anywhere else. */
+/** Keeps the log from being written through a link or to another user's file. */
 function moveAside(path: string): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   const isOurs = !stat || (stat.isFile() && stat.uid === process.geteuid!());
   if (!isOurs) renameSync(path, `${path}.${Date.now()}.strange`);
 }
 
-/** Bytes up to the end of the last whole record; 0 where it does not begin as a side-band log does. */
+/** Bytes up to the end of the last whole record; 0 where the header is damaged. */
 function wholeBytes(file: Uint8Array): number {
   try {
     return file.length - readSideBandFile(file).leftOutBytes;
@@ -112,7 +113,7 @@ function wholeBytes(file: Uint8Array): number {
   }
 }
 
-/** The whole records of a side-band log file, each with the process it is of; 0: of none. */
+/** The whole records of a side-band log file, each with its process; 0: none. */
 export function* sideBandRecords({ records }: SideBandFile): Iterable<{ pid: number; record: Uint8Array }> {
   const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
   for (let at = 0, size = 0; at < records.length; at += size) {
@@ -129,6 +130,6 @@ function tryTo(act: () => void): void {
   try {
     act();
   } catch {
-    // It was a remedy, and what it was to remedy is dealt with already.
+    // A clean-up: the failure before it is handled already.
   }
 }

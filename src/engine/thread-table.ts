@@ -3,11 +3,11 @@
  *
  * A thread is entered on its FORK or its first record, when it is attached to, or when a ring of it that an earlier
  * recorder left is adopted. A thread that exits stays until the end of the batch (records of its own may come after the
- * EXIT), then its ring is kept among the dead. A thread whose event was removed stays without a ring: its further records
- * are no loss.
+ * EXIT), then its ring is kept among the dead. A thread whose event was removed stays without a ring: its further
+ * records are no loss.
  *
- * Invariant: a tid names at most one thread of the table, the one that has it now; a process with neither a thread in the
- * table nor a ring among the dead is forgotten.
+ * Invariant: a tid names at most one thread of the table, the one that has it now; a process with neither a thread in
+ * the table nor a ring among the dead is forgotten.
  */
 import { existsSync } from 'node:fs';
 import { readProcStat } from '../linux/proc.ts';
@@ -186,7 +186,9 @@ export class ThreadTable {
     this.#batch.fastPath.leaveFastPath(thread.tid);
   }
 
-  /** An exec has ended every other thread of the process; a thread that takes over the main thread's tid writes no EXIT. */
+  /**
+   * An exec has ended every other thread of the process; a thread that takes over the main thread's tid writes no EXIT.
+   */
   exitOthers(pid: number, tid: number, timeNs: bigint): void {
     for (const other of this.#threads.values()) {
       if (other.pid === pid && other.tid !== tid && other.exitTimeNs === undefined) this.exit(other, timeNs);
@@ -261,8 +263,8 @@ export class ThreadTable {
   }
 
   /**
-   * The thread has inherited the events of some CPUs only. False: it cannot have, a system-wide event set is not inherited,
-   * and the inheritance of a removed event is of no interest.
+   * The thread has inherited the events of some CPUs only. False: it cannot have, a system-wide event set is not
+   * inherited, and the inheritance of a removed event is of no interest.
    */
   markPartiallyInherited({ inheritance, isRemoved }: Thread): boolean {
     if (!inheritance.eventSet || inheritance.eventSet.tid === 0 || isRemoved) return false;
@@ -271,8 +273,8 @@ export class ThreadTable {
   }
 
   /**
-   * From `nowNs` on the thread's records are those that `eventSet` delivers; events that it has inherited from another set
-   * deliver the same again. A system-wide event set is not inherited.
+   * From `nowNs` on the thread's records are those that `eventSet` delivers; events that it has inherited from another
+   * set deliver the same again. A system-wide event set is not inherited.
    */
   dedupe(thread: Thread, eventSet: EventSet | undefined, nowNs: number): void {
     if (!eventSet || eventSet.tid === 0) return;
@@ -289,7 +291,9 @@ export class ThreadTable {
     for (const thread of [...this.#threads.values()]) this.#retire(thread);
   }
 
-  /** Whether the thread exited shortly before `timeNs`: system-wide events deliver its last switches, after its EXIT. */
+  /**
+   * Whether the thread exited shortly before `timeNs`: system-wide events deliver its last switches, after its EXIT.
+   */
   hasJustExited(tid: number, timeNs: number): boolean {
     return timeNs - (this.#justExited.get(tid) ?? Number.NEGATIVE_INFINITY) < JUST_EXITED_NS;
   }

@@ -2,9 +2,11 @@
  * A recorded thread, in three parts, each written by one file:
  *  - identity and life: tid, pid, name, end (thread-table.ts);
  *  - `pinning`: its ring in the batch under way (batch-writer.ts);
- *  - `inheritance`: by which events it is recorded (thread-table.ts, from the FORK records that record-intake.ts reads).
+ *  - `inheritance`: by which events it is recorded (thread-table.ts, from the FORK records that record-intake.ts
+ *    reads).
  *
- * Invariant: a thread for which no ring could be created has no `ring` and no event; every record of it is lost and counted.
+ * Invariant: a thread for which no ring could be created has no `ring` and no event; every record of it is lost and
+ * counted.
  */
 import type { EventSet } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';

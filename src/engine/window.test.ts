@@ -25,7 +25,7 @@ const record = fc
     }
   });
 
-it('a window holds exactly the records that are no older, whole and in their order', () => {
+it('a window holds exactly the records that are no older than its start, whole and in order', () => {
   fc.assert(
     fc.property(fc.array(record), fc.integer({ min: -1, max: 2 ** 40 + 1 }), fc.boolean(), (all, fromNs, isSorted) => {
       const given = isSorted ? all.toSorted((a, b) => b.time - a.time) : all;

@@ -1,19 +1,19 @@
 /**
- * The window of a snapshot: what of a cut is no older than a moment.
+ * The window of a snapshot: the records of a cut that are no older than a given time.
  * Invariant: records stay whole, in their order, and byte for byte as they were.
  */
 import { HEADER_BYTES } from '../abi/record-table.ts';
 import { type RecordView, recordBytesAt } from '../abi/record-view.ts';
 import type { ThreadCut } from './cut.ts';
 
-/** The thread with only its records from `fromNs` on; it stays in the cut when it has none. */
+/** The thread with only its records from `fromNs` on, even if there are none. */
 export function windowOf(thread: ThreadCut, fromNs: number, view: RecordView): ThreadCut {
   return { ...thread, records: lastOf(thread.records, fromNs, view) };
 }
 
 /**
- * Those of concatenated whole records that are no older than `fromNs`; the same array when all are. They are newest first,
- * but for microseconds between CPUs: each is looked at. What does not hold together as records is left out.
+ * Those of concatenated whole records that are no older than `fromNs`; the same array when all are. They are newest
+ * first, but for microseconds between CPUs: each is looked at. What does not hold together as records is left out.
  */
 export function lastOf(records: Uint8Array, fromNs: number, view: RecordView): Uint8Array {
   const words = new Int32Array(records.buffer, records.byteOffset, records.length >> 2);

@@ -3,8 +3,8 @@
  * An AUX record in the data area names each piece {aux_offset, aux_size}.
  *
  * Invariant: as for the data area, stopped between any two stores every piece that still counts as readable is intact.
- * aux_head and aux_tail are the low words of byte counts; a ring of ours keeps the high words zero and counts modulo
- * 2^32, which the area's size divides.
+ * aux_head and aux_tail are the low words of byte counts; a ring of ringkeep keeps the high words zero and counts
+ * modulo 2^32, which the area's size divides.
  */
 
 import { AUX_HEAD_OFFSET, AUX_TAIL_OFFSET } from '../abi/user-page.ts';
@@ -27,7 +27,7 @@ export class AuxWriter {
     this.#auxBytes = geometry.auxBytes;
   }
 
-  /** Appends `piece` (at most the area's size) and returns its aux_offset for the AUX record that is to name it. */
+  /** Appends `piece` (at most the area's size). Returns its aux_offset, for its AUX record. */
   write(piece: Uint8Array): number {
     assert(piece.length <= this.#auxBytes, `a piece of ${piece.length} bytes fits the AUX area`);
     const offset = this.#head;
@@ -43,7 +43,7 @@ export class AuxWriter {
   }
 }
 
-/** The bytes of the piece {auxOffset, auxSize} in a ring image, or undefined when newer ones have replaced any of it. */
+/** The bytes of the piece {auxOffset, auxSize} in a ring image; undefined where newer ones have replaced any of it. */
 export function readAux(image: Uint8Array, auxOffset: number, auxSize: number): Uint8Array | undefined {
   const { geometry } = readRingHeader(image);
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);

@@ -1,4 +1,6 @@
-/** The orders of publication.ts, by the rules of arm64's memory model: what it leaves open is tried in every test run. */
+/**
+ * The orders of publication.ts, by the rules of arm64's memory model: what it leaves open is tried in every test run.
+ */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { decodeRecord } from '../abi/record.ts';
@@ -28,7 +30,9 @@ beforeAll(async () => {
 
 afterAll(() => vi.resetModules());
 
-/** Barrier-ordered-before, and coherence of one word: whether `earlier` takes effect first, in whatever order CPUs see. */
+/**
+ * Barrier-ordered-before, and coherence of one word: whether `earlier` takes effect first, in whatever order CPUs see.
+ */
 function isOrdered(earlier: Access, later: Access): boolean {
   return (
     later.kind === 'release' ||

@@ -17,9 +17,9 @@
  *           R2  load the data
  *           R3  load tail                   it believes only [head, tail + size)
  *
- * Required: W1 before W2 (a reader that sees new bytes sees their announcement), W2 before W3 (one that sees the head sees
- * the bytes), R1 before R2, R2 before R3. Nothing orders W3 and the next W2: it writes below a head that no reader has
- * seen, in what is announced already. Nothing orders the counts and the name in the header: readers take them as
+ * Required: W1 before W2 (a reader that sees new bytes sees their announcement), W2 before W3 (one that sees the head
+ * sees the bytes), R1 before R2, R2 before R3. Nothing orders W3 and the next W2: it writes below a head that no reader
+ * has seen, in what is announced already. Nothing orders the counts and the name in the header: readers take them as
  * approximate while the writer runs.
  *
  * x86-64: W1, W2 and W3 are plain stores. Stores become visible in program order, and loads are done in program order
@@ -33,13 +33,14 @@
  *   (3) an STLR      → a later LDAR, of any address
  *  - W2 before W3: W3 is an STLR (1).
  *  - W1 before W2: an STLR alone does not order the stores behind it. W1 is an STLR followed by an LDAR: (3), then (2).
- *    Atomics.exchange would not do instead: without LSE it is an LDAXR/STLXR loop, whose store later stores may overtake.
+ *    Atomics.exchange would not do instead: without LSE it is an LDAXR/STLXR loop, whose store later stores may
+ *    overtake.
  *  - R1 before R2: R1 is an LDAR (2).
- *  - R2 before R3: an LDAR alone does not order the loads before it. An STLR to a word of the reader's own stands between
- *    them, R3 is an LDAR: (1), then (3).
- * Neither is a promise of ECMAScript: its memory model orders plain accesses by Atomics only where a reader's Atomics.load
- * reads the very word that was stored, and knows no memory that other processes map. This file relies on V8 as it is: were
- * Atomics.load an LDAPR, (3) would not hold.
+ *  - R2 before R3: an LDAR alone does not order the loads before it. An STLR to a word of the reader's own stands
+ *    between them, R3 is an LDAR: (1), then (3).
+ * Neither is a promise of ECMAScript: its memory model orders plain accesses by Atomics only where a reader's
+ * Atomics.load reads the very word that was stored, and knows no memory that other processes map. This file relies on
+ * V8 as it is: were Atomics.load an LDAPR, (3) would not hold.
  *
  * A writer that is killed needs no fence: all stores before the instruction it stopped at become visible, none after.
  *

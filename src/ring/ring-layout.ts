@@ -1,13 +1,13 @@
 /**
- * The ring file: what stands where. docs/FORMAT.md is this table in prose.
+ * The layout of a ring file. docs/FORMAT.md is this table in prose.
  *
- *   page 0        user page, as the kernel lays one out; behind byte 1088 the ring's own header, then the event table
- *   (more pages)  only when the event table does not fit page 0: data_offset says where the data begins
+ *   page 0        user page, as the kernel lays one out; from byte 1088 on the ring's own header, then the event table
+ *   (more pages)  only when the event table does not fit page 0: the data begins at data_offset
  *   data pages    a power of two, written backward
  *   AUX pages     a power of two or none, written forward
  *
- * Invariant: everything needed to decode the data stands before data_offset and, but for the exit time, the two
- * counts and the comm, never changes after creation.
+ * Invariant: everything needed to decode the data is before data_offset and, except for the exit time, the two counts
+ * and the comm, never changes after creation.
  */
 
 import { ATTR_BYTES, decodeAttr, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
@@ -50,14 +50,14 @@ export const RING_HEADER_FIELDS = [
   ['eventCount', 'u32'],
   ['eventTableOffset', 'u32'],
   ['eventTableBytes', 'u32'],
-  /** The thread's first sight, nanoseconds on the clock of the attrs. */
+  /** When the thread was entered, nanoseconds on the clock of the attrs. */
   ['startTimeNs', 'u64'],
   /** Nanoseconds; 0 while the thread lives. */
   ['exitTimeNs', 'u64'],
   /** Records committed since creation, whether still in the ring or overwritten. */
   ['recordCountLow', 'u32'],
   ['recordCountHigh', 'u32'],
-  /** Records that should be here and are not. */
+  /** Records of the thread that were lost. */
   ['lostCountLow', 'u32'],
   ['lostCountHigh', 'u32'],
   ['comm0', 'u64'],
@@ -70,7 +70,7 @@ const EVENT_ENTRY_FIELDS = [
 ] as const satisfies readonly ScalarField[];
 const EVENT_ENTRY_FIXED = structBytes(EVENT_ENTRY_FIELDS) + ATTR_BYTES + EVENT_NAME_BYTES;
 
-/** An event whose records the ring holds; ids are those that PERF_EVENT_IOC_ID gave, one a CPU. */
+/** An event whose records the ring holds; `ids`: the ids that its records carry. */
 export interface RingEvent {
   readonly name: string;
   readonly attr: EventAttr;
@@ -97,7 +97,7 @@ export interface RingGeometry {
   readonly fileBytes: number;
 }
 
-/** What a ring file says of itself. */
+/** The header of a ring file. */
 export interface RingHeader extends RingIdentity {
   readonly geometry: RingGeometry;
   readonly events: readonly RingEvent[];
@@ -145,8 +145,8 @@ export function initialiseRing(
   assert(bytes.length >= geometry.dataOffset, 'the header fits');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   encodeStruct(USER_PAGE_VERSION_FIELDS, { version: 1, compatVersion: 1 }, view, 0);
-  // The first record is written just below the end of the FIRST data page: a quiet ring then needs only the pages up to
-  // that one, which lie side by side. A backward ring may start anywhere, since only head modulo size matters.
+  // The first record is written just below the end of the FIRST data page, so that a quiet ring needs only the pages up
+  // to that one. A backward ring may start anywhere: only head modulo size matters.
   const start = BigInt(PAGE_BYTES);
   encodeStruct(
     USER_PAGE_DATA_FIELDS,
@@ -193,11 +193,11 @@ export function initialiseRing(
     view,
     HEADER_OFFSET,
   );
-  // Last of all: a file without its magic is a ring that was never finished.
+  // Last: a file without its magic is a ring that was never finished.
   view.setBigUint64(headerFieldOffset('magic'), RING_MAGIC, true);
 }
 
-/** Reads and checks a ring file's header. Throws `not-a-ring` for anything that contradicts itself. */
+/** Reads and checks a ring file's header. Throws `not-a-ring` where it is none or contradicts itself. */
 export function readRingHeader(bytes: Uint8Array): RingHeader {
   if (bytes.length < 2 * PAGE_BYTES) throw notARing('it is shorter than two pages');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -222,7 +222,7 @@ export function readRingHeader(bytes: Uint8Array): RingHeader {
   };
 }
 
-/** Whether a ring was still to be made of the file: the magic comes last before the first record. */
+/** Whether the file was still being initialised: the magic is stored last, before the first record. */
 export function isUnfinishedRing(image: Uint8Array): boolean {
   if (image.length < PAGE_BYTES) return image.every((byte) => byte === 0);
   const magic = new DataView(image.buffer, image.byteOffset).getBigUint64(HEADER_OFFSET, true);

@@ -1,10 +1,14 @@
 /**
  * Reads a ring file: whole records only, newest first.
  *
- * 1. Copy: head, then everything, then tail (`copyRing`), so that a writer at work can only cut the oldest records off.
+ * 1. Copy: head, then everything, then tail (`copyRing`); a running writer then only makes the oldest records
+ * unreadable.
  * 2. Walk from head: each record's size leads to the next older one.
- * 3. Stop at the first header of size 0 (never written), at the end of what tail still vouches for, or at a header that
- *    cannot be one; say how many bytes were left out there.
+ * 3. Stop at the first header of size 0 (never written), at tail + size, or at an impossible header, and count the
+ * bytes
+ *    left out.
+ *
+ * Invariant: every record returned was written whole.
  */
 import { HEADER_BYTES } from '../abi/record-table.ts';
 import { recordBytesIn, recordTypeIn } from '../abi/record-view.ts';
@@ -27,7 +31,7 @@ export interface RingContents {
   readonly leftOutBytes: number;
 }
 
-/** A copy of a ring that may be written meanwhile; its head and tail are the ones that vouch for the copied bytes. */
+/** A copy of a ring that may be written meanwhile, with the head and tail between which the copied bytes are valid. */
 export function copyRing(words: Int32Array): Uint8Array<ArrayBuffer> {
   const head = acquireHead(words);
   const auxHead = acquireAuxHead(words);
@@ -42,7 +46,7 @@ export function copyRing(words: Int32Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(copy.buffer);
 }
 
-/** Reads a still image (a copy, a file, bytes out of a core dump). Throws `not-a-ring` when its header is not one. */
+/** Reads an image that does not change (a copy, a file, bytes of a core dump). Throws `not-a-ring`. */
 export function readRing(image: Uint8Array): RingContents {
   const header = readRingHeader(image);
   const { dataOffset, dataBytes } = header.geometry;

@@ -1,8 +1,8 @@
 /**
- * The one writer of a ring: copies whole records in, newest at the lowest address.
+ * The only writer of a ring: copies whole records in, the newest at the lowest address.
  *
- * Invariant: stopped between any two stores, the ring reads as if the record being written, and the oldest ones that it
- * was about to overwrite (and ANNOUNCE_AHEAD_BYTES more), had never been there; every other record is whole.
+ * Invariant: stopped between any two stores, the ring lacks the record being written and the oldest ones that it was
+ * about to overwrite (and ANNOUNCE_AHEAD_BYTES more); every other record is whole.
  */
 import { lowWord } from '../abi/layout.ts';
 import { RecordType } from '../abi/record-table.ts';
@@ -19,8 +19,8 @@ const COMM = headerFieldOffset('comm0') >> 2;
 const EXIT_TIME = headerFieldOffset('exitTimeNs') >> 2;
 
 /**
- * How far ahead of the record being written overwriting is announced. The price of the announcement, a full fence, is
- * then paid once for several records; what it costs is that so many bytes of the oldest records are given up early.
+ * How far ahead of the record being written overwriting is announced. The fence of an announcement is then paid once
+ * for several records; so many bytes of the oldest records are given up early.
  */
 export const ANNOUNCE_AHEAD_BYTES = 512;
 
@@ -45,18 +45,19 @@ export class RingWriter {
   }
 
   /**
-   * Goes on in a ring file that another writer left at any store; undefined when its head or tail is none that a writer
-   * leaves, and the ring is better left alone.
+   * Continues a ring that another writer left, stopped at any store; undefined where no writer leaves such a head and
+   * tail.
    *
-   * What lies between tail and head may be torn: the old writer had announced it. It stays announced until records have
-   * taken its place, or the first small record would make what is left of a large torn one readable again, one data size on.
+   * The bytes between tail and head may be torn: the old writer had announced them. They stay announced until records
+   * have replaced them; else the first small record would make the rest of a large torn one readable, one data size
+   * further.
    *
    *   left by the old writer     tail ░░torn░░ head ▓▓▓▓▓         after a smaller record    tail ░░ head ▓▓▓▓▓▓▓▓▓▓▓
    */
   static resume(words: Int32Array, geometry: RingGeometry): RingWriter | undefined {
     const head = acquireHead(words);
     const announcedBytes = (head - acquireTail(words)) >>> 0;
-    // With whole records only: positions are multiples of their 8 bytes.
+    // Records are multiples of 8 bytes, and so are positions.
     if (head % 8 !== 0 || announcedBytes % 8 !== 0 || announcedBytes > geometry.dataBytes) return undefined;
     const writer = new RingWriter(words, geometry);
     writer.#head = head;
@@ -64,7 +65,7 @@ export class RingWriter {
     return writer;
   }
 
-  /** Whether a record of `bytes` can be held at all. */
+  /** Whether the ring can hold a record of `bytes`. */
   fits(bytes: number): boolean {
     return bytes <= this.#dataBytes;
   }
@@ -74,7 +75,7 @@ export class RingWriter {
     return ((this.#head - 1) & (this.#dataBytes - 1)) >>> PAGE_SHIFT;
   }
 
-  /** Whether that is another page than the one the newest record begins in. */
+  /** Whether that page is another than the one the newest record begins in. */
   get beginsPage(): boolean {
     return (this.#head & (PAGE_BYTES - 1)) === 0;
   }
@@ -87,8 +88,7 @@ export class RingWriter {
   /**
    * Copies one record of `bytes` (its own size field, a multiple of 8) from `source` at word `from`.
    * The caller holds the right to write: the event's gate is open and its pages are pinned.
-   * `id`, unless 0, takes the place of the id that the record carries: at the beginning of a sample, at the end of all others
-   * (PERF_SAMPLE_IDENTIFIER, perf_event_open(2)).
+   * `id`, unless 0, replaces the record's PERF_SAMPLE_IDENTIFIER.
    */
   write(source: Int32Array, from: number, bytes: number, id = 0): void {
     assert((bytes & 7) === 0 && bytes <= this.#dataBytes, 'a record is whole and fits');
@@ -125,7 +125,7 @@ export class RingWriter {
     announceData(this.#words, (this.#head - this.#announcedBytes) | 0);
   }
 
-  /** Adds to the count of records that should be here and are not. */
+  /** Adds to the count of lost records. */
   countLost(records: number): void {
     const words = this.#words;
     const lost = (words[LOST_COUNT + 1]! >>> 0) * 2 ** 32 + (words[LOST_COUNT]! >>> 0) + records;
@@ -133,7 +133,7 @@ export class RingWriter {
     words[LOST_COUNT + 1] = Math.floor(lost / 2 ** 32);
   }
 
-  /** The thread's name, as of now. */
+  /** Sets the thread's name. */
   setComm(comm: string): void {
     const parts = commWords(comm);
     for (const [index, part] of parts.entries()) {
@@ -142,7 +142,7 @@ export class RingWriter {
     }
   }
 
-  /** Marks the thread as ended at `timeNs`. */
+  /** Sets the time of the thread's exit. */
   setExit(timeNs: bigint): void {
     this.#words[EXIT_TIME] = lowWord(timeNs);
     this.#words[EXIT_TIME + 1] = lowWord(timeNs >> 32n);
@@ -151,7 +151,7 @@ export class RingWriter {
 
 /** Copies an even number of words: records are multiples of eight bytes. */
 function copyWords(source: Int32Array, from: number, target: Int32Array, to: number, count: number): void {
-  // Four at a time: the loop itself costs as much as the copying of two.
+  // Four at a time: an iteration costs as much as copying two.
   let i = 0;
   for (; i + 4 <= count; i += 4) {
     target[to + i] = source[from + i]!;

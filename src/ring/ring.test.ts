@@ -51,7 +51,7 @@ function storesAndCommits(words: Int32Array, records: readonly Int32Array[], geo
   return [{ store: undefined, committed: 0 }, ...moments];
 }
 
-/** The ring holds the newest of `committed`, byte for byte and nothing else, and all but what may have been announced. */
+/** The ring holds the newest of `committed`, byte for byte, nothing else, and all that cannot have been announced. */
 function expectCommitted(words: Int32Array, committed: readonly Int32Array[]): void {
   const expected = Buffer.concat(committed.toReversed().map(({ buffer }) => new Uint8Array(buffer)));
   const { records, recordCount, end } = readRing(copyRing(words));
@@ -79,7 +79,7 @@ describe('a ring', () => {
           const contents = readRing(copyRing(words));
           const found = serials(contents);
           expect(found).toEqual(countdown(sizes.length - 1, sizes.length - found.length));
-          // It keeps as many as fit, no fewer.
+          // As many as fit are kept.
           const kept = found.reduce((sum, serial) => sum + lengths[serial]!, 0);
           const next = lengths[sizes.length - found.length - 1];
           if (next !== undefined) expect(kept + next + ANNOUNCE_AHEAD_BYTES).toBeGreaterThan(dataBytes);
@@ -115,7 +115,7 @@ describe('a ring', () => {
             image[index] = value;
             const found = serials(readRing(copyRing(image)));
             const others = found.filter((other) => other !== serial);
-            // Nothing has appeared that was not there, and nothing is gone that the finished write would have kept.
+            // No record has appeared, and none is missing that the finished write would have kept.
             expect(others).toEqual(before.slice(0, others.length));
             expect(others.length).toBeGreaterThanOrEqual(surviving.length);
           }
@@ -126,7 +126,7 @@ describe('a ring', () => {
     );
   });
 
-  it('left by a writer at any store, and by the next one that goes on at any store, has every committed record whole', () => {
+  it('left by a writer at any store, and by its successor at any store, has every committed record whole', () => {
     // Torn records larger than what a small one announces anew are the hard case.
     const large = fc.array(fc.integer({ min: 1, max: LARGEST_NAME }), { minLength: 1, maxLength: 2 });
     const small = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 2 });
@@ -157,7 +157,7 @@ describe('a ring', () => {
     );
   });
 
-  it('goes on exactly where it stood, under a writer that resumes it between any two records', () => {
+  it('resumed between any two records ends up as if one writer had written it all', () => {
     fc.assert(
       fc.property(fc.array(nameBytes, { minLength: 1, maxLength: 40 }), fc.nat(40), (sizes, handover) => {
         const [one, other] = [testRing(4096), testRing(4096)];
@@ -174,7 +174,7 @@ describe('a ring', () => {
     );
   });
 
-  it('is not gone on with when its head or tail is one that no writer leaves', () => {
+  it('is not resumed when its head or tail is one that no writer leaves', () => {
     const { words, geometry } = testRing(4096);
     const tail = DATA_TAIL_OFFSET >> 2;
     const resumes = (head: number, announced: number) => {
@@ -186,12 +186,12 @@ describe('a ring', () => {
     expect([resumes(4097, 0), resumes(4096, 4), resumes(4096, 4104), resumes(4096, -8)]).toEqual(Array(4).fill(false));
   });
 
-  it('read while its writer goes on, yields only records that were whole', () => {
+  it('read while it is written yields only whole records', () => {
     const { words, geometry } = testRing(4096);
     const writer = new RingWriter(words, geometry);
     for (let serial = 0; serial < 50; serial++)
       writer.write(serialRecord(serial, 100), 0, serialRecord(serial, 100).byteLength);
-    // The reader takes head; then the writer laps half the ring; then the reader takes data and tail.
+    // The reader loads head; the writer overwrites half the ring; the reader loads data and tail.
     const headBefore = Atomics.load(words, DATA_HEAD_OFFSET >> 2);
     for (let serial = 50; serial < 65; serial++)
       writer.write(serialRecord(serial, 100), 0, serialRecord(serial, 100).byteLength);
@@ -220,7 +220,7 @@ describe('a ring', () => {
     );
   });
 
-  it('says of damage how much it had to leave out, and keeps what is newer', () => {
+  it('that is damaged yields the newer records and counts the bytes left out', () => {
     const { words, geometry } = testRing(4096);
     const writer = new RingWriter(words, geometry);
     for (let serial = 0; serial < 10; serial++)
@@ -284,7 +284,7 @@ describe('a ring', () => {
     expect(header.geometry).toEqual(geometry);
   });
 
-  it('moves its data behind further pages when the event table does not fit the first', () => {
+  it('has its data after further pages when the event table does not fit the first', () => {
     const many = [{ ...testEvents[0]!, ids: Array.from({ length: 1000 }, (_, index) => BigInt(index)) }];
     const { words, geometry } = testRing(4096, 0, many);
     expect(geometry.dataOffset).toBe(3 * PAGE_BYTES);
@@ -295,7 +295,7 @@ describe('a ring', () => {
     expect(contents.header.events[0]!.ids.length).toBe(1000);
   });
 
-  it('refuses sizes that are no power of two of pages', () => {
+  it('refuses sizes that are not a power of two of pages', () => {
     for (const bytes of [0, 1000, 4095, 12288, 2 ** 31]) {
       expect(() => ringGeometry(testEvents, bytes)).toThrow(expect.objectContaining({ code: 'bad-size' }));
     }

@@ -34,7 +34,7 @@ describe('a side-band log file', () => {
     });
   });
 
-  it('cut at any byte, yields the whole records before the cut and says what it left out', () => {
+  it('cut at any byte, yields the whole records before the cut and counts the bytes left out', () => {
     for (let length = 0; length <= JOURNAL.length; length++) {
       const cut = JOURNAL.slice(0, length);
       if (length < JOURNAL_HEADER_BYTES) {
@@ -52,7 +52,7 @@ describe('a side-band log file', () => {
     }
   });
 
-  it('damaged anywhere, is refused or accounts for every byte behind its header', () => {
+  it('damaged anywhere, is refused or accounts for every byte after its header', () => {
     const flips = fc.array(fc.tuple(fc.nat(JOURNAL.length - 1), fc.nat(255)), { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(flips, fc.nat(JOURNAL.length), (changes, length) => {

@@ -1,10 +1,10 @@
 /**
- * The side-band log file: the side band of all processes of one session (one run of a recorder), beside its rings. A ring forgets
- * who its thread was and what was mapped where; the side-band log does not. docs/FORMAT.md is this table in prose.
+ * The side-band log file: the side band of all processes of one session, beside its rings. A ring overwrites the names,
+ * forks and mappings of its thread; the log keeps them. docs/FORMAT.md is this table in prose.
  *
  *   header │ record │ record │ … appended, oldest first; whole perf records with the trailer of the header's attr
  *
- * Invariant: a file that is cut at any byte yields the whole records before the cut and says how much it left out.
+ * Invariant: a file that is cut at any byte yields the whole records before the cut and the count of bytes left out.
  */
 import { ATTR_BYTES, decodeAttr, type EventAttr, encodeAttr } from '../abi/event-attr.ts';
 import { decodeStruct, encodeStruct, type ScalarField, structBytes } from '../abi/layout.ts';
@@ -32,11 +32,11 @@ export const JOURNAL_HEADER_BYTES = ATTR_OFFSET + ATTR_BYTES;
 /** What a side-band log file holds. */
 export interface SideBandFile {
   readonly sessionId: bigint;
-  /** Of the session's leading event: tells the records' trailer. */
+  /** Of the session's leading event: gives the layout of the records' trailer. */
   readonly attr: EventAttr;
   /** Whole records, oldest first, concatenated; a view of the bytes that were read. */
   readonly records: Uint8Array;
-  /** Bytes behind the last whole record: cut, or damaged. */
+  /** Bytes after the last whole record: cut, or damaged. */
   readonly leftOutBytes: number;
 }
 
@@ -50,7 +50,7 @@ export function isSideBandFileName(name: string): boolean {
   return /^journal-[0-9a-f]{1,16}$/.test(name);
 }
 
-/** The bytes that a side-band log file begins with; whole records, those of `attr`'s layout, are appended to them. */
+/** The header of a side-band log file; records of `attr`'s layout are appended to it. */
 export function encodeSideBandHeader(sessionId: bigint, attr: EventAttr): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(JOURNAL_HEADER_BYTES);
   encodeStruct(
@@ -68,7 +68,7 @@ export function encodeSideBandHeader(sessionId: bigint, attr: EventAttr): Uint8A
   return out;
 }
 
-/** Reads a side-band log file, however it was cut. Throws `not-a-side-band log` when its header is not one. */
+/** Reads a side-band log file, however it was cut. Throws `not-a-journal`. */
 export function readSideBandFile(bytes: Uint8Array): SideBandFile {
   if (bytes.length < JOURNAL_HEADER_BYTES) throw notASideBandLog('it is shorter than its header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -81,7 +81,7 @@ export function readSideBandFile(bytes: Uint8Array): SideBandFile {
   return { sessionId, attr, records: bytes.subarray(JOURNAL_HEADER_BYTES, end), leftOutBytes: bytes.length - end };
 }
 
-/** Where the whole records end: at the end of the file, or before the first that cannot be one. */
+/** Where the whole records end: at the end of the file, or before the first impossible one. */
 function endOfRecords(view: DataView, trailer: number): number {
   let at = JOURNAL_HEADER_BYTES;
   while (view.byteLength - at >= HEADER_BYTES) {

@@ -19,7 +19,7 @@ import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { cpuSeconds, Rates } from '../engine/rates.ts';
 import { Recorder } from '../engine/recorder.ts';
-import { type Begun, closeAll } from '../engine/resource-stack.ts';
+import { ResourceStack } from '../engine/resource-stack.ts';
 import { newSessionId } from '../engine/ring-store.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
@@ -83,17 +83,23 @@ export class DetachedRecorder {
   /** Throws RingkeepError of any code, with nothing left open and the files of an earlier recorder as they were. */
   static async start(options: DetachedOptions, openSource = openAttachableSource): Promise<DetachedRecorder> {
     const opened = await openSource(options.source, { freq: options.freq, events: options.events });
-    const begun: Begun[] = [opened.source];
+    const resources = new ResourceStack();
+    resources.push(opened.source);
     try {
-      return new DetachedRecorder(opened.source, opened.degraded, options, begun);
+      return new DetachedRecorder(opened.source, opened.degraded, options, resources);
     } catch (error) {
-      closeAll(begun);
+      resources.close();
       throw error;
     }
   }
 
-  private constructor(source: AttachableSource, degraded: readonly string[], options: DetachedOptions, begun: Begun[]) {
-    begun.unshift(this.#removals);
+  private constructor(
+    source: AttachableSource,
+    degraded: readonly string[],
+    options: DetachedOptions,
+    resources: ResourceStack,
+  ) {
+    resources.push(this.#removals);
     this.#options = options;
     this.#source = source;
     const { kept } = new EventIds(source.events);
@@ -107,14 +113,14 @@ export class DetachedRecorder {
     this.#slotsPerCpu = plan.slotsPerCpu;
     this.#degraded = [...options.degraded, ...degraded, ...plan.degraded];
     this.#pace = new Pace(source);
-    begun.unshift(this.#pace);
+    resources.push(this.#pace);
     this.#pace.poller.add(this.#removals.fd);
     this.#deaths = new DeathWatch(this.#pace.poller, Math.floor(resourceLimit('nofile') * WATCH_SHARE));
-    begun.unshift(this.#deaths);
+    resources.push(this.#deaths);
     const orphaned = findOrphanedRings(options.directory, kept, new RecordView(source.geometry));
     const sessionId = orphaned.sessionId ?? newSessionId();
     this.#sideBandLog = new SideBandStore(options.directory, sessionId, kept[0]!.attr);
-    begun.unshift(this.#sideBandLog);
+    resources.push(this.#sideBandLog);
     this.#recorder = new Recorder(
       source,
       {
@@ -130,7 +136,7 @@ export class DetachedRecorder {
       },
       this.#deaths,
     );
-    begun.unshift(this.#recorder);
+    resources.push(this.#recorder);
     this.#snapshots = new DetachedSnapshots(this.#recorder, options, () => this.#allDegraded());
     this.#attacher = new Attacher(
       { source, recorder: this.#recorder, deaths: this.#deaths, removals: this.#removals },
@@ -141,13 +147,13 @@ export class DetachedRecorder {
       (wanted) => this.#snapshots.takeForTrigger(wanted),
       options.log,
     );
-    begun.unshift(this.#triggers);
+    resources.push(this.#triggers);
     this.#recorder.observe(this.#triggers);
     const { attachments, triggers } = readSession(options.directory);
     this.adoption = adoptOrphanedRings(attachments, orphaned, this.#recorder, this.#attacher, options.log) ?? null;
     this.#triggers.restore(triggers, options.snapshotDirectory);
     this.#writeSession();
-    this.#ended = this.#run(begun);
+    this.#ended = this.#run(resources);
   }
 
   /** Throws as Attacher.attach. */
@@ -245,7 +251,7 @@ export class DetachedRecorder {
     await this.#ended;
   }
 
-  async #run(begun: readonly Begun[]): Promise<void> {
+  async #run(resources: ResourceStack): Promise<void> {
     try {
       await this.#loop();
       this.#recorder.drain();
@@ -254,7 +260,7 @@ export class DetachedRecorder {
     } catch (error) {
       this.#options.onFailure(error);
     } finally {
-      closeAll(begun);
+      resources.close();
     }
   }
 

@@ -14,7 +14,7 @@ import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { Recorder } from '../engine/recorder.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
-import { type Begun, closeAll } from '../engine/resource-stack.ts';
+import { ResourceStack } from '../engine/resource-stack.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
@@ -91,17 +91,23 @@ export class Recording {
   /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
     const opened = await openSource(options);
-    const begun: Begun[] = [opened.source];
+    const resources = new ResourceStack();
+    resources.push(opened.source);
     try {
-      return new Recording(opened, options, events, begun);
+      return new Recording(opened, options, events, resources);
     } catch (error) {
-      closeAll(begun);
+      resources.close();
       throw error;
     }
   }
 
-  /** Adds all that it opens to `begun`: the caller closes them if it throws. */
-  private constructor(opened: OpenedSource, options: RecordingOptions, events: RecordingEvents, begun: Begun[]) {
+  /** Adds all that it opens to `resources`: the caller closes them if it throws. */
+  private constructor(
+    opened: OpenedSource,
+    options: RecordingOptions,
+    events: RecordingEvents,
+    resources: ResourceStack,
+  ) {
     const { source } = opened;
     const { kept } = new EventIds(source.events);
     const plan = planPins({
@@ -112,7 +118,7 @@ export class Recording {
       lockLimitBytes: lockLimitBytes(),
     });
     const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
-    begun.unshift({ close: () => removeRingDirectory(directory) });
+    resources.push({ close: () => removeRingDirectory(directory) });
     this.source = source;
     this.#options = options;
     this.#events = events;
@@ -125,10 +131,10 @@ export class Recording {
       ...(directory.fallback ? [directory.fallback] : []),
     ];
     this.#pace = new Pace(source);
-    begun.unshift(this.#pace);
+    resources.push(this.#pace);
     const mostWatched = Math.floor(resourceLimit('nofile') * WATCH_SHARE);
     this.#deaths = new DeathWatch(this.#pace.poller, mostWatched, events.onProcess);
-    begun.unshift(this.#deaths);
+    resources.push(this.#deaths);
     this.#recorder = new Recorder(
       source,
       {
@@ -142,8 +148,8 @@ export class Recording {
       },
       this.#deaths,
     );
-    begun.unshift(this.#recorder);
-    this.#ended = this.#run(begun);
+    resources.push(this.#recorder);
+    this.#ended = this.#run(resources);
   }
 
   /** The events as a cut's records refer to them. */
@@ -166,14 +172,14 @@ export class Recording {
   }
 
   /** To the end, or until it breaks down. */
-  async #run(begun: readonly Begun[]): Promise<RecordingEnd | undefined> {
+  async #run(resources: ResourceStack): Promise<RecordingEnd | undefined> {
     try {
       return await this.#loop();
     } catch (error) {
       this.#events.onFailure(error);
       return undefined;
     } finally {
-      closeAll(begun);
+      resources.close();
     }
   }
 

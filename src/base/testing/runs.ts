@@ -1,6 +1,6 @@
 /**
- * How much of a search a test does: a little each time that the tests run, a lot in `npm run test:long`. Invariant: both forms
- * make the same claim; the long one only tries it on more inputs.
+ * The number of inputs of a property test: few in `npm test`, many in `npm run test:long`.
+ * Invariant: both make the same claim; the long run only tries it on more inputs.
  */
 export const isLong = process.env.RINGKEEP_TESTS === 'long';
 

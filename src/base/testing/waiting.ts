@@ -1,14 +1,14 @@
 /**
- * Waiting for what another process or the kernel does. Invariant: every wait has a deadline, and a wait that fails says what it
- * waited for. Deadlines are far longer than anything takes on a machine that is not overloaded.
+ * Waits of tests for another process or the kernel. Deadlines are far longer than anything takes on an idle machine.
+ * Invariant: every wait has a deadline, and one that fails names what it waited for.
  */
 
 /** For an answer, a file, a socket, the exit of a process that was sent a signal. */
 const PATIENCE_MS = 30_000;
-/** For a program that runs to its end by itself. Shorter than a test may take, so that this message is the one printed. */
+/** For a program that runs to its end. Shorter than the limit of a test, so that this message is the one printed. */
 export const RUN_PATIENCE_MS = 100_000;
 
-/** What is waited for, in words; as a function where the words depend on what was seen meanwhile. */
+/** What is waited for, in words; a function where the words depend on what happened meanwhile. */
 type What = string | (() => string);
 
 function waitedFor(what: What, patienceMs: number): Error {
@@ -33,7 +33,7 @@ export interface Polling {
   readonly patienceMs?: number;
 }
 
-/** Looks until what it finds is truthy: that. */
+/** Polls until the result is truthy, and returns it. */
 export async function until<T>(
   what: What,
   look: () => T | Promise<T>,

@@ -1,4 +1,4 @@
-/** Test builder: a source whose batches are written down in the test, and a recorder on it. */
+/** Test builder: a source whose batches the test scripts, and a recorder on it. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ export interface At {
   readonly pid?: number;
   readonly time: number;
   readonly cpu?: number;
-  /** Of the event it is told by. */
+  /** Id of the event that delivers it. */
   readonly id?: bigint;
 }
 
@@ -38,7 +38,7 @@ function identity({ tid, pid = 1000, time, cpu = 0, id = ID }: At) {
 export const records = {
   switchIn: (at: At) => encodeRecord('SWITCH', {}, identity(at), attr),
   switchOut: (at: At) => encodeRecord('SWITCH', {}, identity(at), attr, Misc.switchOut),
-  /** As an event on all tasks tells of it. */
+  /** As a system-wide event delivers it. */
   wideSwitchOut: (at: At) => encodeRecord('SWITCH_CPU_WIDE', {}, identity(at), attr, Misc.switchOut),
   sample: (at: At, frames = 1) =>
     encodeSample(identity(at), { ip: 1n, period: 1n, callchain: new BigUint64Array(frames).fill(7n) }, attr),
@@ -90,7 +90,7 @@ export class ScriptedSource implements Source {
     return runs;
   }
 
-  /** What the kernel says it lost in all, LOST records or not. */
+  /** What the kernel has lost in all, with or without LOST records. */
   lost = 0;
   lostRecords(): number {
     return this.lost;
@@ -108,7 +108,7 @@ export interface ScriptedRecorder extends Disposable {
   readonly directory: string;
 }
 
-/** What scripted recorders have in common, but for where their rings are. */
+/** Options of scripted recorders, without the directory. */
 export const SCRIPTED_OPTIONS: Omit<EngineOptions, 'directory'> = {
   ringBytes: 8192,
   slotsPerCpu: 2,

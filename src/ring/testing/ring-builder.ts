@@ -1,4 +1,7 @@
-/** Test builder: rings in plain memory, records that can be told apart, and a writer that can be cut after any store. */
+/**
+ * Test builder: rings in plain memory, records that can be recognized, and a writer that can be stopped after any
+ * store.
+ */
 import { attrFlags, type EventAttr, EventType, eventAttr, SampleType } from '../../abi/event-attr.ts';
 import { encodeRecord } from '../../abi/record.ts';
 import { initialiseRing, type RingEvent, type RingGeometry, ringGeometry } from '../ring-layout.ts';
@@ -30,7 +33,9 @@ export function testRing(dataBytes: number, auxBytes = 0, events: readonly RingE
   return { words, geometry };
 }
 
-/** A COMM record whose time is `serial` and whose name has `nameBytes` bytes: sizes differ, every one is recognisable. */
+/**
+ * A COMM record whose time is `serial` and whose name has `nameBytes` bytes: sizes differ, every one is recognisable.
+ */
 export function serialRecord(serial: number, nameBytes: number): Int32Array {
   const comm = String.fromCharCode(97 + (serial % 26)).repeat(nameBytes);
   const bytes = encodeRecord('COMM', { pid: 10, tid: 11, comm }, { pid: 10, tid: 11, time: BigInt(serial) }, testAttr);
@@ -44,8 +49,8 @@ export interface Store {
 }
 
 /**
- * One access in program order: plain (`load`, `store`) or through Atomics (`acquire`, `release`, as LDAR and STLR). `index`
- * is −1 for memory that is not the ring's.
+ * One access in program order: plain (`load`, `store`) or through Atomics (`acquire`, `release`, as LDAR and STLR).
+ * `index` is −1 for memory that is not the ring's.
  */
 export interface Access {
   readonly kind: 'load' | 'store' | 'acquire' | 'release';
