@@ -18,7 +18,12 @@ const REMEDIES: Readonly<Record<ErrorCode, (details: Details) => string>> = {
   'bad-size': () => 'Write sizes as 64KiB or 8MiB; a ring must be a power of two from 4KiB to 1GiB.',
   'bad-duration': () => 'Write times as 200ms, 5s or 10us.',
   'bad-argument': () => 'See `ringkeep COMMAND --help` for the arguments of each option.',
-  'not-a-capture': () => 'Give a file that `ringkeep record` or `perf record` wrote.',
+  'not-a-capture': ({ kind, command }) => {
+    if (command !== undefined) return `Unpack it with \`${command}\`, and give the capture in it.`;
+    if (kind === 'core') return 'Read it with `gdb` or `coredumpctl`, and give the capture of that time.';
+    if (kind === 'pipe-header') return 'Record again, and see what the recorder reports.';
+    return 'Give a file that `ringkeep record` or `perf record` wrote.';
+  },
   'damaged-capture': () => 'Use an undamaged copy; nothing in this one can be read.',
   'unsupported-capture': ({ feature }) => {
     if (feature === 'stat')

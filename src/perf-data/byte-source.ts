@@ -48,7 +48,7 @@ export class ByteSource {
     this.#end = this.size;
   }
 
-  /** Adds whole records that are not in the file as they are (compressed ones); returns their offset, after the file. */
+  /** Adds whole records that the file holds only compressed; returns their offset, which is after the file. */
   append(bytes: Uint8Array): number {
     const offset = this.#end;
     this.#appended.push({ offset, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) });

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { attrFlags, eventAttr, SampleType } from '../abi/event-attr.ts';
 import { Feature } from '../abi/perf-data.ts';
@@ -147,6 +148,11 @@ describe('a file that is no readable capture is refused with a code', () => {
     ['another file', new TextEncoder().encode('#!/bin/sh\necho hello world\n'), 'not-a-capture'],
     ['an empty file', new Uint8Array(0), 'not-a-capture'],
     [
+      'the header of a pipe alone',
+      concat([bytes.slice(0, 8), Uint8Array.of(16, 0, 0, 0, 0, 0, 0, 0)]),
+      'not-a-capture',
+    ],
+    [
       'a big-endian capture',
       bytes.with(0, 0x32).map((_, i, all) => (i < 8 ? bytes[7 - i]! : all[i]!)),
       'unsupported-capture',
@@ -161,6 +167,29 @@ describe('a file that is no readable capture is refused with a code', () => {
     ['counts of a pipe', new CaptureBuilder().record('STAT_CONFIG', {}, {}).build(), 'unsupported-capture'],
   ])('%s', (_, content, code) => {
     expect(codeOf(() => openCapture(content))).toBe(code);
+  });
+});
+
+describe('a file that is given in place of a capture is named in the error', () => {
+  const core = new Uint8Array(200);
+  core.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  core[16] = 4;
+  const program = core.with(16, 3);
+
+  test.each([
+    ['a core', core, 'a core dump'],
+    ['a program', program, 'an ELF program'],
+    ['a .gz', gzipSync(new Uint8Array(100)), 'compressed with gzip'],
+    ['a .zst', Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, ...new Uint8Array(20)), 'compressed with zstd'],
+    ['a .xz', Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, ...new Uint8Array(20)), 'compressed with xz'],
+    ['a .zip', Uint8Array.of(0x50, 0x4b, 3, 4, ...new Uint8Array(20)), 'compressed with zip'],
+    ['a .bz2', new TextEncoder().encode('BZh91AY&SY and the rest'), 'compressed with bzip2'],
+    ['a text', new TextEncoder().encode('{"traceEvents": [] and so on'), 'does not begin as a perf.data file'],
+    ['a piped header', new Uint8Array([...new TextEncoder().encode('PERFILE2'), 16, ...new Uint8Array(7)]), 'piped'],
+    ['nothing', new Uint8Array(0), 'empty'],
+  ])('%s', (_, content, words) => {
+    expect(() => openCapture(content)).toThrow(expect.objectContaining({ code: 'not-a-capture' }));
+    expect(() => openCapture(content)).toThrow(words);
   });
 });
 

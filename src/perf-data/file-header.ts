@@ -19,6 +19,7 @@ import type { ByteSource, FileRange } from './byte-source.ts';
 import type { DamageList } from './damage.ts';
 import { featureBits, readSection } from './feature-table.ts';
 import { attrOf } from './features.ts';
+import { OTHER_FILE_HEAD_BYTES, otherFile } from './other-files.ts';
 
 /** An attr of the header with the ids that the kernel gave its instances. */
 export interface HeaderAttr {
@@ -35,7 +36,6 @@ export interface FileHeader {
   features: Map<number, FileRange>;
 }
 
-const MAGIC_BYTES = 8;
 /** "PERFFILE", the format before Linux 2.6.36, which has no ids and other tables. */
 const OLD_MAGIC = 0x454c494646524550n;
 /** sizeof(struct perf_event_attr) in its first version. */
@@ -52,6 +52,15 @@ export function readFileHeader(source: ByteSource, damage: DamageList): FileHead
   head.set(headBytes);
   const fields = decodeStruct(FILE_HEADER_FIELDS, new DataView(head.buffer), 0);
   if (Number(fields.size) === PIPE_HEADER_BYTES) {
+    // perf writes the header first: this is what a recorder leaves that failed, or whose command did.
+    if (source.size === PIPE_HEADER_BYTES)
+      throw new RingkeepError(
+        'not-a-capture',
+        'the file has only the header of a piped capture: nothing was recorded',
+        {
+          kind: 'pipe-header',
+        },
+      );
     const data = { offset: PIPE_HEADER_BYTES, size: Math.max(0, source.size - PIPE_HEADER_BYTES) };
     return { isPiped: true, attrs: [], data, features: new Map() };
   }
@@ -87,10 +96,11 @@ export function countsCapture(): RingkeepError {
 }
 
 function checkMagic(source: ByteSource): void {
+  const bytes = source.bytes(0, Math.min(source.size, OTHER_FILE_HEAD_BYTES));
+  if (source.size === 0) throw new RingkeepError('not-a-capture', 'the file is empty', { bytes: 0 });
   if (source.size < PIPE_HEADER_BYTES)
     throw new RingkeepError('not-a-capture', 'the file is too short for a perf.data file', { bytes: source.size });
-  const bytes = source.bytes(0, MAGIC_BYTES);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, MAGIC_BYTES);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getBigUint64(0, true);
   if (magic === PERF_DATA_MAGIC) return;
   if (view.getBigUint64(0, false) === PERF_DATA_MAGIC)
@@ -101,7 +111,7 @@ function checkMagic(source: ByteSource): void {
     throw new RingkeepError('unsupported-capture', 'the capture has the perf.data format of before Linux 2.6.36', {
       feature: 'oldFormat',
     });
-  throw new RingkeepError('not-a-capture', 'the file does not begin as a perf.data file does');
+  throw otherFile(bytes);
 }
 
 /** The section table after the data, one entry per feature bit. Sections outside the file are left out. */

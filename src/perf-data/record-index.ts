@@ -93,7 +93,7 @@ export function indexRecords(
   return columns.inTimeOrder();
 }
 
-/** Records of a file begin at multiples of 8; a pipe holds unpadded ones of perf itself as well, as do COMPRESSED ones. */
+/** Records of a file begin at multiples of 8. A pipe has unpadded ones of perf itself, and COMPRESSED is unpadded. */
 export const FILE_STEP = 8;
 export const PIPE_STEP = 1;
 
