@@ -35,6 +35,8 @@ export type EventAttr = StructOf<typeof ATTR_FIELDS>;
 
 /** sizeof(struct perf_event_attr) as written here. */
 export const ATTR_BYTES = structBytes(ATTR_FIELDS);
+/** PERF_ATTR_SIZE_VER0: no attr is smaller. */
+export const ATTR_MIN_BYTES = 64;
 
 /** Bit numbers in `flags`. `preciseIp` takes two bits, 15 and 16. */
 export const ATTR_FLAGS = {

@@ -24,78 +24,138 @@ export interface MappedRange {
   readonly buildId: string | null;
 }
 
+/** Forks without an exec between that a look-up follows: a chain in a hostile capture is as long as the capture. */
+const MOST_GENERATIONS = 256;
+
 export class AddressMap {
   /** In time order. */
   readonly mappings: MappedRange[] = [];
   readonly #parent: AddressMap | undefined;
   readonly #forkNs: bigint;
-  #sorted: { mappings: MappedRange[]; highestEnd: bigint[] } | undefined;
+  readonly #generation: number;
+  #index: RangeIndex | undefined;
 
   /** An empty map, or that of a child forked from `parent` at `forkNs`. */
   constructor(parent?: AddressMap, forkNs = 0n) {
-    this.#parent = parent;
+    const generation = parent === undefined ? 0 : parent.#generation + 1;
+    const isFollowed = generation < MOST_GENERATIONS;
+    this.#parent = isFollowed ? parent : undefined;
+    this.#generation = isFollowed ? generation : 0;
     this.#forkNs = forkNs;
   }
 
   add(mapping: MappedRange): void {
     this.mappings.push(mapping);
-    this.#sorted = undefined;
+    this.#index = undefined;
   }
 
   /** The mapping that covers `address` at `timeNs`; undefined when none does. */
   find(address: bigint, timeNs: bigint): MappedRange | undefined {
-    let later: MappedRange | undefined;
     let limit = timeNs;
     for (let space: AddressMap | undefined = this; space !== undefined; space = space.#parent) {
-      const found = space.#findOwn(address, limit);
-      if (found !== undefined && found.timeNs <= limit) return found;
-      if (space === this) later = found;
+      const found = space.#ranges().newestBy(address, limit);
+      if (found !== undefined) return found;
       if (space.#forkNs < limit) limit = space.#forkNs;
     }
-    return later;
+    return this.#ranges().oldest(address);
   }
 
-  #findOwn(address: bigint, timeNs: bigint): MappedRange | undefined {
-    this.#sorted ??= sortByStart(this.mappings);
-    const { mappings, highestEnd } = this.#sorted;
-    let best: MappedRange | undefined;
-    for (let i = lastAtOrBelow(mappings, address); i >= 0 && highestEnd[i]! > address; i--) {
-      const mapping = mappings[i]!;
-      if (mapping.end > address && (best === undefined || isBetter(mapping, best, timeNs))) best = mapping;
-    }
-    return best;
+  #ranges(): RangeIndex {
+    this.#index ??= new RangeIndex(this.mappings);
+    return this.#index;
   }
 }
+
+const LAST_ADDRESS = 2n ** 64n - 1n;
 
 /**
- * The newest made by `timeNs`, else the oldest. Of two with equal times, the one recorded later, which replaced the
- * other.
+ * Ranges by address and time, however many overlap: a segment tree over the addresses at which ranges begin and end.
+ * Each range stands in O(log n) nodes, in time order; a look-up takes a binary search in each node above an address.
  */
-function isBetter(candidate: MappedRange, best: MappedRange, timeNs: bigint): boolean {
-  if (candidate.timeNs <= timeNs) return best.timeNs > timeNs || candidate.timeNs > best.timeNs;
-  return best.timeNs > timeNs && candidate.timeNs < best.timeNs;
+class RangeIndex {
+  readonly #ranges: readonly MappedRange[];
+  /** Where ranges begin and end, ascending: leaf i covers the addresses from edge i up to the next one. */
+  readonly #edges: BigUint64Array;
+  /** Positions of ranges by node; node 1 is the root, the leaves begin at `#edges.length`. */
+  readonly #nodes: (number[] | undefined)[] = [];
+
+  /** `ranges` are in time order. */
+  constructor(ranges: readonly MappedRange[]) {
+    this.#ranges = ranges;
+    this.#edges = edgesOf(ranges);
+    for (const [position, range] of ranges.entries()) {
+      let left = this.#leaf(range.start);
+      let right = this.#leaf(clamped(range.end));
+      // The nodes that cover exactly the leaves from `left` up to `right`.
+      for (; left < right; left >>= 1, right >>= 1) {
+        if (left & 1) this.#put(left++, position);
+        if (right & 1) this.#put(--right, position);
+      }
+    }
+  }
+
+  /** The newest range with `address` that was there at `timeNs`; of two with one time, the one recorded later. */
+  newestBy(address: bigint, timeNs: bigint): MappedRange | undefined {
+    let best = -1;
+    for (let node = this.#leaf(address); node >= 1; node >>= 1) {
+      const positions = this.#nodes[node];
+      if (positions !== undefined) best = Math.max(best, this.#lastBy(positions, timeNs));
+    }
+    return this.#ranges[best];
+  }
+
+  /** The oldest range with `address`; of two with one time, the one recorded later. */
+  oldest(address: bigint): MappedRange | undefined {
+    let first: bigint | undefined;
+    for (let node = this.#leaf(address); node >= 1; node >>= 1) {
+      const position = this.#nodes[node]?.[0];
+      const timeNs = position === undefined ? undefined : this.#ranges[position]!.timeNs;
+      if (timeNs !== undefined && (first === undefined || timeNs < first)) first = timeNs;
+    }
+    return first === undefined ? undefined : this.newestBy(address, first);
+  }
+
+  #put(node: number, position: number): void {
+    const positions = this.#nodes[node];
+    if (positions === undefined) this.#nodes[node] = [position];
+    else positions.push(position);
+  }
+
+  /** The leaf with `address`; 0, which is no node, for one below all edges. */
+  #leaf(address: bigint): number {
+    let low = 0;
+    let high = this.#edges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#edges[middle]! <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 ? 0 : low - 1 + this.#edges.length;
+  }
+
+  /** The last of `positions` whose range was there at `timeNs`; −1 when none was. */
+  #lastBy(positions: readonly number[], timeNs: bigint): number {
+    let low = 0;
+    let high = positions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#ranges[positions[middle]!]!.timeNs <= timeNs) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 ? -1 : positions[low - 1]!;
+  }
 }
 
-/** By start, and by age within a start: a walk backwards meets younger mappings first. */
-function sortByStart(inTimeOrder: readonly MappedRange[]): { mappings: MappedRange[]; highestEnd: bigint[] } {
-  const mappings = inTimeOrder.toSorted((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
-  const highestEnd: bigint[] = [];
-  let highest = 0n;
-  for (const { end } of mappings) {
-    if (end > highest) highest = end;
-    highestEnd.push(highest);
-  }
-  return { mappings, highestEnd };
+function clamped(address: bigint): bigint {
+  return address < LAST_ADDRESS ? address : LAST_ADDRESS;
 }
 
-/** Position of the last mapping that starts at or below `address`; −1 when all start above it. */
-function lastAtOrBelow(mappings: readonly MappedRange[], address: bigint): number {
-  let low = 0;
-  let high = mappings.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (mappings[middle]!.start <= address) low = middle + 1;
-    else high = middle;
+function edgesOf(ranges: readonly MappedRange[]): BigUint64Array {
+  const all = new BigUint64Array(2 * ranges.length);
+  for (const [index, { start, end }] of ranges.entries()) {
+    all[2 * index] = start;
+    all[2 * index + 1] = clamped(end);
   }
-  return low - 1;
+  all.sort();
+  return all.filter((edge, index) => index === 0 || edge !== all[index - 1]);
 }

@@ -5,6 +5,7 @@
  * Invariant: damage never throws. Only a file that is no capture, or one of a kind that cannot be read at all, is a
  * RingkeepError.
  */
+import { ATTR_MIN_BYTES } from '../abi/event-attr.ts';
 import { Feature } from '../abi/perf-data.ts';
 import { decodeRecord, type PerfRecord } from '../abi/record.ts';
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
@@ -251,7 +252,7 @@ class UserRecordReader {
   /** {attr, u64 ids[]}: the ids begin after as many bytes as attr.size says. */
   #addEvent(cursor: ByteCursor): void {
     const declared = attrOf(cursor.bytes).size;
-    const attrBytes = declared === 0 ? 64 : Math.min(declared, cursor.bytes.length);
+    const attrBytes = declared === 0 ? ATTR_MIN_BYTES : Math.min(declared, cursor.bytes.length);
     const attr = attrOf(cursor.take(attrBytes));
     const ids: bigint[] = [];
     while (cursor.left >= 8) ids.push(cursor.u64());

@@ -4,7 +4,7 @@
  *
  * Invariant: a damaged section leaves its field absent and adds one entry to the damage list.
  */
-import { decodeAttr, type EventAttr } from '../abi/event-attr.ts';
+import { ATTR_MIN_BYTES, decodeAttr, type EventAttr } from '../abi/event-attr.ts';
 
 import {
   BUILD_ID_ENTRY_BYTES,
@@ -156,6 +156,8 @@ function decodeCmdline(cursor: ByteCursor, features: CaptureFeatures): void {
 function decodeEventDescriptions(cursor: ByteCursor, features: CaptureFeatures): void {
   const { count, attrBytes } = cursor.struct(EVENT_DESC_FIELDS);
   const descriptions: EventDescription[] = [];
+  // Smaller attrs do not exist: a size of 0 would make millions of events of a few bytes each.
+  if (count > 0 && attrBytes < ATTR_MIN_BYTES) cursor.overrun = true;
   for (let i = 0; i < count && !cursor.overrun; i++) {
     const bytes = cursor.take(attrBytes);
     const idCount = cursor.u32();

@@ -4,7 +4,7 @@
  *
  * Invariant: every range returned lies inside the file; ranges that the header claims beyond it are damage.
  */
-import { ATTR_BYTES, type EventAttr } from '../abi/event-attr.ts';
+import { ATTR_BYTES, ATTR_MIN_BYTES, type EventAttr } from '../abi/event-attr.ts';
 import { decodeStruct, fieldOffset } from '../abi/layout.ts';
 import {
   Feature,
@@ -38,8 +38,6 @@ export interface FileHeader {
 
 /** "PERFFILE", the format before Linux 2.6.36, which has no ids and other tables. */
 const OLD_MAGIC = 0x454c494646524550n;
-/** sizeof(struct perf_event_attr) in its first version. */
-const ATTR_MIN_BYTES = 64;
 
 /**
  * Reads the header. Throws `not-a-capture` for other files, and `unsupported-capture` for big-endian and directory

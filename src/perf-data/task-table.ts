@@ -59,18 +59,29 @@ export interface TaskTable {
 }
 
 /** The name of the thread at `timeNs` (default: at the end); null when the capture never gives one. */
-export function commAt(thread: ThreadEntry, timeNs?: bigint): string | null {
-  const { comms } = thread;
-  for (let i = comms.length - 1; i >= 0; i--)
-    if (timeNs === undefined || comms[i]!.timeNs <= timeNs) return comms[i]!.comm;
-  return comms[0]?.comm ?? null;
+export function commAt({ comms }: ThreadEntry, timeNs?: bigint): string | null {
+  const last = timeNs === undefined ? comms.length - 1 : lastBy(comms, timeNs, timeOfComm);
+  return comms[Math.max(last, 0)]?.comm ?? null;
 }
 
 /** The address map that the process had at `timeNs`. */
-export function spaceAt(process: ProcessEntry, timeNs: bigint): AddressMap {
-  const { spaces } = process;
-  for (let i = spaces.length - 1; i > 0; i--) if (spaces[i]!.fromNs <= timeNs) return spaces[i]!.space;
-  return spaces[0]!.space;
+export function spaceAt({ spaces }: ProcessEntry, timeNs: bigint): AddressMap {
+  return spaces[Math.max(lastBy(spaces, timeNs, timeOfSpace), 0)]!.space;
+}
+
+const timeOfComm = ({ timeNs }: CommChange) => timeNs;
+const timeOfSpace = ({ fromNs }: ProcessEntry['spaces'][number]) => fromNs;
+
+/** Position of the last of `entries`, which are in time order, that is not later than `timeNs`; −1 when all are. */
+function lastBy<T>(entries: readonly T[], timeNs: bigint, timeOf: (entry: T) => bigint): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (timeOf(entries[middle]!) <= timeNs) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
 }
 
 /** Input of the table: records numbered in time order. */
@@ -121,6 +132,8 @@ class TaskTableBuilder {
   readonly #processByPid = new Map<number, ProcessEntry>();
   /** Threads that have a record with a time: a fork after that is another incarnation. */
   readonly #seenRunning = new Set<ThreadEntry>();
+  /** How many of a process's threads its last exec ended, or left as its main thread. */
+  readonly #endedThreads = new Map<ProcessEntry, number>();
 
   constructor(recordCount: number) {
     this.#threadOfRecord = new Int32Array(recordCount).fill(-1);
@@ -187,9 +200,12 @@ class TaskTableBuilder {
   #takeOver(pid: number, tid: number, timeNs: bigint): void {
     const known = this.#threadByTid.get(tid);
     if (known?.process.pid === pid && known.exitNs !== null) this.#threadByTid.delete(tid);
-    for (const other of this.#processByPid.get(pid)?.threads ?? []) {
-      if (other.tid !== tid) other.exitNs ??= timeNs;
-    }
+    const process = this.#processByPid.get(pid);
+    if (process === undefined) return;
+    // Threads that an earlier exec ended are not visited again.
+    const from = this.#endedThreads.get(process) ?? 0;
+    for (const other of process.threads.slice(from)) if (other.tid !== tid) other.exitNs ??= timeNs;
+    this.#endedThreads.set(process, process.threads.length);
   }
 
   #learnExit(body: { pid: number; tid: number }, timeNs: bigint): void {

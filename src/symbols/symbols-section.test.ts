@@ -89,3 +89,24 @@ describe('the section of names', () => {
     expect(decodeSymbols(section)?.spaces[0]?.ranges.length).toBe(functions.length);
   });
 });
+
+test('a section that unpacks out of proportion gives no symbols, in bounded memory', () => {
+  const head = encodeSymbols({ isComplete: true, spaces: [] }).subarray(0, 8);
+  const bomb = Buffer.concat([head, deflateSync(Buffer.alloc(255 * 1024 ** 2, 1), { level: 9 })]);
+  expect(bomb.length).toBeLessThan(400_000);
+  const before = process.memoryUsage().arrayBuffers;
+  expect(decodeSymbols(bomb)).toBeUndefined();
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 ** 2);
+});
+
+test('symbols that pack better than readers accept are stored less packed', () => {
+  const ranges = Array.from({ length: 400_000 }, (_, index) => ({
+    start: index,
+    bytes: 1,
+    symbol: 'a',
+    script: null,
+    since: 0n,
+  }));
+  const spaces = [{ key: { kind: 'kernel' } as const, ranges }];
+  expect(decodeSymbols(encodeSymbols({ isComplete: true, spaces }))?.spaces[0]?.ranges).toHaveLength(400_000);
+});

@@ -51,8 +51,14 @@ export interface SnapshotSymbols {
 const MAGIC = 0x4d4e4b52;
 const VERSION = 1;
 const HEAD_BYTES = 8;
-/** Larger sections are not written; one that unpacks to more is damaged or hostile. */
+/** A section that unpacks to more is damaged or hostile: ringkeep's own pack to a quarter. */
 const MOST_BYTES = 256 * 1024 ** 2;
+const ALWAYS_BYTES = 1024 ** 2;
+const MOST_BYTES_PER_BYTE = 32;
+
+function mostUnpacked(packedBytes: number): number {
+  return Math.min(MOST_BYTES, ALWAYS_BYTES + packedBytes * MOST_BYTES_PER_BYTE);
+}
 
 const COMPLETE_FLAG = 1;
 const KINDS = ['kernel', 'file', 'jit', 'jitdump'] as const;
@@ -110,7 +116,9 @@ export function encodeSymbols({ isComplete, spaces }: SnapshotSymbols): Uint8Arr
   const head = new DataView(new ArrayBuffer(HEAD_BYTES));
   head.setUint32(0, MAGIC, true);
   head.setUint32(4, VERSION, true);
-  return Buffer.concat([new Uint8Array(head.buffer), deflateSync(writer.bytes())]);
+  const packed = deflateSync(writer.bytes());
+  const isTooSmall = writer.bytes().length > mostUnpacked(packed.length);
+  return Buffer.concat([new Uint8Array(head.buffer), isTooSmall ? deflateSync(writer.bytes(), { level: 0 }) : packed]);
 }
 
 /** Undefined when the bytes are no such section, or a damaged one. */
@@ -130,7 +138,7 @@ function unpacked(bytes: Uint8Array): Uint8Array | undefined {
   const head = new DataView(bytes.buffer, bytes.byteOffset, HEAD_BYTES);
   if (head.getUint32(0, true) !== MAGIC || head.getUint32(4, true) !== VERSION) return undefined;
   try {
-    return inflateSync(bytes.subarray(HEAD_BYTES), { maxOutputLength: MOST_BYTES });
+    return inflateSync(bytes.subarray(HEAD_BYTES), { maxOutputLength: mostUnpacked(bytes.length - HEAD_BYTES) });
   } catch {
     return undefined; // zlib throws for damage, a wrong checksum included.
   }
