@@ -37,8 +37,8 @@ describe('durations', () => {
     ]);
   });
 
-  it('are refused without a unit', () => {
-    for (const text of ['', '5', 'ms', '5 parsecs', '-5s']) {
+  it('are refused without a unit, and beyond all numbers', () => {
+    for (const text of ['', '5', 'ms', '5 parsecs', '-5s', `${'9'.repeat(400)}s`]) {
       expect(() => parseDurationNs(text), text).toThrow(RingkeepError);
     }
   });

@@ -33,7 +33,9 @@ export function parseDurationNs(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text.trim());
   const factor = match ? DURATION_UNITS[match[2]!] : undefined;
   if (!match || factor === undefined) throw new RingkeepError('bad-duration', `"${text}" is not a duration`, { text });
-  return Math.round(Number(match[1]) * factor);
+  const ns = Math.round(Number(match[1]) * factor);
+  if (!Number.isFinite(ns)) throw new RingkeepError('bad-duration', `"${text}" is too long a duration`, { text });
+  return ns;
 }
 
 /** `65536` → `64KiB`, `1536` → `1.5KiB`. */

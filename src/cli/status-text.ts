@@ -41,12 +41,17 @@ export function percent(share: number): string {
   return `${(share * 100).toFixed(1)}%`;
 }
 
+/** Not negative, even if the wall clock was set back. */
+export function uptimeText({ startedWallMs }: DetachedStatus, nowWallMs: number): string {
+  return formatDurationNs(Math.max(0, nowWallMs - startedWallMs) * 1e6);
+}
+
 /** The whole status; `nowWallMs` is milliseconds since the epoch. */
 export function formatStatus(status: DetachedStatus, nowWallMs: number): string {
   const { stats, memoryBytes } = status;
   const { now, peak, bound } = stats.pinnedBytes;
   const lines = [
-    `ringkeep ${status.version}, pid ${status.pid}, up ${formatDurationNs((nowWallMs - status.startedWallMs) * 1e6)}, source ${status.source}`,
+    `ringkeep ${status.version}, pid ${status.pid}, up ${uptimeText(status, nowWallMs)}, source ${status.source}`,
     `events     ${status.directory}`,
     `threads    ${status.threads} recorded, ${stats.unrecordedTasks} unrecorded, ${stats.tasks} in total`,
     `records    ${stats.records}, ${Math.round(status.recordsPerSecond)}/s; ${stats.lost} lost (${stats.kernelLost} of them in the kernel)`,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeRecorder } from '../daemon/testing/fake-recorder.ts';
 import type { DetachedStatus } from '../session/control.ts';
 import { frameOf } from './printing.ts';
+import { formatStatus } from './status-text.ts';
 import { printable, textWidth } from './terminal.ts';
 import { renderTop } from './top-screen.ts';
 
@@ -30,6 +31,12 @@ describe('the screen of top', () => {
       'ATTACHMENTS',
       'web/software: comm node*, 1 thread',
     ]);
+  });
+
+  it('shows no negative uptime if the wall clock was set back', async () => {
+    const status = await attached();
+    expect(renderTop(status, PLAIN, status.startedWallMs - 1)[0]).toContain('  up 0ns  ');
+    expect(formatStatus(status, status.startedWallMs - 1)).toContain(', up 0ns, ');
   });
 
   it('is never wider or higher than the terminal, and counts omitted lines', async () => {

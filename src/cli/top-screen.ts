@@ -2,9 +2,9 @@
  * One frame of `ringkeep top`: a header, the CPUs' slots, the attachments. Pure.
  * Invariant: no line is wider than the terminal and there are no more lines than it has.
  */
-import { formatDurationNs, formatSize } from '../base/units.ts';
+import { formatSize } from '../base/units.ts';
 import type { CpuStatus, DetachedStatus } from '../session/control.ts';
-import { attachmentText, count, percent } from './status-text.ts';
+import { attachmentText, count, percent, uptimeText } from './status-text.ts';
 import { fitText, type Paint, painter, printable, type TerminalStyle } from './terminal.ts';
 
 export interface ScreenStyle extends TerminalStyle {
@@ -42,7 +42,7 @@ function more(lines: readonly Line[], height: number): Line {
 
 function headerLines(status: DetachedStatus, nowWallMs: number, paint: Paint): Line[] {
   const { stats, memoryBytes } = status;
-  const up = formatDurationNs((nowWallMs - status.startedWallMs) * 1e6);
+  const up = uptimeText(status, nowWallMs);
   const losses = `lost ${stats.lost} (${stats.kernelLost} in the kernel), ${count(stats.unrecordedTasks, 'task')} unrecorded, ${count(stats.evictedRings, 'ring')} evicted, ${count(stats.pinFailures, 'pin')} refused`;
   const isWhole = stats.lost === 0 && stats.unrecordedTasks === 0 && stats.pinFailures === 0;
   return [

@@ -89,6 +89,20 @@ describe('a daemon', () => {
     await start();
   });
 
+  it('refuses a snapshot that would replace one of its own files, under any name', async () => {
+    const { recorder } = await start();
+    const client = new DaemonClient(runtime);
+    const link = join(scratch, 'link');
+    symlinkSync(runtime.lock, link);
+    const session = join(runtime.shmEvents, 'session');
+    for (const path of [runtime.lock, runtime.log, runtime.socket, runtime.events, session, link])
+      await expect(client.snapshot({}, path)).rejects.toMatchObject({ code: 'output-unwritable' });
+    expect((recorder as FakeRecorder).snapshots).toEqual([]);
+    await client.snapshot({}, join(scratch, 'x.perf.data'));
+    await client.snapshot({}, join(runtime.path, 'x.perf.data'));
+    expect((recorder as FakeRecorder).snapshots).toHaveLength(2);
+  });
+
   it('is the only one of its directory of event files, whichever runtime directory links to it', async () => {
     await start();
     const path = join(scratch, 'other');

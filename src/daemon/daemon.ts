@@ -19,6 +19,7 @@ import {
   clearRuntimeDirectory,
   clearSocket,
   type EventDirectory,
+  isDaemonFile,
   makeEventDirectory,
   makeRuntimeDirectory,
   type RuntimeDirectory,
@@ -107,7 +108,12 @@ async function startServed(
 ): Promise<RecorderApi> {
   const directory = held.takeEventDirectory(options.memoryBytes);
   const started = withResolvers<RecorderApi>();
-  await held.listen({ recorder: started.promise, onDown: () => end.resolve(), onBug: options.onBug });
+  await held.listen({
+    recorder: started.promise,
+    isDaemonFile: (path) => isDaemonFile(path, held.runtime, directory.path),
+    onDown: () => end.resolve(),
+    onBug: options.onBug,
+  });
   try {
     const recorder = await startRecorder({
       ...options,
@@ -134,21 +140,21 @@ function heldBy(pid: number | undefined, path: string): RingkeepError {
 
 /** The resources of a daemon, and their release. */
 class Held {
-  readonly #runtime: RuntimeDirectory;
+  readonly runtime: RuntimeDirectory;
   readonly #lock: DaemonLock;
   #events: EventDirectory | undefined;
   #eventsFd: number | undefined;
   #server: Server | undefined;
 
   constructor(runtime: RuntimeDirectory, lock: DaemonLock) {
-    this.#runtime = runtime;
+    this.runtime = runtime;
     this.#lock = lock;
   }
 
   takeEventDirectory(neededBytes: number): EventDirectory {
-    const { events: way } = this.#runtime;
+    const { events: way } = this.runtime;
     const hadWay = lstatSync(way, { throwIfNoEntry: false }) !== undefined;
-    const events = makeEventDirectory(this.#runtime, neededBytes);
+    const events = makeEventDirectory(this.runtime, neededBytes);
     const fd = openSync(events.path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     if (!tryLock(fd)) {
       const holder = lockHolder(fd);
@@ -164,8 +170,8 @@ class Held {
 
   async listen(recorder: Parameters<typeof serve>[1]): Promise<void> {
     // A killed daemon leaves its socket; the holder of the lock may remove it.
-    clearSocket(this.#runtime);
-    this.#server = await serve(this.#runtime.socket, recorder);
+    clearSocket(this.runtime);
+    this.#server = await serve(this.runtime.socket, recorder);
   }
 
   /** The socket first, so that no request reaches a stopped recorder; the lock last. */
@@ -175,9 +181,9 @@ class Held {
       await recorder?.stop();
     } finally {
       if (this.#eventsFd !== undefined) closeSync(this.#eventsFd);
-      clearRuntimeDirectory(this.#runtime, this.#events?.path);
+      clearRuntimeDirectory(this.runtime, this.#events?.path);
       this.#lock.release();
-      removeRuntimeDirectory(this.#runtime);
+      removeRuntimeDirectory(this.runtime);
     }
   }
 

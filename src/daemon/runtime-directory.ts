@@ -6,8 +6,8 @@
  * earlier one uses the same directory of event files.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readlinkSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { lstatSync, mkdirSync, readlinkSync, realpathSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
 import { memoryRoom, PRIVATE, requireDirectory } from '../linux/private-directory.ts';
@@ -183,4 +183,26 @@ function removeEmpty(path: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
+}
+
+/** Whether writing `path` would replace a file of the daemon, under any name or link. */
+export function isDaemonFile(path: string, directory: RuntimeDirectory, eventDirectory: string): boolean {
+  const target = realPathOf(path);
+  const own = [directory.socket, directory.lock, directory.log, directory.events].map(realPathOf);
+  return own.includes(target) || target.startsWith(`${realPathOf(eventDirectory)}/`);
+}
+
+/** Also of a file that does not exist yet. */
+function realPathOf(path: string): string {
+  for (const [known, rest] of [
+    [path, ''],
+    [dirname(path), basename(path)],
+  ] as const) {
+    try {
+      return join(realpathSync(known), rest);
+    } catch {
+      // Absent: its directory may exist.
+    }
+  }
+  return path;
 }

@@ -40,7 +40,12 @@ async function begin(recorder: Promise<RecorderApi>): Promise<void> {
   const onDown = () => {
     downs++;
   };
-  server = await serve(runtime.socket, { recorder, onDown, onBug: (error) => bugs.push(error) });
+  server = await serve(runtime.socket, {
+    recorder,
+    isDaemonFile: () => false,
+    onDown,
+    onBug: (error) => bugs.push(error),
+  });
   client = new DaemonClient(runtime);
 }
 
@@ -96,6 +101,7 @@ describe('the socket', () => {
   it('is refused with a code if it cannot be made', async () => {
     const answer = serve(join(scratch, 'absent', 'sock'), {
       recorder: Promise.resolve(recorder),
+      isDaemonFile: () => false,
       onDown() {},
       onBug() {},
     });

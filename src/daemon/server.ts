@@ -32,6 +32,8 @@ const LONGEST_PARAMETER = 8192;
 export interface ServedRecorder {
   /** Requests wait until it has started; if it fails to start, they fail with its error. */
   readonly recorder: Promise<RecorderApi>;
+  /** Whether a snapshot at this path would replace a file of the daemon. */
+  readonly isDaemonFile: (path: string) => boolean;
   /** A client has requested the daemon to stop, and has been answered. */
   readonly onDown: () => void;
   /** A request failed because of a bug; for the log. */
@@ -167,7 +169,7 @@ function refuseUnreadable(failure: RingkeepError, socket: Socket): void {
   );
 }
 
-function addRecorderRoutes(app: FastifyInstance, { recorder, onDown }: ServedRecorder): void {
+function addRecorderRoutes(app: FastifyInstance, { recorder, isDaemonFile, onDown }: ServedRecorder): void {
   app.get('/v1/status', async () => (await recorder).status());
   app.get('/v1/events', async () => (await recorder).events());
   app.delete<{ Params: { '*': string } }>('/v1/events/*', async ({ params }, reply) => {
@@ -182,9 +184,14 @@ function addRecorderRoutes(app: FastifyInstance, { recorder, onDown }: ServedRec
     await (await recorder).detach(params.name);
     return reply.code(204).send();
   });
-  app.post<{ Body: SnapshotBody }>('/v1/snapshots', { schema: { body: SNAPSHOT_BODY } }, async ({ body }, reply) =>
-    reply.code(201).send(await (await recorder).snapshot(body.selection ?? {}, body.output, body.names)),
-  );
+  app.post<{ Body: SnapshotBody }>('/v1/snapshots', { schema: { body: SNAPSHOT_BODY } }, async ({ body }, reply) => {
+    const { output, selection = {}, names } = body;
+    if (isDaemonFile(output)) {
+      const message = `${output} is a file of the recorder and would be overwritten`;
+      throw new RingkeepError('output-unwritable', message, { path: output, input: output });
+    }
+    return reply.code(201).send(await (await recorder).snapshot(selection, output, names));
+  });
   app.post('/v1/down', async (_request, reply) => {
     // `close` is emitted once the answer is sent, and also if the client is gone.
     reply.raw.once('close', onDown);
