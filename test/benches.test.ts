@@ -56,3 +56,8 @@ test.concurrent('the cost of an export is printed for each format', async () => 
     /^4020 records of 10 threads.*\n(\w+ +\d+\.\d s, +\d+\.\d s of CPU time, +\d+ MiB peak, .*\n){5}$/,
   );
 });
+
+test.concurrent('the fault matrix loads all its faults', async (context) => {
+  needs(context, 'gcc');
+  expect(await bench('fault-matrix.mjs', '--only', 'none')).toMatch(/^0 committed records lost, 0 unreadable/);
+});

@@ -10,7 +10,7 @@ import { execFile } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { recordGeometry } from '../../dist/abi/record.js';
+import { recordGeometry } from '../../dist/abi/record-view.js';
 import { openCapture } from '../../dist/perf-data/capture.js';
 import { readRing } from '../../dist/ring/ring-reader.js';
 import { ANNOUNCE_AHEAD_BYTES } from '../../dist/ring/ring-writer.js';
