@@ -38,7 +38,7 @@ const options = {
 const style = { width: 100, hasColour: false };
 
 describe('a comparison', () => {
-  it('has a row a policy, in bytes and nanoseconds, and says that it is simulated', () => {
+  it('has a row a policy, in bytes and nanoseconds, and is labelled simulated', () => {
     const comparison = compare(readSubject(file, 99, 'switch'), options);
     expect(comparison).toMatchObject({
       simulated: true,
@@ -68,7 +68,7 @@ describe('a comparison', () => {
       expect(svg).toContain(name);
   });
 
-  it('takes other constants by name', () => {
+  it('accepts other constants by name', () => {
     expect(parseCosts(['lock-9=20us', 'populate=0ns'])).toEqual({ 'lock-9': 20_000, populate: 0 });
     expect(() => parseCosts(['lock-10=1us'])).toThrow(expect.objectContaining({ code: 'bad-argument' }));
     expect(() => parseCosts(['toString=1us'])).toThrow(expect.objectContaining({ code: 'bad-argument' }));
@@ -96,7 +96,7 @@ describe('a plan', () => {
     );
   });
 
-  it('keeps to a small budget, and says what least is needed where none fits', () => {
+  it('stays within a small budget, and reports the least that is needed where none fits', () => {
     const small = planCapture(file, { ...request, budgetBytes: 2 * 69632 }).plan;
     expect(small).toMatchObject({ slots: 1, mostSlots: 1, boundBytes: 2 * 69632 });
     expect(small.options).toEqual(['--slots', '1', '--ring', '64KiB', '--pin-budget', '136KiB']);

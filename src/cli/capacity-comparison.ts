@@ -1,6 +1,6 @@
 /**
- * Policies compared on one schedule: what `simulate` and `plan` have in common. Invariant: everything printed from here is
- * simulated and says so; sizes are in bytes, times in nanoseconds.
+ * Policies compared on one schedule: what `simulate` and `plan` have in common. Invariant: everything printed from
+ * here is simulated and labelled so; sizes are in bytes, times in nanoseconds.
  */
 import { eventAttr } from '../abi/event-attr.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
@@ -26,7 +26,7 @@ import {
   simulate,
 } from '../sim/capacity/index.ts';
 
-/** What a schedule is and where it is from. The keys are stable: scripts read them. */
+/** The size and the source of a schedule. The keys are stable: scripts read them. */
 export interface Workload {
   readonly origin: 'generated' | 'capture';
   readonly file: string | null;
@@ -35,13 +35,13 @@ export interface Workload {
   readonly seed: number | null;
   readonly cpus: number;
   readonly tasks: number;
-  /** Switches that brought a task in. */
+  /** Switches to a task other than the idle one. */
   readonly switches: number;
   readonly lengthNs: number;
-  /** Of a capture: the part of the time that is missing, because some rings had lost it; records that its recorder lost. */
+  /** Of a capture: the time left out, because some rings had overwritten it; records that its recorder lost. */
   readonly leftOutNs: number;
   readonly lostRecords: number;
-  /** Switches that a capture does not have, and without which others in it make no sense. */
+  /** Switches that a capture does not have and others in it imply. */
   readonly mendedSwitches: number;
   /** When rings are pinned: at each switch, as a kernel does, or once a batch, as the recorder does. */
   readonly turns: 'switch' | 'batch';
@@ -53,7 +53,7 @@ export interface Subject {
   readonly schedule: SwitchSchedule;
 }
 
-/** What one policy did. The keys are stable. */
+/** The result of one policy. The keys are stable. */
 export interface PolicyReport {
   readonly policy: string;
   readonly kind: SimulationResult['kind'];
@@ -173,19 +173,20 @@ function reportOf(result: SimulationResult, workload: Workload): PolicyReport {
   };
 }
 
-/** The ring file that `ringkeep record` makes on so many CPUs: two events, an id on each CPU. */
+/** The ring file that `ringkeep record` creates on so many CPUs: two events, an id on each CPU. */
 export function ringFile(cpus: number, ringBytes: number): RingGeometry {
   const ids = new Array<bigint>(cpus).fill(0n);
   const event = { name: '', attr: eventAttr({}), ids };
   return ringGeometry([event, event], ringBytes);
 }
 
-/** The schedule of the capture at `path`. Throws `no-switches` and whatever opening a capture throws. */
+/** The schedule of the capture at `path`. Throws `no-switches` and what opening a capture throws. */
 export function readSubject(path: string, sampleHz: number, turns: Workload['turns']): Subject {
   return withCapture(path, (capture) => {
     let builder: ScheduleBuilder | undefined;
     const trace = streamSwitches(capture, ({ origin, cpus }) => {
-      // Tracepoint samples are not what a ring would hold: that is computed. SWITCH records are.
+      // A ring would hold SWITCH records: where the capture has samples of a tracepoint, their number and size are
+      // computed.
       const model = { sampleHz, sampleBytes: SAMPLE_RECORD_BYTES };
       builder = new ScheduleBuilder(cpus, origin === 'sched_switch' ? model : undefined);
       return builder;

@@ -99,7 +99,7 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
 const plain = { width: 120, hasColour: false, showAll: false };
 
 describe('the text of a post-mortem', () => {
-  test('says first what happened, then one line a thread, then the stacks that matter', () => {
+  test('has what happened first, then one line a thread, then the stacks of the first threads', () => {
     expect(formatPostMortem(report(), plain)).toMatchInlineSnapshot(`
       "pid 100 (node) died of SIGSEGV in thread 101 (worker)
         5s kept · 2 threads in 1 process · 12,345 records · 17 samples
@@ -119,7 +119,7 @@ describe('the text of a post-mortem', () => {
     `);
   });
 
-  test('has names where frames have them, and the line of what is JavaScript', () => {
+  test('has the names of frames, and the source line of JavaScript', () => {
     const [worker] = report().threads;
     const [kernel, server] = worker!.stacks[0]!.frames as [StackFrame, StackFrame];
     const frames = [
@@ -139,7 +139,7 @@ describe('the text of a post-mortem', () => {
     expect(text(frames.slice(0, 2))).toContain('futex_wait < do_syscall_64');
   });
 
-  test('tells the longest waits that matter, and where they were where that is known', () => {
+  test('has the longest waits from 1 ms on, and their places where those are known', () => {
     const [worker] = report().threads;
     const frames = worker!.stacks[0]!.frames;
     const waits = [
@@ -161,7 +161,7 @@ describe('the text of a post-mortem', () => {
     expect(text).toContain('\n  slept 2s up to the death, last seen 3ms earlier in [kernel] < server+0x1010\n');
   });
 
-  test('tells the longest waits of all threads, those of one name in one place together', () => {
+  test('has the longest waits of all threads, those of one name in one place in one line', () => {
     const wait = { kind: 'slept' as const, durationNs: 2e9, endedBeforeNs: 0, frames: null, lastSeen: null };
     const threads = [
       thread({ tid: 1, waits: [wait] }),
@@ -192,14 +192,14 @@ describe('the text of a post-mortem', () => {
     expect(formatPostMortem(report({ unnamed }), { ...plain, showAll: true })).toContain('/opt/e');
   });
 
-  test('says how the thread was told where no signal record named it', () => {
+  test('says how the thread was found where no signal record named it', () => {
     const death = { ...report().death!, evidence: 'first-exit' as const };
     expect(formatPostMortem(report({ death }), plain)).toContain('in thread 101 (worker), the first to exit');
     const unknown = { ...death, evidence: 'main-thread' as const };
     expect(formatPostMortem(report({ death: unknown }), plain)).toContain('which thread took the signal is not known');
   });
 
-  test('says when nothing died', () => {
+  test('says that no death is known', () => {
     expect(formatPostMortem(report({ death: null }), plain)).toMatch(/^2 threads of 1 process; no death by a signal/);
   });
 
@@ -226,7 +226,7 @@ describe('the text of a post-mortem', () => {
     expect(text.split('\n').find((line) => /^\s+8 /.test(line))).toMatch(/\?\s+\?\s+\?\s+\?/);
   });
 
-  test('stops at 20 threads, and says so, unless all are asked for', () => {
+  test('lists 20 threads and the number of the others, unless all are asked for', () => {
     const threads = Array.from({ length: 200 }, (_, index) => thread({ tid: 1000 + index }));
     const text = formatPostMortem(report({ threads }), plain);
     expect(text).toContain('… and 180 more threads (--all)');

@@ -1,6 +1,6 @@
 /**
- * A post-mortem as text for a terminal: first what happened, then one line a thread, then the stacks of the threads that
- * matter most. Pure. Invariant: no line is wider than the width asked for.
+ * A post-mortem as text for a terminal: first what happened, then one line a thread, then the stacks of the first
+ * threads. Pure. Invariant: no line is wider than the width asked for.
  */
 import { formatDurationNs } from '../base/units.ts';
 import { frameText, type StackFrame } from '../perf-data/stack.ts';
@@ -51,7 +51,7 @@ function headline(report: PostMortem, width: number, paint: Paint): string[] {
   return wrapped(text, width).map((line) => paint('bold', paint('red', line)));
 }
 
-/** What the capture covers, what is missing from it, where it is from. */
+/** The span of the capture, its losses, its source. */
 function facts(report: PostMortem, { width, showAll }: PostMortemTextOptions, paint: Paint): string[] {
   const { totals, host } = report;
   const span = report.spanNs === null ? 'no times' : `${formatDurationNs(report.spanNs)} kept`;
@@ -124,7 +124,7 @@ function threadTable(report: PostMortem, options: PostMortemTextOptions, paint: 
   return lines;
 }
 
-/** The columns that say something in this capture. `dropOrder`: the first to go where the terminal is narrow is 1. */
+/** The columns that have a value in this capture. `dropOrder`: 1 is the first to be dropped on a narrow terminal. */
 function columnsFor(report: PostMortem): Column<ThreadReport>[] {
   const some = (has: (thread: ThreadReport) => boolean) => report.threads.some(has);
   const columns: (Column<ThreadReport> | false)[] = [
@@ -198,7 +198,7 @@ function activityText(thread: ThreadReport, activity: Activity): string {
   return `${ACTIVITY_TEXT[activity]}${time}${cpu}`;
 }
 
-/** The innermost places of the newest stack; of a thread without one, what it waits in. */
+/** The innermost places of the newest stack; of a thread without one, its wait channel. */
 function lastPlace({ stacks, procfs }: ThreadReport): string {
   const places = placesOf(stacks[0]?.frames ?? []);
   return places.length > 0 ? places.join(' < ') : printable(procfs?.wchan ?? '');

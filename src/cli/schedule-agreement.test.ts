@@ -1,6 +1,7 @@
 /**
- * Every consumer of a capture's schedule has the same times of each thread, whichever records the switches are read from, and a
- * stretch in which records were lost is unknown in all of them. (speedscope and collapsed stacks have samples only, no states.)
+ * Every consumer of a capture's schedule has the same times of each thread, whichever records the switches are read
+ * from, and a stretch in which records were lost is unknown in all of them. (speedscope and collapsed stacks have
+ * samples only, no states.)
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -110,7 +111,10 @@ describe.for<Kinds>(['SWITCH and sched_switch', 'SWITCH alone', 'sched_switch al
 describe.for<Kinds>(['SWITCH and sched_switch', 'SWITCH alone', 'sched_switch alone'])(
   'with a loss, times from %s',
   (kinds) => {
-    /** The ring of CPU 1 lost records between 3,500 and 5,000: thread 100 ran there, the others were off the CPUs for a part of that. */
+    /**
+     * The ring of CPU 1 lost records between 3,500 and 5,000: thread 100 ran there, the others were off the CPUs for
+     * a part of that.
+     */
     const lossy = () => {
       const { builder } = busy(kinds);
       return builder.record('LOST', { id: 11n, lost: 3n }, { pid: 100, tid: 100, cpu: 1, time: 5_000n });

@@ -20,12 +20,12 @@ function frame(fields: Partial<StackFrame>): StackFrame {
 const kernel = (name: string | null) => frame({ isKernel: true, fileOffset: null, name });
 
 describe('a stack in one line', () => {
-  test('names what the kernel waited for, not the scheduler that it went through', () => {
+  test('names the kernel function that waits, not those of the scheduler', () => {
     const frames = ['__schedule', 'schedule', 'do_nanosleep', 'hrtimer_nanosleep', 'do_syscall_64'].map(kernel);
     expect(placesOf([...frames, frame({ name: 'nanosleep' })])).toEqual(['hrtimer_nanosleep', 'nanosleep']);
   });
 
-  test('of code that was interrupted is that code', () => {
+  test('of interrupted code is that code', () => {
     const frames = ['schedule', 'irqentry_exit_to_user_mode', 'asm_sysvec_apic_timer_interrupt'].map(kernel);
     expect(placesOf([...frames, frame({ name: 'spin' })])).toEqual(['spin']);
   });
@@ -39,7 +39,7 @@ describe('a stack in one line', () => {
     expect(placesOf([kernel(null), kernel(null), frame({ name: 'read' })])).toEqual(['[kernel]', 'read']);
   });
 
-  test('leaves out numbers that are no places, unless there is nothing else', () => {
+  test('leaves out addresses in no file, unless there is nothing else', () => {
     const nowhere = frame({ file: null, fileOffset: null, address: '0xbebc200' });
     expect(placesOf([frame({ name: 'read' }), nowhere])).toEqual(['read']);
     expect(placesOf([nowhere])).toEqual(['[unknown]+0xbebc200']);

@@ -1,6 +1,6 @@
 /**
- * Places in one line, and the times that threads spent off the CPUs with the place where each was. Pure. Invariant: of a stack's
- * kernel part one place is named, what was waited for, not the scheduler that it went through.
+ * Places in one line, and the times that threads spent off the CPUs with the place where each was. Pure. Invariant:
+ * of a stack's kernel part one place is named, the function that waits, not those of the scheduler below it.
  */
 import { formatDurationNs } from '../base/units.ts';
 import { frameText, type StackFrame } from '../perf-data/stack.ts';
@@ -9,17 +9,17 @@ import { type Paint, printable, wrapped } from './terminal.ts';
 
 /** Places of a wait's stack. */
 const WAIT_PLACES = 4;
-/** A wait that is shorter is nobody's question. */
+/** Shorter waits are not shown. */
 const WAIT_MIN_NS = 1_000_000;
 /** Lines of the waits of all threads. */
 const LONGEST_LINES = 5;
-/** Functions that every sleeper is in: /proc/PID/wchan passes over them too (in_sched_functions, kernel/sched/core.c). */
+/** Functions that every sleeper is in: /proc/PID/wchan skips them too (in_sched_functions, kernel/sched/core.c). */
 const SCHEDULER = /^_*(io_)?(schedule|preempt_schedule|do_nanosleep)(_|$)/;
 
-/** The way into the kernel and out of it again: what happens to user code there is no doing of its own. */
+/** Entry into the kernel and exit from it: interrupts and signals, not the code's own calls. */
 const ENTRY = /^(asm_|entry_|irqentry_|exit_to_user_mode|do_syscall_64|x64_sys_call|arch_do_signal|el0)/;
 
-/** A stack in one line, innermost first. Where there is a better place, one that no file is known for is left out. */
+/** A stack in one line, innermost first. A place in no known file is left out where there is another. */
 export function placesOf(frames: readonly StackFrame[]): string[] {
   const isKernelOnly = frames.every(({ isKernel }) => isKernel);
   const kernel = frames.filter(({ isKernel, name }) => isKernel && (name === null || !SCHEDULER.test(name)));
@@ -34,7 +34,7 @@ export function placesOf(frames: readonly StackFrame[]): string[] {
   return places;
 }
 
-/** Code without frame pointers leaves numbers on the stack that are no addresses. */
+/** Without frame pointers an unwinder takes other numbers on the stack for addresses. */
 function userFrames(frames: readonly StackFrame[]): StackFrame[] {
   const user = frames.filter(({ isKernel }) => !isKernel);
   const mapped = user.filter(({ file, name }) => file !== null || name !== null);
@@ -53,7 +53,7 @@ export function waitLines({ waits }: ThreadReport, report: PostMortem, width: nu
     .flatMap((wait) => wrapped(`  ${lengthText(wait)}${endText(wait, report)}${placeText(wait)}`, width));
 }
 
-/** The longest of all threads: those of one name and kind that were in the same place are told together. */
+/** The longest of all threads: those of one name and kind in the same place are one line. */
 export function longestWaits({ threads, ...report }: PostMortem, width: number, paint: Paint): string[] {
   const groups = new Map<string, { wait: WaitReport; tid: number; comm: string; tids: Set<number> }>();
   for (const { tid, comm, waits } of threads) {
@@ -86,7 +86,7 @@ function endText({ endedBeforeNs }: WaitReport, report: Pick<PostMortem, 'death'
   return ` until ${formatDurationNs(endedBeforeNs)} before ${endOf(report)}`;
 }
 
-/** Where it was, or what it was last seen in before. */
+/** Where it was, or where it was last seen before. */
 function placeText({ frames, lastSeen }: WaitReport): string {
   const where = placesOf(frames ?? []).slice(0, WAIT_PLACES);
   if (where.length > 0) return ` in ${where.join(' < ')}`;
@@ -95,7 +95,7 @@ function placeText({ frames, lastSeen }: WaitReport): string {
   return `, last seen ${formatDurationNs(lastSeen.earlierNs)} earlier in ${seen.join(' < ')}`;
 }
 
-/** What times are counted back from. */
+/** The moment that times count back from. */
 export function endOf({ death }: Pick<PostMortem, 'death'>): string {
   return death === null ? 'the end' : 'the death';
 }

@@ -19,7 +19,7 @@ function outline(nodes: readonly CallNode[], indent = ''): string[] {
 }
 
 describe('the tree of an event', () => {
-  test('is of functions below the names of threads, the outermost first, the largest first', () => {
+  test('has functions below the names of threads, the outermost first, the largest first', () => {
     const [clock] = treesOf(twoThreads());
     expect(clock).toMatchObject({ event: 'cpu-clock', unit: 'samples', total: 4 });
     expect(outline(clock!.roots)).toEqual([
@@ -63,7 +63,7 @@ test('a stack deeper than the engine’s own is a tree as deep', () => {
 });
 
 describe('the tree of stacks at switches', () => {
-  test('is of time asleep, up to the end of the capture, without what only wanted a CPU', () => {
+  test('is of time asleep, up to the end of the capture, without waits for a CPU', () => {
     const [clock, switches] = treesOf(sleepStacks());
     expect(clock!.total).toBe(1);
     expect(switches).toMatchObject({ event: 'context-switches', unit: 'nanoseconds', total: 1_900_000 });
@@ -75,7 +75,7 @@ describe('the tree of stacks at switches', () => {
     ]);
   });
 
-  test('counts of a sleep what lies in the time selected', () => {
+  test('counts the part of a sleep that lies in the time selected', () => {
     const [switches] = treesOf(sleepStacks(), { lastNs: 400_000, tid: 101 });
     expect(outline(switches!.roots)).toEqual(['worker 400000/0', ' [unknown]+0x40 400000/400000']);
   });

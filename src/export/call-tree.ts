@@ -1,6 +1,6 @@
 /**
- * What a flame graph shows, as numbers: for each event a tree of functions, the outermost at its root, below the names of threads.
- * Samples that are taken at switches say where threads slept: their tree is of time asleep. Pure. Invariants: a node's total is its
+ * A flame graph as numbers: for each event a tree of functions, the outermost at its root, below the names of threads.
+ * Samples at switches show where threads slept: their tree is of time asleep. Pure. Invariants: a node's total is its
  * own part and its children's totals; the totals of the roots are those of all samples that were selected.
  */
 import type { Capture } from '../perf-data/capture.ts';
@@ -12,12 +12,12 @@ import { SleepReader } from './sleep-reader.ts';
 import { NO_STACK, type StackTable } from './stack-table.ts';
 import { threadName } from './thread-labels.ts';
 
-/** A function, called the same way. */
+/** A function under one chain of callers. */
 export interface CallNode {
   readonly name: string;
-  /** What is mapped where it lies; null for what is in no known file, and for the name of threads. */
+  /** The file that it is mapped from; null where that is not known, and for the name of threads. */
   readonly file: string | null;
-  /** In the unit of the tree: with what it calls, and its own part. */
+  /** In the unit of the tree: with all callees, and its own part. */
   total: number;
   self: number;
   /** The largest first. */

@@ -13,7 +13,7 @@ test('one line a thread name and stack, with the number of samples', () => {
   expect(exportedText(builder, 'collapsed')).toBe('main;a+0x1;a+0x2 2\nmain 1\n');
 });
 
-test('several events are told apart behind the name', () => {
+test('several events are named in the frame after the thread’s', () => {
   const lines = exportedText(twoThreads(), 'collapsed').trimEnd().split('\n');
   expect(lines).toEqual([
     'main;[cpu-clock];libwork.so+0x1010;libwork.so+0x1020;libwork.so+0x1030 2',

@@ -1,7 +1,7 @@
 /**
- * Collapsed stacks, as flamegraph.pl and all its relatives read them: one line a stack, `comm;outer;inner COUNT`. Counts are
- * samples. A capture that sampled several events has the event's name, in brackets, as the frame behind comm.
- * Source: the header of stackcollapse-perf.pl. Invariant: the counts sum up to the samples that are exported.
+ * Collapsed stacks, as flamegraph.pl and compatible tools read them: one line a stack, `comm;outer;inner COUNT`.
+ * Counts are samples. A capture that sampled several events has the event's name, in brackets, as the frame behind
+ * comm. Source: the header of stackcollapse-perf.pl. Invariant: the counts sum up to the samples that are exported.
  */
 import type { Capture } from '../perf-data/capture.ts';
 import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
@@ -13,7 +13,7 @@ export function* exportCollapsed(capture: Capture, options: ExportOptions): Gene
   const reader = new SampleReader(capture, options.names);
   const part = exportedPart(capture, options);
   const isPlain = sampledEvents(capture, part).length <= 1;
-  /** By what a line begins with, by stack. */
+  /** Counts by the first frames of a line, by stack. */
   const counts = new Map<string, Map<number, number>>();
   for (const index of recordIndices(capture, options)) {
     const sample = isSample(capture, part, index) ? reader.read(index) : undefined;
@@ -43,7 +43,7 @@ function* lines(counts: ReadonlyMap<string, Map<number, number>>, { stacks }: Sa
   yield chunks.take();
 }
 
-/** A name may hold neither what separates frames nor what ends a line. */
+/** A name without the characters that separate frames and lines. */
 function word(name: string): string {
   return name.replaceAll(';', ':').replace(/\p{Cc}/gu, '?');
 }

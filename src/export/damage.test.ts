@@ -1,4 +1,4 @@
-/** Whatever was damaged in a capture that still opens, it is exported to every format. */
+/** A damaged capture that still opens is exported to every format. */
 
 import fc from 'fast-check';
 import { Profile } from 'pprof-format';

@@ -1,13 +1,13 @@
-/** What every exporter is: a pure function from a capture to the bytes of a file, in chunks, in one pass over the records. */
+/** An exporter: a pure function from a capture to the bytes of a file, in chunks, reading the records once. */
 import type { Capture } from '../perf-data/capture.ts';
 import { type CaptureSelection, SelectedPart } from '../perf-data/selection.ts';
 import type { FrameNames } from './frame-names.ts';
 
 export interface ExportOptions {
   readonly names: FrameNames;
-  /** What to export of the capture: all of it, unless told otherwise. */
+  /** The part of the capture to export; absent: all of it. */
   readonly selection?: CaptureSelection;
-  /** Called now and then with the number of records done. */
+  /** Called every PROGRESS_RECORDS with the number of records done. */
   readonly progress?: (records: number) => void;
 }
 
@@ -21,7 +21,7 @@ export function exportedPart(capture: Capture, { selection = {} }: ExportOptions
 
 const PROGRESS_RECORDS = 1 << 14;
 
-/** The numbers of all records in time order, with progress told on the way. */
+/** The numbers of all records in time order, reporting progress. */
 export function* recordIndices(capture: Capture, { progress }: ExportOptions): Generator<number> {
   for (let index = 0; index < capture.recordCount; index++) {
     if (index % PROGRESS_RECORDS === 0) progress?.(index);
@@ -34,7 +34,7 @@ export function* recordIndices(capture: Capture, { progress }: ExportOptions): G
 export class TextChunks {
   #text = '';
 
-  /** Whether there is a chunk's worth. */
+  /** Whether a chunk is full. */
   get isFull(): boolean {
     return this.#text.length >= CHUNK_CHARACTERS;
   }

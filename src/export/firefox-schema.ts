@@ -1,4 +1,7 @@
-/** The declarations of a Firefox profile: categories of frames and markers, and how the viewer shows each kind of marker. */
+/**
+ * The declarations of a Firefox profile: categories of frames and markers, and how the viewer shows each kind of
+ * marker.
+ */
 import type { SchedState } from '../schedule/change-table.ts';
 
 /** Numbers of the rows of CATEGORIES. */

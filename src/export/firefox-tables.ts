@@ -1,4 +1,6 @@
-/** The tables of a Firefox profile as they grow: columns of equal length. Invariant: `length` is that of every column. */
+/**
+ * The tables of a Firefox profile as they grow: columns of equal length. Invariant: `length` is that of every column.
+ */
 import type { ThreadEntry } from '../perf-data/task-table.ts';
 import type { SchedState } from '../schedule/change-table.ts';
 import { Category } from './firefox-schema.ts';
@@ -22,7 +24,7 @@ export class StringIndex {
   }
 }
 
-/** What is gathered of one thread. */
+/** The samples and markers of one thread. */
 export class ThreadTrack {
   readonly thread: ThreadEntry | undefined;
   readonly markers = {
@@ -34,10 +36,10 @@ export class ThreadTrack {
     category: [] as number[],
     length: 0,
   };
-  /** What it is in, as far as that is known, and since when. */
+  /** Its state and since when; undefined before its first change. */
   state: SchedState | undefined;
   sinceNs = 0n;
-  /** The stack that it went off its CPU with; undefined when it is on one, or none was sampled. */
+  /** The stack sampled as it went off its CPU; undefined on a CPU, or without one. */
   sleepStack: number | undefined;
   readonly #stack: (number | null)[] = [];
   readonly #time: number[] = [];
@@ -185,7 +187,7 @@ export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1) || path;
 }
 
-/** Offsets in files are small; what is not is the address of kernel text, which a double does not hold. */
+/** Offsets in files are small; larger ones are addresses of kernel text, which a double does not hold. */
 const MOST_ADDRESS = 2n ** 32n - 1n;
 
 /** A build id as breakpad writes it: the first 16 bytes as a GUID of little-endian fields, and an age of 0. */

@@ -58,7 +58,7 @@ describe('a thread', () => {
     ]);
   });
 
-  it('has markers for what was lost and for its death', () => {
+  it('has markers for losses and for its death', () => {
     expect(markers(read(twoThreads()), 101)).toEqual(
       expect.arrayContaining(['5 records lost 0.007–null', 'SIGSEGV 0.008–null']),
     );

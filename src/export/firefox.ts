@@ -1,10 +1,10 @@
 /**
- * The Firefox Profiler's processed profile format, version 60: the first whose stacks, frames and strings are shared by all
- * threads. Every later profiler upgrades it as it loads it (src/profile-logic/processed-profile-versioning.ts; the types are in
- * src/types/profile.ts of firefox-devtools/profiler). Times are milliseconds from the first record.
+ * The Firefox Profiler's processed profile format, version 60: the first whose stacks, frames and strings are shared
+ * by all threads. Every later profiler upgrades it as it loads it (src/profile-logic/processed-profile-versioning.ts;
+ * the types are in src/types/profile.ts of firefox-devtools/profiler). Times are milliseconds from the first record.
  *
- * Each thread of the capture is a thread: its samples, the CPU time between them where the capture has switches, and markers:
- * off-CPU intervals, unknown ones, losses, the death. Invariant: every sample is there once.
+ * Each thread of the capture is a thread: its samples, the CPU time between them where the capture has switches, and
+ * markers: off-CPU intervals, unknown ones, losses, the death. Invariant: every sample is there once.
  */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';

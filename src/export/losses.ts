@@ -1,8 +1,8 @@
-/** What was lost, as the records tell it. */
+/** Losses by LOST and LOST_SAMPLES records. */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 
-/** Records that a record says were lost before it: 0 for any that is no LOST. */
+/** The number of records lost that a LOST record counts; 0 for a record of another type. */
 export function lostAt(capture: Capture, index: number): number {
   const type = capture.typeAt(index);
   if (type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) return 0;

@@ -1,8 +1,9 @@
 /**
  * Numbers of the fields and enums of Perfetto's trace format that are written here.
- * Source: github.com/google/perfetto, protos/perfetto/trace/: trace.proto, trace_packet.proto, trace_packet_defaults.proto,
- * clock_snapshot.proto, generic_kernel/generic_task.proto, interned_data/interned_data.proto, profiling/profile_common.proto,
- * profiling/profile_packet.proto, track_event/*.proto; protos/perfetto/common/: builtin_clock.proto, perf_events.proto.
+ * Source: github.com/google/perfetto, protos/perfetto/trace/: trace.proto, trace_packet.proto,
+ * trace_packet_defaults.proto, clock_snapshot.proto, generic_kernel/generic_task.proto,
+ * interned_data/interned_data.proto, profiling/profile_common.proto, profiling/profile_packet.proto,
+ * track_event/*.proto; protos/perfetto/common/: builtin_clock.proto, perf_events.proto.
  */
 
 export const Trace = { packet: 1 } as const;

@@ -1,7 +1,8 @@
 /**
- * The stacks of one packet sequence: what a stack needs (its frames, their names and files) is written into the packet that
- * first refers to it. Interning ids are the numbers of the stack table, from 1. Mappings are whole files: a frame's place in one
- * is its offset in the file, and what lies in no known file lies in `[unknown]`. Invariant: an id is written once a sequence.
+ * The stacks of one packet sequence: what a stack needs (its frames, their names and files) is written into the
+ * packet that first refers to it. Interning ids are the numbers of the stack table, from 1. Mappings are whole files:
+ * a frame's place in one is its offset in the file, and code in no known file is in `[unknown]`. Invariant: an id is
+ * written once a sequence.
  */
 import type { Capture } from '../perf-data/capture.ts';
 import { Callstack, Frame, InternedData, InternedString, Mapping, TracePacket } from './perfetto-schema.ts';

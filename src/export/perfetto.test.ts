@@ -95,7 +95,7 @@ describe('what was pinned', () => {
   };
   const snapshot = () => new CaptureBuilder().switchIn(MAIN, 60n).section({ cutNs: '90', pinned });
 
-  it('is a counter from the first record on, beside the most that it can be', () => {
+  it('is a counter from the first record on, beside its bound', () => {
     const { counters } = read(snapshot());
     expect(counters.get('Bytes pinned')).toEqual([
       { timeNs: 60n, value: 4096 },

@@ -2,14 +2,14 @@
  * A Perfetto trace (perfetto.dev/docs/reference/trace-packet-proto), packet by packet in one pass:
  *
  *  1. The clock of the capture, which is the trace's clock, and the wall clock at the same moment.
- *  2. A thread's track (and its process's) when the thread is first met; those that no record with a time tells of, at the end.
- *  3. Changes of state, as events of a generic kernel: Perfetto's stable way to tell of a scheduler that is not ftrace. It makes
- *     slices on CPUs and the states of threads of them.
+ *  2. A thread's track (and its process's) at the thread's first record; of threads without a timed record, at the end.
+ *  3. Changes of state, as events of a generic kernel: Perfetto's stable input for a scheduler that is not ftrace. It
+ *     derives slices on CPUs and the states of threads.
  *  4. Samples, one packet sequence an event, with its stacks interned on the sequence when they are first needed.
- *  5. What the recorder had locked, and the most that it may, as counters, where a snapshot tells.
+ *  5. The bytes that the recorder had pinned, and their bound, as counters, where a snapshot has them.
  *  6. Losses: a mark on the thread's track, and a counter of all so far. The death and exits are marks as well.
  *
- * Invariant: a packet refers only to what came before it on its sequence, and no sample is left out.
+ * Invariant: a packet refers only to earlier packets of its sequence, and every sample is there.
  */
 import { ClockId, hasFlag } from '../abi/event-attr.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
@@ -64,11 +64,11 @@ export function* exportPerfetto(capture: Capture, options: ExportOptions): Gener
   yield out.take();
 }
 
-/** Packet sequences: all but samples; samples of the events, from the second on. */
+/** Packet sequences: one for all but samples; then one for each event's samples. */
 const MAIN_SEQUENCE = 1;
 const FIRST_SAMPLE_SEQUENCE = 2;
 
-/** Tracks: one for all the losses, the counter of losses, then two numbers for each process and thread. */
+/** Tracks: losses without a thread, counters, then two numbers for each process and thread. */
 const LOSS_TRACK = 1;
 const LOST_COUNTER = 2;
 const PINNED_COUNTER = 3;
@@ -80,8 +80,9 @@ const STATES: Readonly<Record<SchedState, number>> = {
   runnable: TaskState.runnable,
   sleeping: TaskState.interruptibleSleep,
   blocked: TaskState.uninterruptibleSleep,
-  // trace_processor drops TASK_STATE_UNKNOWN, so that the state before would last (generic_kernel_parser.cc). A stopped thread is
-  // neither on a CPU nor asleep nor waiting for one, and no other state is written so; a slice on its track says `unknown`.
+  // trace_processor drops TASK_STATE_UNKNOWN, so that the state before would last (generic_kernel_parser.cc). A
+  // stopped thread is neither on a CPU nor asleep nor waiting for one, and no other state is written so; a slice on
+  // its track says `unknown`.
   unknown: TaskState.stopped,
   exited: TaskState.dead,
 };
@@ -139,7 +140,7 @@ class TraceBuilder {
     });
   }
 
-  /** What was locked when the time exported begins, and each change since. */
+  /** The bytes pinned when the time exported begins, and each change since. */
   #addPinned(): void {
     const pinned = this.#capture.section?.pinned;
     if (!pinned) return;
@@ -331,7 +332,7 @@ class TraceBuilder {
     this.#out.end();
   }
 
-  /** The clock of all packets of the sequence, and what else is so by default. */
+  /** The clock of all packets of the sequence, and its other defaults. */
   #firstOnSequence(defaults: () => void = () => {}): void {
     this.#out.uint(TracePacket.firstPacketOnSequence, 1);
     this.#out.begin(TracePacket.tracePacketDefaults);
@@ -352,7 +353,7 @@ function threadTrack(thread: ThreadEntry): number {
   return FIRST_TASK_TRACK + 2 * thread.index + 1;
 }
 
-/** perf's own clock, where no other was asked for, runs like CLOCK_MONOTONIC. */
+/** perf's default clock runs like CLOCK_MONOTONIC. */
 function clockOf({ events, features }: Capture): number {
   const attr = events.find((event) => hasFlag(event.attr, 'useClockid'))?.attr;
   const clockid = attr?.clockid ?? features.clockData?.clockid;

@@ -1,8 +1,8 @@
 /**
- * pprof's profile.proto (github.com/google/pprof/proto/profile.proto), encoded by `pprof-format`; not yet compressed. Samples of
- * one thread, event and stack are one: pprof knows no times. Values: the number of samples, then what the samples of each event
- * stand for and, where stacks were sampled as threads went off their CPU, how long they slept there. Labels tell threads apart: `thread`
- * (its name), `pid`, `tid` and, where several were sampled, `event`.
+ * pprof's profile.proto (github.com/google/pprof/proto/profile.proto), encoded by `pprof-format`; not yet compressed.
+ * Samples of one thread, event and stack are merged: pprof has no times. Values: the number of samples, then what the
+ * samples of each event stand for and, where stacks were sampled as threads went off their CPU, how long they slept
+ * there. Labels distinguish threads: `thread` (its name), `pid`, `tid` and, where several were sampled, `event`.
  * Invariant: the first values sum up to the samples that are exported.
  */
 import { Location, Mapping, Profile, Function as ProfileFunction, Sample, StringTable, ValueType } from 'pprof-format';
@@ -32,7 +32,10 @@ export function* exportPprof(capture: Capture, options: ExportOptions): Generato
   yield profileOf(capture, part, reader.stacks, sums).encode();
 }
 
-/** Count, weight and sleep of the samples that differ in nothing but time. The sample of a sleep may be older than what is exported. */
+/**
+ * Count, weight and time asleep of samples that differ only in time. The sample of a sleep may be older than what is
+ * exported.
+ */
 interface Sum {
   readonly thread: ThreadEntry | undefined;
   readonly event: CaptureEvent;
@@ -87,7 +90,7 @@ function profileOf(capture: Capture, part: SelectedPart, stacks: StackTable, sum
       ...events.map((event) => valueType(event.name, weightUnit(event))),
       ...(hasSleeps ? [valueType('asleep', 'nanoseconds')] : []),
     ],
-    // Else it is the last that is shown unasked.
+    // Without it viewers show the last.
     defaultSampleType: strings.dedup(first?.name ?? 'samples'),
     ...(first ? { periodType: valueType(first.name, weightUnit(first)), period: periodOf(sums, first) } : {}),
     sample: samplesOf(sums, stacks, events, hasSleeps, strings),
@@ -99,7 +102,7 @@ function profileOf(capture: Capture, part: SelectedPart, stacks: StackTable, sum
   });
 }
 
-/** What one sample of the event stands for, on the average. */
+/** The mean weight of the event's samples. */
 function periodOf({ all }: SampleSums, event: CaptureEvent): number {
   const own = all.filter((sum) => sum.event === event);
   const count = own.reduce((total, sum) => total + sum.count, 0);

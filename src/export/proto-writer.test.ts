@@ -13,7 +13,7 @@ function read(writer: ProtoWriter) {
   return Message.toObject(Message.decode(writer.take()), { longs: String, bytes: Array });
 }
 
-test('any number, text and bytes come back', () => {
+test('any number, text and bytes are read back as written', () => {
   fc.assert(
     fc.property(
       fc.array(fc.oneof(fc.bigInt(0n, 2n ** 64n - 1n), fc.maxSafeNat())),
@@ -51,7 +51,7 @@ test('what was taken is not written again', () => {
   expect(writer.length).toBe(0);
 });
 
-test('a message that has not ended is a bug', () => {
+test('a message that was not ended fails an assertion', () => {
   const writer = new ProtoWriter();
   writer.begin(16);
   expect(() => writer.take()).toThrow(/every message has ended/);

@@ -1,7 +1,7 @@
 /**
- * Protocol buffers as they are written: fields behind one another, a message inside a message behind its length.
- * Source: protobuf.dev/programming-guides/encoding. The length of a nested message is not known when the message begins: four
- * bytes are left for it, and filled with a varint that is longer than it need be, as the encoding permits.
+ * A writer of protocol buffers: fields one after another, a nested message after its length.
+ * Source: protobuf.dev/programming-guides/encoding. The length of a nested message is not known when the message
+ * begins: four bytes are left for it, and filled with a padded varint, as the encoding permits.
  */
 import { assert } from '../base/error.ts';
 
@@ -66,7 +66,7 @@ export class ProtoWriter {
     }
   }
 
-  /** All that was written, which the writer then forgets. */
+  /** Takes all that was written; the writer is then empty. */
   take(): Uint8Array {
     assert(this.#open.length === 0, 'every message has ended');
     const bytes = this.#bytes.slice(0, this.#at);

@@ -30,7 +30,7 @@ function read(
 }
 
 describe('stacks', () => {
-  it('are outermost first, and share what they have in common', () => {
+  it('are outermost first, and share common callers', () => {
     const { stacks, reader } = read(
       new CaptureBuilder()
         .mmap(MAIN, 0n, 0x1000n, 0x1000n, 0n, '/bin/a')
@@ -41,7 +41,7 @@ describe('stacks', () => {
     expect([reader.stacks.stackCount, reader.stacks.frames.length]).toEqual([4, 4]);
   });
 
-  it('follow what is mapped at the time of the sample', () => {
+  it('follow the mappings at the time of the sample', () => {
     const builder = new CaptureBuilder()
       .mmap(MAIN, 1n, 0x1000n, 0x1000n, 0n, '/lib/old.so')
       .sample(MAIN, 2n, userStack(0x1010n))
@@ -50,7 +50,7 @@ describe('stacks', () => {
     expect(read(builder).stacks).toEqual(['old.so+0x10', 'new.so+0x10']);
   });
 
-  it('follow what a compiler put at an address by then', () => {
+  it('follow the code that a JIT compiler had placed at an address by then', () => {
     const [old, young] = ['old', 'young'].map((symbol) => ({ name: symbol, symbol, offset: 0, source: null }));
     const namer = {
       problems: [],
@@ -62,7 +62,7 @@ describe('stacks', () => {
     expect(read(builder, functionNames(namer)).stacks).toEqual(['old', 'old', 'young', 'young']);
   });
 
-  it('in one file are one place for all processes; in memory of their own, one for each', () => {
+  it('in one file have one place for all processes; in anonymous memory, one for each', () => {
     const asked: string[] = [];
     const names = {
       nameOf: (frame: { address: string }, process: { pid: number } | undefined) => {
@@ -83,7 +83,7 @@ describe('stacks', () => {
     expect(samples[2]!.stack).not.toBe(samples[3]!.stack);
   });
 
-  it('tell kernel frames from user frames', () => {
+  it('distinguish kernel frames from user frames', () => {
     const callchain = BigUint64Array.of(Context.kernel, 0xffffffff81000010n, Context.user, 0x1010n);
     const { reader } = read(new CaptureBuilder().sample(MAIN, 1n, { ip: 0n, callchain }, CPU_CLOCK, Misc.kernel));
     expect(reader.stacks.frames.map(({ name, isKernel }) => [name, isKernel])).toEqual([
@@ -92,7 +92,7 @@ describe('stacks', () => {
     ]);
   });
 
-  it('of what /proc showed are the state and where the thread sleeps', () => {
+  it('of procfs samples are the state and the function that the thread sleeps in', () => {
     expect(read(procfsStates()).stacks).toEqual(['[R]', '[S] futex_wait', '[S] futex_wait']);
   });
 });

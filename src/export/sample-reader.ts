@@ -1,7 +1,7 @@
 /**
- * Samples with their stacks as numbers of a StackTable and their weights. Records are read in time order: an address is looked
- * up once, until something is mapped or unmapped in its address space. Invariant: every SAMPLE record is one sample, whether it
- * has a stack, a time and a task or not.
+ * Samples with their stacks as numbers of a StackTable and their weights. Records are read in time order: an address
+ * is looked up once, until something is mapped or unmapped in its address space. Invariant: every SAMPLE record is
+ * one sample, whether it has a stack, a time and a task or not.
  */
 import { EventType, hasFlag, SampleType } from '../abi/event-attr.ts';
 import { decodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
@@ -110,7 +110,7 @@ export class SampleReader {
       source: null,
     };
     const { file, fileOffset, address, isKernel } = frame;
-    // Memory that is no file's is another in each process. A function is one frame, wherever in it the thread was.
+    // Memory without a file differs in each process. A function is one frame, wherever in it the thread was.
     const owner = fileOffset === null && !isKernel ? (process?.index ?? -1) : file;
     const where = frame.symbol === null ? (fileOffset ?? address) : ` ${frame.symbol}`;
     const key = `${isKernel ? 'k' : 'u'}${where}@${owner}`;
@@ -122,7 +122,7 @@ export class SampleReader {
     return number;
   }
 
-  /** What /proc showed is a stack of one frame: the state and the kernel function that the thread sleeps in. */
+  /** A procfs sample as a stack of one frame: the state and the kernel function that the thread sleeps in. */
   #stateStack({ body }: SampleRecord): number {
     const state = body.raw && decodeProcfsSample(body.raw);
     if (!state) return NO_STACK;
@@ -135,7 +135,10 @@ export class SampleReader {
   }
 }
 
-/** Frames by address, of one address space, as long as nothing new is mapped in it and no code is replaced. Asked in time order. */
+/**
+ * Frames by address, of one address space, as long as nothing new is mapped in it and no code is replaced. Queried in
+ * time order.
+ */
 class SpacePlaces {
   readonly #space: AddressMap;
   readonly #frames = new Map<bigint, number>();
@@ -146,7 +149,7 @@ class SpacePlaces {
     this.#space = space;
   }
 
-  /** `epoch` is another once code has been replaced. */
+  /** `epoch` changes when code has been replaced. */
   at(timeNs: bigint, epoch: number): Map<bigint, number> {
     if (epoch !== this.#epoch) this.#frames.clear();
     this.#epoch = epoch;
@@ -166,7 +169,7 @@ function isClock({ attr }: CaptureEvent): boolean {
   return attr.type === EventType.software && CLOCKS.includes(attr.config);
 }
 
-/** What a sample that does not hold its period stands for. */
+/** The weight of a sample that does not hold its period. */
 function fixedWeight(event: CaptureEvent): number {
   const { attr } = event;
   const periodOrFreq = Number(attr.samplePeriodOrFreq);

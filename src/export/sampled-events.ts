@@ -1,4 +1,4 @@
-/** Which events have samples in what is exported: where one has, samples need not be told apart. */
+/** The events that have samples in what is exported: where there is one, exports leave out the event's name. */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import type { CaptureEvent } from '../perf-data/event-table.ts';

@@ -1,4 +1,4 @@
-/** Of what is selected, and of nothing else, every format has every sample; read by the readers that are not ours. */
+/** Every format has every sample of what is selected, and no other; read by independent readers. */
 import { Profile } from 'pprof-format';
 import { describe, expect, test } from 'vitest';
 import { RecordType } from '../abi/record-table.ts';
@@ -57,7 +57,7 @@ describe.for(Object.entries(FIXTURES))('%s', ([, build]) => {
 describe('the last part', () => {
   const reading = readPerfetto(exported(twoThreads(), 'perfetto', undefined, { lastNs: 4_700 }));
 
-  test('begins with the state that each thread is in then', () => {
+  test('begins with the state of each thread at that time', () => {
     expect(reading.states.slice(0, 3).map(({ timeNs, tid, state }) => [Number(timeNs), tid, state])).toEqual([
       [4_300, 100, 'TASK_STATE_STOPPED'],
       [4_300, 101, 'TASK_STATE_STOPPED'],
@@ -65,7 +65,7 @@ describe('the last part', () => {
     ]);
   });
 
-  test('has its losses and nothing from before it', () => {
+  test('has its losses and nothing older', () => {
     expect(reading.counters.get('Records lost')).toEqual([
       { timeNs: 4_300n, value: 0 },
       { timeNs: 8_000n, value: 5 },
@@ -73,7 +73,7 @@ describe('the last part', () => {
     expect(reading.samples.map(({ timeNs }) => Number(timeNs))).toEqual([6_000, 8_500, 9_000]);
   });
 
-  test('of the Firefox profile and of speedscope counts its times from its begin', () => {
+  test('counts times from its begin in the Firefox profile and in speedscope', () => {
     const selection = { lastNs: 4_700 };
     const { threads } = JSON.parse(text(exported(twoThreads(), 'firefox', undefined, selection)));
     expect(threads[0].samples.time).toEqual([0.0017]);
@@ -82,7 +82,7 @@ describe('the last part', () => {
   });
 });
 
-test('one thread has no other’s track, states or marks', () => {
+test('the selection of one thread has no track, states or marks of another', () => {
   const reading = readPerfetto(exported(twoThreads(), 'perfetto', undefined, { tid: 100 }));
   expect(reading.threads.map(({ tid }) => tid)).toEqual([100]);
   expect(new Set(reading.states.map(({ tid }) => tid))).toEqual(new Set([100]));

@@ -1,7 +1,7 @@
 /**
- * The changes of state of the threads that are selected, in the time that is selected, each with the sample that a thread goes off
- * its CPU with where one was taken. All records are read: those before the time give the state in which a thread begins.
- * Invariant: no change is reported of a time before the selected one, nor of other threads.
+ * The changes of state of the threads that are selected, in the time that is selected, each with the sample that a
+ * thread goes off its CPU with where one was taken. All records are read: those before the time give the state in
+ * which a thread begins. Invariant: no change is reported of a time before the selected one, nor of other threads.
  */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';

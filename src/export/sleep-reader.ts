@@ -1,6 +1,6 @@
 /**
- * How long threads slept in the places that were sampled as they went off their CPU. Invariants: the time counted of a sleep lies in
- * the time that is selected; a wait for a CPU and time of which the state is unknown are none of it.
+ * How long threads slept in the places that were sampled as they went off their CPU. Invariants: the time counted of
+ * a sleep lies in the time that is selected; a wait for a CPU and time of which the state is unknown are none of it.
  */
 import type { Capture } from '../perf-data/capture.ts';
 import { lookbackMoment, type SelectedPart } from '../perf-data/selection.ts';

@@ -1,6 +1,6 @@
 /**
- * Which sample a thread went off its CPU with: that of an event that happens at a switch, taken a moment before the thread's state
- * changes. Invariant: a sample is that of one switch.
+ * Which sample a thread went off its CPU with: that of an event that happens at a switch, taken a moment before the
+ * thread's state changes. Invariant: a sample is that of one switch.
  */
 
 import { isOffCpu, type SchedState, type StateChange } from '../schedule/change-table.ts';

@@ -16,7 +16,7 @@ describe('a thread’s profile', () => {
   const CLOCK = { ...CPU_CLOCK, attr: { ...CPU_CLOCK.attr, samplePeriodOrFreq: 100n } };
   const profiles = (builder: CaptureBuilder) => JSON.parse(exportedText(builder, 'speedscope')).profiles;
 
-  it('stands in true time: a sample ends where it was taken, and what lies between two is a gap', () => {
+  it('is in true time: a sample ends where it was taken, and time that none stands for is a gap', () => {
     const builder = new CaptureBuilder([CLOCK])
       .switchIn(MAIN, 1_000n)
       .sample(MAIN, 1_150n, userStack(0x1n))

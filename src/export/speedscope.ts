@@ -1,12 +1,12 @@
 /**
- * speedscope's own format (https://www.speedscope.app/file-format-schema.json): a sampled profile for each thread, and for each
- * event where several were sampled. Samples of a clock stand where they were taken: what lies between them and the time before
- * them that they stand for is a sample without a stack, so that the time order of a thread is its true time.
+ * speedscope's own format (https://www.speedscope.app/file-format-schema.json): a sampled profile for each thread,
+ * and for each event where several were sampled. Samples of a clock are placed at their time: the time between them
+ * that none stands for is a sample without a stack, so that the order of a thread's samples is in true time.
  *
  *     |— gap —|— weight —x|— gap —|— weight —x      x: the sample is taken at the end of what it stands for
  *
- * Times begin with what is exported. Other events have no time to fill: a weight is a number of occurrences. Invariant: a sample
- * without a stack of its own has the frame `[no stack]`; an empty one is a gap.
+ * Times begin with what is exported. Other events have no time to fill: a weight is a number of occurrences.
+ * Invariant: a sample without a stack of its own has the frame `[no stack]`; an empty one is a gap.
  */
 import type { Capture } from '../perf-data/capture.ts';
 import type { CaptureEvent } from '../perf-data/event-table.ts';
@@ -128,7 +128,7 @@ function profileName({ thread, event }: ThreadProfile, isPlain: boolean): string
   return isPlain ? task : `${task} — ${event.name}`;
 }
 
-/** The command that was recorded, as far as the capture tells. */
+/** The command that was recorded, where the capture has it, else the host. */
 function captureName({ features }: Capture): string {
   return features.cmdline?.join(' ') ?? features.hostname ?? 'capture';
 }

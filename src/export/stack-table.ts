@@ -1,6 +1,6 @@
 /**
- * Stacks as a tree: a stack is a frame and the stack of its caller, so that what stacks have in common is there once.
- * Invariant: a caller has a lower number than whom it called, and two stacks of the same frames have one number.
+ * Stacks as a tree: a stack is a frame and the stack of its caller, so that common callers are stored once.
+ * Invariant: a caller has a lower number than its callee, and two stacks of the same frames have one number.
  */
 import { assert } from '../base/error.ts';
 

@@ -1,7 +1,9 @@
-/** What threads are called in exports. */
+/** Names of threads and processes in exports. */
 import { commAt, type ThreadEntry } from '../perf-data/task-table.ts';
 
-/** The thread's name at `timeNs`, by default at the end; one that the capture never names is `:tid`, as perf writes it. */
+/**
+ * The thread's name at `timeNs`, by default at the end; `:tid`, as perf writes it, where the capture never names it.
+ */
 export function threadName(thread: ThreadEntry | undefined, timeNs?: bigint): string {
   if (thread === undefined) return '[unknown]';
   return commAt(thread, timeNs) || (thread.tid === 0 ? 'swapper' : `:${thread.tid}`);

@@ -1,4 +1,4 @@
-/** Damage is data: whatever is cut from or flipped in a capture, it opens, or is refused by code, and never hangs. */
+/** Damage is data: a capture with bytes cut off or flipped opens, or is refused by code, and never hangs. */
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -71,12 +71,12 @@ function readAll(bytes: Uint8Array): Capture | string {
 
 const whole = everyKindOfRecord();
 
-test('a whole capture has none', () => {
+test('a whole capture has no damage', () => {
   expect(readAll(whole)).toMatchObject({ recordCount: 78, damage: [] });
 });
 
 test('a cut anywhere is survived', () => {
-  // Behind the header and the attrs one byte more or less is much like another.
+  // Behind the header and the attrs every 13th byte is cut at.
   const step = isLong ? 1 : 13;
   for (let length = 0; length < whole.length; length += length < 600 ? 1 : step) {
     const outcome = readAll(whole.subarray(0, length));

@@ -10,7 +10,7 @@ import { postMortem } from './post-mortem.ts';
 const MAIN = { pid: 100, tid: 100 };
 const KERNEL = 0xffffffff81000000n;
 
-/** Names every place after its address, and remembers what it was asked. */
+/** Names every place after its address, and records the queries. */
 function scriptedNamer(): Symbolizer & { asked: FramePlace[] } {
   const asked: FramePlace[] = [];
   return {
@@ -32,7 +32,7 @@ function sampled(): CaptureBuilder {
 }
 
 describe('the frames of a post-mortem', () => {
-  test('have names where the namer knows them, beside the place in the file', () => {
+  test('have names where the symbolizer knows them, beside the place in the file', () => {
     const namer = scriptedNamer();
     const report = postMortem(openCapture(sampled().build()), { namer: () => namer });
     const frames = report.threads[0]!.stacks[0]!.frames;
@@ -56,7 +56,7 @@ describe('the frames of a post-mortem', () => {
     expect(report.unnamed).toEqual(['no names from /gone: it cannot be read here']);
   });
 
-  test('are asked for with what was mapped there, callers told apart from where the thread was', () => {
+  test('are looked up by mapping; return addresses are marked as such', () => {
     const namer = scriptedNamer();
     postMortem(openCapture(sampled().build()), { namer: () => namer });
     expect(namer.asked.map(({ isReturnAddress, pid, mapping }) => [isReturnAddress, pid, mapping?.file])).toEqual([
@@ -68,14 +68,14 @@ describe('the frames of a post-mortem', () => {
     ]);
   });
 
-  test('have no names where nobody names them', () => {
+  test('have no names without a symbolizer', () => {
     const report = postMortem(openCapture(sampled().build()));
     expect(report.unnamed).toEqual([]);
     expect(report.threads[0]!.stacks[0]!.frames.every(({ name }) => name === null)).toBe(true);
   });
 });
 
-test('a sample without a call chain is where the thread was', () => {
+test('a sample without a call chain has one frame, its ip', () => {
   expect(stackAddresses({ ip: 5n }, Misc.user)).toEqual([{ address: 5n, isKernel: false, isReturnAddress: false }]);
 });
 
@@ -93,7 +93,7 @@ test('JavaScript is shown with the line that it was written in', () => {
   expect(frameText(frame)).toBe('searchUpTo app.ts:14');
 });
 
-test('threads are chosen by name, each incarnation by its own', () => {
+test('threads are selected by name, each incarnation by its own', () => {
   const builder = new CaptureBuilder()
     .comm(MAIN, 1n, 'server')
     .comm({ pid: 100, tid: 101 }, 2n, 'worker-1')

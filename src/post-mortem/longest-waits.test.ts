@@ -26,7 +26,7 @@ describe('the longest waits of a thread', () => {
     .switchOut(MAIN, 820n)
     .sample({ pid: 200, tid: 200 }, 1020n);
 
-  test('are told by length, sleep and want of a CPU apart, with when they ended', () => {
+  test('are sorted by length, sleeps and waits for a CPU, with when they ended', () => {
     expect(waitsOf(builder)).toEqual([
       { kind: 'slept', durationNs: 500, endedBeforeNs: 320, frames: null, lastSeen: null },
       { kind: 'slept', durationNs: 200, endedBeforeNs: 0, frames: null, lastSeen: null },
@@ -39,7 +39,7 @@ describe('the longest waits of a thread', () => {
     expect(waitsOf(builder, { lastNs: 230 }).map(({ durationNs }) => durationNs)).toEqual([200, 90, 2]);
   });
 
-  test('end with the death: what comes behind it is not the question', () => {
+  test('end with the death', () => {
     const death = {
       pid: 200,
       tid: 200,
@@ -56,7 +56,7 @@ describe('the longest waits of a thread', () => {
     ]);
   });
 
-  test('of a time in which a switch was lost are none', () => {
+  test('do not include a time in which a switch was lost', () => {
     expect(waitsOf(new CaptureBuilder().switchOut(MAIN, 100n).switchOut(MAIN, 900n).switchIn(MAIN, 901n))).toEqual([
       { kind: 'slept', durationNs: 1, endedBeforeNs: 0, frames: null, lastSeen: null },
     ]);
@@ -91,7 +91,7 @@ describe('a wait that no stack was sampled for', () => {
   const seenIn = (builder: CaptureBuilder) =>
     waitsOf(builder).map(({ lastSeen }) => lastSeen && [lastSeen.earlierNs, lastSeen.frames[0]!.address]);
 
-  test('tells where the thread was last seen before, and how long before', () => {
+  test('has the stack where the thread was last seen before, and how long before', () => {
     const builder = new CaptureBuilder()
       .switchIn(MAIN, 100n)
       .sample(MAIN, 150n, at(0x10n))
@@ -101,7 +101,7 @@ describe('a wait that no stack was sampled for', () => {
     expect(seenIn(builder)).toEqual([[20, '0x20']]);
   });
 
-  test('tells nothing of an earlier time on a CPU', () => {
+  test('has no stack from an earlier time on a CPU', () => {
     const builder = new CaptureBuilder()
       .switchIn(MAIN, 100n)
       .sample(MAIN, 150n, at(0x10n))

@@ -1,4 +1,4 @@
-/** Captures of the real perf record: what is read of them is what perf script prints of the same file. */
+/** Captures of the real perf record are read as perf script prints them. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -62,18 +62,18 @@ describe('the state of a thread at the end', () => {
     expect(thread(report, tid)).toMatchObject(expected);
   });
 
-  test('is unknown, and its times null, when only a fork tells of it', () => {
+  test('is unknown, and its times null, when only its FORK is recorded', () => {
     expect(thread(report, 102)).toMatchObject({ state: 'unknown', onCpuNs: null, offCpuNs: null, timesFrom: null });
   });
 
-  test('goes on to a snapshot’s cut, behind the last record', () => {
+  test('lasts to a snapshot’s cut, behind the last record', () => {
     const cut = new CaptureBuilder().switchIn(MAIN, 100n).switchOut(MAIN, 200n).section({ cutNs: '5000' });
     expect(thread(reportOf(cut), 100)).toMatchObject({ sleepingNs: 4_800, spanNs: 4_900 });
   });
 });
 
 describe('on- and off-CPU time', () => {
-  test('are null, not 0, in a capture without switches, and that is said', () => {
+  test('are null, not 0, in a capture without switches, and `degraded` has the reason', () => {
     const attr = eventAttr({ sampleType: SAMPLE_TYPE, flags: attrFlags('sampleIdAll') });
     const report = reportOf(new CaptureBuilder([{ ...CPU_CLOCK, attr }]).sample(MAIN, 5n, { ip: 1n }).sample(MAIN, 9n));
     expect(thread(report, 100)).toMatchObject({
@@ -88,7 +88,7 @@ describe('on- and off-CPU time', () => {
     expect(report.degraded).toEqual(['context switches were not recorded: on-CPU and off-CPU time are not known']);
   });
 
-  test('are null where samples of sched:sched_switch have no format, and that is said', () => {
+  test('are null where samples of sched:sched_switch have no format, and `degraded` has the reason', () => {
     const attr = eventAttr({ sampleType: SAMPLE_TYPE, flags: attrFlags('sampleIdAll') });
     const switches = { ...CPU_CLOCK, attr, name: 'sched:sched_switch' };
     const report = reportOf(new CaptureBuilder([switches]).sample(MAIN, 5n, { ip: 1n }));
@@ -98,7 +98,7 @@ describe('on- and off-CPU time', () => {
     ]);
   });
 
-  test('begin with what is kept: a ring that was written over has no time between a name of before and its first record', () => {
+  test('begin with what is kept: an overwritten ring has no time between an older name and its first record', () => {
     const builder = new CaptureBuilder()
       .fork(MAIN, { pid: 100, tid: 101 }, 5n)
       .comm(MAIN, 10n, 'main')
@@ -132,7 +132,7 @@ describe('on- and off-CPU time', () => {
     expect(report.spanNs).toBe(1_000);
   });
 
-  test('of a ring that was not written over begin with its name or its fork', () => {
+  test('of a ring that was not overwritten begin with its name or its fork', () => {
     const builder = new CaptureBuilder()
       .comm(MAIN, 10n, 'main')
       .fork(MAIN, { pid: 100, tid: 101 }, 20n)
@@ -144,7 +144,7 @@ describe('on- and off-CPU time', () => {
     expect(thread(report, 101)).toMatchObject({ onCpuNs: 90, preemptedNs: 90 });
   });
 
-  test('of a snapshot that goes back so far only begin there, and are not known of a thread that did nothing since', () => {
+  test('of a snapshot limited to its last part begin there, and are not known of a thread without a record since', () => {
     const builder = new CaptureBuilder()
       .comm(MAIN, 10n, 'main')
       .comm(WORKER, 10n, 'worker')
@@ -187,7 +187,7 @@ describe('on- and off-CPU time', () => {
 });
 
 describe('a death', () => {
-  test('is what the snapshot says, and threads show what they did when it came, not how they were ended', () => {
+  test('is that of the snapshot’s section, and threads have their state at the death, not that of their end', () => {
     const builder = new CaptureBuilder()
       .comm(MAIN, 0n, 'node')
       .comm(WORKER, 0n, 'worker')
@@ -254,7 +254,7 @@ describe('a death', () => {
     expect(reportOf(exited).death).toBeNull();
   });
 
-  test('leaves a thread that had exited before it exited', () => {
+  test('does not change the state of a thread that had exited before', () => {
     const report = reportOf(
       new CaptureBuilder().switchIn(WORKER, 10n).exit(WORKER, 20n).signal(MAIN, 5_000n, 11).exit(MAIN, 6_000n),
     );
@@ -263,7 +263,7 @@ describe('a death', () => {
 });
 
 describe('threads', () => {
-  test('stand in the order of interest: most recently on a CPU first', () => {
+  test('are sorted by their last time on a CPU, newest first', () => {
     const builder = new CaptureBuilder();
     for (const [tid, time] of [
       [1, 300n],
@@ -291,7 +291,7 @@ describe('threads', () => {
     expect(report.totals).toMatchObject({ threads: 2, processes: 1, namedOnly: 1 });
   });
 
-  test('that a snapshot names and has nothing of are counted, not listed', () => {
+  test('that a snapshot only names are counted, not listed', () => {
     const builder = new CaptureBuilder()
       .comm(MAIN, 5n, 'node')
       .mmap(MAIN, 5n, 0x1000n, 0x1000n, 0n, '/usr/bin/node')
@@ -320,7 +320,7 @@ describe('threads', () => {
     ]);
   });
 
-  test('have the name they bear at the end', () => {
+  test('have their last name', () => {
     const report = reportOf(new CaptureBuilder().comm(MAIN, 1n, 'sh').comm(MAIN, 2n, 'node', true).sample(MAIN, 3n));
     expect(thread(report, 100).comm).toBe('node');
   });
@@ -371,7 +371,7 @@ describe('stacks', () => {
 });
 
 describe('losses', () => {
-  test('are counted from LOST records, and from the snapshot’s own account where there is one', () => {
+  test('are counted from LOST records, and from the snapshot’s section where there is one', () => {
     const lossy = () =>
       new CaptureBuilder()
         .record('LOST', { lost: 5n }, { ...MAIN, time: 1n })
@@ -432,7 +432,7 @@ describe('procfs samples', () => {
     expect(report.degraded).toEqual([]);
   });
 
-  test('of a killed process show what its threads did before they were dead, however late /proc showed it', () => {
+  test('of a killed process give the last state of its threads before they were dead', () => {
     const at = (ms: number) => BigInt(ms) * 1_000_000n;
     const builder = sampled([
       [at(100), 'R', 1_000n, 50n],
@@ -456,7 +456,7 @@ describe('procfs samples', () => {
     expect(thread(report, 103).state).toBe('exited');
   });
 
-  test('tell nothing of times when there is one only, and cannot tell running from runnable', () => {
+  test('give no times when there is one only, and do not distinguish running from runnable', () => {
     const only = thread(reportOf(sampled([[100n, 'R', 1_000n, 50n]])), 100);
     expect(only).toMatchObject({ state: 'running-or-runnable', timesFrom: null, onCpuNs: null });
   });

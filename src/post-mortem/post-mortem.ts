@@ -6,7 +6,7 @@
  *    At the moment, each thread's activity is noted: what it does later (waking up to be killed) is not the question.
  * 3. Per thread: times, state, the newest distinct stacks, the ring's losses.
  *
- * Invariant: what the capture cannot tell is null, never 0, and `degraded` says why.
+ * Invariant: what is not known from the capture is null, never 0, and `degraded` says why.
  */
 import { Misc, RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
@@ -19,7 +19,7 @@ import { type PostMortem, timeText } from './report.ts';
 import { buildThreadReports } from './thread-report.ts';
 import { ThreadTally } from './thread-tally.ts';
 
-/** Threads are listed as they are selected; what is said of the whole capture is said of all of it. */
+/** The selection applies to the list of threads; figures of the whole capture are of all of it. */
 export interface PostMortemOptions extends CaptureSelection {
   /** Distinct stacks a thread, 3 by default. */
   stacks?: number;
@@ -29,7 +29,10 @@ export interface PostMortemOptions extends CaptureSelection {
 
 const DEFAULT_STACKS = 3;
 
-/** Reduces `capture` to its post-mortem. Never throws for what the capture holds; a tid that is not in it gives no thread. */
+/**
+ * Reduces `capture` to its post-mortem. Never throws, whatever the capture holds; a tid that is not in it gives no
+ * thread.
+ */
 export function postMortem(capture: Capture, options: PostMortemOptions = {}): PostMortem {
   const { section, features } = capture;
   const moment = lookbackMoment(capture);
@@ -105,7 +108,10 @@ interface RecordTally {
   hasStacks: boolean;
 }
 
-/** From the first record of a ring, or of the capture where there are no rings, to the end: what a snapshot names besides is older. */
+/**
+ * From the first record of a ring, or of the capture where there are no rings, to the end: a snapshot's names are
+ * older.
+ */
 function keptNs(
   { firstNs }: Capture,
   endNs: bigint | null,

@@ -1,6 +1,6 @@
 /**
- * The newest distinct stacks of a thread. Invariant: at most twice RECENT_SAMPLES samples of a thread are decoded, so that a
- * thread that spins costs no more than one that waits.
+ * The newest distinct stacks of a thread. Invariant: at most twice RECENT_SAMPLES samples of a thread are decoded, so
+ * that a thread that spins costs no more than one that waits.
  */
 import type { Capture } from '../perf-data/capture.ts';
 import { resolveStack, type StackAddress, stackAddresses } from '../perf-data/stack.ts';
@@ -15,8 +15,8 @@ interface Distinct {
 }
 
 /**
- * Up to `limit` stacks of what it ran, newest first; and where it last went off a CPU, when that was sampled: where nothing else was,
- * up to `limit` of those.
+ * Up to `limit` stacks of what it ran, newest first, and the stack with which it last went off a CPU where that was
+ * sampled; without others, up to `limit` of those.
  */
 export function recentStacks(
   capture: Capture,

@@ -1,12 +1,12 @@
 /**
- * The post-mortem as data: what `postMortem` answers, `ringkeep show` prints and `--json` writes. Invariant: it is plain
- * JSON — no bigint, no undefined — and null means that the capture cannot tell.
+ * The post-mortem as data: what `postMortem` answers, `ringkeep show` prints and `--json` writes. Invariant: it is
+ * plain JSON — no bigint, no undefined — and null means that it is not known from the capture.
  */
 import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
 import type { Damage } from '../perf-data/damage.ts';
 import type { StackFrame } from '../perf-data/stack.ts';
 
-/** What a thread was doing. `running-or-runnable`: /proc cannot tell the two apart. */
+/** What a thread was doing. `running-or-runnable`: /proc has one state for both. */
 export type Activity =
   | 'running'
   | 'runnable'
@@ -36,7 +36,7 @@ export interface SampledStack {
 
 /** A time that a thread spent off the CPUs. */
 export interface WaitReport {
-  /** `slept` by its own choice; `waited` for a CPU, though it could have run. */
+  /** `slept`; `waited`: runnable, without a CPU. */
   kind: 'slept' | 'waited';
   durationNs: number;
   /** How long before the moment it ended; 0 for one that lasted. Null in a capture without a moment. */
@@ -44,8 +44,8 @@ export interface WaitReport {
   /** Where the thread waits, innermost first; null when no stack was sampled as it went off. */
   frames: StackFrame[] | null;
   /**
-   * Where it was sampled last, so long before it went off and without having been off in between: somewhere behind that place it
-   * went off. Null when it was not, and where `frames` says more.
+   * Where it was sampled last, so long before it went off and without having been off in between: somewhere behind
+   * that place it went off. Null when it was not, and where `frames` says more.
    */
   lastSeen: { earlierNs: number; frames: StackFrame[] } | null;
 }
@@ -54,7 +54,7 @@ export interface WaitReport {
 export interface ProcfsReport {
   /** State letter of /proc/PID/stat. */
   state: string;
-  /** Kernel function it sleeps in; null when it does not or must not be told. */
+  /** Kernel function it sleeps in; null when it does not sleep or may not be read. */
   wchan: string | null;
   /** System call number; null in user space or unknown. */
   syscall: number | null;
@@ -86,16 +86,16 @@ export interface ThreadReport {
   lastNs: string | null;
   /** From its first record (or its fork, or the window's begin) to its exit or the end. */
   spanNs: number | null;
-  /** Where on- and off-CPU time come from; null: the capture cannot tell, and they are null. */
+  /** Where on- and off-CPU time come from; null: they are not known, and null. */
   timesFrom: 'switches' | 'procfs' | null;
   onCpuNs: number | null;
   /** preemptedNs + sleepingNs. */
   offCpuNs: number | null;
-  /** Off-CPU though it could have run: preempted, or forked and not yet run. */
+  /** Off-CPU though it could have run: preempted, woken, or forked and not yet run. */
   preemptedNs: number | null;
-  /** Off-CPU by its own choice; includes the wait for a CPU after it was woken. */
+  /** Asleep; includes the wait for a CPU after it was woken, where wakeups are not recorded. */
   sleepingNs: number | null;
-  /** Part of the span of which nothing is known: switches were lost. */
+  /** Part of the span in which its state is not known: before its first switch, and where records were lost. */
   unknownNs: number | null;
   records: number;
   samples: number;
@@ -103,7 +103,7 @@ export interface ThreadReport {
   switchesOut: number | null;
   /** Times it came back on a CPU after sleeping. */
   wakeups: number | null;
-  /** Records that never reached its ring; null when the capture does not tell losses by thread. */
+  /** Records that never reached its ring; null when the capture does not count losses by thread. */
   lost: number | null;
   /** Older records that newer ones overwrote in its ring; null when it has no ring of its own. */
   overwritten: number | null;
@@ -119,13 +119,13 @@ export interface ThreadReport {
  * text, durations are numbers of nanoseconds (exact up to 2^53), addresses are hexadecimal text; null means unknown.
  */
 export interface PostMortem {
-  /** Who died of which signal; null when nothing in the capture tells of a death. */
+  /** The process that a signal killed; null when the capture has no sign of a death. */
   death: Death | null;
-  /** What recorded it, for a ringkeep snapshot; null for another recorder's capture. */
+  /** The source of a ringkeep snapshot; null for another recorder's capture. */
   source: RingkeepSection['source'] | null;
   /** Why the snapshot was taken; null for another recorder's capture. */
   reason: RingkeepSection['reason'] | null;
-  /** What its trigger fired for, in a sentence; null where no trigger had it taken. */
+  /** Why its trigger fired, in a sentence; null for a snapshot without a trigger. */
   why: string | null;
   host: {
     hostname: string | null;
@@ -174,7 +174,7 @@ export interface PostMortem {
   damage: Damage[];
   /** What frames have no names, and why, one sentence each; nothing where no names were looked for. */
   unnamed: string[];
-  /** The one that took the signal, the rest of its process, the others; in each, the most recently active first. */
+  /** The thread that took the signal, the rest of its process, the others; in each, the most recently active first. */
   threads: ThreadReport[];
 }
 

@@ -8,7 +8,9 @@ import { postMortem } from './post-mortem.ts';
 const RECORDS = isLong ? 1_000_000 : 200_000;
 const THREADS = 500;
 
-/** One thread's turn on a CPU, to be copied with other times and tids: building a million records one by one is slow. */
+/**
+ * One thread's turn on a CPU, to be copied with other times and tids: building a million records one by one is slow.
+ */
 function manyRecords(): Uint8Array<ArrayBuffer> {
   const task = { pid: 1, tid: 1 };
   const stack = { ip: 1n, callchain: BigUint64Array.of(0x1000n, 0x2000n, 0x3000n, 0x4000n) };

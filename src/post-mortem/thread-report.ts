@@ -1,7 +1,7 @@
 /**
- * From what was gathered of each thread to what is said of it. Invariant: every thread of which something is kept, and every ring
- * of a snapshot, has exactly one report if it is asked for; threads that others' records merely name are counted, and the idle tasks
- * (tid 0, one a CPU) are none.
+ * The report of each thread, from its tally. Invariant: every thread of which something is kept, and every ring of a
+ * snapshot, has exactly one report if it is selected; threads that only others' records name are counted; the idle
+ * tasks (tid 0, one a CPU) are no threads.
  */
 import type { Death, RingSummary } from '../abi/ringkeep-section.ts';
 import type { Capture } from '../perf-data/capture.ts';
@@ -22,7 +22,7 @@ import {
 } from './report.ts';
 import type { ThreadTally, TimedProcfsSample } from './thread-tally.ts';
 
-/** What the whole capture says, and what was asked. */
+/** What all reports have in common. */
 export interface ReportContext {
   death: Death | null;
   endNs: bigint | null;
@@ -35,7 +35,7 @@ export interface ReportContext {
   namer: Symbolizer | undefined;
 }
 
-/** The reports in their order, and how many threads and processes there are whether asked for or not. */
+/** The reports in their order, and the numbers of all threads and processes, selected or not. */
 export function buildThreadReports(
   capture: Capture,
   tallies: readonly ThreadTally[],
@@ -71,8 +71,8 @@ export function buildThreadReports(
 }
 
 /**
- * Whether anything is kept of what the thread did. A snapshot names, and says the mappings of, whoever shares a process with those
- * whose rings it holds; other recorders do so in records without a time.
+ * Whether anything is kept of what the thread did. A snapshot has names and mappings also of threads that share a
+ * process with those whose rings it holds; other recorders write them in records without a time.
  */
 function isKept(capture: Capture, tally: ThreadTally, ring: RingSummary | undefined, death: Death | null): boolean {
   const { thread } = tally;
@@ -104,7 +104,7 @@ function reportOf(
   const isVictim = death !== null && thread.process.pid === death.pid && livedAt(thread, death, deathErrorNs(capture));
   const tookSignal = isVictim && thread.tid === death.tid;
   const hasExitedBefore = (thread.exitNs ?? tally.endedNs) !== null && !isVictim;
-  // What a victim did before it was a zombie is the question.
+  // Of a victim the last state before it was a zombie is reported.
   const procfs = (isVictim ? tally.procfsAlive : undefined) ?? tally.procfsAtMoment;
   const activity = activityOf(tally, procfs, context);
   const activitySinceNs = procfs ? procfs.stateSinceNs : tally.stateSinceNs;
@@ -115,7 +115,7 @@ function reportOf(
     tid: thread.tid,
     comm: nameOf(thread, ring, death),
     tookSignal,
-    // A thread that came after the moment is what it is at the end.
+    // A thread that began after the moment has its state at the end.
     state: stateOf(isVictim, hasExitedBefore, activity === 'unknown' ? activityAtEnd(tally, context) : activity),
     signal: isVictim ? death.signal : null,
     activity: hasExitedBefore ? null : activity,
@@ -168,14 +168,14 @@ function waitsOf(capture: Capture, { times, thread }: ThreadTally, { momentNs, n
 
 /** Death times are numbers: above 2^53 they are this imprecise at most. */
 const DEATH_TIME_ERROR_NS = 1024n;
-/** /proc is looked at now and then: it shows the threads of a killed process go in one look, its death in a later one. */
+/** /proc is sampled: the threads of a killed process are gone in one sample, its death shows in a later one. */
 const PROCFS_DEATH_TIME_ERROR_NS = 250_000_000n;
 
 function deathErrorNs(capture: Capture): bigint {
   return capture.section?.source === 'procfs' ? PROCFS_DEATH_TIME_ERROR_NS : DEATH_TIME_ERROR_NS;
 }
 
-/** Whether the thread was there to be killed. */
+/** Whether the thread lived at the death. */
 function livedAt(thread: ThreadEntry, death: Death, errorNs: bigint): boolean {
   if (death.timeNs === null) return true;
   const deathNs = BigInt(death.timeNs);
@@ -302,7 +302,7 @@ function procfsReport(tally: ThreadTally, atMoment: TimedProcfsSample | undefine
   };
 }
 
-/** A ring without a record: all that is known is that it was there. */
+/** A ring without a record: nothing else is known of its thread. */
 function reportOfRing(ring: RingSummary, { death, hasSwitches }: ReportContext): ThreadReport {
   const isVictim = death !== null && death.pid === ring.pid;
   const count = hasSwitches ? 0 : null;

@@ -1,7 +1,7 @@
 /**
- * What one pass over a capture gathers of one thread: its counts, the candidates for its stacks, what /proc showed, and its times
- * from the schedule. Invariant: `state…`, `activeNs` and `cpu` are those at the moment, once a record behind it has been seen or
- * `finish` was called; counts are those of the window.
+ * What one thread has in a capture, read once: its counts, the candidates for its stacks, what /proc showed,
+ * and its times from the schedule. Invariant: `state…`, `activeNs` and `cpu` are those at the moment, once a record
+ * behind it has been seen or `finish` was called; counts are those of the window.
  */
 import { decodeProcfsSample, type ProcfsSample } from '../abi/procfs-sample.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';

@@ -1,4 +1,7 @@
-/** Changes of state as columns: 14 bytes a change. Invariant: `sorted` keeps the order in which those of one record were added. */
+/**
+ * Changes of state as columns: 14 bytes a change. Invariant: `sorted` keeps the order in which those of one record
+ * were added.
+ */
 
 /** `blocked`: asleep uninterruptibly. */
 export const SCHED_STATES = ['unknown', 'running', 'runnable', 'sleeping', 'blocked', 'exited'] as const;

@@ -1,10 +1,10 @@
 /**
- * The longest times that a thread was off the CPUs, longest first. Invariant: at most WAITS_KEPT are held at any moment.
+ * The longest times that a thread was off the CPUs, longest first. Invariant: at most WAITS_KEPT are held.
  */
 
-/** From a switch-out to the switch-in behind it, or to the end. */
+/** From a switch-out to the next switch-in or wakeup, or to the end. */
 export interface Wait {
-  /** `sleeping` by its own choice; `runnable` without a CPU. */
+  /** `sleeping`, of either kind; `runnable`: waiting for a CPU. */
   readonly phase: 'sleeping' | 'runnable';
   readonly fromNs: bigint;
   readonly toNs: bigint;

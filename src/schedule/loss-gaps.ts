@@ -4,10 +4,10 @@
  *     ring of a CPU   ── record ──────────────── LOST, record ──
  *                               │◀── the gap ──▶│
  *
- * A ring loses records between the last that got through and its LOST. A gap in a thread's own ring (of a snapshot) is the
- * thread's. One in a CPU's ring concerns whatever ran there, and every thread that was off the CPUs: it may have run there. A LOST
- * that names no CPU may concern every thread. Threads that run on another CPU are not concerned: their going there and leaving is
- * in the ring of that CPU.
+ * A ring loses records between the last that got through and its LOST. A gap in a thread's own ring (of a snapshot)
+ * is the thread's. One in a CPU's ring concerns whatever ran there, and every thread that was off the CPUs: it may
+ * have run there. A LOST that names no CPU may concern every thread. Threads that run on another CPU are not
+ * concerned: their going there and leaving is in the ring of that CPU.
  *
  * In a gap a thread is `unknown`; behind it, in the state before, where its next record fits. Invariant: no more than
  * `MOST_GAPS` gaps cut a thread's time off the CPUs: of more, those closest to each other are one.
@@ -114,7 +114,10 @@ function coarsened(gaps: readonly Gap[]): readonly Gap[] {
   return ends.map((end, index) => ({ from: gaps[index === 0 ? 0 : ends[index - 1]! + 1]!.from, to: gaps[end]!.to }));
 }
 
-/** The changes, with `unknown` in the gaps. `lastSeenOf`: the newest record that shows a thread on a CPU since it came in. */
+/**
+ * The changes, with `unknown` in the gaps. `lastSeenOf`: the newest record that shows a thread on a CPU since it came
+ * in.
+ */
 export function withGaps(changes: ChangeTable, gaps: LossGaps, lastSeenOf: (thread: number) => number): ChangeTable {
   const endOf = nextChanges(changes);
   const cut = new ChangeTable();

@@ -1,13 +1,13 @@
 /**
- * Reads the changes of state of all threads, record by record in time order. What each type of record says is in one table, and
- * which of them are read is decided for the whole capture (switch-source.ts).
+ * Reads the changes of state of all threads, record by record in time order. What each type of record says is in one
+ * table, and which of them are read is decided for the whole capture (switch-source.ts).
  *
- *  1. A switch puts a thread on a CPU or takes it off. A thread's first record that is no switch does neither: since when it ran is
- *     not known. Two do: an exec, which only a running task makes, and any record in a ring of the thread's own, which has all since
- *     its first.
+ *  1. A switch puts a thread on a CPU or takes it off. A thread's first record that is no switch does neither: since
+ *     when it ran is not known. Two do: an exec, which only a running task makes, and any record in a ring of the
+ *     thread's own, which has all since its first.
  *  2. A record in a thread's context shows it on a CPU at that moment (`seen`).
- *  3. Records that contradict each other (in twice, out twice, in where another thread runs) mean that a switch was lost: the
- *     thread is `unknown` from its last record that fits to the next one.
+ *  3. Records that contradict each other (in twice, out twice, in where another thread runs) mean that a switch was
+ *     lost: the thread is `unknown` from its last record that fits to the next one.
  */
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { readTracepointField, type TracepointField } from '../abi/tracepoint-format.ts';
@@ -240,8 +240,8 @@ export class ScheduleReader {
   }
 
   /**
-   * It was seen while it should have been off: it came back then at the latest. Unless another thread was seen there since: then
-   * nothing is known of it.
+   * It was seen while it should have been off: it came back then at the latest. Unless another thread was seen there
+   * since: then nothing is known of it.
    */
   #acceptLostSwitchIn(thread: number, task: Task): void {
     const { seenOff, lastSeen } = task;
@@ -269,7 +269,9 @@ export class ScheduleReader {
     }
   }
 
-  /** Another thread than the one that runs there, as far as is known: that one has gone out, and its record was lost. */
+  /**
+   * Another thread than the one that runs there, as far as is known: that one has gone out, and its record was lost.
+   */
   #vacate(cpu: number | null, thread: number): void {
     const running = cpu === null ? undefined : this.#runningOn.get(cpu);
     if (running !== undefined && running !== thread) this.#leaveUnseen(running);
@@ -325,7 +327,10 @@ export class ScheduleReader {
   }
 }
 
-/** Bits of prev_state (include/linux/sched.h, Linux 6.1): TASK_REPORT_MAX, which stands for preemption, lies above them. */
+/**
+ * Bits of prev_state (include/linux/sched.h, Linux 6.1): TASK_REPORT_MAX, which stands for preemption, lies above
+ * them.
+ */
 const TASK_UNINTERRUPTIBLE = 0x2;
 /** EXIT_DEAD and EXIT_ZOMBIE. */
 const EXIT_STATES = 0x10 | 0x20;

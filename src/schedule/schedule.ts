@@ -2,13 +2,14 @@
  * What each thread was doing when: the changes of state of all threads of a capture. `show`, the exports, `plan` and
  * `simulate` read a capture's schedule here, and nowhere else.
  *
- *     (FORK) ──▶ runnable ── in ──▶ running ── out ──▶ sleeping, blocked ── woken ──▶ runnable ── in ──▶ … ── EXIT ──▶ exited
- *                    ▲                 │ out, preempted
- *                    └─────────────────┘             unknown: records were lost, or contradict each other
+ *     FORK ──▶ runnable ── in ──▶ running ── out ──▶ sleeping, blocked ── woken ──▶ runnable …
+ *                 ▲                │   │
+ *                 └── preempted ───┘   └── EXIT ──▶ exited       unknown: records were lost, or contradict each other
  *
  * A thread is in no state before its first change: it was not there, or its first switch has not been recorded yet.
- * Invariants: changes are in the order of the records; a thread runs on one CPU at a time, and a CPU runs one thread at a time;
- * nothing follows `exited`; time in which a thread's records were lost is `unknown`, never on a CPU or off it.
+ * Invariants: changes are in the order of the records; a thread runs on one CPU at a time, and a CPU runs one thread
+ * at a time; nothing follows `exited`; time in which a thread's records were lost is `unknown`, not on a CPU nor off
+ * it.
  */
 import type { Capture } from '../perf-data/capture.ts';
 import type { ChangeTable, StateChange } from './change-table.ts';

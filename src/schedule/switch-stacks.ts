@@ -1,11 +1,12 @@
 /**
- * Stacks that are sampled as a thread goes off its CPU: where it sleeps. The kernel takes the sample of the event first and writes the
- * SWITCH record behind it (perf_event_task_sched_out, kernel/events/core.c, Linux 6.1); no record says that the two belong together.
+ * Stacks that are sampled as a thread goes off its CPU: where it sleeps. The kernel takes the sample of the event and
+ * then writes the SWITCH record (perf_event_task_sched_out, kernel/events/core.c, Linux 6.1); no record links the
+ * two.
  */
 import { EventType, SOFTWARE_EVENTS } from '../abi/event-attr.ts';
 import type { CaptureEvent } from '../perf-data/event-table.ts';
 
-/** An event is sampled this long before the record of the switch that it belongs to, at most. */
+/** A sample is at most this much older than the record of its switch. */
 const SWITCH_SAMPLE_NS = 100_000n;
 const CONTEXT_SWITCHES = BigInt(SOFTWARE_EVENTS['context-switches']!);
 

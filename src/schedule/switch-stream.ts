@@ -1,10 +1,10 @@
 /**
- * A capture's schedule as a stream of switches, CPU by CPU: which task comes in, which goes out, which is new and which exits.
- * A task is in while it is known to run: while it is unknown (schedule.ts), it is out. One that goes out without having come
- * in is put in at that moment; it is counted as mended, unless it is the task's first switch.
+ * A capture's schedule as a stream of switches, CPU by CPU: which task comes in, which goes out, which is new and
+ * which exits. A task is in while it is known to run: while it is unknown (schedule.ts), it is out. One that goes out
+ * without having come in is put in at that moment; it is counted as mended, unless it is the task's first switch.
  *
- * A ring that was overwritten begins in the middle: the stream begins where the last of them does, so that all of it is whole.
- * Invariant: the stream is in time order, and a task is in on one CPU at a time.
+ * A ring that was overwritten begins in the middle: the stream begins where the last of them does, so that all of it
+ * is whole. Invariant: the stream is in time order, and a task is in on one CPU at a time.
  */
 import { RecordType, USER_TYPE_START } from '../abi/record-table.ts';
 import { RingkeepError } from '../base/error.ts';
@@ -59,7 +59,9 @@ export function streamSwitches(capture: Capture, open: (outline: SwitchOutline) 
   };
 }
 
-/** What the schedule covers: from its first change, from the first that is read, up to the last record; on which CPUs. */
+/**
+ * What the schedule covers: from its first change, from the first that is read, up to the last record; on which CPUs.
+ */
 interface Survey {
   readonly origin: SwitchRecordKind;
   readonly beginsNs: bigint;
@@ -277,7 +279,10 @@ class TaskNumbers {
     }
   }
 
-  /** One that had exited before the time that is read, and appears nevertheless, is numbered now; so is an unlisted one. */
+  /**
+   * One that had exited before the time that is read, and appears nevertheless, is numbered now; so is an unlisted
+   * one.
+   */
   ofThread(thread: number): number {
     const known = this.#number[thread] ?? -1;
     if (known >= 0) return known;

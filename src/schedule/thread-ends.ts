@@ -1,6 +1,7 @@
 /**
- * Where threads end: with their last record, which may stand behind their EXIT, for a dying task runs on until it is switched out;
- * or with the exec that ended them. LOST is none of a thread's records: it stands where a loss was noticed.
+ * Where threads end: with their last record, which may stand behind their EXIT, for a dying task runs on until it is
+ * switched out; or with the exec that ended them. LOST is none of a thread's records: it stands where a loss was
+ * noticed.
  */
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';

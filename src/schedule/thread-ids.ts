@@ -1,7 +1,7 @@
 /**
- * Which thread a number in a record means. In a pid namespace the ids of records are the namespace's and the raw pids of
- * sched_switch the host's: where the task of a sample has another number than its own prev_pid, raw pids are looked up by the
- * samples that show both. Invariant: a number is never taken for that of another namespace.
+ * Which thread a number in a record means. In a pid namespace the ids of records are the namespace's and the raw pids
+ * of sched_switch the host's: where the task of a sample has another number than its own prev_pid, raw pids are
+ * looked up by the samples that show both. Invariant: a number is never taken for that of another namespace.
  */
 import { RecordType } from '../abi/record-table.ts';
 import { readTracepointField } from '../abi/tracepoint-format.ts';
@@ -42,7 +42,10 @@ export class ThreadIds {
     return thread;
   }
 
-  /** The task that a raw pid means at that record; −1 for none. One that has no record of its own is listed from now on. */
+  /**
+   * The task that a raw pid means at that record; −1 for none. One that has no record of its own is listed from now
+   * on.
+   */
   ofPid(pid: number, record: number): number {
     const listed = this.listedOfPid(pid, record);
     return listed >= 0 || this.#byRawPid !== undefined ? listed : this.#unlistedOf(pid);
@@ -73,7 +76,7 @@ export class ThreadIds {
   }
 }
 
-/** The tell-tale: a sample of sched_switch whose task has another number than its prev_pid. */
+/** Whether a sample of sched_switch is in the context of a task with another number than its prev_pid. */
 function hasRawPidsOfHost(capture: Capture, source: SwitchSource): boolean {
   let probes = 0;
   for (const { tid, prevPid } of switchSamples(capture, source)) {

@@ -29,7 +29,10 @@ export class ThreadTimes {
   /** Switches in the window. */
   switchesIn = 0;
   switchesOut = 0;
-  /** The longest times off the CPUs that reach into the window, up to the moment: what a dead process waits for is not asked. */
+  /**
+   * The longest times off the CPUs that reach into the window, up to the moment: what a dead process waits for is not
+   * asked.
+   */
   readonly waits = new LongestWaits();
   /** Undefined before the first change. */
   state: SchedState | undefined;

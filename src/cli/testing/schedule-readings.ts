@@ -1,6 +1,6 @@
 /**
- * The times of each thread as every consumer of a capture's schedule reports them, read back from what it writes. Invariant: a
- * consumer that does not report a time has it undefined here, never 0.
+ * The times of each thread as every consumer of a capture's schedule reports them, read back from what it writes.
+ * Invariant: a consumer that does not report a time has it undefined here, never 0.
  */
 import { writeFileSync } from 'node:fs';
 import { Profile } from 'pprof-format';

@@ -1,4 +1,7 @@
-/** Small captures, one for each thing that an export must get right. Invariant: what is in them can be counted by hand. */
+/**
+ * Small captures, one for each thing that an export must get right. Invariant: what is in them can be counted by
+ * hand.
+ */
 import { attrFlags, EventType, eventAttr, SampleType } from '../../abi/event-attr.ts';
 import { Feature } from '../../abi/perf-data.ts';
 import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../../abi/procfs-sample.ts';
@@ -16,7 +19,10 @@ export function userStack(...addresses: bigint[]) {
   return { ip: addresses[0]!, callchain: BigUint64Array.from([Context.user, ...addresses]) };
 }
 
-/** Two threads: one is preempted, sleeps, is sampled three times on two stacks; the other loses records, and dies of a signal. */
+/**
+ * Two threads: one is preempted, sleeps, is sampled three times on two stacks; the other loses records, and dies of a
+ * signal.
+ */
 export function twoThreads(): CaptureBuilder {
   return new CaptureBuilder()
     .comm(MAIN, 0n, 'main')
@@ -98,7 +104,10 @@ const FORMATS = [
   'name: sched_waking\nID: 315\nformat:\n\tfield:pid_t pid;\toffset:0;\tsize:4;\tsigned:1;\n',
 ];
 
-/** `perf sched record`: both sides of each switch, and each waking; with other events in front of these where there are any. */
+/**
+ * `perf sched record`: both sides of each switch, and each waking; with other events in front of these where there
+ * are any.
+ */
 export class SchedCapture extends CaptureBuilder {
   constructor(others: readonly BuiltEvent[] = []) {
     super([...others, SCHED_SWITCH, SCHED_WAKING]);

@@ -1,7 +1,7 @@
 /**
  * The part of Perfetto's schema that its readers need of an export, written down from the published .proto files
- * (github.com/google/perfetto, protos/perfetto/), apart from the numbers that the exporter writes by. Invariant: it is Perfetto's:
- * a field that is not in there has no place in a trace.
+ * (github.com/google/perfetto, protos/perfetto/), apart from the numbers that the exporter writes by. Invariant: it
+ * is Perfetto's: a field that is not in there has no place in a trace.
  */
 export const PERFETTO_PROTO = `
 syntax = "proto2";

@@ -1,7 +1,7 @@
 /**
- * A Perfetto trace as a reader takes it in: decoded by protobufjs, interned data resolved on its sequence. Invariant: whatever
- * trace_processor would count as an error (an id that was not introduced, a sequence without its beginning, a field that the
- * schema does not know) is an error here.
+ * A Perfetto trace as a reader takes it in: decoded by protobufjs, interned data resolved on its sequence. Invariant:
+ * whatever trace_processor would count as an error (an id that was not introduced, a sequence without its beginning,
+ * a field that the schema does not know) is an error here.
  */
 import protobuf from 'protobufjs';
 import { PERFETTO_PROTO } from './perfetto-proto.ts';
@@ -109,7 +109,7 @@ export function readPerfetto(bytes: Uint8Array): PerfettoReading {
   return reader;
 }
 
-/** A decoder passes over fields that it does not know: they would be lost silently. */
+/** A decoder skips fields that it does not know: they would be lost silently. */
 function refuseUnknownFields(type: protobuf.Type, reader: protobuf.Reader, end: number): void {
   while (reader.pos < end) {
     const tag = reader.uint32();

@@ -1,11 +1,12 @@
 /**
- * A schedule: who was switched in and out where and when, and what each wrote while it was in. A column a field, a row a
- * switch, in time order. It comes from a generated workload or from a capture; policies are compared on the same one.
+ * A schedule: which task was switched in and out on which CPU and when, and what it wrote while it was in. A column a
+ * field, a row a switch, in time order. It comes from a generated workload or from a capture; policies are compared
+ * on the same one.
  *
  *   row i:  at timeNs[i], on cpu[i], task prev[i] goes out (having written records[i]) and next[i] comes in
  *
- * Tasks are numbered from 1; 0 is a CPU's idle task, which has no ring. Invariant: on each CPU a row's prev is the next of
- * the row before it there, at first `initial`, and a task is in on one CPU at most.
+ * Tasks are numbered from 1; 0 is a CPU's idle task, which has no ring. Invariant: on each CPU a row's prev is the
+ * next of the row before it there, at first `initial`, and a task is in on one CPU at most.
  */
 import { assert } from '../../base/error.ts';
 
@@ -29,7 +30,7 @@ export interface SwitchSchedule {
   readonly bytes: Uint32Array;
   /** 1: prev exits here. */
   readonly exits: Uint8Array;
-  /** By task number: when it was made; 0: it was there from the beginning. */
+  /** By task number: when it was created; 0: it was there from the beginning. */
   readonly bornNs: Float64Array;
   /** The end of the schedule. */
   readonly endNs: number;
@@ -40,7 +41,7 @@ export interface SwitchSchedule {
   readonly isBatched: boolean;
 }
 
-/** What recording a task writes into its ring, where the schedule's origin does not say it. */
+/** What recording a task writes into its ring, where the schedule's source does not give it. */
 export interface RecordingModel {
   /** Samples a second of running time. */
   readonly sampleHz: number;
@@ -61,7 +62,7 @@ export class ScheduleBuilder {
   readonly #cpus: number;
   readonly #model: RecordingModel | undefined;
   readonly #isBatched: boolean;
-  /** By CPU: who was in at the beginning; who is in, and since when. */
+  /** By CPU: the task in at the beginning; the task in now, and since when. */
   readonly #initial: Int32Array;
   readonly #current: Int32Array;
   readonly #sinceNs: Float64Array;
@@ -82,7 +83,7 @@ export class ScheduleBuilder {
   #producedBytes = 0;
   #lastNs = 0;
 
-  /** With a model, what a residency writes is computed from it; without, the caller says it. */
+  /** With a model, what a residency writes is computed from it; without one, the caller gives it. */
   constructor(cpus: number, model?: RecordingModel, isBatched = false) {
     this.#cpus = cpus;
     this.#model = model;
@@ -97,12 +98,12 @@ export class ScheduleBuilder {
     return this.#switchIns;
   }
 
-  /** Who is in on the CPU; 0: nobody. */
+  /** The task that is in on the CPU; 0: none. */
   current(cpu: number): number {
     return this.#current[cpu]!;
   }
 
-  /** A task is made. One that is never told of was there from the beginning. */
+  /** A task is created. One without this call was there from the beginning. */
   born(task: number, timeNs: number): void {
     this.#take(task);
     this.#bornNs[task] = timeNs;
@@ -116,7 +117,7 @@ export class ScheduleBuilder {
     this.#current[cpu] = task;
   }
 
-  /** Whoever is in on `cpu` goes out, having written `records` of `bytes` in all, and `next` comes in (0: nobody). */
+  /** The task in on `cpu` goes out, having written `records` of `bytes` in all, and `next` comes in (0: none). */
   switched(timeNs: number, cpu: number, next: number, exits = false, records = 0, bytes = 0): void {
     assert(timeNs >= this.#lastNs, 'the rows of a schedule are in time order');
     assert(cpu < this.#cpus, 'a CPU beyond those of the schedule');
