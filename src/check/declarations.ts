@@ -1,10 +1,10 @@
 /**
- * Looks for steps that touch what they do not declare. The reduction rests on the declarations, and a search cannot notice
- * that one is wrong: it leaves out orders, and what they would show with them.
+ * Looks for steps that touch what they do not declare. The reduction rests on the declarations, and a search cannot
+ * notice that one is wrong: it leaves out orders, and what they would show with them.
  *
- * On random executions two things are tried. A step that changes whether another actor can run, or what its next step is,
- * must be dependent with that next step. And two enabled steps that are independent must lead to the same state in
- * both orders, break the same and leave the same actors able to run.
+ * On random executions two things are tried. A step that changes whether another actor can run, or what its next step
+ * is, must be dependent with that next step. And two enabled steps that are independent must lead to the same state
+ * in both orders, break the same and leave the same actors able to run.
  *
  * Invariant: everything reported was seen to happen. Nothing reported proves nothing.
  */
@@ -109,7 +109,7 @@ class Probe {
     if (one !== other) this.#report(a!, b!, `lead to ${one} in one order and to ${other} in the other`, schedule);
   }
 
-  /** All that can be told of the state after a schedule. */
+  /** The state after a schedule, as text. */
   #after(schedule: Schedule): string {
     const execution = this.#program.begin();
     for (const actor of schedule) {

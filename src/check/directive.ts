@@ -1,5 +1,6 @@
 /**
- * Schedules as people write them: which actor runs how far, in words that survive a change of the program better than counts.
+ * Schedules as people write them: which actor runs how far, in words that survive a change of the program better than
+ * counts.
  *
  *     A              one step
  *     A*5            five steps
@@ -7,10 +8,11 @@
  *     A!gate.open    until A has performed gate.open
  *     A.             until A can go no further
  *
- * Separated by white space; A is an actor's name. After the last one the execution goes on by itself: whoever runs goes
- * on while it can, then the next in turn.
+ * Separated by white space; A is an actor's name. After the last one the execution continues without a choice: an
+ * actor runs while it can, then the next in turn.
  *
- * Invariant: a directive that cannot be followed is an error that says where it got to, never something else done instead.
+ * Invariant: a directive that cannot be followed is an error that says where it got to, never something else done
+ * instead.
  */
 import { RingkeepError } from '../base/error.ts';
 import type { Program } from './program.ts';
@@ -33,7 +35,7 @@ export function printDirectives(directives: readonly Directive[]): string {
   return directives.map(printDirective).join(' ');
 }
 
-/** Follows the directives from the program's beginning, and then goes on to the end unless something broke. */
+/** Follows the directives from the program's beginning, and then continues to the end unless something broke. */
 export function follow(program: Program, directives: readonly Directive[], stepLimit = DEFAULT_STEP_LIMIT): Replay {
   const replaying = new Replaying(program);
   for (const directive of directives) {
@@ -68,7 +70,7 @@ function obey(replaying: Replaying, directive: Directive, stepLimit: number): vo
         `after ${done} steps ${next === undefined ? 'it is at no step' : `it cannot perform ${next}`}`,
       );
     }
-    if (replaying.schedule.length >= stepLimit) throw disobeyed(directive, `it goes on after ${stepLimit} steps`);
+    if (replaying.schedule.length >= stepLimit) throw disobeyed(directive, `it continues after ${stepLimit} steps`);
     replaying.advance(actor);
   }
 }

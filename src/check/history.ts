@@ -1,13 +1,14 @@
 /**
- * The events of the execution at hand and their happens-before relation: program order and the order of dependent steps,
- * transitively closed. It is what Mazurkiewicz equivalence is made of: executions with the same relation are the same trace.
+ * The events of the execution at hand and their happens-before relation: program order and the order of dependent
+ * steps, transitively closed. It is what Mazurkiewicz equivalence is made of: executions with the same relation are
+ * the same trace.
  *
  * Invariant: `clocks` of an event count, for each actor, how many of its events happen before it, itself included. An
  * event's number among its actor's is `number`, from 1. Truncating restores every table to what it was.
  *
  * Clocks as in C. Flanagan, P. Godefroid, "Dynamic partial-order reduction for model checking software", POPL 2005;
- * races and initials as in P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas, "Source sets: a foundation for optimal dynamic
- * partial order reduction", J. ACM 64 (2017).
+ * races and initials as in P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas, "Source sets: a foundation for optimal
+ * dynamic partial order reduction", J. ACM 64 (2017).
  */
 import type { StepTable } from './step-table.ts';
 
@@ -64,7 +65,8 @@ export class History {
 
   /**
    * Relates an actor's next step to the events so far and returns the depths of those it races with: dependent, not
-   * before the actor's latest event, and with nothing between the two in the relation. The list is valid until the next call.
+   * before the actor's latest event, and with nothing between the two in the relation. The list is valid until the
+   * next call.
    */
   races(actor: number, step: number): readonly number[] {
     const found = this.#conflicts(actor, step, false);
@@ -84,7 +86,10 @@ export class History {
     return found;
   }
 
-  /** As `races`, with those that have something between: every event that is dependent and not before the actor's latest. */
+  /**
+   * As `races`, with those that have something between: every event that is dependent and not before the actor's
+   * latest.
+   */
   conflicts(actor: number, step: number): readonly number[] {
     return this.#conflicts(actor, step, true);
   }
@@ -168,8 +173,8 @@ export class History {
 
   /**
    * The actors that could come first at depth `from` in an execution that has, instead of the event there, the later
-   * events that do not depend on it, and then the related step of `actor`: the initials of v = notdep(e, E).p. Stops early
-   * with what it has once one of `enough` is found.
+   * events that do not depend on it, and then the related step of `actor`: the initials of v = notdep(e, E).p. Stops
+   * early with what it has once one of `enough` is found.
    */
   initials(from: number, actor: number, enough: number): number {
     const n = this.#actors;

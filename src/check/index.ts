@@ -1,5 +1,6 @@
 /**
- * `ringkeep/check`: a model checker for concurrent protocols, ringkeep's own or anybody's. docs/CHECK.md says how to use it.
+ * `ringkeep/check`: a model checker for concurrent protocols, ringkeep's own or any other. docs/CHECK.md says how to
+ * use it.
  *
  * Invariant: what is exported here is all that a program outside needs, and is kept stable.
  */

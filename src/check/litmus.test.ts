@@ -100,7 +100,7 @@ describe('a planted bug', () => {
 });
 
 describe('pct', () => {
-  it('tells its probability bound 1/(n·k^(d-1)), and finds a bug at least that often', () => {
+  it('reports its probability bound 1/(n·k^(d-1)), and finds a bug at least that often', () => {
     const { program } = lostUpdate();
     const executions = 4_000;
     const { findings, notes } = search(program, new Pct({ seed: 7, depth: 2 }), { executions, findings: 'every' });

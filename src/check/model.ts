@@ -1,9 +1,9 @@
 /**
- * A program from generators: each actor is a generator that yields its steps over a plain state. For protocols that are not
- * ringkeep's own, and for the tests of the checker.
+ * A program from generators: each actor is a generator that yields its steps over a plain state. For protocols that
+ * are not ringkeep's own, and for the tests of the checker.
  *
  * Invariant: an actor touches the shared state only inside a step's `perform` and `when`. What it keeps in its own
- * variables is a function of the results it was sent, which is why the results tell its position.
+ * variables is a function of the results it was sent, so the results are its position.
  */
 import { assert } from '../base/error.ts';
 import type { BrokenInvariant, Execution, PendingStep, Program } from './program.ts';
@@ -36,8 +36,9 @@ export type Condition<S> = (state: S) => boolean | string;
 
 export interface Invariant<S> {
   /**
-   * The instances that `holds` looks at; `flag` stands for every `flag[…]` too. Two steps that write them are dependent,
-   * even where they write different ones: else the search would see the state between them in one order only.
+   * The instances that `holds` looks at; `flag` stands for every `flag[…]` too. Two steps that write them are
+   * dependent, even where they write different ones: else the search would see the state between them in one order
+   * only.
    */
   readonly over: readonly string[];
   readonly holds: Condition<S>;

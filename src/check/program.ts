@@ -38,7 +38,10 @@ export interface Program {
 
 /** One execution underway. */
 export interface Execution {
-  /** Stable for the program, at most `MAX_ACTORS`; an actor is its index here. Those that come into being later are listed from the beginning. */
+  /**
+   * Stable for the program, at most `MAX_ACTORS`; an actor is its index here. Those that come into being later are
+   * listed from the beginning.
+   */
   readonly actors: readonly string[];
   /** Actors that may perform their next step now, ascending. Empty: the execution is over. */
   enabled(): readonly number[];
@@ -50,17 +53,20 @@ export interface Execution {
   /** Performs the next step of an enabled actor. */
   advance(actor: number): void;
   /**
-   * What broke so far. The execution may go on after it, and does well to: the search learns from the rest which steps
-   * race. One that cannot go on enables nobody.
+   * What broke so far. The execution may continue after it, and should: the search learns from the rest which steps
+   * race. One that cannot continue enables no actor.
    */
   readonly violations: readonly BrokenInvariant[];
-  /** Actors that have not finished. One that waits for work that need not come (a handler) counts as finished meanwhile. */
+  /**
+   * Actors that have not finished. One that waits for work that need not come (a handler) counts as finished
+   * meanwhile.
+   */
   unfinished(): readonly number[];
   /** A short text of the state, for traces. */
   describe(): string;
   /**
    * A canonical text of the whole state with each actor's position: equal texts have equal futures. Undefined where
-   * that cannot be told.
+   * the program has no such text.
    */
   fingerprint?(): string | undefined;
 }

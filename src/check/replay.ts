@@ -1,5 +1,5 @@
 /**
- * Executes a given schedule, and can go on after it by a rule that needs no choice.
+ * Executes a given schedule, and can continue after it by a rule that needs no choice.
  *
  * Invariant: a replay performs enabled steps only and stops at the first step that breaks something, so what it reports
  * was broken by the last step of its schedule, or is a deadlock or a livelock at its end.
@@ -16,7 +16,7 @@ export interface Replay {
   readonly steps: readonly string[];
   /** What the last step broke, or the deadlock there; empty: nothing. */
   readonly broken: readonly (BrokenInvariant & { readonly step: string })[];
-  /** Whether nobody is enabled any more. */
+  /** Whether no actor is enabled any more. */
   readonly isOver: boolean;
 }
 
@@ -55,7 +55,7 @@ export class Replaying {
       this.#broken = this.execution.violations.map((violation) => ({ ...violation, step: name }));
   }
 
-  /** Goes on to the end: whoever runs goes on while it can, then the next in turn. A limit of steps in all ends it. */
+  /** Continues to the end: an actor runs while it can, then the next in turn. `stepLimit` bounds the steps in all. */
   complete(stepLimit = DEFAULT_STEP_LIMIT): void {
     let last = this.schedule.at(-1) ?? 0;
     while (!this.isBroken) {
@@ -80,8 +80,8 @@ export class Replaying {
 }
 
 /**
- * Performs exactly this schedule. Throws `bad-argument` at the first step that cannot be performed. One that reaches the
- * limit and is not over is a livelock, as it is in a search.
+ * Performs exactly this schedule. Throws `bad-argument` at the first step that cannot be performed. One that reaches
+ * the limit and is not over is a livelock, as it is in a search.
  */
 export function replay(program: Program, schedule: Schedule, stepLimit = DEFAULT_STEP_LIMIT): Replay {
   const replaying = new Replaying(program);

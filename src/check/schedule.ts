@@ -7,8 +7,8 @@
  *     version   program    variant   runs    check
  *
  * A run is an actor's letter (its number: A to Z, then a to d) and how many steps it performs, left out when one. The
- * first half of the check is of the text before it, and tells a token that was copied badly. The second half is of the
- * names of the steps performed, and tells a program that has changed since.
+ * first half of the check is of the text before it, and detects a token that was copied badly. The second half is of
+ * the names of the steps performed, and detects a program that has changed since.
  *
  * Invariant: print and parse are inverse to each other, and there is one token of a schedule.
  */

@@ -60,7 +60,7 @@ describe('a verdict', () => {
 });
 
 describe('findings', () => {
-  it('are told apart by the invariant and the step that broke it, each with a shortest schedule and how often', () => {
+  it('are distinguished by the invariant and the step that broke it, each with a shortest schedule and how often', () => {
     const program = programOf<{ x: number }>({
       name: 'two ways',
       state: () => ({ x: 0 }),
@@ -84,7 +84,7 @@ describe('findings', () => {
   it('of a deadlock name the actors and the steps they are blocked at', () => {
     const { findings } = search(boundedQueue(false).program, new Dpor());
     expect(findings[0]).toMatchObject({ invariant: 'deadlock', step: 'woken' });
-    expect(findings[0]!.message).toMatch(/^nobody can run: . at woken/);
+    expect(findings[0]!.message).toMatch(/^no actor can run: . at woken/);
   });
 
   it('are livelocks when an execution does not end within the limit of steps', () => {
@@ -113,7 +113,7 @@ describe('findings', () => {
   });
 });
 
-it('a program that throws is a bug, told with the schedule that leads there', () => {
+it('a program that throws is a bug, reported with the schedule that leads there', () => {
   const program = programOf<object>({
     name: 'thrower',
     state: () => ({}),
@@ -153,7 +153,7 @@ describe('an invariant over several instances', () => {
 });
 
 describe('progress', () => {
-  it('tells the part that is done and an estimate of the whole, which is right at the end', () => {
+  it('reports the part that is done and an estimate of the whole, which is right at the end', () => {
     const seen: { fraction: number | undefined; executions: number; estimatedExecutions: number | undefined }[] = [];
     for (const strategy of [new Dpor(), new Exhaustive()]) {
       seen.length = 0;

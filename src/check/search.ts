@@ -2,10 +2,10 @@
  * Executes a program as a strategy chooses, again and again, and says what came of it.
  *
  * Invariant: the verdict is never less than the truth. `exhausted`: every execution was explored, up to the order of
- * independent steps. `bounded`: nothing broke in what was explored, and `ended` says what ended it. `violated`: something
- * broke, and each finding has a schedule that shows it. A budget never turns anything into `exhausted`.
+ * independent steps. `bounded`: nothing broke in what was explored, and `ended` says what ended it. `violated`:
+ * something broke, and each finding has a schedule that shows it. A budget never turns anything into `exhausted`.
  *
- * The search is synchronous and is driven in portions (`proceed`), so that whoever drives it can look at a signal or
+ * The search is synchronous and is driven in portions (`proceed`), so that its driver can look at a signal or
  * redraw a line between two of them. It keeps no time unless it is given a clock.
  */
 import { assert } from '../base/error.ts';
@@ -14,11 +14,14 @@ import { OVER, REDUNDANT, type Strategy } from './strategy/strategy.ts';
 
 export type Verdict = 'exhausted' | 'bounded' | 'violated';
 
-/** Why a search ended. `preemptions`: everything within the strategy's own bound is explored, and there is more beyond it. */
+/**
+ * Why a search ended. `preemptions`: everything within the strategy's own bound is explored, and there is more beyond
+ * it.
+ */
 export type Ending = 'exhausted' | 'preemptions' | 'executions' | 'milliseconds' | 'cancelled' | 'finding';
 
 export interface SearchOptions {
-  /** `first` (the default) stops at the first finding; `every` goes on and keeps one schedule of each. */
+  /** `first` (the default) stops at the first finding; `every` continues and keeps one schedule of each. */
   readonly findings?: 'first' | 'every';
   /** Executions at most. */
   readonly executions?: number;
@@ -72,7 +75,7 @@ export interface SearchResult {
   /** Steps of the longest execution. */
   readonly longest: number;
   readonly findings: readonly Finding[];
-  /** What the strategy tells of itself: states, the probability bound, … */
+  /** What the strategy reports of itself: states, the probability bound, … */
   readonly notes: Readonly<Record<string, number>>;
 }
 
@@ -220,7 +223,10 @@ export class Search {
     });
   }
 
-  /** The name of the schedule's last step. Only a finding asks: naming each step as it is performed would cost all the rest. */
+  /**
+   * The name of the schedule's last step. Only a finding asks: naming each step as it is performed would cost all the
+   * rest.
+   */
   #lastStep(): string {
     const execution = this.#program.begin();
     for (const actor of this.#schedule.slice(0, -1)) execution.advance(actor);
@@ -228,7 +234,7 @@ export class Search {
   }
 }
 
-/** Nobody is enabled and somebody has not finished. */
+/** No actor is enabled and one has not finished. */
 export function deadlockOf(execution: Execution): BrokenInvariant & { step: string } {
   const blocked = execution.unfinished().map((actor) => ({
     actor: execution.actors[actor]!,
@@ -236,7 +242,7 @@ export function deadlockOf(execution: Execution): BrokenInvariant & { step: stri
   }));
   return {
     invariant: 'deadlock',
-    message: `nobody can run: ${blocked.map(({ actor, step }) => `${actor} at ${step}`).join(', ')}`,
+    message: `no actor can run: ${blocked.map(({ actor, step }) => `${actor} at ${step}`).join(', ')}`,
     state: execution.describe(),
     step: [...new Set(blocked.map(({ step }) => step))].sort().join(' + '),
   };
@@ -246,7 +252,7 @@ export function deadlockOf(execution: Execution): BrokenInvariant & { step: stri
 export function livelockOf(execution: Execution, actor: number, stepLimit: number): BrokenInvariant & { step: string } {
   return {
     invariant: 'livelock',
-    message: `the execution goes on after ${stepLimit} steps`,
+    message: `the execution has not ended after ${stepLimit} steps`,
     state: execution.describe(),
     step: execution.pending(actor)?.name ?? 'unnamed',
   };

@@ -90,7 +90,7 @@ describe('a trace', () => {
     `);
   });
 
-  it('shows a deadlock with those who wait', () => {
+  it('shows a deadlock with the actors that wait', () => {
     const deadlock = lockOrder().program;
     expect(`\n${formatTrace(deadlock, [0, 1])}`).toMatchInlineSnapshot(`
       "
@@ -100,7 +100,7 @@ describe('a trace', () => {
       2               lock n
          (at lock n)  (at lock m)
 
-      deadlock: nobody can run: A at lock n, B at lock m
+      deadlock: no actor can run: A at lock n, B at lock m
       before: {"m":1,"n":0}
       after:  {"m":1,"n":1}
       "

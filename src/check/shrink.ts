@@ -2,10 +2,10 @@
  * Makes a schedule that breaks something shorter and easier to read, while it still breaks the same invariant.
  *
  * Candidates are edits of the schedule as runs: runs left out (delta debugging: A. Zeller, R. Hildebrandt, "Simplifying
- * and isolating failure-inducing input", IEEE TSE 28, 2002), two runs of an actor joined across what is between them, a run
- * cut short, an actor left out. A candidate is executed leniently: a step that is not possible is passed over, and where
- * the schedule ends without having broken anything the execution goes on without a choice. What was in fact performed is
- * then the new schedule.
+ * and isolating failure-inducing input", IEEE TSE 28, 2002), two runs of an actor joined across what is between them,
+ * a run cut short, an actor left out. A candidate is executed leniently: a step that is not possible is skipped,
+ * and where the schedule ends without having broken anything the execution continues without a choice. What was in fact
+ * performed is then the new schedule.
  *
  * Invariant: every accepted schedule was performed and broke the invariant, and is smaller in (switches, steps). The
  * result depends on the program and the schedule alone.

@@ -23,7 +23,10 @@ export class StepTable {
   readonly #names: string[] = [];
   readonly #reads: Int32Array[] = [];
   readonly #writes: Int32Array[] = [];
-  /** What `dependent` has found, by the larger and then the smaller id: steps are few, pairs are asked for all the time. */
+  /**
+   * What `dependent` has found, by the larger and then the smaller id: steps are few, pairs are asked for all the
+   * time.
+   */
   readonly #known: Uint8Array[] = [];
 
   /** The id of a step. A program that yields the same object for the same step is found at once. */

@@ -2,7 +2,8 @@
  * A schedule as a person reads it: a column for each actor, a row for each step, a rule at each switch, then what broke
  * with the state before and after the step that broke it.
  *
- * Invariant: the trace shows the steps of the schedule, in order, and nothing that is not performed by it; what it folds it counts.
+ * Invariant: the trace shows the steps of the schedule, in order, and nothing that is not performed by it; what it
+ * folds it counts.
  */
 import type { Program } from './program.ts';
 import { Replaying } from './replay.ts';
@@ -47,7 +48,7 @@ export function formatTrace(
     replaying.advance(actor);
   }
   const { broken } = replaying.result();
-  // Those who are blocked belong into the picture of a deadlock, though they may have performed nothing.
+  // Blocked actors are shown in a deadlock, though they may have performed nothing.
   const stuck = broken.some(({ invariant }) => invariant === 'deadlock') ? execution.unfinished() : [];
   const blocked = new Map(stuck.map((actor) => [actor, `(at ${replaying.next(actor) ?? 'no step'})`]));
   const lines = layOut({ rows: folded(rows, longestRun), blocked, names: execution.actors }, width);

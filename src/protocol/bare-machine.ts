@@ -1,6 +1,6 @@
 /**
- * A machine on which nothing can fail and nothing is there: no AUX area, no PMU, no injection, pages always at hand. A real
- * one overrides what it has: the live recorder the CPU and the pages, the tests almost everything.
+ * A machine on which nothing can fail and nothing is there: no AUX area, no PMU, no injection, pages always at hand.
+ * A real one overrides what it has: the live recorder the CPU and the pages, the tests almost everything.
  *
  * Invariant: each default is the answer of a world without that thing, never a simulation of it.
  */
@@ -8,7 +8,7 @@ import type { Machine } from './machine.ts';
 import { WorkList } from './work-list.ts';
 
 export class BareMachine implements Machine {
-  /** The CPU on which every task runs until told otherwise: the live recorder sets it as it walks a CPU's ring. */
+  /** The CPU on which every task runs: the live recorder sets it as it walks a CPU's ring. */
   cpu = 0;
   readonly works = new WorkList();
 

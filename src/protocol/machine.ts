@@ -22,9 +22,9 @@ export interface Machine {
   takeWork(task: number): number;
 
   /**
-   * Takes one reference on each of the pages from `from` up to at most `to` (exclusive). Returns how many pages of the ring are
-   * referenced now, more than `from` and at most `to`: a machine may take one page a call, or all of them (one
-   * mlock). Or a negative errno, and then it took none.
+   * Takes one reference on each of the pages from `from` up to at most `to` (exclusive). Returns how many pages of
+   * the ring are referenced now, more than `from` and at most `to`: a machine may take one page a call, or all of
+   * them (one mlock). Or a negative errno, and then it took none.
    */
   getPages(event: number, from: number, to: number): number;
   /** Remembers where the pages [from, to) are. True when one is elsewhere than remembered: the SG table is stale. */
@@ -52,8 +52,8 @@ export interface Machine {
   logStart(event: number): void;
 
   /**
-   * Maps the ring into `mm` (shared, read-only for good, not copied by fork) and takes a reference on `mm`. 0 or a negative
-   * errno, and then neither was done.
+   * Maps the ring into `mm` (shared, read-only for good, not copied by fork) and takes a reference on `mm`. 0 or a
+   * negative errno, and then neither was done.
    */
   mapRing(event: number, mm: number): number;
   /** Unmaps the ring from `mm`, but only what is still this event's own mapping. */

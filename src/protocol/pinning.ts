@@ -177,8 +177,9 @@ export class Pinning {
 
   /**
    * The warm path: the event is in the CPU's list, wherever, and its gate is open. Steps slot.lock, slot.front and
-   * slot.unlock of a work in one plain call; all that sched-in and the rest of the work would do besides is done already.
-   * False: go through sched-in. For a sole actor, as the live recorder is: it asserts where a step would block.
+   * slot.unlock of a work in one plain call; all that sched-in and the rest of the work would do besides is done
+   * already. False: go through sched-in. For a sole actor, as the live recorder is: it asserts where a step would
+   * block.
    */
   touch(event: number, cpu: number): boolean {
     if (this.isFront(event, cpu)) return true;

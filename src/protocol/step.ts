@@ -1,7 +1,7 @@
 /**
  * One step of an operation, and the driver that runs an operation to its end.
  *
- * Invariant: an operation (a generator) touches shared state only by yielding a step; whoever drives it performs the
+ * Invariant: an operation (a generator) touches shared state only by yielding a step; its driver performs the
  * step and sends the result back. Between two steps any other actor may run, so a step is the unit of atomicity: it
  * touches at most one word that another actor may change at that moment. Words that a lock the actor holds protects
  * may be touched with it.
@@ -10,7 +10,7 @@
  * not perform a step at once must copy the operands `a` and `b` when it receives the step.
  */
 
-/** Who owns a location: with the operands of a step this says which instance of it the step touches. */
+/** What owns a location: with the operands of a step this says which instance of it the step touches. */
 export const LOCATION_OWNERS = {
   'event.state': 'event',
   'event.oncpu': 'event',
@@ -76,8 +76,8 @@ export type Location = keyof typeof LOCATION_OWNERS;
 export type Effect = (a: number, b: number) => number;
 
 /**
- * What a step means to a machine that schedules its actor, beyond what it reads and writes. `a` is the event. A live driver
- * looks at none of it.
+ * What a step means to a machine that schedules its actor, beyond what it reads and writes. `a` is the event. A live
+ * driver looks at none of it.
  */
 export interface StepTraits {
   /** Whether it may be performed now; absent: always. A step that is not enabled blocks its actor. */
@@ -90,7 +90,10 @@ export interface StepTraits {
   readonly crossCall?: true;
   /** Takes the event out of its task's context; `freed`: the event's memory goes too. */
   readonly leavesContext?: 'removed' | 'freed';
-  /** Finds out whether the event still exists, or compares its number only. Any other step must not touch a freed event. */
+  /**
+   * Finds out whether the event still exists, or compares its number only. Any other step must not touch a freed
+   * event.
+   */
   readonly looksUp?: true;
   /** May start the event's PMU. */
   readonly startsPmu?: true;
@@ -144,8 +147,8 @@ export class Step {
 export type Operation<R> = Generator<Step, R, number>;
 
 /**
- * Runs an operation to its end with nothing in between: the live driver. A step that would block is a bug there (nobody
- * else is running who could unblock it); its effect asserts that.
+ * Runs an operation to its end with nothing in between: the live driver. A step that would block is a bug there (no
+ * other actor is running that could unblock it); its effect asserts that.
  */
 export function runToEnd<R>(operation: Operation<R>): R {
   let next = operation.next(0);
@@ -158,7 +161,7 @@ export function runToEnd<R>(operation: Operation<R>): R {
 
 /**
  * The instances of `locations` that a step touches with these operands, as `event.gate[3]`: two steps depend on each
- * other when they share one and one of them writes it. `taskOf` tells the task of an event.
+ * other when they share one and one of them writes it. `taskOf`: the task of an event.
  */
 export function locate(
   locations: readonly Location[],

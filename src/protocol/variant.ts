@@ -1,6 +1,7 @@
 /**
- * One face for both forms of the protocol, the posted and the corrected one: what the tasks, CPUs and users of a machine ask of it,
- * and what an observer may see of it. The simulated machine and the model checker know nothing else of either.
+ * One face for both forms of the protocol, the posted and the corrected one: what the tasks, CPUs and users of a
+ * machine ask of it, and what an observer may see of it. The simulated machine and the model checker know nothing
+ * else of either.
  */
 import type { EventState } from './event-state.ts';
 import type { Operation, Step } from './step.ts';
@@ -21,7 +22,9 @@ export interface Variant {
   schedIn(event: number, cpu: number): Operation<unknown>;
   schedOut(event: number): Operation<unknown>;
   taskWorkRun(task: number): Operation<void>;
-  /** The recorder's warm path, a plain call of a sole actor: true, the event is pinned and nothing else is to be done. */
+  /**
+   * The recorder's warm path, a plain call of a sole actor: true, the event is pinned and nothing else is to be done.
+   */
   touch(event: number, cpu: number): boolean;
   /** Raises what a pin takes to so many pages, and gets them if it is pinned. */
   grow(event: number, pages: number): Operation<unknown>;
@@ -34,11 +37,14 @@ export interface Variant {
   disable(event: number): Operation<void>;
   /** The task is past exit_mm and its last works: its events end as EXIT. */
   exitTask(task: number, events: readonly number[]): Operation<void>;
-  /** Takes a reference for somebody who uses the event's descriptor; false: it is being freed. `release` gives it back. */
+  /**
+   * Takes a reference for a user of the event's descriptor; false: it is being freed. `release` gives it
+   * back.
+   */
   reference(event: number): Operation<boolean>;
-  /** `mm`: the address space of whoever drops the reference. */
+  /** `mm`: the address space of the task that drops the reference. */
   release(event: number, mm: number): Operation<void>;
-  /** The event's file is removed by somebody whose address space is `mm`. */
+  /** The event's file is removed by a task whose address space is `mm`. */
   remove(event: number, mm: number): Operation<void>;
   cpuOffline(cpu: number): Operation<void>;
   /** Before the rings of these events are written into a core. */
@@ -57,7 +63,10 @@ export interface Observed {
   slots(cpu: number): readonly number[];
   /** Records are taken: the gate is open, the ring is not paused. */
   takesRecords(event: number): boolean;
-  /** Pages from page 0 on that the protocol's own count says it holds one reference on each; −1: its counts contradict each other. */
+  /**
+   * Pages from page 0 on that the protocol's own count says it holds one reference on each; −1: its counts contradict
+   * each other.
+   */
   heldPages(event: number): number;
   /** Pages that a pin takes. */
   extent(event: number): number;
@@ -68,8 +77,9 @@ export interface Observed {
   /** No actor is between steps that change a slot, its pin count and the pages together. */
   readonly isSettled: boolean;
   /**
-   * Slot lists that are locked now. Where no list is locked, slots, pin counts and pages agree; each locked one accounts for one
-   * event that is between. Undefined: slots change under no lock, and only `isSettled` says when they agree.
+   * Slot lists that are locked now. Where no list is locked, slots, pin counts and pages agree; each locked one
+   * accounts for one event that is between. Undefined: slots change under no lock, and only `isSettled` says when
+   * they agree.
    */
   readonly lockedLists: number | undefined;
   /** The mm that the ring is injected into, by the protocol's own word; 0: none, or not recorded. */

@@ -1,4 +1,7 @@
-/** An invariant of docs/PROTOCOL.md that does not hold, found where nothing sensible can follow: whoever sees it ends the execution. */
+/**
+ * An invariant of docs/PROTOCOL.md that does not hold, found where nothing sensible can follow: a driver that catches
+ * it ends the execution.
+ */
 export class Violation extends Error {
   /** `I1` to `I12`, or what the kernel would call it: `oops`, `progress`. */
   readonly invariant: string;

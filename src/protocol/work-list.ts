@@ -1,7 +1,7 @@
 /**
  * The task works of all tasks, for machines that have no list of their own.
  *
- * Invariant: an event is on its task's list at most once (its `queued` word says so); last in, first out, as
+ * Invariant: an event is on its task's list at most once (its `queued` word is 1 then); last in, first out, as
  * `task_work_add` of kernel 4.13.
  */
 export class WorkList {

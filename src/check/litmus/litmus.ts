@@ -1,15 +1,15 @@
 /**
  * Small programs whose traces are known, from the literature or by counting. Each says what a search must find in it.
  *
- * Counts of indexer, last-zero and file-system: C. Flanagan, P. Godefroid, POPL 2005; P. Abdulla et al., "Optimal dynamic
- * partial order reduction", POPL 2014, table 1 (column Optimal-DPOR), with the size in brackets.
+ * Counts of indexer, last-zero and file-system: C. Flanagan, P. Godefroid, POPL 2005; P. Abdulla et al., "Optimal
+ * dynamic partial order reduction", POPL 2014, table 1 (column Optimal-DPOR), with the size in brackets.
  */
 import { type Condition, type ModelActor, programOf, step } from '../model.ts';
 import type { Program } from '../program.ts';
 
 export interface Litmus {
   readonly program: Program;
-  /** Distinct traces: the executions that an optimal reduction needs; undefined: only brute force tells. */
+  /** Distinct traces: the executions that an optimal reduction needs; undefined: only brute force counts them. */
   readonly traces?: number;
   /** The names of what breaks in some execution. */
   readonly breaks: readonly string[];
@@ -171,7 +171,10 @@ export function dekker(isWrong = false): Litmus {
   return { program, breaks: isWrong ? ['mutual exclusion'] : [] };
 }
 
-/** Peterson's algorithm, once through; waiting is one step that reads flag and turn. Wrong: the turn is given before the flag is up. */
+/**
+ * Peterson's algorithm, once through; waiting is one step that reads flag and turn. Wrong: the turn is given before
+ * the flag is up.
+ */
 export function peterson(isWrong = false): Litmus {
   const program = programOf<Sections>({
     name: isWrong ? 'peterson-turn-first' : 'peterson',
@@ -211,15 +214,15 @@ interface Queue {
   [cell: string]: number | number[];
   m: number;
   length: number;
-  /** Who waits for the condition, first come first. */
+  /** Actors that wait for the condition, first come first. */
   waiting: number[];
-  /** Who has been woken. */
+  /** Actors that have been woken. */
   woken: number[];
 }
 
 /**
- * A queue of one place under a mutex with one condition for both sides, two producers and two consumers of one value each.
- * Wrong: a change wakes one waiter, which may be of the wrong side, and the wake-up is lost.
+ * A queue of one place under a mutex with one condition for both sides, two producers and two consumers of one value
+ * each. Wrong: a change wakes one waiter, which may be of the wrong side, and the wake-up is lost.
  */
 export function boundedQueue(wakesAll: boolean): Litmus {
   const state = { writes: ['condition'] };
@@ -264,7 +267,10 @@ export function boundedQueue(wakesAll: boolean): Litmus {
   return { program, breaks: wakesAll ? [] : ['deadlock'] };
 }
 
-/** A waiter for two conditions at once, that two actors each take away for a while: races that a blocked step alone shows. */
+/**
+ * A waiter for two conditions at once, that two actors each take away for a while: races that a blocked step alone
+ * shows.
+ */
 export function twoConditions(): Litmus {
   const program = programOf<MutableCells>({
     name: 'two-conditions',
@@ -343,7 +349,10 @@ export function lastZero(n: number): Litmus {
 const BLOCKS = 26;
 const INODES = 32;
 
-/** Threads take an inode's mutex and look for a free block under the blocks' mutexes; they meet from fourteen threads on. */
+/**
+ * Threads take an inode's mutex and look for a free block under the blocks' mutexes; they meet from fourteen threads
+ * on.
+ */
 export function fileSystem(n: number): Litmus {
   const program = programOf<{ inode: number[]; busy: number[]; cells: MutableCells }>({
     name: `file-system(${n})`,

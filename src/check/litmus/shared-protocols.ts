@@ -1,6 +1,6 @@
 /**
- * Two cores of the pinning protocol, step by step as `test/fixtures/*.pml` has them for SPIN: the same verdict and the same
- * final states are asked of both checkers.
+ * Two cores of the pinning protocol, step by step as `test/fixtures/*.pml` has them for SPIN: the same verdict and
+ * the same final states are asked of both checkers.
  */
 import { type ModelActor, programOf, step } from '../model.ts';
 import type { Program } from '../program.ts';
@@ -11,7 +11,7 @@ interface Gate {
   pages: number;
   stored: number;
   lost: number;
-  /** Stores on pages that nobody holds. */
+  /** Stores to unreferenced pages. */
   astray: number;
 }
 
@@ -30,7 +30,7 @@ export function gateAndWriters(writers: number, looksFirst: boolean): Program {
         yield step('pages.put', { writes: ['pages'], perform: () => Object.assign(s, { pages: 0 }) });
       },
     },
-    invariants: { I2: { over: ['astray'], holds: (s) => s.astray === 0 || 'a store on pages that nobody holds' } },
+    invariants: { I2: { over: ['astray'], holds: (s) => s.astray === 0 || 'a store to unreferenced pages' } },
   });
 }
 

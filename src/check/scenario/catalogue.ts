@@ -1,4 +1,7 @@
-/** The scenarios as the command line's catalogue: each in the posted form, and in the corrected one with W slots a CPU. */
+/**
+ * The scenarios as the command line's catalogue: each in the posted form, and in the corrected one with W slots a
+ * CPU.
+ */
 import type { CatalogueEntry } from '../catalogue.ts';
 import { scenarioProgram, type VariantChoice, variantName } from './program.ts';
 import { SCENARIOS } from './scenarios.ts';

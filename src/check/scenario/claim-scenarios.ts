@@ -1,4 +1,7 @@
-/** Scenarios of slots, works and removal: what breaks because a slot and a work hold no reference, and a claim is not atomic. */
+/**
+ * Scenarios of slots, works and removal: what breaks because a slot and a work hold no reference, and a claim is not
+ * atomic.
+ */
 import { alternating, type Scenario } from './scenario.ts';
 
 export const CLAIM_SCENARIOS: readonly Scenario[] = [
@@ -26,7 +29,7 @@ export const CLAIM_SCENARIOS: readonly Scenario[] = [
     name: 'migrate-mid-claim',
     defect: 'slot without reference, claim not atomic',
     about:
-      'E’s work has taken the address of CPU 0’s slot, and goes on on CPU 1: it fills a slot of a CPU where it no longer runs.',
+      'E’s work has taken the address of CPU 0’s slot, and continues on CPU 1: it fills a slot of a CPU where it no longer runs.',
     mend: 'look where the task runs once the list is locked; if it has moved, its new CPU has queued the work again.',
     mends: ['pages-in'],
     setup: {
@@ -108,7 +111,7 @@ export const CLAIM_SCENARIOS: readonly Scenario[] = [
   {
     name: 'rm-while-executing',
     defect: 'D8',
-    about: 'E’s file is removed while its work runs: the work takes the slot again behind the sweep.',
+    about: 'E’s file is removed while its work runs: the work takes the slot again after the sweep.',
     mend: 'the same, and insertion looks under the list’s lock whether the event is dead; removal marks it, then sweeps.',
     mends: ['pages-in'],
     setup: {
@@ -124,8 +127,8 @@ export const CLAIM_SCENARIOS: readonly Scenario[] = [
     name: 'cancel-wrong-work',
     defect: 'cancel by function',
     about:
-      'E is removed while both works of A are queued: the cancel takes F’s, whose flag stays set, so that it is never queued again; E’s own runs behind the free.',
-    mend: 'cancel nothing: a work finds out by itself that its event is dead.',
+      'E is removed while both works of A are queued: the cancel takes F’s, whose flag stays set, so that it is never queued again; E’s own runs after the free.',
+    mend: 'cancel nothing: a work looks whether its event is dead.',
     mends: ['pages-in'],
     setup: {
       cpus: 1,

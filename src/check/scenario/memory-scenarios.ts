@@ -129,7 +129,7 @@ export const MEMORY_SCENARIOS: readonly Scenario[] = [
   {
     name: 'charge-given-back',
     defect: 'D18',
-    about: 'The last event is removed by somebody else: what was charged is given back to the one who was charged.',
+    about: 'The last event is removed by another user: its charge is given back to the account that was charged.',
     mend: 'the last event gives the number that the first one stored back to the same account.',
     looksAt: ['I12'],
     setup: {
@@ -172,7 +172,7 @@ export const MEMORY_SCENARIOS: readonly Scenario[] = [
     name: 'cpu-offline',
     defect: 'D19',
     about:
-      'A moves to CPU 1 and CPU 0 goes offline: nobody empties its slot, E stays pinned on account of a CPU that is gone.',
+      'A moves to CPU 1 and CPU 0 goes offline: its slot is not emptied, E stays pinned on account of a CPU that is gone.',
     mend: 'a CPU that goes offline empties its list.',
     setup: {
       cpus: 2,

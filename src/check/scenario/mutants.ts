@@ -1,6 +1,6 @@
 /**
- * Wrong forms of the corrected protocol: each leaves out or turns round one thing that it rests on, and each must be caught, by the
- * invariant that this thing is there for. What no mutant needs, no proof needs.
+ * Wrong forms of the corrected protocol: each leaves out or turns round one thing that it rests on, and each must be
+ * caught, by the invariant that this thing is there for. What no mutant needs, no proof needs.
  */
 
 import { Want } from '../../protocol/corrected/pin-steps.ts';
@@ -37,7 +37,7 @@ function requeue(simulation: Simulation, event: number): void {
   simulation.kernel.queueWork(state.get(event, EventWord.task), event);
 }
 
-/** sched-in.enter as if nobody else were ACTIVE on the CPU. */
+/** sched-in.enter as if no other event were ACTIVE on the CPU. */
 const withoutAdmission: Replacement = (simulation, step, event, cpu) => {
   const state = stateOf(simulation);
   const active = state.cpuGet(cpu, CpuWord.active);
@@ -164,7 +164,7 @@ export const MUTANTS: readonly WrongForm[] = [
   },
   {
     name: 'dead-not-looked-at',
-    about: 'nobody looks whether an event is dead before it is pinned',
+    about: 'an event is pinned without a look at dead',
     invariant: 'I9',
     scenario: 'rm-while-executing',
     slotsPerCpu: 1,
@@ -279,7 +279,7 @@ export const MUTANTS: readonly WrongForm[] = [
   },
   {
     name: 'slots-of-offline-cpu-kept',
-    about: 'nobody empties the slots of a CPU that goes offline',
+    about: 'the slots of a CPU that goes offline are not emptied',
     invariant: 'I9',
     scenario: 'cpu-offline',
     slotsPerCpu: 1,

@@ -37,7 +37,7 @@ export const PAGE_SCENARIOS: readonly Scenario[] = [
     name: 'stale-sg-start',
     defect: 'D1',
     about:
-      'The same with an E that was pinned before: the counts say that its pages are there, and the next start hands the old SG table to the hardware, whose pages nobody holds and reclaim may have taken.',
+      'The same with an E that was pinned before: the counts say that its pages are there, and the next start hands the old SG table to the hardware. Its pages are unreferenced, and reclaim may have taken them.',
     mend: 'the same, and the SG table has a word of its own (sgOk) that a moved page clears.',
     mends: ['pages-in'],
     setup: alternating(['run', 'sleep', 'run', 'run'], ['run', 'sleep', 'run'], {
@@ -76,7 +76,7 @@ export const PAGE_SCENARIOS: readonly Scenario[] = [
     name: 'restart-leak',
     defect: 'D2',
     about: 'E is evicted while it gets its second page and sees it: it takes every page again, with both counts at 0.',
-    mend: 'the same; who no longer wants the pages puts exactly nin of them.',
+    mend: 'the same; a pin that gives up puts exactly nin pages.',
     mends: ['pages-in'],
     setup: alternating(['run', 'run'], ['run'], { sleeps: true }),
     looksAt: ['I5'],
@@ -112,9 +112,8 @@ export const PAGE_SCENARIOS: readonly Scenario[] = [
   {
     name: 'evict-before-user-page',
     defect: 'D4',
-    about:
-      'E is evicted between the look at paused and the stores of the user page: they go to a page that nobody holds.',
-    mend: 'whoever stores announces himself before he looks at the gate.',
+    about: 'E is evicted between the look at paused and the stores of the user page: they go to an unreferenced page.',
+    mend: 'a writer announces itself before it looks at the gate.',
     mends: ['pages-in'],
     looksAt: ['I2'],
     setup: alternating(['run', 'run'], ['run'], { preemptions: 1 }),
@@ -125,7 +124,7 @@ export const PAGE_SCENARIOS: readonly Scenario[] = [
     name: 'first-get-enomem',
     defect: 'xpinned 1→0 while this CPU’s slot still names E',
     about:
-      'One CPU, one task: getting a page fails; the next work takes xpinned and the counts down, finds its event in the slot and starts it: without an SG table, in a transaction that nobody ends.',
+      'One CPU, one task: getting a page fails; the next work takes xpinned and the counts down, finds its event in the slot and starts it: without an SG table, in a transaction that is never ended.',
     mend: 'a failed pin takes the event out of the slot and the count down; the next sched-in tries again.',
     mends: ['pages-in'],
     setup: {

@@ -1,7 +1,7 @@
 /**
  * A scenario as a program for the checker: one execution is one simulation.
  *
- * Invariant: an execution's violations are those that the scenario looks at; the others are as if nobody had seen them.
+ * Invariant: an execution's violations are those that the scenario looks at; the others are dropped.
  */
 import { type MakeVariant, type Mutant, Simulation } from '../../sim/kernel/simulation.ts';
 import { correctedVariant, postedVariant } from '../../sim/kernel/variants.ts';

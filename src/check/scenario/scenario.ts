@@ -1,8 +1,10 @@
 /**
- * A scenario: a set-up in which the posted protocol breaks (or, as a control, does not), the schedule that shows it, and what it shows.
+ * A scenario: a set-up in which the posted protocol breaks (or, as a control, does not), the schedule that shows it,
+ * and what it shows.
  *
- * A schedule is written in directives: an actor's name for one step; `A*5` for five; `A>page.get` until A's next step is that
- * one; `A!page.get` until A has performed it; `A.` until A can go on no further. What is left is completed in a fixed way.
+ * A schedule is written in directives: an actor's name for one step; `A*5` for five; `A>page.get` until A's next step
+ * is that one; `A!page.get` until A has performed it; `A.` as far as A can go. What is left is completed in
+ * a fixed way.
  */
 import type { Mend } from '../../protocol/posted/parts.ts';
 import type { Setup } from '../../sim/kernel/setup.ts';
@@ -27,8 +29,9 @@ export interface Scenario {
   /** Defects of the posted protocol that are mended here, to see this one by itself. */
   readonly mends?: readonly Mend[];
   /**
-   * Invariants that are looked at in the posted protocol. Default all but I12: what it charges is less than one pinned ring, so that
-   * the account would break in every scenario at the first pin. In the corrected one all are, always.
+   * Invariants that are looked at in the posted protocol. Default all but I12: what it charges is less than one
+   * pinned ring, so that the account would break in every scenario at the first pin. In the corrected one all are,
+   * always.
    */
   readonly looksAt?: readonly string[];
   readonly schedule: string;

@@ -1,6 +1,7 @@
 /**
  * The scenarios: those of the design's list, in its order, then the others that its section D describes.
- * `requeue-on-evict-livelock`, the negative control, is a wrong form of the corrected protocol and stands among the mutants.
+ * `requeue-on-evict-livelock`, the negative control, is a wrong form of the corrected protocol and stands among the
+ * mutants.
  */
 import { CLAIM_SCENARIOS } from './claim-scenarios.ts';
 import { MEMORY_SCENARIOS } from './memory-scenarios.ts';

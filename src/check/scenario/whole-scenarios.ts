@@ -1,4 +1,7 @@
-/** Scenarios that are about no single defect: the live recorder's use, and larger set-ups for all orders or for random ones. */
+/**
+ * Scenarios that are about no single defect: the live recorder's use, and larger set-ups for all orders or for random
+ * ones.
+ */
 import type { Scenario } from './scenario.ts';
 
 export const WHOLE_SCENARIOS: readonly Scenario[] = [

@@ -4,13 +4,14 @@
  * The bound breaks what the unbounded reduction relies on. Equivalent executions may differ in preemptions, so the one
  * that is kept may be beyond the bound while the one left out is within it. Therefore, after K. Coons, M. Musuvathi,
  * K. McKinley, "Bounded partial-order reduction", OOPSLA 2013: a step that conflicts with an earlier event asks for the
- * other order there and also, conservatively, at the beginning of the run that the event is in, where a switch is free or
- * has been paid for; it asks on behalf of every actor's next step at every state, blocked or not; and it asks at every
- * conflicting event, as a nearer one may be beyond the bound. An actor that is blocked there asks for all that are
- * enabled. There are no sleep sets: they would leave out an execution for the sake of an equivalent one beyond the bound.
+ * other order there and also, conservatively, at the beginning of the run that the event is in, where a switch is
+ * free or has been paid for; it asks on behalf of every actor's next step at every state, blocked or not; and it asks
+ * at every conflicting event, as a nearer one may be beyond the bound. An actor that is blocked there asks for all
+ * that are enabled. There are no sleep sets: they would leave out an execution for the sake of an equivalent one
+ * beyond the bound.
  *
- * Invariant: every final state, deadlock and broken invariant that some execution within the bound shows is shown by one
- * that is performed, and none beyond the bound is performed.
+ * Invariant: every final state, deadlock and broken invariant that some execution within the bound shows is shown by
+ * one that is performed, and none beyond the bound is performed.
  */
 import { assert } from '../../base/error.ts';
 import { History } from '../history.ts';
@@ -112,7 +113,10 @@ export class BoundedDpor implements Strategy {
     }
   }
 
-  /** Whether the last event may have changed with what a step conflicts: it is new, or the event is in conflict with it. */
+  /**
+   * Whether the last event may have changed with what a step conflicts: it is new, or the event is in conflict with
+   * it.
+   */
   #isNews(depth: number, actor: number, step: number): boolean {
     const history = this.#history!;
     return (

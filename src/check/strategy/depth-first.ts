@@ -1,6 +1,6 @@
 /**
- * The depth-first search over executions that brute force and the search over states share; with a bound on preemptions, of what is
- * within it. What they differ in is when an execution need not go on.
+ * The depth-first search over executions that brute force and the search over states share; with a bound on
+ * preemptions, of what is within it. They differ in when an execution need not continue.
  *
  * Invariant: executions come in the order of a depth-first search, no schedule twice.
  */
@@ -13,8 +13,8 @@ export interface DepthFirstOptions {
   readonly preemptions?: number;
 }
 
-/** Instead of an answer: the execution goes on. */
-export const GOES_ON = -3;
+/** Instead of an answer: the execution continues. */
+export const CONTINUE = -3;
 
 export abstract class DepthFirst implements Strategy {
   readonly name: string;
@@ -37,7 +37,10 @@ export abstract class DepthFirst implements Strategy {
     this.bound = preemptions ?? Number.POSITIVE_INFINITY;
   }
 
-  /** `OVER` or `REDUNDANT` where a new state ends its execution, else `GOES_ON`. `last`: the actor that led here, or −1. */
+  /**
+   * `OVER` or `REDUNDANT` where a new state ends its execution, else `CONTINUE`. `last`: the actor that led here, or
+   * −1.
+   */
   protected abstract endAt(execution: Execution, last: number, preemptions: number): number;
 
   begin(): boolean {
@@ -60,7 +63,7 @@ export abstract class DepthFirst implements Strategy {
     const last = depth === 0 ? -1 : this.#chosen[depth - 1]!;
     const preemptions = depth === 0 ? 0 : this.#preemptionsAfter(depth - 1);
     const end = this.endAt(execution, last, preemptions);
-    if (end !== GOES_ON) return end;
+    if (end !== CONTINUE) return end;
     const enabled = bitsOf(execution.enabled());
     if (enabled === 0) return OVER;
     this.#enabled[depth] = enabled;

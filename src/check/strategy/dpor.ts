@@ -2,20 +2,20 @@
  * Dynamic partial-order reduction with source sets and sleep sets: of the executions that differ in the order of
  * independent steps only, one is enough.
  *
- * Each execution is extended step by step. When a step races with an earlier event e, some execution must have the later
- * one first: unless one of the initials of that reordering is going to be explored where e was chosen, one is added there.
- * A sleep set holds the actors whose next step needs no exploring at a state: what begins with it has been explored, and
- * nothing dependent has happened since. An execution that has only sleeping actors left is redundant.
- * (P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas, "Source sets", J. ACM 64 (2017), algorithm Source-DPOR.)
+ * Each execution is extended step by step. When a step races with an earlier event e, some execution must have the
+ * later one first: unless one of the initials of that reordering is going to be explored where e was chosen, one is
+ * added there. A sleep set holds the actors whose next step needs no exploring at a state: what begins with it has
+ * been explored, and nothing dependent has happened since. An execution that has only sleeping actors left is
+ * redundant. (P. Abdulla, S. Aronis, B. Jonsson, K. Sagonas, "Source sets", J. ACM 64 (2017), algorithm Source-DPOR.)
  *
- * That algorithm knows no step that blocks. Here a step may be blocked on any condition, and a blocked step is related to
- * the events as an enabled one is, whenever the answer can have changed: when its actor arrives at it, and after each
- * event that is dependent with it. This is what Flanagan and Godefroid (POPL 2005) do at every state for every actor. It
- * is as if a blocked actor could give up, by a step that reads what its condition reads: then nothing ever blocks, the
- * races of that step are races like any other, and executions that do give up show nothing new.
+ * That algorithm knows no step that blocks. Here a step may be blocked on any condition, and a blocked step is
+ * related to the events as an enabled one is, whenever the answer can have changed: when its actor arrives at it, and
+ * after each event that is dependent with it. This is what Flanagan and Godefroid (POPL 2005) do at every state for
+ * every actor. It is as if a blocked actor could give up, by a step that reads what its condition reads: then nothing
+ * ever blocks, the races of that step are races like any other, and executions that do give up show nothing new.
  *
- * Invariant: at every depth `backtrack` contains `done`; when a depth is left for good, backtrack and sleep together are a
- * source set for the state there.
+ * Invariant: at every depth `backtrack` contains `done`; when a depth is left for good, backtrack and sleep together
+ * are a source set for the state there.
  */
 import { assert } from '../../base/error.ts';
 import { History } from '../history.ts';

@@ -2,7 +2,7 @@
  * Brute force: every execution, one by one; with a bound on preemptions, every one within it. It is what the reductions
  * are held against, and of use only for programs that are very small.
  */
-import { DepthFirst, type DepthFirstOptions, GOES_ON } from './depth-first.ts';
+import { CONTINUE, DepthFirst, type DepthFirstOptions } from './depth-first.ts';
 
 export class Exhaustive extends DepthFirst {
   constructor(options: DepthFirstOptions = {}) {
@@ -10,6 +10,6 @@ export class Exhaustive extends DepthFirst {
   }
 
   protected override endAt(): number {
-    return GOES_ON;
+    return CONTINUE;
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Probabilistic concurrency testing: actors have random priorities, the highest that is enabled runs, and at d - 1 random
- * steps the one that is about to run falls below all others. A bug that needs d ordering constraints is found by one
- * execution with probability at least 1/(n·k^(d-1)), n the actors and k the steps: the bound holds for every such bug, where
- * uniform choice has none that does not fall exponentially with the steps.
- * (S. Burckhardt, P. Kothari, M. Musuvathi, S. Nagarakatte, "A randomized scheduler with probabilistic guarantees of
- * finding bugs", ASPLOS 2010.)
+ * Probabilistic concurrency testing: actors have random priorities, the highest that is enabled runs, and at d - 1
+ * random steps the one that is about to run falls below all others. A bug that needs d ordering constraints is found
+ * by one execution with probability at least 1/(n·k^(d-1)), n the actors and k the steps: the bound holds for every
+ * such bug, where uniform choice has none that does not fall exponentially with the steps. (S. Burckhardt, P.
+ * Kothari, M. Musuvathi, S. Nagarakatte, "A randomized scheduler with probabilistic guarantees of finding bugs",
+ * ASPLOS 2010.)
  *
- * Invariant: the change points of an execution are drawn before it, from 1 to k. k is the most steps seen in an execution
- * so far, so the first execution, which measures, has no bound, and each longer one that comes up lowers it: the
- * bound that is told is of the largest k.
+ * Invariant: the change points of an execution are drawn before it, from 1 to k. k is the most steps seen in an
+ * execution so far, so the first execution, which measures, has no bound, and each longer one that comes up lowers
+ * it: the reported bound is that of the largest k.
  */
 import { Prng } from '../../base/prng.ts';
 import type { Execution } from '../program.ts';

@@ -6,7 +6,7 @@
  */
 import type { Execution } from '../program.ts';
 
-/** Instead of an actor: nobody is enabled, or something is broken and the rest of the execution is of no use. */
+/** Instead of an actor: no actor is enabled, or something is broken and the rest of the execution is of no use. */
 export const OVER = -1;
 /** Instead of an actor: whatever follows has been explored elsewhere. */
 export const REDUNDANT = -2;
@@ -15,7 +15,7 @@ export interface Strategy {
   readonly name: string;
   /** Prepares the next execution; false: there is nothing left to explore. */
   begin(): boolean;
-  /** Who performs the step at `depth`, or `OVER`, or `REDUNDANT`. */
+  /** The actor that performs the step at `depth`, or `OVER`, or `REDUNDANT`. */
   choose(execution: Execution, depth: number): number;
   /** The execution ended after `depth` steps: it was over, redundant, or cut short. */
   end(execution: Execution, depth: number): void;
@@ -23,7 +23,7 @@ export interface Strategy {
   isComplete(): boolean;
   /** The part of the search that is done, in [0, 1]; undefined: it has no end of its own. */
   fraction(): number | undefined;
-  /** What is worth telling of the search in the strategy's own terms. */
+  /** What to report of the search, in the strategy's own terms. */
   notes(): Readonly<Record<string, number>>;
 }
 

@@ -1,8 +1,8 @@
 /**
  * What a search saw, for comparing one strategy with another: the traces, the final states, what broke.
  *
- * Invariant: two executions have the same trace text exactly when they are equivalent: the same events of each actor with
- * the same happens-before relation, which the clocks of all events spell out.
+ * Invariant: two executions have the same trace text exactly when they are equivalent: the same events of each actor
+ * with the same happens-before relation, which the clocks of all events spell out.
  */
 import { History } from '../history.ts';
 import type { Execution, Program } from '../program.ts';

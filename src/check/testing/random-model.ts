@@ -1,6 +1,7 @@
 /**
  * Small random programs: a few actors with reads, writes, adds, steps that wait for conditions over several variables,
- * mutexes, and branches on what was read. For comparing strategies with brute force on what nobody would think of.
+ * mutexes, and branches on what was read. For comparing strategies with brute force on programs that no one would
+ * write by hand.
  */
 import fc from 'fast-check';
 import { type ModelActor, programOf, step } from '../model.ts';

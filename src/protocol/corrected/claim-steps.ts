@@ -61,9 +61,9 @@ function lockSteps(state: ProtocolState) {
 }
 
 /**
- * With interrupts off on the CPU, so nothing there falls into them, and its count of active events is the actor's own.
- * Other CPUs may look between their stores: ACTIVE is stored after oncpu and withdrawn before it, and whoever acts on
- * it looks again with that CPU's interrupts off.
+ * With interrupts off on the CPU, so nothing there comes between, and its count of active events is the actor's own.
+ * Other CPUs may look between their stores: ACTIVE is stored after oncpu and withdrawn before it, and an actor that
+ * acts on it looks again with that CPU's interrupts off.
  */
 function schedSteps({ state, machine }: CorrectedParts) {
   return {

@@ -1,6 +1,6 @@
 /**
- * What the operations count. Statistics of this worker, not protocol state: no decision depends on them, so they are plain
- * numbers (an int32 would wrap within hours).
+ * What the operations count. Statistics of this worker, not protocol state: no decision depends on them, so they are
+ * plain numbers (an int32 would wrap within hours).
  */
 export class Counters {
   /** Times an event became ready: npin above 0 and all its pages got. */

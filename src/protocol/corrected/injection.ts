@@ -1,15 +1,15 @@
 /**
  * The ring in the task's own address space.
  *
- * Invariant: one live mapping, in the task's current mm, with a reference on that mm; what is published is mapped, what is not
- * published is unmapped by whoever mapped it (I11).
+ * Invariant: one live mapping, in the task's current mm, with a reference on that mm; what is published is mapped,
+ * what is not published is unmapped by the actor that mapped it (I11).
  */
 import type { Operation } from '../step.ts';
 import type { Corrected } from './steps.ts';
 
 /**
- * Maps the event's ring into `mm` and publishes it; the mapping in a former address space (before exec) goes. False: not
- * mapped, the errno is recorded and the next sched-in tries again; or the event is dead.
+ * Maps the event's ring into `mm` and publishes it; the mapping in a former address space (before exec) goes. False:
+ * not mapped, the errno is recorded and the next sched-in tries again; or the event is dead.
  */
 export function* inject(p: Corrected, event: number, mm: number): Operation<boolean> {
   const { steps, counters } = p;
@@ -34,7 +34,7 @@ export function* eject(p: Corrected, event: number): Operation<void> {
   yield steps.mxUnlock.at(event);
 }
 
-/** Under mx. An event that exits unmaps too: other threads may live on in the same mm. */
+/** Under mx. An event that exits unmaps too: other threads may still use the same mm. */
 export function* withdraw(p: Corrected, event: number, mm: number): Operation<void> {
   if (mm <= 0) return;
   yield p.steps.unmap.at(event, mm);

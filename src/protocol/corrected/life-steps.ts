@@ -69,7 +69,7 @@ function lifeSteps({ state, account }: CorrectedParts) {
         return 0;
       }),
     ),
-    // b: the task. A record that nobody else knows yet, with the owner's reference; -1: the table is full.
+    // b: the task. A record that no other actor knows yet, with the owner's reference; -1: the table is full.
     claim: new Step('event.claim', ['recorder.records'], ['recorder.records', ...EVENT_LOCATIONS], (_, task) => {
       const event = underRecorderLock(state, () => takeRecord(state));
       if (event < 0) return -1;

@@ -2,7 +2,7 @@
  * Where events come from and where they go: creation, inheritance, references.
  *
  * Invariant: every event has a ring of its own and no parent; an account user stands behind each (I12); the record is
- * recycled by whoever drops the last reference (I8).
+ * recycled by the actor that drops the last reference (I8).
  */
 import { RingkeepError } from '../../base/error.ts';
 import type { Operation } from '../step.ts';

@@ -39,7 +39,7 @@ function pinSteps(state: ProtocolState) {
       state.set(event, EventWord.ready, 1);
       return 1;
     }),
-    // b: pages. The event is nobody else's yet.
+    // b: pages. No other actor knows the event yet.
     firstExtent: new Step('extent.begin', [], ['event.firstExtent'], (event, pages) => {
       state.set(event, EventWord.firstExtent, pages);
       return 0;

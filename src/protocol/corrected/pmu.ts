@@ -21,8 +21,8 @@ export function* start(p: Corrected, event: number): Operation<void> {
 }
 
 /**
- * Stops the event on the CPU it is ACTIVE on. An IPI. The gate is shut: an event that moved meanwhile was stopped by its
- * sched-out, and cannot be started anew.
+ * Stops the event on the CPU it is ACTIVE on. An IPI. The gate is shut: an event that moved meanwhile was stopped by
+ * its sched-out, and cannot be started anew.
  */
 export function* stop(p: Corrected, event: number): Operation<void> {
   const { steps } = p;
@@ -33,7 +33,10 @@ export function* stop(p: Corrected, event: number): Operation<void> {
   yield steps.irqOn.at(-1, cpu);
 }
 
-/** A change of address filters. The first start is the task work's: an event that was never started is not restarted (I6). */
+/**
+ * A change of address filters. The first start is the task work's: an event that was never started is not restarted
+ * (I6).
+ */
 export function* restart(p: Corrected, event: number): Operation<void> {
   if ((yield p.steps.wasStarted.at(event)) !== 0) yield* start(p, event);
 }

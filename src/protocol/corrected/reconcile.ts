@@ -1,9 +1,9 @@
 /**
  * Brings an event's pages to what its pin count asks for.
  *
- * Invariant: everything here runs under mx, so claiming and getting are atomic against unpinning: whoever changed npin
- * reconciles after it, and the last one to hold mx saw the last npin. `nin` is the only count of pages held (I5); the
- * gate is open only while the event is ready (I2).
+ * Invariant: everything here runs under mx, so claiming and getting are atomic against unpinning: an actor that
+ * changed npin reconciles after it, and the last one to hold mx saw the last npin. `nin` is the only count of pages
+ * held (I5); the gate is open only while the event is ready (I2).
  */
 import { assert } from '../../base/error.ts';
 import type { Operation } from '../step.ts';
@@ -12,8 +12,8 @@ import { stop } from './pmu.ts';
 import type { Corrected } from './steps.ts';
 
 /**
- * Pins the event when a slot names it and it is not dead, unpins it when not. 0, or the negative errno of a machine that
- * refused a page or an SG table: then the event holds nothing.
+ * Pins the event when a slot names it and it is not dead, unpins it when not. 0, or the negative errno of a machine
+ * that refused a page or an SG table: then the event holds nothing.
  */
 export function* reconcile(p: Corrected, event: number): Operation<number> {
   const { steps } = p;
@@ -28,7 +28,7 @@ export function* reconcile(p: Corrected, event: number): Operation<number> {
   return error;
 }
 
-/** Gets all pages, then opens the gate: in that order. Gives up, without an error, once nobody claims the event. */
+/** Gets all pages, then opens the gate: in that order. Gives up, without an error, once no slot claims the event. */
 export function* populate(p: Corrected, event: number): Operation<number> {
   const { steps, counters } = p;
   const extent = yield steps.extent.at(event);

@@ -1,8 +1,8 @@
 /**
  * The end of an event's pinning: when its task exits, and when it is removed.
  *
- * Invariant: dead is set first and every list swept after it, and an insertion looks at dead under the list's lock; so a
- * dead event is in no list once the sweep has passed, and never again (I8, I9).
+ * Invariant: dead is set first and every list swept after it, and an insertion looks at dead under the list's lock;
+ * so a dead event is in no list once the sweep has passed, and never again (I8, I9).
  */
 import type { Operation } from '../step.ts';
 import { eject } from './injection.ts';

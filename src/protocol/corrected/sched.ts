@@ -1,8 +1,9 @@
 /**
  * Sched-in and sched-out of an event.
  *
- * Invariant: both run with interrupts off on the CPU they concern, so no IPI and no other switch falls into them. At most W
- * SHMEM events are ACTIVE on a CPU: more could not all be pinned there, and rotation shares the CPU among them (I7).
+ * Invariant: both run with interrupts off on the CPU they concern, so no IPI and no other switch comes between. At
+ * most W SHMEM events are ACTIVE on a CPU: more could not all be pinned there, and rotation shares the CPU among them
+ * (I7).
  */
 import { EventState } from '../event-state.ts';
 import type { Operation } from '../step.ts';
@@ -10,8 +11,8 @@ import { Admission } from './claim-steps.ts';
 import type { Corrected } from './steps.ts';
 
 /**
- * What became of a sched-in. `refused`: it stays INACTIVE (W others are ACTIVE here, it is dead or off, or the PMU has no
- * room). `unqueued`: it is ACTIVE, but its work could not be queued, so it will not start in this residency.
+ * What became of a sched-in. `refused`: it stays INACTIVE (W others are ACTIVE here, it is dead or off, or the PMU
+ * has no room). `unqueued`: it is ACTIVE, but its work could not be queued, so it will not start in this residency.
  */
 export type SchedIn = 'active' | 'refused' | 'unqueued';
 
@@ -49,8 +50,8 @@ export function* schedIn(p: Corrected, event: number, cpu: number): Operation<Sc
 }
 
 /**
- * The event's task is switched out, or the event is disabled, exits or is removed: stops it and leaves it in state `to`.
- * Nothing happens to an event that is on no CPU, except for its state. EXIT and DEAD are for good.
+ * The event's task is switched out, or the event is disabled, exits or is removed: stops it and leaves it in state
+ * `to`. Nothing happens to an event that is on no CPU, except for its state. EXIT and DEAD are for good.
  */
 export function* schedOut(p: Corrected, event: number, to: EventState = EventState.inactive): Operation<void> {
   const { steps } = p;

@@ -1,14 +1,17 @@
 /**
  * The slot lists: per CPU at most W events that may be pinned on its account, most recent first.
  *
- * Invariant: the list and the pin counts it stands for change under the list's lock, and a victim is unpinned before the
- * lock is released, so before its place is used (I3, I4). Lock order: S[c], then mx.
+ * Invariant: the list and the pin counts it stands for change under the list's lock, and a victim is unpinned before
+ * the lock is released, so before its place is used (I3, I4). Lock order: S[c], then mx.
  */
 import type { Operation } from '../step.ts';
 import { reconcile } from './reconcile.ts';
 import type { Corrected } from './steps.ts';
 
-/** Under S[c], for an event that is not in the list: puts it in front, at the cost of the least recent one. Not a dead one (I9). */
+/**
+ * Under S[c], for an event that is not in the list: puts it in front, at the cost of the least recent one. Not a dead
+ * one (I9).
+ */
 export function* claim(p: Corrected, event: number, cpu: number): Operation<void> {
   const { steps } = p;
   const victim = yield steps.evict.at(-1, cpu);

@@ -1,6 +1,6 @@
 /**
- * Every step of the corrected protocol: its name (as in docs/PROTOCOL.md), what it reads and writes, its effect. The rows stand in
- * three tables by subject; the operations beside them only put steps in order.
+ * Every step of the corrected protocol: its name (as in docs/PROTOCOL.md), what it reads and writes, its effect. The
+ * rows stand in three tables by subject; the operations beside them only put steps in order.
  *
  * Invariant: an effect touches no location that its row does not declare. Operands are `(event, cpu)` unless the row's
  * comment says otherwise; unused operands are -1.

@@ -1,8 +1,9 @@
 /**
  * The task work: claims a slot of the CPU its task runs on, pins the event, starts it.
  *
- * Invariant: it runs in the event's own task, may be preempted and migrate between any two steps, and holds a reference on
- * the event from the moment it was queued (I8). Whatever it misses by losing its CPU, the next sched-in queues again.
+ * Invariant: it runs in the event's own task, may be preempted and migrate between any two steps, and holds a
+ * reference on the event from the moment it was queued (I8). Whatever it misses by losing its CPU, the next sched-in
+ * queues again.
  */
 import type { Operation } from '../step.ts';
 import { Ready } from './claim-steps.ts';

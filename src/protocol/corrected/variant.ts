@@ -47,7 +47,7 @@ export class CorrectedVariant implements Variant {
       },
     );
     const words = this.pinning.state;
-    // refcount_inc_not_zero of somebody who looks the event up: 0, it is gone.
+    // refcount_inc_not_zero of a lookup: 0, the event is gone.
     this.#find = new Step(
       'event.find',
       ['event.refs', 'event.dead'],
@@ -122,7 +122,7 @@ export class CorrectedVariant implements Variant {
 
   *exitTask(_task: number, events: readonly number[]): Operation<void> {
     for (const event of events) {
-      // Its file may be removed at the same time: who frees it last is decided by the references.
+      // Its file may be removed at the same time: the last reference frees it.
       if (!(yield* this.reference(event))) continue;
       yield* this.pinning.schedOut(event, EventState.exit);
       yield* this.pinning.retire(event);

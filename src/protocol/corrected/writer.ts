@@ -1,10 +1,10 @@
 /**
- * Writers of a ring: who stores into its data pages or its user page.
+ * Writers of a ring: stores into its data pages or its user page.
  *
- * Invariant (I2): a writer announces itself, then looks at the gate; a drain shuts the gate, then looks for writers. Atomics
- * are sequentially consistent, so at least one of the two sees the other (Dekker). Either the writer finds the gate shut
- * and stores nothing, or the drain waits until it has left. The order of the two halves is the whole proof:
- * `beginWrite` and `beginWriting` must keep it alike.
+ * Invariant (I2): a writer announces itself, then looks at the gate; a drain shuts the gate, then looks for writers.
+ * Atomics are sequentially consistent, so at least one of the two sees the other (Dekker). Either the writer finds
+ * the gate shut and stores nothing, or the drain waits until it has left. The order of the two halves is the whole
+ * proof: `beginWrite` and `beginWriting` must keep it alike.
  */
 import { assert } from '../../base/error.ts';
 import type { Operation } from '../step.ts';

@@ -179,7 +179,7 @@ function pinSteps(parts: PostedParts, unpin: (event: number) => Operation<void>)
   };
 }
 
-/** An operation that nothing can fall into, as one step. */
+/** An operation that nothing interrupts, as one step. */
 function atOnce(operation: Operation<unknown>): number {
   runToEnd(operation);
   return 0;

@@ -1,14 +1,17 @@
 /**
  * rb_inject and rb_shmem_unmap, as posted: the ring in the address space of its task.
  *
- * What it lacks: a reference on the mm, a look at what vm_mmap answered, and any notice of exec, fork and the task's own munmap.
+ * What it lacks: a reference on the mm, a look at what vm_mmap answered, and any notice of exec, fork and the task's
+ * own munmap.
  */
 import { ESRCH } from '../../base/errno.ts';
 import type { Operation } from '../step.ts';
 import { rbGetKernelPages } from './pages.ts';
 import type { Posted } from './steps.ts';
 
-/** rb_inject: gets the pages, then maps the ring. 0 or a negative errno; that of the mapping is stored as its address. */
+/**
+ * rb_inject: gets the pages, then maps the ring. 0 or a negative errno; that of the mapping is stored as its address.
+ */
 export function* rbInject(p: Posted, event: number): Operation<number> {
   const { steps } = p;
   const mm = yield steps.taskMm.at(event);

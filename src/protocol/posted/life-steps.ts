@@ -53,7 +53,8 @@ function lifeSteps(parts: PostedParts) {
   const { state, machine, account } = parts;
   const on = stepsOn(state);
   return {
-    // b: the task. perf_event_alloc with rb_alloc_detached: nobody else knows it yet. Where no injection is wanted it counts as done.
+    // b: the task. perf_event_alloc with rb_alloc_detached: no other actor knows it yet. Where no injection is wanted
+    // it counts as done.
     alloc: new Step('perf_event_alloc', ['recorder.records'], ['recorder.records'], (_, task) => {
       const event = state.add(task);
       if (machine.currentMm(task) === 0) state.set(event, PostedWord.address, 1);
@@ -66,7 +67,7 @@ function lifeSteps(parts: PostedParts) {
       machine.chargeMm(machine.taskMm(state.get(event, PostedWord.task)), account.chargedPages);
       return account.chargedPages;
     }),
-    // b: the mm of whoever frees the last event.
+    // b: the mm of the task that frees the last event.
     uncharge: new Step('account.release', ['recorder.account'], ['recorder.account'], (_, mm) => {
       if (--account.users > 0) return 0;
       machine.chargeMm(mm, -account.chargedPages);
@@ -116,7 +117,7 @@ function lifeSteps(parts: PostedParts) {
       },
       { looksUp: true },
     ),
-    // b: the task. task_work_cancel(task, get_pages_work): the newest work of that function, whoever's it is.
+    // b: the task. task_work_cancel(task, get_pages_work): the newest work of that function, of any event.
     cancel: new Step('task_work_cancel', ['machine.works'], ['machine.works'], (_, task) => machine.cancelWork(task)),
     // The same where the context still has a task.
     cancelOwn: on('task_work_cancel.own', ['event.task', 'machine.works'], ['machine.works'], (event) =>

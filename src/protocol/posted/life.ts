@@ -1,8 +1,8 @@
 /**
- * Creation, inheritance, exit, removal, as posted, with the accounting of the series (patches 11 and 12) as far as it is
- * known.
+ * Creation, inheritance, exit, removal, as posted, with the accounting of the series (patches 11 and 12) as far as it
+ * is known.
  *
- * What it lacks: the works of an event hold no reference on it, and one is cancelled by its function, whoever's it is.
+ * What it lacks: the works of an event hold no reference on it, and one is cancelled by its function, of any event.
  */
 import type { Operation } from '../step.ts';
 import { rbShmemUnmap } from './injection.ts';
@@ -16,7 +16,10 @@ export function* createEvent(p: Posted, task: number): Operation<number> {
   return event;
 }
 
-/** inherit_event: a detached event's child has no parent and no output redirection, but a ring of its own, on the same account. */
+/**
+ * inherit_event: a detached event's child has no parent and no output redirection, but a ring of its own, on the same
+ * account.
+ */
 export function* inheritEvent(p: Posted, task: number): Operation<number> {
   return yield* createEvent(p, task);
 }
@@ -33,7 +36,7 @@ export function* removeEvent(p: Posted, event: number, mm: number): Operation<vo
   yield* putEvent(p, event, mm);
 }
 
-/** put_event: whoever drops the last reference frees. */
+/** put_event: the last reference frees the event. */
 export function* putEvent(p: Posted, event: number, mm: number): Operation<void> {
   if ((yield p.steps.decRefcount.at(event)) === 0) yield* freeEvent(p, event, mm);
 }

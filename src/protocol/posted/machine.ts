@@ -1,9 +1,9 @@
 import type { Machine } from '../machine.ts';
 
 /**
- * What the patch as posted asks of the world beyond that: pages one by one and by frame, since its counts do not say what is held;
- * works that are detached as a list and cancelled; mappings as any program's. Only a machine with a kernel in it has this.
- * A frame is a positive number within its event's ring; 0: none.
+ * What the patch as posted asks of the world beyond that: pages one by one and by frame, since its counts do not say
+ * what is held; works that are detached as a list and cancelled; mappings as any program's. Only a machine with a
+ * kernel in it has this. A frame is a positive number within its event's ring; 0: none.
  */
 export interface PostedMachine extends Machine {
   /** perf_rb_size in pages: the user page, data pages, AUX pages. */
@@ -14,7 +14,7 @@ export interface PostedMachine extends Machine {
 
   /** shmem_getpage: takes a reference on the page at that index of the file; its frame, or a negative errno. */
   getPage(event: number, page: number): number;
-  /** put_page: drops a reference, whoever took it. */
+  /** put_page: drops a reference. */
   putFrame(event: number, frame: number): void;
   /** perf_mmap_to_page: the frame that user_page, data_pages[] or aux_pages[] name for the page; 0 before the first. */
   pageAt(event: number, page: number): number;
@@ -43,7 +43,10 @@ export interface PostedMachine extends Machine {
 
   /** get_task_mm: the address space of the task; 0: none any more. */
   taskMm(task: number): number;
-  /** vm_mmap(MAP_SHARED | MAP_POPULATE, PROT_READ) of the ring into the task's own mm: its address, or a negative errno. */
+  /**
+   * vm_mmap(MAP_SHARED | MAP_POPULATE, PROT_READ) of the ring into the task's own mm: its address, or a negative
+   * errno.
+   */
   mapShared(event: number, mm: number): number;
   /** do_munmap of whatever lies there now. Throws a `Violation` when the mm is gone. */
   unmapAt(event: number, mm: number, address: number): void;
@@ -56,7 +59,7 @@ export interface PostedMachine extends Machine {
   missCall(event: number): void;
   /** Charges pages to the locked memory of an mm, or gives them back (negative). */
   chargeMm(mm: number, pages: number): void;
-  /** rcu_read_lock and _unlock of somebody who uses the event, and whether a grace period would have to wait. */
+  /** rcu_read_lock and _unlock of a user of the event, and whether a grace period would have to wait. */
   enterRead(event: number): void;
   leaveRead(event: number): void;
   isRead(event: number): boolean;

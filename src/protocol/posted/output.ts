@@ -1,7 +1,7 @@
 /**
  * What starts, stops and writes: the PMU callbacks around `perf_aux_output_begin` and `_end`.
  *
- * Invariant: these run on the event's CPU with interrupts off, inside one step of whoever called.
+ * Invariant: these run on the event's CPU with interrupts off, inside one step of their caller.
  */
 
 import type { PostedParts } from './parts.ts';
@@ -34,9 +34,9 @@ export function delPmu(p: PostedParts, event: number): void {
 }
 
 /**
- * perf_aux_output_begin (kernel/events/ring_buffer.c, 4.13): refused while aux_mmap_count is zero; takes aux_refcount and
- * aux_nest, then hands out aux_priv, which may be none: then nobody ever ends the transaction. The patch's two warnings need a
- * parent, which a detached event has not.
+ * perf_aux_output_begin (kernel/events/ring_buffer.c, 4.13): refused while aux_mmap_count is zero; takes aux_refcount
+ * and aux_nest, then hands out aux_priv, which may be none: then the transaction is never ended. The patch's two
+ * warnings need a parent, which a detached event has not.
  */
 export function perfAuxOutputBegin({ state, machine }: PostedParts, event: number): boolean {
   if (state.get(event, PostedWord.auxMmapCount) === 0) return false;
@@ -51,7 +51,10 @@ export function perfAuxOutputBegin({ state, machine }: PostedParts, event: numbe
   return machine.hasSg(event);
 }
 
-/** perf_aux_output_end: aux_head goes into the user page, and unless the ring is paused a PERF_RECORD_AUX into the data pages. */
+/**
+ * perf_aux_output_end: aux_head goes into the user page, and unless the ring is paused a PERF_RECORD_AUX into the
+ * data pages.
+ */
 function perfAuxOutputEnd({ state, machine }: PostedParts, event: number): void {
   machine.updateUserPage(event);
   if (machine.dataPagesOf(event) > 0 && state.get(event, PostedWord.paused) === 0) machine.storeData(event);

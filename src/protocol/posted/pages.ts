@@ -1,9 +1,9 @@
 /**
  * rb_get_kernel_pages and rb_put_kernel_pages, as posted (kernel/events/ring_buffer.c).
  *
- * What it meant to hold: mmap_count and aux_mmap_count are taken together, and are 1 exactly while every page has one reference. What it
- * lacks: get runs in a task and sleeps, put comes by IPI at any of its steps, and shmem_pages_in, by which the two mean to see each
- * other, is the index of a page and not their number.
+ * What it meant to hold: mmap_count and aux_mmap_count are taken together, and are 1 exactly while every page has one
+ * reference. What it lacks: get runs in a task and sleeps, put comes by IPI at any of its steps, and shmem_pages_in,
+ * by which the two mean to see each other, is the index of a page and not their number.
  */
 import { ENOMEM } from '../../base/errno.ts';
 import type { Operation } from '../step.ts';

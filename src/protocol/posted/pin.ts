@@ -1,8 +1,9 @@
 /**
  * pin_event_pages, __unpin_event_pages and the task work, as posted (kernel/events/core.c).
  *
- * What it meant to hold: one event a slot, xpinned its number of slots, pages there while xpinned is positive. What it lacks: the
- * slot, the count and the pages change in separate steps, under no lock, and a slot and a work hold no reference.
+ * What it meant to hold: one event a slot, xpinned its number of slots, pages there while xpinned is positive. What
+ * it lacks: the slot, the count and the pages change in separate steps, under no lock, and a slot and a work hold no
+ * reference.
  */
 import { EventState } from '../event-state.ts';
 import type { Operation } from '../step.ts';
@@ -44,7 +45,7 @@ export function* getPagesWork(p: Posted, event: number): Operation<void> {
   else if (p.mends.has('failed-get')) yield* giveBack(p, event);
 }
 
-/** The mend of a failed get: no slot names the event any more, and its count says so. */
+/** The mend of a failed get: no slot names the event any more, and its count is 0. */
 function* giveBack(p: Posted, event: number): Operation<void> {
   for (let cpu = 0; cpu < p.state.cpus; cpu++) yield p.steps.clearSlot.at(event, cpu);
   yield p.steps.resetXpinned.at(event);

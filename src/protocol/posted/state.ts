@@ -1,6 +1,7 @@
 /**
- * The state of the patch as posted, by the names of the patch: an Int32Array, so that both variants are looked at, compared and
- * hashed alike. `slot[cpu]` is `shmem_events`; the rb words are those of `struct ring_buffer` (kernel 4.13 with the series).
+ * The state of the patch as posted, by the names of the patch: an Int32Array, so that both variants are looked at,
+ * compared and hashed alike. `slot[cpu]` is `shmem_events`; the rb words are those of `struct ring_buffer` (kernel
+ * 4.13 with the series).
  *
  * Invariant: a word of an event that was freed is never read or written: that is a use after free, and it is reported
  * as such (I8).

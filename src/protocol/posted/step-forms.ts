@@ -2,7 +2,10 @@
 import { type Effect, type Location, Step, type StepTraits } from '../step.ts';
 import type { PostedState } from './state.ts';
 
-/** Stopping ends an AUX transaction, which stores aux_head into the user page and a PERF_RECORD_AUX into the data pages. */
+/**
+ * Stopping ends an AUX transaction, which stores aux_head into the user page and a PERF_RECORD_AUX into the data
+ * pages.
+ */
 export const STOP_READS = ['event.state', 'event.oncpu', 'rb.paused', 'machine.stored', 'machine.pages'] as const;
 export const STOP_WRITES = [
   'machine.pmu',

@@ -1,8 +1,8 @@
 /**
- * A schedule as the live recorder sees it. It does not pin at a switch: it drains the kernel's rings when one is half full
- * or a while has passed, and gives each thread that wrote something one turn a batch, on account of the CPU its first
- * record in the batch came from (src/recorder/recorder.ts, steps 2 and 3). A CPU's turns come in the order of those first
- * records, also those put off, so they are laid one behind the other: the slots see the same order.
+ * A schedule as the live recorder sees it. It does not pin at a switch: it drains the kernel's rings when one is half
+ * full or a while has passed, and gives each thread that wrote something one turn a batch, on account of the CPU its
+ * first record in the batch came from (src/recorder/recorder.ts, steps 2 and 3). A CPU's turns come in the order of
+ * those first records, also those put off, so they are laid one behind the other: the slots see the same order.
  *
  * Not modelled: a batch takes no time, and what a task writes in the middle of a long run comes with its switch-out.
  *
@@ -37,7 +37,7 @@ export function batched(schedule: SwitchSchedule, options: BatchOptions = LIVE_B
   });
   const turns = new Map<number, Turn>();
   const waitingBytes = new Float64Array(cpus);
-  /** By CPU: 1 where the switch-in of who is in was counted already. */
+  /** By CPU: 1 where the current task's switch-in was counted already. */
   const counted = new Uint8Array(cpus);
   let endsNs = options.intervalNs;
   const add = (task: number, on: number, recordCount: number, byteCount: number, isLast: boolean) => {
@@ -75,7 +75,7 @@ export function batched(schedule: SwitchSchedule, options: BatchOptions = LIVE_B
   return builder.build(schedule.endNs);
 }
 
-/** All turns, one behind the other on each CPU, which nobody holds between two batches. */
+/** All turns, one behind the other on each CPU, which no task holds between two batches. */
 function drain(builder: ScheduleBuilder, turns: Map<number, Turn>, timeNs: number): void {
   const last = new Map<number, Turn>();
   for (const turn of turns.values()) {

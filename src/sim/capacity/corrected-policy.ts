@@ -1,11 +1,13 @@
 /**
- * The corrected protocol, as it is: `Pinning` of src/protocol on a machine that counts pages and costs. Driven as the live
- * recorder drives it: touch where the ring is pinned already, else sched-in and the return to user mode.
+ * The corrected protocol, as it is: `Pinning` of src/protocol on a machine that counts pages and costs. Driven as the
+ * live recorder drives it: touch where the ring is pinned already, else sched-in and the return to user mode.
  *
- * `whole` pins all of a ring; `window` begins with the header and one data page, and pins the whole ring once a task has
- * written beyond it (docs/PROTOCOL.md, "extent and grow"). Both keep to CPUs x W x pages of a ring; the protocol asserts it.
+ * `whole` pins all of a ring; `window` begins with the header and one data page, and pins the whole ring once a task
+ * has written beyond it (docs/PROTOCOL.md, "extent and grow"). Both keep to CPUs x W x pages of a ring; the protocol
+ * asserts it.
  *
- * With more events a task than slots, the rest are refused at the sched-in; which ones takes turns, as perf rotates events.
+ * With more events a task than slots, the rest are refused at the sched-in; which ones takes turns, as perf rotates
+ * events.
  */
 import { EventState, Pinning, runToEnd } from '../../protocol/index.ts';
 import type { RingPages } from './memory.ts';

@@ -12,7 +12,7 @@ it('is what was measured at the sizes measured', () => {
   ]);
 });
 
-it('is on a straight line between them, and goes on behind them', () => {
+it('is on a straight line between them, which continues beyond them', () => {
   expect(costs.lockNs(5, 0, 0)).toBeCloseTo((4700 + 7400) / 2);
   expect(costs.lockNs(300, 0, 0)).toBeGreaterThan(costs.lockNs(257, 0, 0));
   expect(costs.lockNs(0, 0, 0)).toBe(0);

@@ -1,9 +1,10 @@
 /**
- * What pinning costs, as a table of measured constants. Source: linux-facts, "Pinning (mlock of a shmem mapping)": medians
- * on Linux 6.18, x86-64, 2 cores, 4 KiB pages. Absolute figures drift from machine to machine, so each can be replaced.
+ * What pinning costs, as a table of measured constants. Source: linux-facts, "Pinning (mlock of a shmem mapping)":
+ * medians on Linux 6.18, x86-64, 2 cores, 4 KiB pages. Absolute figures drift from machine to machine, so each can be
+ * replaced.
  *
- * Between the sizes measured a cost is interpolated on a straight line, beyond the largest it goes on with the last slope.
- * Invariant: costs are nanoseconds, never negative, and 0 for no pages.
+ * Between the sizes measured a cost is interpolated on a straight line, beyond the largest it continues with the last
+ * slope. Invariant: costs are nanoseconds, never negative, and 0 for no pages.
  */
 import { RingkeepError } from '../../base/error.ts';
 
@@ -31,8 +32,8 @@ export const DEFAULT_COSTS = {
   'swapin-65': 2_279_000,
   'swapin-257': 4_757_000,
   /**
-   * Allocating and clearing a page that was never touched. Derived: pinning and unpinning 10,000 rings of 17 pages in turn
-   * took 93 µs a ring, of which the tables above explain 18 µs.
+   * Allocating and clearing a page that was never touched. Derived: pinning and unpinning 10,000 rings of 17 pages in
+   * turn took 93 µs a ring, of which the tables above explain 18 µs.
    */
   populate: 4_400,
 } as const satisfies Readonly<Record<string, number>>;
@@ -41,7 +42,7 @@ export type CostName = keyof typeof DEFAULT_COSTS;
 /** A whole set of constants. */
 export type Costs = Readonly<Record<CostName, number>>;
 
-/** The names there are, for who overrides them. */
+/** The names of all costs. */
 export const COST_NAMES = Object.keys(DEFAULT_COSTS) as readonly CostName[];
 
 export function isCostName(name: string): name is CostName {

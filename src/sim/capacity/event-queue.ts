@@ -1,6 +1,7 @@
 /**
- * The future of a simulated machine: at most one event for each of a fixed number of actors, by time. A binary heap over typed
- * arrays. Invariant: events of the same moment come out in the order of their actors' numbers, so runs repeat exactly.
+ * The future of a simulated machine: at most one event for each of a fixed number of actors, by time. A binary heap
+ * over typed arrays. Invariant: events of the same moment come out in the order of their actors' numbers, so runs
+ * repeat exactly.
  */
 import { assert } from '../../base/error.ts';
 

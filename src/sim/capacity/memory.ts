@@ -4,9 +4,9 @@
  *
  *     untouched ──pin──▶ pinned ──unpin──▶ resident ──reclaim──▶ swapped ──pin──▶ pinned
  *
- * Pinned pages are on no list, as mlocked ones are unevictable. An unpinned page goes to the head of one LRU list, as munlock
- * puts it back, and reclaim takes from the tail. Nobody stores into a ring that is not pinned, so age since the unpin is all
- * the use there is: the list needs no second chance, and its order is exact.
+ * Pinned pages are on no list, as mlocked ones are unevictable. An unpinned page goes to the head of one LRU list, as
+ * munlock puts it back, and reclaim takes from the tail. No task stores into a ring that is not pinned, so age since
+ * the unpin is all the use there is: the list needs no second chance, and its order is exact.
  *
  * Invariant: resident pages, pinned ones included, never exceed the limit; pages are in exactly one state.
  */
@@ -75,7 +75,10 @@ export class RingPages {
     this.#older = new Int32Array(listed).fill(this.#sentinel);
   }
 
-  /** Pins pages [from, to) of the ring with one call. 0, or -ENOMEM and nothing has changed but for what was reclaimed. */
+  /**
+   * Pins pages [from, to) of the ring with one call. 0, or -ENOMEM and nothing has changed but for what was
+   * reclaimed.
+   */
   pin(ring: number, from: number, to: number): number {
     if (!this.#take(ring, from, to)) return -ENOMEM;
     this.spentNs += this.#costs.lockNs(to - from, this.#takenSwapped, this.#takenUntouched);

@@ -1,6 +1,6 @@
 /**
- * What `perf record --per-thread` does: every ring is pinned from its task's birth to its end. Beyond the lock limit a ring
- * is refused, and all its task does goes unrecorded.
+ * What `perf record --per-thread` does: every ring is pinned from its task's birth to its end. Beyond the lock limit
+ * a ring is refused, and all its task does goes unrecorded.
  */
 import type { RingPages } from './memory.ts';
 import { eventCount, eventOf, type Policy, type PolicySetting } from './policy.ts';

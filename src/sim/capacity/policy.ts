@@ -1,9 +1,9 @@
 /**
- * What decides which rings are pinned when. A policy is told of every birth, switch and exit of a schedule, pins and unpins
- * pages of a `RingPages`, and says which records found their ring pinned.
+ * What decides which rings are pinned when. A policy is called at every birth, switch and exit of a schedule, pins and
+ * unpins pages of a `RingPages`, and says which records found their ring pinned.
  *
- * Invariant: a record is written only into a ring that is pinned at that moment; whatever a policy does not write is lost,
- * and the simulation counts it.
+ * Invariant: a record is written only into a ring that is pinned at that moment; whatever a policy does not write is
+ * lost, and the simulation counts it.
  */
 import type { RingPages } from './memory.ts';
 

@@ -1,11 +1,12 @@
 /**
- * The patch as posted, as it is: the steps of src/protocol/posted on a machine that counts pages and costs, each operation run to its end at
- * its switch. What needs two actors between two steps (D1–D6, D8, the double evictor) is the model checker's; what needs none shows
- * here: the last page of a ring gains a reference at every pin and is never unpinned again (pages_in is an index), the ring of an exited
- * task stays pinned (D7), of two events of a task one is stopped, a get that failed leaves an event that never writes again.
+ * The patch as posted, as it is: the steps of src/protocol/posted on a machine that counts pages and costs, each
+ * operation run to its end at its switch. What needs two actors between two steps (D1–D6, D8, the double evictor) is
+ * the model checker's; what needs none shows here: the last page of a ring gains a reference at every pin and is
+ * never unpinned again (pages_in is an index), the ring of an exited task stays pinned (D7), of two events of a task
+ * one is stopped, a get that failed leaves an event that never writes again.
  *
- * Every PMU is taken to have a setup_aux that gives a table for no pages: with a real one nothing data-only ever starts (D14). The charge (D18)
- * and injection are not looked at. What the bound promises is what the patch promises.
+ * Every PMU is taken to have a setup_aux that gives a table for no pages: with a real one nothing data-only ever
+ * starts (D14). The charge (D18) and injection are not looked at. What the bound promises is what the patch promises.
  */
 import { runToEnd } from '../../protocol/index.ts';
 import type { Mend } from '../../protocol/posted/parts.ts';

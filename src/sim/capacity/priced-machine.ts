@@ -1,7 +1,8 @@
 /**
- * The protocol's machine of a capacity simulation: a page is referenced by a pin in `RingPages`, which knows what it costs.
- * Calls are made as the live recorder makes them (src/recorder/live-machine.ts): a pin that begins small takes the header and
- * the data page that the next record goes to, two calls unless they lie side by side; anything more is one call for the ring.
+ * The protocol's machine of a capacity simulation: a page is referenced by a pin in `RingPages`, which knows what it
+ * costs. Calls are made as the live recorder makes them (src/recorder/live-machine.ts): a pin that begins small takes
+ * the header and the data page that the next record goes to, two calls unless they lie side by side; anything more is
+ * one call for the ring.
  *
  * Invariant: what a pin took is what its unpin gives back.
  */

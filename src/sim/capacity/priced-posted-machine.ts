@@ -1,8 +1,10 @@
 /**
- * The posted protocol's machine of a capacity simulation: page references counted one by one, as the patch takes them; a page is pinned
- * in `RingPages` while anybody references it. Nothing but memory can fail, nobody execs, forks or unmaps.
+ * The posted protocol's machine of a capacity simulation: page references counted one by one, as the patch takes
+ * them; a page is pinned in `RingPages` while it is referenced. Nothing but memory can fail, no task execs, forks
+ * or unmaps.
  *
- * Invariant: a page is pinned exactly while its count is positive. A page keeps one frame number: that reclaim moved it is seen in the costs only.
+ * Invariant: a page is pinned exactly while its count is positive. A page keeps one frame number: that reclaim moved
+ * it is seen in the costs only.
  */
 import { BareMachine } from '../../protocol/index.ts';
 import type { PostedMachine } from '../../protocol/posted/machine.ts';

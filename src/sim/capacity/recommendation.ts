@@ -1,6 +1,6 @@
 /**
- * Which number of slots to record with. Every setting whose bound fits the budget is safe, so what is weighed is the time
- * spent pinning against the memory laid out for it: the fewest slots beyond which more save next to nothing.
+ * Which number of slots to record with. Every setting whose bound fits the budget is safe, so what is weighed is the
+ * time spent pinning against the memory laid out for it: the fewest slots beyond which more save next to nothing.
  *
  * Invariant: what is recommended has been simulated, and its bound is within the budget.
  */

@@ -3,11 +3,12 @@
  *
  *  1. Births up to now, in time order.
  *  2. A switch: the task that goes out writes what it has recorded, is switched out, and exits if it does.
- *  3. The task that comes in returns to user mode, where its policy pins its ring. Its event starts when that is done, so of
- *     its records those are lost that fall into the time the pin takes (spread evenly over its residency). The live recorder
- *     loses none so: a record waits in the kernel's ring until its thread is pinned (`SwitchSchedule.isBatched`).
+ *  3. The task that comes in returns to user mode, where its policy pins its ring. Its event starts when that is
+ *     done, so of its records those are lost that fall into the time the pin takes (spread evenly over its
+ *     residency). The live recorder loses none so: a record waits in the kernel's ring until its thread is pinned
+ *     (`SwitchSchedule.isBatched`).
  *
- * The schedule is given: time that pinning takes delays nobody. Invariant: written + lost = produced.
+ * The schedule is given: time that pinning takes delays no task. Invariant: written + lost = produced.
  */
 import { assert } from '../../base/error.ts';
 import type { CostModel } from './cost-model.ts';
@@ -108,7 +109,7 @@ function replay(
   const { cpus, count, timeNs, cpu, prev, next, exits, isBatched } = schedule;
   const { eventsPerTask } = setting;
   const births = birthOrder(schedule.bornNs);
-  // By CPU: when who is in came in, and how long its pin took.
+  // By CPU: when its current task came in, and how long its pin took.
   const sinceNs = new Float64Array(cpus);
   const pinNs = new Float64Array(cpus);
   let born = 0;

@@ -19,7 +19,10 @@ const SMALL: WorkloadOptions = {
   seed: 1,
 };
 
-/** Fails unless times rise, each CPU's rows join, and no task is in twice, comes in before its birth, or after its exit. */
+/**
+ * Fails unless times rise, each CPU's rows join, and no task is in twice, comes in before its birth, or after its
+ * exit.
+ */
 function requireWellFormed(schedule: SwitchSchedule): void {
   const current = Int32Array.from(schedule.initial);
   const isIn = new Set(schedule.initial);

@@ -1,16 +1,16 @@
 /**
- * A generated workload: tasks that wake, run and sleep on CPUs with run queues. What matters to pinning is who follows whom
- * on a CPU, so that is what is modelled, after the scheduler of Linux 6.x (kernel/sched/fair.c):
+ * A generated workload: tasks that wake, run and sleep on CPUs with run queues. What matters to pinning is which
+ * task follows which on a CPU, so that is what is modelled, after the scheduler of Linux 6.x (kernel/sched/fair.c):
  *
  *  - Activity follows Zipf's law: few tasks are busy, most are quiet. A task sleeps and runs for exponential times.
- *  - A waking task goes to the CPU it last ran on if that is idle, else to an idle one that shares its cache, else into its
- *    old CPU's queue (select_idle_sibling).
- *  - A queue is first in, first out; who has used up its slice goes to the end if others wait (equal weights).
+ *  - A waking task goes to the CPU it last ran on if that is idle, else to an idle one that shares its cache, else
+ *    into its old CPU's queue (select_idle_sibling).
+ *  - A queue is first in, first out; a task that has used up its slice goes to the end if others wait (equal weights).
  *  - A CPU that would go idle takes from the longest queue, of its own cache first (sched_balance_newidle).
  *  - Some tasks exit at the end of a run, and each is replaced by a new one that wakes at once.
  *
- * Not modelled: who wakes whom, priorities and preemption by a waking task, balancing by a tick, time that pinning itself
- * takes away, CPUs that go offline. Invariant: the same options give the same schedule.
+ * Not modelled: which task wakes which, priorities and preemption by a waking task, balancing by a tick, time that
+ * pinning itself takes away, CPUs that go offline. Invariant: the same options give the same schedule.
  */
 import { RingkeepError } from '../../base/error.ts';
 import { Prng } from '../../base/prng.ts';
@@ -21,7 +21,10 @@ export interface WorkloadOptions {
   readonly cpus: number;
   /** Alive at a time. */
   readonly tasks: number;
-  /** Switches that bring in a task, a second on each CPU; reached as nearly as the tasks can, see `SwitchSchedule.switchIns`. */
+  /**
+   * Switches that bring in a task, a second on each CPU; reached as nearly as the tasks can, see
+   * `SwitchSchedule.switchIns`.
+   */
   readonly switchesPerCpuS: number;
   readonly lengthNs: number;
   /** The part of the CPUs' time in which a task runs, 0 to 1 (exclusive). */
@@ -76,8 +79,8 @@ function requirePossible(options: WorkloadOptions): void {
 }
 
 /**
- * How often all tasks together should want to wake: more than they do, for they also run and wait. Found by trial, since
- * queues have no formula; a machine whose tasks cannot switch so often comes as near as it can.
+ * How often all tasks together should want to wake: more than they do, for they also run and wait. Found by trial,
+ * since queues have no formula; a machine whose tasks cannot switch so often comes as near as it can.
  */
 function wakesPerS(options: WorkloadOptions): number {
   const wanted = options.switchesPerCpuS * options.cpus;
@@ -97,7 +100,7 @@ interface Sink {
   switched(timeNs: number, cpu: number, task: number, exits: boolean): void;
 }
 
-const NOBODY = -1;
+const NONE = -1;
 
 /** The CPUs, their queues, and a population whose places are taken by one task after the other. */
 class BusyMachine {
@@ -138,11 +141,11 @@ class BusyMachine {
     this.#sleepNs = ranks.map((each) => (NS_PER_S * weight) / (each * wakesPerS));
     this.#leftNs = new Float64Array(tasks);
     this.#lastCpu = Int32Array.from({ length: tasks }, () => this.#random.below(cpus));
-    this.#behind = new Int32Array(tasks).fill(NOBODY);
-    this.#running = new Int32Array(cpus).fill(NOBODY);
+    this.#behind = new Int32Array(tasks).fill(NONE);
+    this.#running = new Int32Array(cpus).fill(NONE);
     this.#sinceNs = new Float64Array(cpus);
-    this.#head = new Int32Array(cpus).fill(NOBODY);
-    this.#tail = new Int32Array(cpus).fill(NOBODY);
+    this.#head = new Int32Array(cpus).fill(NONE);
+    this.#tail = new Int32Array(cpus).fill(NONE);
     this.#waiting = new Int32Array(cpus);
     this.#lastTask = tasks;
     // Exponential sleeps have no memory: a population found asleep is one that has been running for ever.
@@ -163,18 +166,18 @@ class BusyMachine {
   #wake(place: number): void {
     this.#leftNs[place] = Math.max(1, this.#random.exponential(this.#runNs));
     const cpu = this.#cpuFor(place);
-    if (this.#running[cpu] === NOBODY) this.#start(place, cpu, false);
+    if (this.#running[cpu] === NONE) this.#start(place, cpu, false);
     else this.#enqueue(place, cpu);
   }
 
   #cpuFor(place: number): number {
     const last = this.#lastCpu[place]!;
-    if (this.#running[last] === NOBODY) return last;
+    if (this.#running[last] === NONE) return last;
     const from = last - (last % CACHE_CPUS);
     const size = Math.min(CACHE_CPUS, this.#cpus - from);
     for (let i = 1; i < size; i++) {
       const cpu = from + ((last - from + i) % size);
-      if (this.#running[cpu] === NOBODY) return cpu;
+      if (this.#running[cpu] === NONE) return cpu;
     }
     return last;
   }
@@ -194,9 +197,9 @@ class BusyMachine {
       return;
     }
     const exits = this.#random.unit() < this.#exitChance;
-    this.#running[cpu] = NOBODY;
-    const next = this.#allWaiting === 0 ? NOBODY : this.#dequeue(this.#longestQueue(cpu));
-    if (next !== NOBODY) this.#start(next, cpu, exits);
+    this.#running[cpu] = NONE;
+    const next = this.#allWaiting === 0 ? NONE : this.#dequeue(this.#longestQueue(cpu));
+    if (next !== NONE) this.#start(next, cpu, exits);
     else this.#sink.switched(this.nowNs, cpu, 0, exits);
     if (exits) this.#replace(place);
     else this.#future.push(this.nowNs + this.#random.exponential(this.#sleepNs[place]!), this.#cpus + place);
@@ -222,7 +225,7 @@ class BusyMachine {
   }
 
   #enqueue(place: number, cpu: number): void {
-    if (this.#tail[cpu] === NOBODY) this.#head[cpu] = place;
+    if (this.#tail[cpu] === NONE) this.#head[cpu] = place;
     else this.#behind[this.#tail[cpu]!] = place;
     this.#tail[cpu] = place;
     this.#waiting[cpu]!++;
@@ -232,14 +235,14 @@ class BusyMachine {
   #dequeue(cpu: number): number {
     const place = this.#head[cpu]!;
     this.#head[cpu] = this.#behind[place]!;
-    if (this.#head[cpu] === NOBODY) this.#tail[cpu] = NOBODY;
-    this.#behind[place] = NOBODY;
+    if (this.#head[cpu] === NONE) this.#tail[cpu] = NONE;
+    this.#behind[place] = NONE;
     this.#waiting[cpu]!--;
     this.#allWaiting--;
     return place;
   }
 
-  /** Its own if somebody waits there, else the longest of its cache, else of all. Somebody waits. */
+  /** Its own if a task waits there, else the longest of its cache, else of all. A task waits. */
   #longestQueue(cpu: number): number {
     if (this.#waiting[cpu]! > 0) return cpu;
     const from = cpu - (cpu % CACHE_CPUS);

@@ -1,9 +1,9 @@
 /**
- * The deterministic kernel machine: the answers of both protocols' `Machine` port. It knows pages, mappings, PMUs, tasks and their
- * works, and no order of events: who runs when is the simulation's.
+ * The deterministic kernel machine: the answers of both protocols' `Machine` port. It knows pages, mappings, PMUs,
+ * tasks and their works, and no order of events: the simulation decides what runs when.
  *
- * Invariant: what a real machine would pay for with corrupted memory is reported, by the name of the invariant, at the access
- * itself; what would stop a real machine throws a `Violation`.
+ * Invariant: what a real machine would pay for with corrupted memory is reported, by the name of the invariant, at
+ * the access itself; what would stop a real machine throws a `Violation`.
  */
 import { EAGAIN, ENOMEM, ESRCH } from '../../base/errno.ts';
 import { BareMachine } from '../../protocol/bare-machine.ts';
@@ -48,7 +48,7 @@ interface EventSide {
   readonly calls: Map<Fallible, number>;
   /** A call for it failed since it was last scheduled in: no start is owed. */
   failed: boolean;
-  /** Who is between rcu_read_lock and rcu_read_unlock. */
+  /** Actors between rcu_read_lock and rcu_read_unlock. */
   readers: number;
   /** hw.itrace_started: its PMU was on before. */
   isTraceStarted: boolean;
@@ -128,7 +128,7 @@ export class Kernel extends BareMachine implements PostedMachine {
     this.#unmapped.add(event);
   }
 
-  /** Whether the event's own task has unmapped its ring: nobody maps it again then. */
+  /** Whether the event's own task has unmapped its ring: it is not mapped again then. */
   isUnmapped(event: number): boolean {
     return this.#unmapped.has(event);
   }
@@ -195,7 +195,7 @@ export class Kernel extends BareMachine implements PostedMachine {
     if (pmuCpu >= 0 && ring.shape.auxPages > 0) ring.writeAux();
   }
 
-  /** What decides how things go on and is in no other description. */
+  /** What decides the future and is in no other description. */
   fingerprint(): string {
     const tasks = [...this.tasks.values()].map(({ works, detached }) => `${works.join('.')}/${detached.join('.')}`);
     const events = [...this.#events].map(

@@ -1,5 +1,5 @@
 /**
- * Address spaces (mm_struct): who uses one, who only holds it, and what is mapped where.
+ * Address spaces (mm_struct): users, holders, and what is mapped where.
  *
  * Invariant: mappings exist while there are users; the structure exists while there are users or holders. Touching one
  * that is gone is reported (I11).

@@ -1,9 +1,10 @@
 /**
- * The invariants I1 to I12 of docs/PROTOCOL.md as observers: they look at the machine after every step and touch nothing. Those that are
- * about a single access (I2, I6, I10, parts of I11) are reported by the machine at that access.
+ * The invariants I1 to I12 of docs/PROTOCOL.md as observers: they look at the machine after every step and touch
+ * nothing. Those that are about a single access (I2, I6, I10, parts of I11) are reported by the machine at that
+ * access.
  *
- * Invariant: a state that is in order passes all of them for both variants; what a variant itself says of its counts is only
- * compared with what the machine knows.
+ * Invariant: a state that is in order passes all of them for both variants; what a variant itself says of its counts
+ * is only compared with what the machine knows.
  */
 import { EventState } from '../../protocol/event-state.ts';
 import type { Observed } from '../../protocol/variant.ts';
@@ -52,7 +53,10 @@ export class Observers {
     }
   }
 
-  /** After the last step of an execution whose every event is gone: nothing is charged or held on their account any more. */
+  /**
+   * After the last step of an execution whose every event is gone: nothing is charged or held on their account any
+   * more.
+   */
   checkNothingLeft(): void {
     const { chargedPages } = this.#observed;
     const charged = chargedPages < 0 ? this.#kernel.chargedPages : chargedPages;
@@ -136,8 +140,8 @@ export class Observers {
   }
 
   /**
-   * Where slots change under a lock: I3 and I4 at every step, since each locked list accounts for one event; I2, the gate is open on a whole
-   * extent only; I5, the protocol's own sum.
+   * Where slots change under a lock: I3 and I4 at every step, since each locked list accounts for one event; I2, the
+   * gate is open on a whole extent only; I5, the protocol's own sum.
    */
   #underLocks(): void {
     const { lockedLists, countedPages } = this.#observed;

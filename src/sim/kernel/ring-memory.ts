@@ -4,11 +4,12 @@
  *   file page ──cache──▶ frame (references, content, dirty) ◀──stored── user_page, data_pages[], aux_pages[]
  *        └──swap──▶ content                                 ◀──SG table── what the hardware writes to
  *
- * A frame that reclaim took is somebody else's from that moment on, and the page comes back in another one: so whoever kept the
- * old one corrupts foreign memory, and is reported at once. Frames are numbered within the ring, so that what happens to
- * one ring commutes with what happens to another.
+ * A frame that reclaim took has another user from that moment on, and the page comes back in another one: so
+ * an access through the old one corrupts foreign memory, and is reported at once. Frames are numbered within the
+ * ring, so that what happens to one ring commutes with what happens to another.
  *
- * Invariant: a page is in one frame, in swap, or a hole; its content is the number of stores it has had, wherever it is.
+ * Invariant: a page is in one frame, in swap, or a hole; its content is the number of stores it has had, wherever it
+ * is.
  */
 export type Report = (invariant: string, message: string) => void;
 
@@ -110,12 +111,14 @@ export class RingMemory {
     return this.#frames.reduce((sum, frame) => sum + frame.references, 0);
   }
 
-  /** Frames that somebody references, present and former: memory that cannot be reclaimed. */
+  /** Referenced frames, present and former: memory that cannot be reclaimed. */
   get pinnedPages(): number {
     return this.#frames.reduce((sum, frame) => sum + (frame.references > 0 ? 1 : 0), 0);
   }
 
-  /** Reclaim: takes the page's frame for somebody else, its content to swap. False: it is out already, or referenced. */
+  /**
+   * Reclaim: takes the page's frame for another user, its content to swap. False: it is out already, or referenced.
+   */
   reclaim(page: number): boolean {
     const frame = this.#frames[this.#cache[page]!]!;
     if (this.#cache[page] === 0 || frame.references > 0) return false;
@@ -151,7 +154,7 @@ export class RingMemory {
     this.#isSgFreed = false;
   }
 
-  /** The table's memory goes, while whoever points to it still does. */
+  /** The table's memory goes; pointers to it stay. */
   releaseSg(): void {
     this.#isSgFreed = this.#sg !== null;
   }
@@ -189,7 +192,7 @@ export class RingMemory {
     for (const [index, number] of this.#sg.entries()) {
       const page = 1 + this.shape.dataPages + index;
       if (number === 0 || number !== this.#cache[page]) return `its table names a frame that page ${page} has left`;
-      if (this.#frames[number]!.references <= 0) return `its table names page ${page}, which nobody holds`;
+      if (this.#frames[number]!.references <= 0) return `its table names page ${page}, which is unreferenced`;
     }
     return undefined;
   }
@@ -216,16 +219,16 @@ export class RingMemory {
     return `${pages.join(' ')}${stray > 0 ? ` +${stray} lost frames held` : ''}${sg}`;
   }
 
-  #write(page: number, number: number, invariant: string, who: string): void {
+  #write(page: number, number: number, invariant: string, access: string): void {
     const frame = this.#frames[number]!;
-    if (number === 0) this.#report(invariant, `${who} goes to page ${page}, for which no frame is stored`);
+    if (number === 0) this.#report(invariant, `${access} goes to page ${page}, for which no frame is stored`);
     else if (this.#cache[page] !== number)
-      this.#report(invariant, `${who} for page ${page} goes to a frame that is somebody else’s now`);
-    else if (frame.references <= 0) this.#report(invariant, `${who} goes to page ${page}, which nobody holds`);
+      this.#report(invariant, `${access} for page ${page} goes to a frame that has another user now`);
+    else if (frame.references <= 0) this.#report(invariant, `${access} goes to page ${page}, which is unreferenced`);
     this.#expected[page]!++;
     if (number !== 0 && this.#cache[page] === number) {
       frame.content++;
-      // A store through the kernel's own mapping sets no dirty bit: whoever pinned the page has to.
+      // A store through the kernel's own mapping sets no dirty bit: the code that pinned the page has to.
     }
   }
 }

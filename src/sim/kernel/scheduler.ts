@@ -1,12 +1,13 @@
 /**
- * The schedulers of the CPUs, and who may step. The rules of interleaving are the kernel's:
+ * The schedulers of the CPUs, and which actors may step. The rules of interleaving are the kernel's:
  *  - a task steps only while it is its CPU's current one, and not while that CPU switches;
- *  - a CPU must leave a task that blocks, sleeps or has ended; it may leave one that could go on while its preemptions last,
- *    but never one with interrupts or preemption off, or that spins for another CPU's interrupts;
+ *  - a CPU must leave a task that blocks, sleeps or has ended; it may leave one that could go on while its
+ *    preemptions last, but never one with interrupts or preemption off, or that spins for another CPU's interrupts;
  *  - the next task is the first of its queue that can run;
  *  - a cross-call to a task's event waits while a CPU is switching that task.
  *
- * Invariant: a task is the current one of at most one CPU, or in one queue, or asleep between the two steps of a switch.
+ * Invariant: a task is the current one of at most one CPU, or in one queue, or asleep between the two steps of a
+ * switch.
  */
 import { locate, type Operation, type Step } from '../../protocol/step.ts';
 import { MachineStep, type Touched } from './machine-step.ts';
@@ -101,7 +102,10 @@ export class Scheduler {
     return !this.#couldGoOn(actor) || this.#maySleep(actor) || preemptions > 0;
   }
 
-  /** Whether getting a page may put the task to sleep: it is out, so memory has to be found or the swap to be read. Once an attempt. */
+  /**
+   * Whether getting a page may put the task to sleep: it is out, so memory has to be found or the swap to be read.
+   * Once an attempt.
+   */
   #maySleep({ step, a, b, slept }: Actor): boolean {
     const getsPage = step?.traits.getsPage;
     if (!this.#stage.setup.sleeps || slept || !getsPage) return false;
@@ -125,7 +129,8 @@ export class Scheduler {
       if (this.#maySleep(leaving.actor)) leaving.actor.slept = true;
       else state.preemptions--;
     }
-    // The leaving task queues after the choice: with no other task there the CPU idles, and another CPU may take the task.
+    // The leaving task queues after the choice: with no other task there the CPU idles, and another CPU may take the
+    // task.
     const next = this.#nextOf(cpu);
     const previous = state.current;
     if (leaving && !leaving.actor.finished) state.queue.push(previous);

@@ -1,5 +1,5 @@
 /**
- * What tasks and others do, line by line of their scripts, as operations: each touch of what others see is a step.
+ * The scripts of tasks and other actors as operations, line by line: each access to shared state is a step.
  *
  * Invariant: a task is in user mode only when none of its works waits.
  */
@@ -99,7 +99,7 @@ export class Scripts {
         yield this.#dump(id);
         break;
       default:
-        yield* this.#meddleOnce(action, task.info.mm?.id ?? 0);
+        yield* this.#actOnEvent(action, task.info.mm?.id ?? 0);
     }
   }
 
@@ -205,12 +205,12 @@ export class Scripts {
     );
   }
 
-  /** Somebody with a descriptor of each event that the script uses, and no CPU of these. */
-  *meddle(script: readonly Action[]): Operation<void> {
-    for (const action of script) yield* this.#meddleOnce(action, 0);
+  /** An actor with a descriptor of each event that its script uses, on no CPU of the set-up. */
+  *beside(script: readonly Action[]): Operation<void> {
+    for (const action of script) yield* this.#actOnEvent(action, 0);
   }
 
-  *#meddleOnce({ verb, name, number }: Action, mm: number): Operation<void> {
+  *#actOnEvent({ verb, name, number }: Action, mm: number): Operation<void> {
     const variant = this.#variant;
     switch (verb) {
       case 'write':
@@ -246,7 +246,7 @@ export class Scripts {
     }
   }
 
-  /** A reference for the time of the operation, if the event is still to be had. */
+  /** A reference for the time of the operation, if the event still exists. */
   *#using(event: number, mm: number, operation: Operation<unknown>): Operation<void> {
     if (this.#variant.observed.isGone(event) || !(yield* this.#variant.reference(event))) return;
     yield* operation;

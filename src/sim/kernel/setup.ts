@@ -1,12 +1,12 @@
 /**
- * What a simulation begins with: CPUs, tasks with their scripts, events with their rings, and the others who meddle.
+ * What a simulation begins with: CPUs, tasks with their scripts, events with their rings, and the other actors.
  *
  * A script is a list of lines, each a verb and its operands: tasks and events by name, CPUs and pages by number.
  *
  *   run              a stretch of user mode: works first, then what the hardware writes meanwhile
  *   write E          a software record into E's ring       user-page E     perf_event_update_userpage
  *   restart E        address filters change                 disable E       PERF_EVENT_IOC_DISABLE
- *   remove E         E's file is removed                    reclaim E 1     page 1 of E's ring, if nobody holds it
+ *   remove E         E's file is removed                    reclaim E 1     page 1 of E's ring, if unreferenced
  *   fork B           B begins, with a copy of the mm        clone B         B begins, in the same mm
  *   exec             a new mm                               exit            the end of the task
  *   grow E 3         E's extent becomes 3 pages

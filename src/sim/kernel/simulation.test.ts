@@ -75,7 +75,7 @@ describe.each(forms)('the machine, with the %s protocol', (_, form) => {
     expect(simulation.unfinished()).toEqual([]);
   });
 
-  it('takes no frame that somebody references, and brings a page back with its content in another frame', () => {
+  it('takes no referenced frame, and brings a page back with its content in another frame', () => {
     const setup: Setup = {
       cpus: 1,
       tasks: [

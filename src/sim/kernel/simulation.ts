@@ -1,12 +1,12 @@
 /**
- * One execution of a setup: tasks on CPUs, step by step, in whatever order the driver chooses. Same setup, same choices,
- * same execution.
+ * One execution of a setup: tasks on CPUs, step by step, in whatever order the driver chooses. Same setup, same
+ * choices, same execution.
  *
  * The actors are the tasks, one scheduler a CPU (scheduler.ts: which of them may step), and the others of the setup.
- * The first switch of every CPU is done before the first choice: nothing can fall into it.
+ * The first switch of every CPU is done before the first choice: no step of another actor comes between.
  *
- * Invariant: after every step the observers look; what they and the machine report is in `violations`, each once. A `Violation`
- * thrown ends the execution.
+ * Invariant: after every step the observers look; what they and the machine report is in `violations`, each once. A
+ * `Violation` thrown ends the execution.
  */
 import { assert } from '../../base/error.ts';
 import type { Operation, Step } from '../../protocol/step.ts';
@@ -165,7 +165,10 @@ export class Simulation {
     this.#collect();
   }
 
-  /** Actors that have not come to their end. Schedulers have none, and who waits for an occasion need not get one. */
+  /**
+   * Actors that have not finished. Schedulers never do, and a step that waits for the environment need not be
+   * performed.
+   */
   unfinished(): number[] {
     if (this.#isOver) return [];
     return this.#actors.flatMap(({ kind, finished, step }, index) =>
@@ -205,8 +208,8 @@ export class Simulation {
   }
 
   /**
-   * All that decides how the execution goes on, as text: equal texts, equal futures. Where an operation stands within a step's name is told by
-   * 32 bits of the results it was sent.
+   * All that decides how the execution continues, as text: equal texts, equal futures. An operation's position behind
+   * a step's name is given by 32 bits of the results that it was sent.
    */
   fingerprint(): string {
     const actors = this.#actors.map(
@@ -247,7 +250,7 @@ export class Simulation {
     }
     for (const { call, event, nth } of failures) this.kernel.fail({ call, event: this.event(event), nth });
     others.forEach(({ name, script }, index) => {
-      this.#begin(this.#newActor(name, 'other', index), this.#scripts.meddle(script.map(parseAction)));
+      this.#begin(this.#newActor(name, 'other', index), this.#scripts.beside(script.map(parseAction)));
     });
     for (let cpu = 0; cpu < cpus; cpu++) {
       const scheduler = this.#actors.findIndex((actor) => actor.kind === 'cpu' && actor.number === cpu);
@@ -294,7 +297,7 @@ export class Simulation {
     actor.b = next.value.b;
   }
 
-  /** Before the first choice nothing can fall in. */
+  /** Before the first choice: no step of another actor comes between. */
   #atOnce<R>(operation: Operation<R>): R {
     let next = operation.next(0);
     while (next.done !== true) next = operation.next(next.value.perform(next.value.a, next.value.b));

@@ -1,7 +1,7 @@
 /**
- * What the simulation and the scripts of its tasks share: who there is, where he stands, and what he works on.
+ * What the simulation and the scripts of its tasks share: the actors, their positions, and what they work on.
  *
- * Invariant: whoever changes it does so within a step.
+ * Invariant: it changes only within a step.
  */
 import type { Operation, Step } from '../../protocol/step.ts';
 import type { Variant } from '../../protocol/variant.ts';
@@ -57,7 +57,10 @@ export interface Stage {
   readonly cpus: readonly Cpu[];
   /** The numbers of the setup's events, by name. */
   readonly events: Map<string, number>;
-  /** Names of a child's events that it was not given: its parent's were gone, or there was no room. Script lines about them do nothing. */
+  /**
+   * Names of a child's events that it was not given: its parent's were gone, or there was no room. Script lines about
+   * them do nothing.
+   */
   readonly unrecorded: Set<string>;
   /** The number of an event. */
   event(name: string): number;

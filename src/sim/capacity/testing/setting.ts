@@ -1,4 +1,4 @@
-/** What simulations of tests run on: rings of three pages, no limits, unless told otherwise. */
+/** What simulations of tests run on: rings of three pages, no limits, unless given. */
 import { CostModel } from '../cost-model.ts';
 import type { SwitchSchedule } from '../schedule.ts';
 import type { SimulationSetting } from '../simulation.ts';

@@ -1,6 +1,6 @@
 /**
- * The corrected protocol on the simulated kernel without its scheduler: a test performs operations one by one, or stops in the middle
- * of one.
+ * The corrected protocol on the simulated kernel without its scheduler: a test performs operations one by one, or
+ * stops in the middle of one.
  *
  * Invariant: the observers look after every step; what they or the kernel find is thrown as a `Violation`.
  */

@@ -1,6 +1,6 @@
 /**
- * A random set-up of moderate size: CPUs, tasks with events and scripts, actors that remove, restart, reclaim, migrate or take a CPU
- * offline, calls that fail.
+ * A random set-up of moderate size: CPUs, tasks with events and scripts, actors that remove, restart, reclaim,
+ * migrate or take a CPU offline, calls that fail.
  *
  * Invariant: a seed is a set-up, and every set-up ends: no task waits for a CPU that went offline.
  */
