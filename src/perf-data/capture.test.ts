@@ -288,6 +288,33 @@ describe('threads and processes', () => {
     expect(capture.tasks.threads.map(({ tid }) => tid).sort()).toEqual([100, 101]);
   });
 
+  test('are the same when the second event reports the fork later, while the thread is running', () => {
+    const { tasks } = openCapture(
+      new CaptureBuilder()
+        .fork(MAIN, WORKER, 10n)
+        .switchIn(WORKER, 11n)
+        .fork(MAIN, WORKER, 12n)
+        .exit(WORKER, 20n)
+        .build(),
+    );
+    expect(tasks.threads.filter(({ tid }) => tid === 101)).toMatchObject([{ startNs: 10n, exitNs: 20n }]);
+  });
+
+  test('are the same when a record of them is older than their fork, and then have the mappings of their parent', () => {
+    const child = { pid: 200, tid: 200 };
+    const { tasks } = openCapture(
+      new CaptureBuilder()
+        .mmap(MAIN, 1n, 0x1000n, 0x1000n, 0n, '/bin/a')
+        .switchIn(child, 9n)
+        .fork(MAIN, child, 10n)
+        .sample(child, 11n)
+        .build(),
+    );
+    const found = tasks.threads.filter(({ tid }) => tid === 200);
+    expect(found).toHaveLength(1);
+    expect(spaceAt(found[0]!.process, 11n).find(0x1000n, 11n)?.file).toBe('/bin/a');
+  });
+
   test('keep their own mappings: a fork sees its parent’s until then, an exec begins anew, the newest wins', () => {
     const child = { pid: 200, tid: 200 };
     const capture = openCapture(

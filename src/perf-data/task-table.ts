@@ -1,7 +1,8 @@
 /**
  * The threads and processes of a capture over time: names, parents, start, exit, mappings. A TID that is reused is a
- * new entry (an incarnation): a fork begins one when the previous one has exited or has been seen running. Records that
- * follow an exit with the same pid still belong to the exited one: an exiting task runs on until it is switched out.
+ * new entry (an incarnation): a fork begins one when the previous one has exited. Without an EXIT between, two forks of
+ * a TID are one that two events report. Records that follow an exit with the same pid still belong to the exited one:
+ * an exiting task runs on until it is switched out.
  *
  * Invariant: every record with a task belongs to exactly one entry, and entries are in order of their first record.
  */
@@ -101,7 +102,7 @@ export function buildTaskTable(capture: RecordSequence): TaskTable {
     const type = capture.typeAt(index);
     const record = TASK_RECORDS.has(type) ? capture.record(index) : undefined;
     const timeNs = capture.timeAt(index);
-    builder.own(index, capture.pidAt(index), capture.tidAt(index), timeNs);
+    builder.own(index, capture.pidAt(index), capture.tidAt(index));
     if (record?.name === 'FORK') builder.fork(record.body, timeNs, (record.misc & Misc.forkExec) !== 0);
     if (record !== undefined) builder.learn(record, timeNs);
   }
@@ -130,8 +131,6 @@ class TaskTableBuilder {
   readonly #threadOfRecord: Int32Array;
   readonly #threadByTid = new Map<number, ThreadEntry>();
   readonly #processByPid = new Map<number, ProcessEntry>();
-  /** Threads that have a record with a time: a fork after that is another incarnation. */
-  readonly #seenRunning = new Set<ThreadEntry>();
   /** How many of a process's threads its last exec ended, or left as its main thread. */
   readonly #endedThreads = new Map<ProcessEntry, number>();
 
@@ -140,10 +139,9 @@ class TaskTableBuilder {
   }
 
   /** Assigns the record to its thread. */
-  own(index: number, pid: number, tid: number, timeNs: bigint): void {
+  own(index: number, pid: number, tid: number): void {
     if (tid === NO_TASK || pid === NO_TASK) return;
     const thread = this.#thread(pid, tid);
-    if (timeNs > 0n) this.#seenRunning.add(thread);
     this.#threadOfRecord[index] = thread.index;
   }
 
@@ -154,13 +152,13 @@ class TaskTableBuilder {
   fork(body: ForkBody, timeNs: bigint, isSynthesized: boolean): void {
     if (body.tid === NO_TASK || body.pid === NO_TASK) return;
     const known = this.#threadByTid.get(body.tid);
-    const isSame =
-      known !== undefined && known.process.pid === body.pid && (isSynthesized || this.#isSameBirth(known, timeNs));
+    const isSame = known !== undefined && known.process.pid === body.pid && (isSynthesized || known.exitNs === null);
     if (known !== undefined && !isSame) this.#threadByTid.delete(body.tid);
     if (!isSame && body.pid === body.tid) this.#processByPid.delete(body.pid);
     const parent = body.ptid === body.tid ? undefined : this.#threadByTid.get(body.ptid);
     const isNewProcess = !this.#processByPid.has(body.pid);
     if (isNewProcess && body.ppid !== body.pid) this.#addProcess(body.pid, body.ppid, timeNs, isSynthesized);
+    else if (!isSynthesized) this.#inheritMappings(body, timeNs);
     const thread = this.#thread(body.pid, body.tid);
     thread.parentTid ??= body.ptid;
     thread.process.parentPid ??= body.ppid === body.pid ? null : body.ppid;
@@ -171,10 +169,13 @@ class TaskTableBuilder {
     if (thread.comms.length === 0 && inherited) thread.comms.push({ timeNs, comm: inherited, exec: false });
   }
 
-  /** Whether a second event reports the same fork, or the thread is known only from records without a time. */
-  #isSameBirth(known: ThreadEntry, timeNs: bigint): boolean {
-    if (known.startNs !== null) return known.startNs === timeNs;
-    return known.exitNs === null && !this.#seenRunning.has(known);
+  /** A record of a child can be a little older than its FORK: the child still has its parent's mappings. */
+  #inheritMappings({ pid, ppid, tid }: ForkBody, forkNs: bigint): void {
+    const [process, parent] = [this.#processByPid.get(pid), this.#processByPid.get(ppid)];
+    if (process === undefined || parent === undefined || process === parent || pid !== tid) return;
+    const isUntouched = process.startNs === null && process.spaces.length === 1;
+    if (isUntouched && process.spaces[0]!.space.mappings.length === 0)
+      process.spaces[0] = { fromNs: 0n, space: new AddressMap(parent.spaces.at(-1)!.space, forkNs) };
   }
 
   learn(record: PerfRecord, timeNs: bigint): void {
