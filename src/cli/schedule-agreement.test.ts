@@ -3,7 +3,7 @@
  * from, and a stretch in which records were lost is unknown in all of them. (speedscope and collapsed stacks have
  * samples only, no states.)
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -161,5 +161,34 @@ describe('a capture without switches', () => {
     expect(() => readingsOf(sampled(), 'plan, simulate --from')).toThrow(
       expect.objectContaining({ code: 'no-switches' }),
     );
+  });
+});
+
+/** Captures that other tools made. */
+const CORPUS = new URL('../../../shared/captures/', import.meta.url);
+const files = existsSync(CORPUS) ? readdirSync(CORPUS).filter((name) => /data/.test(name)) : [];
+
+describe.skipIf(files.length === 0)('a capture of another tool (skipped where they are absent)', () => {
+  test.each(files)('%s has the same times in every consumer, and no times without switches', (file) => {
+    const bytes = new Uint8Array(readFileSync(new URL(file, CORPUS)));
+    const { threads } = postMortem(openCapture(bytes));
+    const others = ['perfetto', 'plan, simulate --from'].map((consumer) => {
+      try {
+        return CONSUMERS[consumer]!(join(directory, 'foreign.perf.data'), bytes);
+      } catch (error) {
+        if ((error as { code?: string }).code === 'no-switches') return {};
+        throw error;
+      }
+    });
+    for (const { tid, switchesIn, waits, onCpuNs, offCpuNs } of threads) {
+      if (switchesIn === null)
+        expect({ tid, waits, onCpuNs, offCpuNs }).toEqual({ tid, waits: [], onCpuNs: null, offCpuNs: null });
+      // A number that was used twice is two threads.
+      else if (onCpuNs !== null && threads.filter((other) => other.tid === tid).length === 1)
+        for (const readings of others) {
+          const { onCpu = onCpuNs, offCpu = offCpuNs } = readings[tid] ?? {};
+          expect({ tid, onCpu, offCpu }).toEqual({ tid, onCpu: onCpuNs, offCpu: offCpuNs });
+        }
+    }
   });
 });

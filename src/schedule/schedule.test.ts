@@ -117,6 +117,26 @@ describe('samples of sched_switch', () => {
   });
 });
 
+describe('in a pid namespace, raw pids of sched_switch', () => {
+  const captured = (rawOffset: number) =>
+    new SchedCapture([], rawOffset)
+      .switched(10n, 0, 0, 0, 100)
+      .switched(20n, 0, 100, 2, 101)
+      .waking(25n, 101, 100)
+      .switched(30n, 0, 101, 1, 100);
+
+  it('are those of the threads whose samples show both numbers, also before such a sample', () => {
+    expect(changesOf(captured(2_000))).toEqual(changesOf(captured(0)));
+  });
+
+  it('that are the number of another thread in the namespace are not taken for it', () => {
+    // The raw pid of thread 100 is 101, that of thread 101 is 102.
+    const builder = captured(1).switched(40n, 1, 0, 0, 100);
+    expect(changesOf(builder).slice(0, 2)).toEqual(['@10 100 running 0', '@20 100 blocked 0']);
+    expect(changesOf(builder).at(-1)).toBe('@40 100 running 1');
+  });
+});
+
 it('a capture without switches has no state', () => {
   const builder = new CaptureBuilder([NO_SWITCHES]).sample(MAIN, 10n).fork(MAIN, WORKER, 20n).sample(WORKER, 30n);
   expect(changesOf(builder)).toEqual([]);

@@ -109,8 +109,12 @@ const FORMATS = [
  * are any.
  */
 export class SchedCapture extends CaptureBuilder {
-  constructor(others: readonly BuiltEvent[] = []) {
+  readonly #rawOffset: number;
+
+  /** `rawOffset`: of the raw pids, the host's, from the ids of a pid namespace. */
+  constructor(others: readonly BuiltEvent[] = [], rawOffset = 0) {
     super([...others, SCHED_SWITCH, SCHED_WAKING]);
+    this.#rawOffset = rawOffset;
     const formats = FORMATS.map((text) => new TextEncoder().encode(text));
     const none = new Uint8Array(0);
     this.feature(
@@ -132,15 +136,19 @@ export class SchedCapture extends CaptureBuilder {
   switched(time: bigint, cpu: number, prev: number, prevState: number, next: number, body: SampleBody = {}): this {
     const raw = new Uint8Array(20);
     const view = new DataView(raw.buffer);
-    view.setInt32(0, prev, true);
+    view.setInt32(0, this.#raw(prev), true);
     view.setBigInt64(8, BigInt(prevState), true);
-    view.setInt32(16, next, true);
+    view.setInt32(16, this.#raw(next), true);
     const task = { pid: prev === 0 ? 0 : 100, tid: prev, cpu };
     return this.sample(task, time, { raw, ...body }, SCHED_SWITCH, Misc.kernel);
   }
 
+  #raw(tid: number): number {
+    return tid === 0 ? 0 : tid + this.#rawOffset;
+  }
+
   waking(time: bigint, by: number, woken: number): this {
-    const raw = new Uint8Array(Int32Array.of(woken).buffer);
+    const raw = new Uint8Array(Int32Array.of(this.#raw(woken)).buffer);
     return this.sample({ pid: 100, tid: by, cpu: 0 }, time, { raw }, SCHED_WAKING, Misc.kernel);
   }
 }
