@@ -2,9 +2,10 @@
 import { spawn } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { exitOf, RUN_PATIENCE_MS } from '../src/base/testing/waiting.ts';
+import type { ThreadReport } from '../src/post-mortem/report.ts';
 import { requireAgreement } from './testing/agreement.ts';
 import { countByThread, type PerfLine, perfScript } from './testing/perf-reading.ts';
-import { ringkeepCommand, show, start, Workplace, withSummary } from './testing/ringkeep.ts';
+import { ringkeepCommand, show, showWithNames, start, Workplace, withSummary } from './testing/ringkeep.ts';
 import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
@@ -23,6 +24,10 @@ test('ringkeep records as many switches of every thread as perf record', async (
 
   const ours = requireAgreement(byRingkeep);
   const report = show(byRingkeep);
+  // The report that all tests read is the one that the command prints.
+  const times = ({ tid, samples, switchesIn, switchesOut, firstNs, lastNs, onCpuNs }: ThreadReport) =>
+    [tid, samples, switchesIn, switchesOut, firstNs, lastNs, onCpuNs].join(' ');
+  expect(showWithNames(byRingkeep).threads.map(times)).toEqual(report.threads.map(times));
   expect(report.losses).toMatchObject({ kernelLost: 0, ringLost: 0 });
   expect(report.threads.every(({ overwritten }) => overwritten === 0)).toBe(true);
   const theirs = perfScript(byPerf);
