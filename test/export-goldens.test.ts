@@ -1,6 +1,7 @@
 /**
- * Exports of two built captures, compared with files: every change of a format shows as a difference. JSON is indented, and
- * binary formats are written as their readers decode them. After an intended change: `npx vitest run -u test/export-goldens`.
+ * Exports of two built captures, compared with files: every change of a format shows as a difference. JSON is indented,
+ * and binary formats are written as their readers decode them. After an intended change: `npx vitest run -u
+ * test/export-goldens`.
  */
 import { join } from 'node:path';
 import { Profile } from 'pprof-format';
