@@ -176,6 +176,12 @@ describe('on- and off-CPU time', () => {
     });
   });
 
+  test('begin with a record that is older than the FORK of its thread', () => {
+    const child = { pid: 100, tid: 101, cpu: 1 };
+    const builder = new CaptureBuilder().switchIn(child, 95n).fork(MAIN, child, 100n).switchOut(child, 120n);
+    expect(thread(reportOf(builder), 101)).toMatchObject({ firstNs: '95', spanNs: 25, onCpuNs: 25, unknownNs: 0 });
+  });
+
   test('of records out of order are those of the records in order', () => {
     const builder = new CaptureBuilder()
       .switchOut(MAIN, 200n)

@@ -83,9 +83,10 @@ export class ThreadTally {
     // LOST stands where it was noticed, which says nothing of the thread.
     const isLoss = type === RecordType.LOST || type === RecordType.LOST_SAMPLES;
     if (timeNs > 0n && !isLoss) {
-      this.firstNs ??= timeNs;
+      // A record can be some microseconds older than the FORK that another CPU wrote.
+      this.firstNs = earlierOf(this.firstNs, timeNs);
       this.lastNs = timeNs;
-      if (!isOlder) this.keptFromNs ??= timeNs;
+      if (!isOlder) this.keptFromNs = earlierOf(this.keptFromNs, timeNs);
     }
     const isLater = this.#isLater(timeNs);
     if (isLater || type === RecordType.EXIT) this.#freeze(capture);
@@ -116,8 +117,8 @@ export class ThreadTally {
   /** A switch into it is a record of the task before it. */
   #switchedBy(timeNs: bigint): void {
     this.hasRun = true;
-    this.firstNs ??= timeNs;
-    this.keptFromNs ??= timeNs;
+    this.firstNs = earlierOf(this.firstNs, timeNs);
+    this.keptFromNs = earlierOf(this.keptFromNs, timeNs);
     if (this.lastNs === null || timeNs > this.lastNs) this.lastNs = timeNs;
   }
 
@@ -180,6 +181,10 @@ export class ThreadTally {
     this.activeNs = laterOf(lastActiveNs, this.#seenNs);
     if (this.#cpuIndex >= 0) this.cpu = capture.cpuAt(this.#cpuIndex);
   }
+}
+
+function earlierOf(a: bigint | null, b: bigint): bigint {
+  return a === null || b < a ? b : a;
 }
 
 function laterOf(a: bigint | null, b: bigint | null): bigint | null {

@@ -25,6 +25,7 @@ export function isOffCpu(state: SchedState): boolean {
   return state === 'runnable' || state === 'sleeping' || state === 'blocked';
 }
 
+const CODES = Object.fromEntries(SCHED_STATES.map((state, code) => [state, code])) as Record<SchedState, number>;
 const FIRST_ROWS = 1024;
 const NO_CPU = -1;
 
@@ -43,13 +44,13 @@ export class ChangeTable {
     this.#thread[row] = thread;
     this.#record[row] = record;
     this.#cpu[row] = cpu ?? NO_CPU;
-    this.#state[row] = SCHED_STATES.indexOf(state);
+    this.#state[row] = CODES[state];
     this.#isSwitch[row] = isSwitch ? 1 : 0;
     return row;
   }
 
   setState(row: number, state: SchedState): void {
-    this.#state[row] = SCHED_STATES.indexOf(state);
+    this.#state[row] = CODES[state];
   }
 
   recordAt(row: number): number {
