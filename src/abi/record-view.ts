@@ -183,8 +183,8 @@ export function idFieldOffset(geometry: RecordGeometry, field: IdField, type: nu
 
 // PERF_SAMPLE_IDENTIFIER has fixed places, whatever else is recorded: the first in a SAMPLE, the last in a trailer.
 const IDENTIFIER = recordGeometry(eventAttr({ sampleType: SampleType.identifier, flags: attrFlags('sampleIdAll') }));
-export const IDENTIFIER_WORD = IDENTIFIER.sample.id >> 2;
-export const IDENTIFIER_WORDS_FROM_END = IDENTIFIER.fromEnd.id >> 2;
+const IDENTIFIER_WORD = IDENTIFIER.sample.id >> 2;
+const IDENTIFIER_WORDS_FROM_END = IDENTIFIER.fromEnd.id >> 2;
 
 /** Words from the record's start to its PERF_SAMPLE_IDENTIFIER, the low word. */
 export function identifierWord(type: number, recordWords: number): number {

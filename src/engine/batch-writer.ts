@@ -11,7 +11,7 @@
  */
 import { existsSync } from 'node:fs';
 import { encodeRecord } from '../abi/record.ts';
-import { type RecordView, recordBytesAt } from '../abi/record-view.ts';
+import { identifierWord, type RecordView, recordBytesAt, recordTypeAt } from '../abi/record-view.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { SourceEvent } from '../source/source.ts';
 import { type EventIds, LEADER_ID } from './event-ids.ts';
@@ -182,7 +182,8 @@ export class BatchWriter {
       }
       if (thread.pendingLost > 0) this.#writeLost(thread, ring, words, at);
     }
-    ring.writer.write(words, at, bytes, this.#ids.keptId(words, at));
+    const idAt = identifierWord(recordTypeAt(words, at), bytes >> 2);
+    ring.writer.write(words, at, bytes, this.#ids.keptId(words, at), idAt);
     this.#records++;
     if (mayEnterFastPath(thread)) this.fastPath.enterFastPath(thread.tid, ring.writer);
   }

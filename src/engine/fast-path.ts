@@ -10,7 +10,7 @@
  */
 
 import { HEADER_BYTES, RecordType } from '../abi/record-table.ts';
-import { fixedBodyBytes, type RecordView, recordBytesAt, recordTypeAt } from '../abi/record-view.ts';
+import { fixedBodyBytes, identifierWord, type RecordView, recordBytesAt, recordTypeAt } from '../abi/record-view.ts';
 import type { RingWriter } from '../ring/ring-writer.ts';
 import { isPast, type TimeLimit } from './run-merge.ts';
 
@@ -74,6 +74,7 @@ export class FastPath {
     const bytes = this.#switchBytes;
     const id = this.#id;
     const count = bytes >> 2;
+    const idAt = identifierWord(type, count);
     const tidAt = this.#view.tidWord(count);
     const timeAt = this.#view.timeWord(count);
     let next = at;
@@ -81,7 +82,7 @@ export class FastPath {
       if (recordTypeAt(words, next) !== type || recordBytesAt(words, next) !== bytes) break;
       const tid = words[next + tidAt]!;
       if (tids[tid & MASK] !== tid || tid === 0 || isPast(words, next + timeAt, limit)) break;
-      writers[tid & MASK]!.write(words, next, bytes, id);
+      writers[tid & MASK]!.write(words, next, bytes, id, idAt);
       next += count;
     }
     this.records += (next - at) / count;

@@ -5,8 +5,6 @@
  * about to overwrite (and ANNOUNCE_AHEAD_BYTES more); every other record is whole.
  */
 import { lowWord } from '../abi/layout.ts';
-import { RecordType } from '../abi/record-table.ts';
-import { IDENTIFIER_WORD, IDENTIFIER_WORDS_FROM_END, recordTypeAt } from '../abi/record-view.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { acquireHead, acquireTail, announceData, publishData } from './publication.ts';
@@ -88,9 +86,9 @@ export class RingWriter {
   /**
    * Copies one record of `bytes` (its own size field, a multiple of 8) from `source` at word `from`.
    * The caller holds the right to write: the event's gate is open and its pages are pinned.
-   * `id`, unless 0, replaces the record's PERF_SAMPLE_IDENTIFIER.
+   * `id`, unless 0, replaces the record's PERF_SAMPLE_IDENTIFIER, `idAt` words from its start (`identifierWord`).
    */
-  write(source: Int32Array, from: number, bytes: number, id = 0): void {
+  write(source: Int32Array, from: number, bytes: number, id = 0, idAt = 0): void {
     assert((bytes & 7) === 0 && bytes <= this.#dataBytes, 'a record is whole and fits');
     if (bytes > this.#announcedBytes) this.#announce(bytes);
     this.#announcedBytes -= bytes;
@@ -105,9 +103,6 @@ export class RingWriter {
       copyWords(source, from + first, words, this.#data, count - first);
     }
     if (id !== 0) {
-      // As `identifierWord`, whose call is not inlined this deep.
-      const idAt =
-        recordTypeAt(source, from) === RecordType.SAMPLE ? IDENTIFIER_WORD : count - IDENTIFIER_WORDS_FROM_END;
       const idWord = this.#data + ((at + idAt) & this.#mask);
       words[idWord] = id;
       words[idWord + 1] = 0;
