@@ -195,7 +195,7 @@ describe('children that die first', () => {
     expect(summary.deaths + summary.unknownEnds).toBe(5);
     if (summary.unknownEnds > 0)
       expect(summary.degraded.join('\n')).toContain(
-        `how ${summary.unknownEnds} short-lived processes ended is not known`,
+        `the exit status of ${summary.unknownEnds} short-lived processes is unknown`,
       );
   });
 });

@@ -224,7 +224,7 @@ describe('attach is refused with cause and remedy', () => {
     ]);
     const other = await Puppet.start();
     expect(await daemon.refused(['attach', '-p', String(other.pid), '--name', 'web'])).toEqual([
-      'Something is attached as "web" already.',
+      'The name "web" is already in use by an attachment.',
       remedy.replace(/\.$/, ' or use another --name.'),
     ]);
     expect((await daemon.client.status()).attachments.map(({ name }) => name)).toEqual(['web']);

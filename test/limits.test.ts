@@ -138,7 +138,7 @@ describe('with 1,000 descriptors', () => {
     expect(summary).toMatchObject({ tasks: 301, unrecordedTasks: 0, lost: 0, deaths: 0 });
     if (summary.unknownEnds > 0)
       expect(summary.degraded.join('\n')).toContain(
-        `how ${summary.unknownEnds} short-lived processes ended is not known`,
+        `the exit status of ${summary.unknownEnds} short-lived processes is unknown`,
       );
     expect(show(summary.snapshot!).threads).toHaveLength(301);
   });

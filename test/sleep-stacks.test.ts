@@ -25,7 +25,7 @@ test('where the user may not record the kernel, missing stacks of sleeps are rep
   needs(context, 'perf events', 'root');
   const file = new Workplace().file('perf.data');
   const { summary } = await record(['--sleep-stacks', '--snapshot', 'always', '-o', file], SLEEPER, { as: 'nobody' });
-  const hidden = summary.degraded.filter((text) => text.includes('where threads slept is not known'));
+  const hidden = summary.degraded.filter((text) => text.includes('stacks of sleeping threads are unknown'));
   expect(hidden).toHaveLength(1);
   expect(placeOf(showWithNames(file), 'sleep')).toEqual([]);
 });

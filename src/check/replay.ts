@@ -99,7 +99,7 @@ export function replayToken(program: Program, token: ScheduleToken): Replay {
   if (hashOf(replayed.steps) !== token.stepsHash)
     throw new RingkeepError(
       'bad-argument',
-      `the schedule no longer fits ${program.name}: the steps it performs are other ones than when it was made`,
+      `the schedule no longer fits ${program.name}: it performs other steps than when it was made`,
       { argument: 'token', program: program.name },
     );
   return replayed;
@@ -114,7 +114,7 @@ function unfit(replaying: Replaying, index: number, actor: number): RingkeepErro
   const { execution, isBroken } = replaying;
   const name = execution.actors[actor] ?? `actor ${actor}`;
   const why = isBroken
-    ? 'something is broken before it'
+    ? 'an invariant is violated before it'
     : actor >= execution.actors.length
       ? 'there is no such actor'
       : `it is ${replaying.next(actor) === undefined ? 'at no step' : `blocked at ${replaying.next(actor)}`}`;

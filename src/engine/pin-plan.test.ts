@@ -38,7 +38,7 @@ it('auto fills the budget; a given number is used, and where the lock limit redu
   expect(planPins({ ...request, slots: 100, lockLimitBytes: 2 * 2 ** 20 })).toMatchObject({
     slotsPerCpu: 15,
     pins: true,
-    degraded: [expect.stringContaining('15 slots a CPU instead of 100')],
+    degraded: [expect.stringContaining('15 slots per CPU instead of 100')],
   });
 });
 

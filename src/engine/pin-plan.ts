@@ -33,7 +33,7 @@ export function planPins(request: PinRequest): PinPlan {
   if (slots === 'auto' && budgetBytes < perSlot) {
     throw new RingkeepError(
       'pin-budget',
-      `a pin budget of ${formatSize(budgetBytes)} does not hold one ring on each of ${cpus} CPUs (${formatSize(perSlot)})`,
+      `a pin budget of ${formatSize(budgetBytes)} is too small for one ring on each of ${cpus} CPUs (${formatSize(perSlot)})`,
       { budgetBytes, neededBytes: perSlot },
     );
   }
@@ -44,6 +44,6 @@ export function planPins(request: PinRequest): PinPlan {
   }
   if (wanted <= permitted) return { slotsPerCpu: wanted, pins: true, degraded: [] };
   const isAsked = slots !== 'auto';
-  const note = `${permitted} slots a CPU instead of ${wanted}: RLIMIT_MEMLOCK is ${formatSize(lockLimitBytes)}`;
+  const note = `${permitted} slots per CPU instead of ${wanted}: RLIMIT_MEMLOCK is ${formatSize(lockLimitBytes)}`;
   return { slotsPerCpu: permitted, pins: true, degraded: isAsked ? [note] : [] };
 }

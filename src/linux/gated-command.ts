@@ -43,7 +43,7 @@ export async function spawnGated(
     child.once('spawn', resolve);
     child.once('error', (cause) => {
       const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-      reject(new RingkeepError('command-not-started', `no process can be started: ${errno}`, { errno }, { cause }));
+      reject(new RingkeepError('command-not-started', `a process cannot be started: ${errno}`, { errno }, { cause }));
     });
   });
   const gate = child.stdio[3] as Writable;

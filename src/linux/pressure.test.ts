@@ -16,7 +16,8 @@ function openOrSkip(threshold: PressureThreshold, skip: (why: string) => never):
   try {
     return PressureMonitor.open(threshold);
   } catch (error) {
-    if (error instanceof RingkeepError && error.code === 'psi-absent') skip('this kernel keeps no account of pressure');
+    if (error instanceof RingkeepError && error.code === 'psi-absent')
+      skip('the kernel provides no pressure stall information');
     if (error instanceof RingkeepError && error.code === 'psi-refused') skip('pressure may not be watched here');
     throw error;
   }

@@ -63,11 +63,11 @@ function refusal({ resource, windowNs }: PressureThreshold, cause: unknown): Rin
     case 'ENOENT':
     case 'EOPNOTSUPP':
     case 'ENOTSUP':
-      return new RingkeepError('psi-absent', 'this kernel keeps no account of pressure', details, { cause });
+      return new RingkeepError('psi-absent', 'the kernel provides no pressure stall information', details, { cause });
     case 'EINVAL': {
       if (windowNs % UNPRIVILEGED_WINDOW_NS === 0) break;
       const window = formatDurationExactly(windowNs);
-      const why = `a window of ${window} is for the privileged`;
+      const why = `a window of ${window} needs CAP_SYS_RESOURCE`;
       return new RingkeepError('psi-refused', `the kernel refused to watch ${resource} pressure: ${why}`, details, {
         cause,
       });

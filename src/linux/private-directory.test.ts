@@ -38,7 +38,7 @@ describe('a private directory', () => {
     mkdirSync(path);
     for (const mode of [0o701, 0o710, 0o755, 0o1777]) {
       chmodSync(path, mode);
-      expect(() => checkOnly(path)).toThrow(refused('is open to other users'));
+      expect(() => checkOnly(path)).toThrow(refused('is accessible to other users'));
     }
   });
 

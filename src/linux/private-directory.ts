@@ -59,10 +59,10 @@ function statOf(path: string, { code }: DirectoryRequirement): Stats | undefined
 
 function faultOf(stats: Stats, forbiddenMode: number): string | undefined {
   const { mode, uid } = stats;
-  if (stats.isSymbolicLink()) return 'is a symbolic link, which may lead anywhere';
-  if (!stats.isDirectory()) return 'is in the way: it is not a directory';
+  if (stats.isSymbolicLink()) return 'is a symbolic link';
+  if (!stats.isDirectory()) return 'is not a directory';
   if (uid !== process.geteuid!()) return `belongs to another user (uid ${uid})`;
-  if (mode & forbiddenMode) return `is open to other users (mode ${(mode & 0o777).toString(8)})`;
+  if (mode & forbiddenMode) return `is accessible to other users (mode ${(mode & 0o777).toString(8)})`;
   return undefined;
 }
 

@@ -50,7 +50,7 @@ function refusalOf(parent: string, neededBytes: number): string | undefined {
   try {
     accessSync(parent, constants.W_OK | constants.X_OK);
     const { freeBytes } = memoryRoom(parent);
-    return freeBytes < neededBytes ? `it has ${freeBytes} bytes left` : undefined;
+    return freeBytes < neededBytes ? `it has ${freeBytes} bytes free` : undefined;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? String(error);
   }
@@ -71,7 +71,7 @@ export function createRingFile(path: string, fileBytes: number, reservedBytes: n
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
   } catch (cause) {
     const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new RingkeepError('ring-memory', `no ring file could be made: ${errno}`, { errno }, { cause });
+    throw new RingkeepError('ring-memory', `a ring file cannot be made: ${errno}`, { errno }, { cause });
   }
   try {
     mustSyscall('ftruncate', fd, fileBytes);
@@ -101,7 +101,9 @@ export function openRingFile(path: string, fileBytes: number): OpenedRingFile {
   try {
     const { size, blocks, uid } = fstatSync(fd);
     if (size !== fileBytes || uid !== process.geteuid!()) {
-      throw new RingkeepError('ring-memory', 'a ring file is not what it was made as', { errno: 'EINVAL' });
+      throw new RingkeepError('ring-memory', 'a ring file has another size or owner than when it was made', {
+        errno: 'EINVAL',
+      });
     }
     return { mapping: SharedMapping.of(fd, fileBytes), allocatedBytes: blocks * BLOCK_BYTES };
   } finally {
@@ -125,7 +127,7 @@ function openAgain(path: string, flags: number): number {
     return openSync(path, flags);
   } catch (cause) {
     const errno = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new RingkeepError('ring-memory', `a ring file cannot be opened again: ${errno}`, { errno }, { cause });
+    throw new RingkeepError('ring-memory', `a ring file cannot be reopened: ${errno}`, { errno }, { cause });
   }
 }
 

@@ -112,7 +112,7 @@ export class ByteSource {
 function readExactly(port: CapturePort, offset: number, length: number): Uint8Array {
   const bytes = port.read(offset, length);
   if (bytes.length !== length)
-    throw new RingkeepError('damaged-capture', 'the capture became shorter while it was being read', {
+    throw new RingkeepError('damaged-capture', 'the capture was truncated while it was read', {
       offset,
       expectedBytes: length,
       actualBytes: bytes.length,

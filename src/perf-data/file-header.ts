@@ -106,7 +106,7 @@ function checkMagic(source: ByteSource): void {
       feature: 'bigEndian',
     });
   if (magic === OLD_MAGIC)
-    throw new RingkeepError('unsupported-capture', 'the capture has the perf.data format of before Linux 2.6.36', {
+    throw new RingkeepError('unsupported-capture', 'the capture uses the perf.data format from before Linux 2.6.36', {
       feature: 'oldFormat',
     });
   throw otherFile(bytes);

@@ -144,7 +144,7 @@ describe.skipIf(whyNot !== '')(`perf record${whyNot && ` (skipped: ${whyNot})`}`
     expect(samplesByUs(capture)).toHaveLength(
       script(file, ['-F', 'tid,ip']).filter((line) => /^\d+/.test(line)).length,
     );
-    expect(postMortem(capture).degraded).toEqual(['the records have no times: order and durations are not known']);
+    expect(postMortem(capture).degraded).toEqual(['the records have no times: order and durations are unknown']);
   });
 
   test('piped: the same samples, events by name, the machine it was on', () => {

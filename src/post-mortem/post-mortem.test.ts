@@ -85,7 +85,7 @@ describe('on- and off-CPU time', () => {
       samples: 2,
       spanNs: 4,
     });
-    expect(report.degraded).toEqual(['context switches were not recorded: on-CPU and off-CPU time are not known']);
+    expect(report.degraded).toEqual(['context switches were not recorded: on-CPU and off-CPU time are unknown']);
   });
 
   test('are null where samples of sched:sched_switch have no format, and `degraded` has the reason', () => {
@@ -94,7 +94,7 @@ describe('on- and off-CPU time', () => {
     const report = reportOf(new CaptureBuilder([switches]).sample(MAIN, 5n, { ip: 1n }));
     expect(thread(report, 100)).toMatchObject({ onCpuNs: null, offCpuNs: null });
     expect(report.degraded).toEqual([
-      'samples of sched:sched_switch are without their format: on-CPU and off-CPU time are not known',
+      'samples of sched:sched_switch lack their format: on-CPU and off-CPU time are unknown',
     ]);
   });
 

@@ -175,12 +175,12 @@ function tallyRecords(
 function blindSpots(capture: Capture, tally: RecordTally, { switches, hasProcfs }: SwitchSource): string[] {
   const spots: string[] = [];
   if (capture.recordCount > 0 && capture.firstNs === null)
-    spots.push('the records have no times: order and durations are not known');
+    spots.push('the records have no times: order and durations are unknown');
   else if (switches === null && !hasProcfs)
     spots.push(
       capture.events.some(({ name }) => name === 'sched:sched_switch')
-        ? 'samples of sched:sched_switch are without their format: on-CPU and off-CPU time are not known'
-        : 'context switches were not recorded: on-CPU and off-CPU time are not known',
+        ? 'samples of sched:sched_switch lack their format: on-CPU and off-CPU time are unknown'
+        : 'context switches were not recorded: on-CPU and off-CPU time are unknown',
     );
   if (!tally.hasStacks && !hasProcfs) spots.push('no samples were recorded: there are no stacks');
   return spots;

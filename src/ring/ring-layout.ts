@@ -202,7 +202,7 @@ export function readRingHeader(bytes: Uint8Array): RingHeader {
   if (bytes.length < 2 * PAGE_BYTES) throw notARing('it is shorter than two pages');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const header = decodeStruct(RING_HEADER_FIELDS, view, HEADER_OFFSET);
-  if (header.magic !== RING_MAGIC) throw notARing('its magic is not there');
+  if (header.magic !== RING_MAGIC) throw notARing('its magic number is missing');
   if (header.formatVersion !== RING_FORMAT_VERSION) throw notARing(`its version is ${header.formatVersion}`);
   const page = decodeStruct(USER_PAGE_DATA_FIELDS, view, DATA_HEAD_OFFSET);
   const geometry = checkedGeometry(page, bytes.length);
@@ -279,7 +279,7 @@ function readEventTable(
 }
 
 function notARing(why: string): RingkeepError {
-  return new RingkeepError('not-a-ring', `this is no ring file: ${why}`, { why });
+  return new RingkeepError('not-a-ring', `this is not a ring file: ${why}`, { why });
 }
 
 function fixedText(text: string, length: number): Uint8Array {

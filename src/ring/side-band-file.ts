@@ -73,7 +73,7 @@ export function readSideBandFile(bytes: Uint8Array): SideBandFile {
   if (bytes.length < JOURNAL_HEADER_BYTES) throw notASideBandLog('it is shorter than its header');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const { magic, formatVersion, headerBytes, sessionId } = decodeStruct(JOURNAL_HEADER_FIELDS, view, 0);
-  if (magic !== JOURNAL_MAGIC) throw notASideBandLog('its magic is not there');
+  if (magic !== JOURNAL_MAGIC) throw notASideBandLog('its magic number is missing');
   if (formatVersion !== JOURNAL_FORMAT_VERSION) throw notASideBandLog(`its version is ${formatVersion}`);
   if (headerBytes !== JOURNAL_HEADER_BYTES) throw notASideBandLog(`its header has ${headerBytes} bytes`);
   const attr = decodeAttr(view, ATTR_OFFSET, ATTR_BYTES);
@@ -95,5 +95,5 @@ function endOfRecords(view: DataView, trailer: number): number {
 }
 
 function notASideBandLog(why: string): RingkeepError {
-  return new RingkeepError('not-a-journal', `this is no side-band log file: ${why}`, { why });
+  return new RingkeepError('not-a-journal', `this is not a side-band log: ${why}`, { why });
 }

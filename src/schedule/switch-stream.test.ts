@@ -292,7 +292,7 @@ test('a capture without switches, or without their CPUs, is refused by code, and
   const noCpu = new CaptureBuilder([{ ...CPU_CLOCK, attr }]).switchIn(one, 100n);
   for (const [builder, why, details] of [
     [none, /has no switches/, { switches: 0 }],
-    [noCpu, /on which CPU/, { switches: 1, lack: 'cpu' }],
+    [noCpu, /carry no CPU/, { switches: 1, lack: 'cpu' }],
   ] as const)
     expect(() => streamed(builder)).toThrow(
       expect.objectContaining({ code: 'no-switches', message: expect.stringMatching(why), details }),

@@ -98,9 +98,9 @@ function noSwitches(switches: number, hasCpus: boolean, cpus: number): RingkeepE
     return error(
       'the capture has no switches: neither samples of sched:sched_switch with their format nor SWITCH records',
     );
-  if (!hasCpus) return error('the switches of the capture do not say on which CPU they happened', 'cpu');
+  if (!hasCpus) return error('the switches of the capture carry no CPU', 'cpu');
   if (cpus > MOST_CPUS) return error(`the capture names CPU ${cpus - 1}, which no machine has`);
-  return error('the capture has no span of time in which no ring had lost its switches');
+  return error('every part of the capture lacks switches that some ring has overwritten');
 }
 
 /** NR_CPUS of the largest kernels that distributions build. */

@@ -109,7 +109,7 @@ function resume(
       act();
     } catch (error) {
       if (!(error instanceof RingkeepError)) throw error;
-      if (error.code !== 'no-such-thread') log(`"${attachment.name}" is no longer recorded in full: ${error.message}`);
+      if (error.code !== 'no-such-thread') log(`"${attachment.name}" is recorded only in part: ${error.message}`);
     }
   };
   if (target.kind === 'tid') {

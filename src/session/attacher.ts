@@ -91,7 +91,7 @@ export class Attacher implements EngineObserver, EventSetOwner {
     }
     if (this.#removals.add(attachment.directory) < 0) {
       attachment.degraded.push(
-        'removing an event file by other means than `ringkeep rm` goes unnoticed: no inotify watch is left',
+        'the removal of an event file is noticed only if `ringkeep rm` removes it: no inotify watch is available',
       );
     }
     if (target.kind === 'comm' || target.kind === 'cgroup') {
@@ -131,7 +131,7 @@ export class Attacher implements EngineObserver, EventSetOwner {
   /** Ends an attachment: its events, their rings and files. Throws `no-such-event`. */
   detach(name: string): void {
     const attachment = this.attachments.get(name);
-    if (!attachment) throw new RingkeepError('no-such-event', `nothing is attached as "${name}"`, { name });
+    if (!attachment) throw new RingkeepError('no-such-event', `there is no attachment "${name}"`, { name });
     this.#eventSets.closeOf(attachment);
     const threads = [...this.#recorder.threads.living(), ...this.#recorder.threads.dead()];
     const own = threads.filter((thread) => thread.attachment === attachment);

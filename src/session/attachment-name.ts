@@ -25,21 +25,25 @@ export function defaultName(target: Target, attachments: Attachments): string {
 /** Throws `bad-argument` for a name that cannot be a directory's, `already-attached`. */
 export function requireFree(target: Target, name: string, attachments: Attachments): void {
   if (!isAttachmentName(name)) {
-    throw new RingkeepError('bad-argument', `"${name}" cannot be the name of an attachment: it names a directory`, {
-      name,
-    });
+    throw new RingkeepError(
+      'bad-argument',
+      `"${name}" is not a valid name of an attachment: it must be valid as the name of a directory`,
+      {
+        name,
+      },
+    );
   }
   const holder = attachments.get(name);
   if (holder) {
     const details = textOf(holder.target) === textOf(target) ? { name } : { name, option: '--name' };
-    throw new RingkeepError('already-attached', `something is attached as "${name}" already`, details);
+    throw new RingkeepError('already-attached', `the name "${name}" is already in use by an attachment`, details);
   }
   const others = [...attachments.values()];
   const all = others.find((other) => other.target.kind === 'all');
   const other = target.kind === 'all' ? others[0] : all;
   if (!other) return;
-  const why = all ? 'every task is recorded already' : 'single tasks are recorded already, and would be recorded twice';
-  throw new RingkeepError('already-attached', `${why}, as "${other.name}"`, { name: other.name });
+  const why = all ? 'every task is already recorded' : 'some tasks are already recorded, and would be recorded twice';
+  throw new RingkeepError('already-attached', `${why}, by the attachment "${other.name}"`, { name: other.name });
 }
 
 function textOf(target: Target): string {

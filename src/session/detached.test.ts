@@ -371,7 +371,7 @@ it('logs that the session file could not be written, and goes on', async () => {
   // A directory in its place is not replaced by a file.
   mkdirSync(join(directory, 'session.json', 'full'), { recursive: true });
   recorder.detach('sleeper-0');
-  expect(written.join()).toContain('the list of attachments and triggers could not be written');
+  expect(written.join()).toContain('the list of attachments and triggers cannot be written');
   expect(await recorder.attach({ kind: 'pid', pid: pids[0]! })).toMatchObject({ threads: 1 });
   rmSync(join(directory, 'session.json'), { recursive: true });
 });

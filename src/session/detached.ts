@@ -239,7 +239,9 @@ export class DetachedRecorder {
       ...this.#degraded,
       ...this.#source.degraded,
       ...(missingBytes > 0
-        ? ['no room for the side-band log: rings that a killed recorder left would lack names and mappings']
+        ? [
+            'there is no space for the side-band log: rings left by a killed recorder will lack thread names and mappings',
+          ]
         : []),
     ];
   }
@@ -329,9 +331,7 @@ export class DetachedRecorder {
 
   #writeSession(): void {
     if (!writeSession(this.#options.directory, this.#attacher.attachments.values(), this.#triggers.list())) {
-      this.#options.log(
-        'the list of attachments and triggers could not be written: a recorder started after a breakdown would lack it',
-      );
+      this.#options.log('the list of attachments and triggers cannot be written: the next recorder cannot restore it');
     }
   }
 

@@ -9,7 +9,7 @@ describe('an attachable source', () => {
       events: [parseEventSpec('page-faults'), parseEventSpec('major-faults')],
     });
     expect([source.kind, source.pmu]).toEqual(['procfs', 'procfs']);
-    expect(degraded).toEqual(['without perf there is no page-faults, major-faults']);
+    expect(degraded).toEqual(['without perf these events are not recorded: page-faults, major-faults']);
     source.close();
   });
 

@@ -62,5 +62,7 @@ async function openChosen<S extends Source>(
 }
 
 function withoutEvents(events: readonly { name: string }[]): string[] {
-  return events.length > 0 ? [`without perf there is no ${events.map(({ name }) => name).join(', ')}`] : [];
+  return events.length > 0
+    ? [`without perf these events are not recorded: ${events.map(({ name }) => name).join(', ')}`]
+    : [];
 }

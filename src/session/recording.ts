@@ -253,7 +253,7 @@ function lateDegradation(stats: RecorderStats): string[] {
   const { unrecordedTasks, unknownEnds, pinFailures } = stats;
   return [
     ...(unrecordedTasks > 0 ? [`${unrecordedTasks} tasks went unrecorded: no memory for their rings`] : []),
-    ...(unknownEnds > 0 ? [`how ${unknownEnds} short-lived processes ended is not known`] : []),
-    ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; its records were lost meanwhile`] : []),
+    ...(unknownEnds > 0 ? [`the exit status of ${unknownEnds} short-lived processes is unknown`] : []),
+    ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; records were lost each time`] : []),
   ];
 }

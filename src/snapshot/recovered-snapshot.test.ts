@@ -61,7 +61,7 @@ describe('the snapshot of orphaned rings', () => {
     const [gone] = snapshotsOfRings(rings, MOMENT).inputs;
     expect(gone!.cutNs).toBe(START_NS + 10n + 399n);
     expect(gone!.section).toMatchObject({ reason: 'recover', source: 'perf', kernelLost: 5, death: null });
-    expect(gone!.section.degraded).toEqual([expect.stringMatching(/the recorder is gone/)]);
+    expect(gone!.section.degraded).toEqual([expect.stringMatching(/the recorder was killed/)]);
     const [live] = snapshotsOfRings(rings, { ...MOMENT, livingRecorder: 4711 }).inputs;
     expect(live!.cutNs).toBe(MOMENT.clock.clockNs);
     expect(live!.section.degraded).toEqual([expect.stringMatching(/pid 4711, is still running/)]);
@@ -91,7 +91,7 @@ describe('the snapshot of orphaned rings', () => {
     expect(inputs.map(({ tasks }) => [...tasks].map(({ tid }) => tid))).toEqual([[200, 100, 101], [300]]);
     expect(inputs.map(({ sideBandLog }) => sideBandLog.length > 0)).toEqual([true, false]);
     expect(problems.map(({ why }) => why)).toEqual(['its event table is damaged']);
-    expect(inputs[0]!.section.degraded).toContainEqual(expect.stringMatching(/left out of this file.*: 2$/));
+    expect(inputs[0]!.section.degraded).toContainEqual(expect.stringMatching(/not in this file.*: 2$/));
   });
 
   it('of one ring alone has the names and mappings of its process, and of no other', () => {

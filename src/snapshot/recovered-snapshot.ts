@@ -201,12 +201,12 @@ function degradationOf(known: {
   const unlisted = problems.length - MOST_LISTED;
   return [
     moment.livingRecorder === undefined
-      ? 'the recorder is gone: nothing after the newest record was recorded'
+      ? 'the recorder was killed: nothing was recorded after the newest record'
       : `the recorder, pid ${moment.livingRecorder}, is still running: its rings were read one after the other`,
     ...(hasSideBandLog
       ? []
       : ['there is no side-band log: names and mappings from before the rings begin are unknown']),
-    ...(elsewhere > 0 ? [`rings left out of this file because of their layout or damage: ${elsewhere}`] : []),
+    ...(elsewhere > 0 ? [`rings not in this file because of their layout or damage: ${elsewhere}`] : []),
     ...problems.slice(0, MOST_LISTED).map(({ path, why }) => `${path}: ${why}`),
     ...(unlisted > 0 ? [`further files that could not be read completely: ${unlisted}`] : []),
   ];

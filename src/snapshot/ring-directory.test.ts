@@ -148,7 +148,7 @@ describe("a recorder's directory", () => {
     expect(whysOf(found)).toEqual([
       'it is shorter than two pages',
       'it is shorter than two pages',
-      'its magic is not there',
+      'its magic number is missing',
       expect.stringMatching(/^\d+ bytes of it are damaged$/),
       'it is shorter than its header',
       expect.stringMatching(/^its last \d+ bytes hold no whole record$/),

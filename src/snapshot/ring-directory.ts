@@ -131,7 +131,8 @@ export function readRingFile(path: string): RingsFound {
   } catch (error) {
     throw error instanceof RingkeepError ? error : unreadable(path, error);
   }
-  if (!contents) throw new RingkeepError('not-a-ring', `${path} was never finished`, { why: 'it was never finished' });
+  if (!contents)
+    throw new RingkeepError('not-a-ring', `the creation of ${path} was interrupted`, { why: 'it was never finished' });
   const found: Found = { rings: [], sideBandLogs: [], problems: [], unfinished: 0 };
   addItem(found, { kind: 'ring', path, contents });
   let directory = dirname(file);

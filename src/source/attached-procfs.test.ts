@@ -135,7 +135,7 @@ describe('a procfs source attached to processes', () => {
       );
       source.attachAll();
       expect(new Set(scanned(source).map(({ id }) => id.pid))).not.toContain(program.pid);
-      expect(source.degraded.join()).toContain('may not be read');
+      expect(source.degraded.join()).toContain('no permission to read them in /proc');
     });
     source.close();
   });

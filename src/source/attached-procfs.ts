@@ -67,7 +67,7 @@ export class AttachedProcfsSource implements AttachableSource {
     if (readProcStat(`/proc/${pid}/task/${tid}/stat`) === undefined)
       throw new RingkeepError('no-such-thread', `there is no thread ${tid}`, { pid, tid });
     const errno = readRefusal(pid);
-    if (errno) throw new RingkeepError('procfs-refused', `/proc/${pid} may not be read: ${errno}`, { pid, tid, errno });
+    if (errno) throw new RingkeepError('procfs-refused', `/proc/${pid} cannot be read: ${errno}`, { pid, tid, errno });
     return this.#eventSetOf(pid, (id) => this.#scan.follow(pid, id));
   }
 
@@ -103,7 +103,7 @@ export class AttachedProcfsSource implements AttachableSource {
   }
 
   watchTracepoint(system: string, name: string): TracepointWatch {
-    throw new RingkeepError('perf-refused', `without perf there is no tracepoint ${system}:${name}`, {
+    throw new RingkeepError('perf-refused', `the tracepoint ${system}:${name} needs perf`, {
       errno: 'ENOSYS',
       source: 'procfs',
     });

@@ -81,7 +81,8 @@ function tracepointId(system: string, name: string): number {
       if (code !== 'ENOENT') refusal = code;
     }
   }
-  const why = refusal === 'ENOENT' ? 'tracefs does not have it, or is not mounted' : `tracefs answers ${refusal}`;
+  const why =
+    refusal === 'ENOENT' ? 'it does not exist or tracefs is not mounted' : `reading tracefs failed with ${refusal}`;
   throw new RingkeepError('unknown-event', `the tracepoint ${system}:${name} cannot be found: ${why}`, {
     event: `${system}:${name}`,
     errno: refusal,

@@ -45,7 +45,7 @@ export class MachineEvent {
     if (this.#filter !== null && setPerfFilter(fd, this.#filter) !== 0) {
       closeSync(fd);
       const filter = this.#filter;
-      throw new RingkeepError('bad-argument', `the kernel does not take "${filter}" as a filter of ${this.#name}`, {
+      throw new RingkeepError('bad-argument', `the kernel rejects the filter "${filter}" of ${this.#name}`, {
         filter,
       });
     }

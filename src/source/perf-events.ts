@@ -114,8 +114,8 @@ export function withoutKernel(asked: readonly EventSpec[]): string[] {
     ...asked
       .filter((spec) => happensInKernel(spec))
       .map(({ name, config }) => {
-        const lost = config === CONTEXT_SWITCHES ? ', and where threads slept is not known' : '';
-        return `the event ${name} happens in the kernel, which is not sampled: there will be none${lost}`;
+        const lost = config === CONTEXT_SWITCHES ? ', and the stacks of sleeping threads are unknown' : '';
+        return `the event ${name} is not recorded: it occurs in the kernel, which is not sampled${lost}`;
       }),
   ];
 }

@@ -99,5 +99,5 @@ export function watermarkBytes(ringPages: number): number {
 export function withSmallRings(ringPages: number): string[] {
   if (ringPages >= LEAST_GRANTED_PAGES) return [];
   const [size, wanted] = [ringPages, LEAST_GRANTED_PAGES].map((pages) => formatSize(pages * PAGE_BYTES));
-  return [`the kernel's rings are ${size} a CPU instead of ${wanted} (lock limits)`];
+  return [`the ring buffers of the kernel are ${size} per CPU instead of ${wanted} (lock limits)`];
 }

@@ -168,14 +168,14 @@ export class ProcfsScan {
     const rate = Math.max(1, Math.round(1e9 / periodNs));
     const slowed =
       periodNs > this.#periodNs * 1.5
-        ? `, not ${Math.round(1e9 / this.#periodNs)}, to stay cheap with so many tasks`
+        ? `, not ${Math.round(1e9 / this.#periodNs)}, to limit the cost with this many tasks`
         : '';
     const { refused, seen } = this.#allTasks ?? { refused: new Set(), seen: undefined };
     return [
-      `/proc is sampled ${rate} times a second${slowed}: single switches are not seen, and tasks that live less than ${Math.ceil(periodNs / 1e6)}ms may be missed`,
+      `/proc is sampled ${rate} times per second${slowed}: single switches are not seen, and tasks that live for less than ${Math.ceil(periodNs / 1e6)}ms may be missed`,
       'there are no call stacks: a sleeping thread shows its system call and wait channel, a running one only its CPU time',
       ...(refused.size > 0
-        ? [`${refused.size} of ${seen?.size} processes may not be read in /proc and are not recorded`]
+        ? [`${refused.size} of ${seen?.size} processes are not recorded: no permission to read them in /proc`]
         : []),
     ];
   }

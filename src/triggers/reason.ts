@@ -14,8 +14,8 @@ export interface EndedProcess {
 }
 
 export function reasonOfEnd({ pid, comm, code, signal, tid }: EndedProcess): string {
-  if (signal === null) return `process ${named(pid, comm)} ended with status ${code}`;
-  const thread = tid === undefined || tid === pid ? '' : `, which thread ${tid} took`;
+  if (signal === null) return `process ${named(pid, comm)} exited with status ${code}`;
+  const thread = tid === undefined || tid === pid ? '' : ` in thread ${tid}`;
   return `process ${named(pid, comm)} was killed by ${signalName(signal) ?? `signal ${signal}`}${thread}`;
 }
 

@@ -108,7 +108,7 @@ export class TriggerService implements EngineObserver {
         this.add(on, options, directory);
       } catch (error) {
         if (!(error instanceof RingkeepError)) throw error;
-        this.#log(`the trigger on ${on} is not set again: ${error.message}`);
+        this.#log(`the trigger on ${on} is not restored: ${error.message}`);
       }
     }
   }
@@ -273,7 +273,7 @@ export class TriggerService implements EngineObserver {
         return;
       }
       this.#set.failed(triggerId, error.message);
-      this.#log(`trigger ${triggerId}: no snapshot: ${error.message}`);
+      this.#log(`trigger ${triggerId} saved no snapshot: ${error.message}`);
     }
   }
 

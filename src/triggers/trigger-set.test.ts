@@ -41,7 +41,7 @@ describe('a trigger on the end of a process', () => {
         firedNs: 20_000 * MS,
         dueNs: 20_000 * MS,
         fromNs: null,
-        why: 'process 7 (server) was killed by SIGSEGV, which thread 9 took',
+        why: 'process 7 (server) was killed by SIGSEGV in thread 9',
         pid: 7,
         tid: 9,
         comm: 'server',

@@ -61,7 +61,7 @@ export class CostModel {
     this.costs = { ...DEFAULT_COSTS, ...overrides };
     for (const [name, value] of Object.entries(this.costs)) {
       if (!Number.isFinite(value) || value < 0)
-        throw new RingkeepError('bad-argument', `the cost ${name} is no time in nanoseconds`, { name, value });
+        throw new RingkeepError('bad-argument', `the cost ${name} is not a time in nanoseconds`, { name, value });
     }
     this.#lock = curve(this.costs, 'lock', mostPages);
     this.#unlock = curve(this.costs, 'unlock', mostPages);

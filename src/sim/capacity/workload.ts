@@ -74,7 +74,10 @@ function requirePossible(options: WorkloadOptions): void {
   for (const [name, least, most] of ranges) {
     const value = Number(options[name]);
     if (!(value >= least && value <= most))
-      throw new RingkeepError('bad-argument', `${name} is from ${least} to ${most}, not ${value}`, { name, value });
+      throw new RingkeepError('bad-argument', `${name} must be from ${least} to ${most}, not ${value}`, {
+        name,
+        value,
+      });
   }
 }
 
