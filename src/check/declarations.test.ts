@@ -55,7 +55,7 @@ describe('what a step does not declare', () => {
       fc.property(randomModel(12), (model) => {
         expect(findUndeclared(programOfModel(model), { seed: 3, executions: 10 })).toEqual([]);
       }),
-      runs(40, 1000),
+      runs(15, 1000),
     );
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { runs } from '../base/testing/runs.ts';
+import { isLong, runs } from '../base/testing/runs.ts';
 import { boundedQueue, dekker, lockOrder, lostUpdate, peterson } from './litmus/litmus.ts';
 import { replay } from './replay.ts';
 import { runsOf } from './schedule.ts';
@@ -16,7 +16,7 @@ const named = WRONG.map((litmus) => [litmus.program.name, litmus] as const);
 
 describe('a shrunk schedule', () => {
   it.each(named)('of %s breaks the same, is feasible, no larger, and the same each time', (_, { program, breaks }) => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= (isLong ? 20 : 6); seed++) {
       const { findings } = search(program, new RandomStrategy(seed), { executions: 500 });
       const { schedule, invariant } = findings[0]!;
       expect(breaks).toContain(invariant);
@@ -44,7 +44,7 @@ describe('a shrunk schedule', () => {
         fc.pre(finding !== undefined);
         expect(shrink(program, finding.schedule, 'deadlock').broken[0]!.invariant).toBe('deadlock');
       }),
-      runs(60, 1000),
+      runs(25, 1000),
     );
   });
 });

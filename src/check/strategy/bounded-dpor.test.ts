@@ -23,7 +23,7 @@ describe('within a bound on preemptions', () => {
         else expect(all.result.ended).toBe('preemptions');
         for (const trace of reduced.traces) expect(all.traces).toContain(trace);
       }),
-      runs(120, 2000),
+      runs(40, 2000),
     );
   });
 });

@@ -20,7 +20,7 @@ describe('any small program', () => {
         expect([...reduced.finalStates].sort()).toEqual([...all.finalStates].sort());
         expect(reduced.broken).toEqual(all.broken);
       }),
-      runs(120, 2000),
+      runs(40, 2000),
     );
   });
 });

@@ -19,7 +19,7 @@ describe('a search over states', () => {
         expect(states.finalStates).toEqual(all.finalStates);
         expect(states.broken).toEqual(all.broken);
       }),
-      runs(100, 1500),
+      runs(30, 1500),
     );
   });
 
@@ -37,7 +37,7 @@ describe('a search over states', () => {
         expect(states.finalStates).toEqual(all.finalStates);
         expect(states.broken).toEqual(all.broken);
       }),
-      runs(100, 1500),
+      runs(30, 1500),
     );
   });
 });

@@ -56,7 +56,7 @@ describe('every policy', () => {
       fc.property(anySchedule, anySetting, anyPolicy, (schedule, setting, make) => {
         expect(run(schedule, make, setting)).toEqual(run(schedule, make, setting));
       }),
-      runs(20, 300),
+      runs(8, 300),
     );
   });
 

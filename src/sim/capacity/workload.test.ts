@@ -71,7 +71,7 @@ describe('a generated workload', () => {
         }),
         (options) => requireWellFormed(generateWorkload({ ...SMALL, ...options, lengthNs: 5e7 })),
       ),
-      runs(10, 200),
+      runs(4, 200),
     );
   }, 120_000);
 
