@@ -1,4 +1,5 @@
 /** Users without privileges, and containers that forbid perf: what is recorded then, and what is reported missing. */
+import { chmodSync, cpSync } from 'node:fs';
 import { constants } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { requireAgreement } from './testing/agreement.ts';
@@ -21,6 +22,21 @@ describe('nobody', () => {
     expect(summary.degraded.join('\n')).toMatch(/kernel frames and kernel time are not sampled/);
     expect(summary.pins).toBeGreaterThan(0);
     requireAgreement(summary.snapshot!);
+  });
+
+  test('executing a program that it may not read is reported as the end of the recording', async (context) => {
+    needs(context, 'perf events', 'root');
+    const place = new Workplace();
+    const secret = place.file('secret');
+    cpSync('/bin/sleep', secret);
+    chmodSync(secret, 0o111);
+    const { summary } = await record(['--snapshot', 'always', '-o', place.file('x.perf.data')], [secret, '0.1'], {
+      as: 'nobody',
+    });
+
+    const sentence = expect.stringMatching(/^recording ended at an exec, .*: process \d+ \(secret\) at \d+\.\d{6}$/);
+    expect(summary.degraded).toContainEqual(sentence);
+    expect(show(summary.snapshot!).degraded).toContainEqual(sentence);
   });
 
   test('without locked memory records into rings that are not pinned', async (context) => {

@@ -23,6 +23,8 @@ export interface EngineObserver {
   partiallyInherited?(thread: Thread): void;
   /** The kernel lost records before `timeNs`, of unknown tasks. */
   recordsLost?(timeNs: number): void;
+  /** The kernel ended the events of a process at its exec: the process lives, and is not recorded any longer. */
+  recordingEnded?(pid: number, comm: string, timeNs: number): void;
   /** Neither a thread nor a ring of the process is left. */
   processGone?(pid: number): void;
 }

@@ -46,6 +46,14 @@ export interface IntakeParts {
   readonly events: EngineEvents;
 }
 
+/**
+ * Between the COMM of an exec and the EXIT by which the kernel ends the events; some 10 µs unless the task is
+ * preempted.
+ */
+const END_OF_EVENTS_NS = 10e6;
+/** Execs without a mapping that are remembered. */
+const MOST_EXECS = 1024;
+
 export class RecordIntake {
   readonly #view: RecordView;
   readonly #ids: EventIds;
@@ -64,6 +72,8 @@ export class RecordIntake {
   owner: EventSetOwner | undefined;
   /** The system-wide event set, by the low words of its ids, and since when it is open. */
   #systemWide: { readonly ids: ReadonlySet<number>; readonly sinceNs: number } | undefined;
+  /** Times of execs, by pid, of processes without a mapping since. */
+  readonly #execedNs = new Map<number, number>();
   /** Records that LOST records of the kernel count. */
   kernelLost = 0;
 
@@ -185,6 +195,8 @@ export class RecordIntake {
         this.#threads.exit(thread, timeNs);
         this.#deaths.threadExited(pid, { tid, comm: thread.comm, timeNs });
         if (thread.isWatched) this.#events.emit('threadEnded', tid);
+        if (this.#isEndOfEvents(pid, Number(timeNs)))
+          this.#events.emit('recordingEnded', pid, thread.comm, Number(timeNs));
         return true;
       }
       case RecordType.COMM: {
@@ -195,12 +207,15 @@ export class RecordIntake {
         if (record.misc & Misc.commExec) {
           this.#threads.exitOthers(pid, tid, BigInt(this.#view.timeNsAt(words, at)));
           this.#deaths.execed(pid);
+          if (this.#execedNs.size >= MOST_EXECS) this.#execedNs.clear();
+          this.#execedNs.set(pid, this.#view.timeNsAt(words, at));
         }
         return true;
       }
       case RecordType.MMAP:
       case RecordType.MMAP2:
         this.#keepInSideBandLog(words[at + MMAP_PID]!, words, at);
+        if (this.#execedNs.size > 0) this.#execedNs.delete(words[at + MMAP_PID]!);
         return true;
       case RecordType.LOST:
         this.kernelLost += words[at + LOST_COUNT]! >>> 0;
@@ -210,6 +225,16 @@ export class RecordIntake {
       default:
         return false;
     }
+  }
+
+  /**
+   * Whether an EXIT ends the events of a process and not the process: it follows an exec at once, before the new
+   * program was mapped (fs/exec.c, begin_new_exec: perf_event_exit_task).
+   */
+  #isEndOfEvents(pid: number, timeNs: number): boolean {
+    const execedNs = this.#execedNs.get(pid);
+    this.#execedNs.delete(pid);
+    return execedNs !== undefined && timeNs - execedNs < END_OF_EVENTS_NS;
   }
 
   #keepInSideBandLog(pid: number, words: Int32Array, at: number): void {

@@ -44,6 +44,7 @@ import type {
 import type { DetachedOptions } from './detached-options.ts';
 import { DetachedSnapshots } from './detached-snapshots.ts';
 import { attachmentStatus, cpuStatuses, eventStatuses } from './detached-status.ts';
+import { EndedByExec } from './ended-by-exec.ts';
 import { openAttachableSource } from './open-source.ts';
 import { findOrphanedRings } from './orphaned-rings.ts';
 import { SEARCH_INTERVAL_MS } from './process-search.ts';
@@ -72,6 +73,7 @@ export class DetachedRecorder {
   readonly #degraded: readonly string[];
   readonly #slotsPerCpu: number;
   readonly #cpus = new OnlineCpus();
+  readonly #endedByExec = new EndedByExec();
   readonly #ended: Promise<void>;
   readonly #startedWallMs = Date.now();
   #isStopping = false;
@@ -149,6 +151,7 @@ export class DetachedRecorder {
     );
     resources.push(this.#triggers);
     this.#recorder.observe(this.#triggers);
+    this.#recorder.observe(this.#endedByExec);
     const { attachments, triggers } = readSession(options.directory);
     this.adoption = adoptOrphanedRings(attachments, orphaned, this.#recorder, this.#attacher, options.log) ?? null;
     this.#triggers.restore(triggers, options.snapshotDirectory);
@@ -238,6 +241,7 @@ export class DetachedRecorder {
     return [
       ...this.#degraded,
       ...this.#source.degraded,
+      ...this.#endedByExec.degraded,
       ...(missingBytes > 0
         ? [
             'there is no space for the side-band log: rings left by a killed recorder will lack thread names and mappings',

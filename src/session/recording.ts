@@ -21,6 +21,7 @@ import { OnlineCpus } from '../linux/online-cpus.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source, SourceEvent } from '../source/source.ts';
+import { EndedByExec } from './ended-by-exec.ts';
 import { type OpenedSource, openSource, type WantedSource } from './open-source.ts';
 import { recordedTasks } from './recorded-tasks.ts';
 
@@ -123,12 +124,14 @@ export class Recording {
     this.#options = options;
     this.#events = events;
     this.#directory = directory;
+    const endedByExec = new EndedByExec();
     // Evaluated for each cut: how much /proc sampling misses depends on the number of tasks.
     this.#degraded = () => [
       ...opened.degraded,
       ...source.degraded,
       ...plan.degraded,
       ...(directory.fallback ? [directory.fallback] : []),
+      ...endedByExec.degraded,
     ];
     this.#pace = new Pace(source);
     resources.push(this.#pace);
@@ -149,6 +152,7 @@ export class Recording {
       this.#deaths,
     );
     resources.push(this.#recorder);
+    this.#recorder.observe(endedByExec);
     this.#ended = this.#run(resources);
   }
 
