@@ -29,7 +29,7 @@ const NO_SHM = inNamespace(
 );
 
 describe.each([
-  { what: 'too small', through: SHM_OF('64k'), says: /since \/dev\/shm: it has \d+ bytes left/ },
+  { what: 'too small', through: SHM_OF('64k'), says: /since \/dev\/shm: it has \d+ bytes free/ },
   { what: 'read-only', through: READ_ONLY_SHM, says: /since \/dev\/shm: EROFS/ },
   { what: 'missing', through: NO_SHM, says: /since \/dev\/shm: ENOENT/ },
 ])('with a /dev/shm that is $what', ({ through, says }) => {
@@ -159,7 +159,7 @@ test('with 20 descriptors, too few to start a process, ringkeep fails with cause
   const { status, stderr } = await ringkeep(['record', '--', 'true'], { through: ['prlimit', '--nofile=20:20'] });
 
   expect(status).toBe(1);
-  expect(stderr).toMatch(/^(Open failed|No process can be started): EMFILE\.\nRaise .*`ulimit -n`.*\n$/);
+  expect(stderr).toMatch(/^(Open failed|A process cannot be started): EMFILE\.\nRaise .*`ulimit -n`.*\n$/);
 });
 
 test('the rings of exited threads stay within --keep-dead, the oldest are evicted first', async (context) => {
