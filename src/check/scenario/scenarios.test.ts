@@ -6,6 +6,7 @@ import { correctedVariant } from '../../sim/kernel/variants.ts';
 import { findUndeclared } from '../declarations.ts';
 import { follow, parseDirectives } from '../directive.ts';
 import { search } from '../search.ts';
+import { Dpor } from '../strategy/dpor.ts';
 import { RandomStrategy } from '../strategy/random.ts';
 import { MUTANTS } from './mutants.ts';
 import { scenarioProgram } from './program.ts';
@@ -87,11 +88,11 @@ describe('a wrong form of the corrected protocol is caught', () => {
 
 describe('a wrong form of the corrected protocol, without a schedule', () => {
   it.each((isLong ? MUTANTS : MUTANTS.slice(0, 1)).map((form) => [form.name, form] as const))(
-    '%s: random search finds a violation',
+    '%s: the reduction finds a violation',
     (_, form) => {
       const scenario = SCENARIOS.find(({ name }) => name === form.scenario)!;
       const program = scenarioProgram(scenario, { slotsPerCpu: form.slotsPerCpu }, form.mutant);
-      const { verdict } = search(program, new RandomStrategy(1), { executions: 3_000, stepLimit: 3_000 });
+      const { verdict } = search(program, new Dpor(), { executions: 20_000, stepLimit: 3_000 });
       expect(verdict).toBe('violated');
     },
   );
