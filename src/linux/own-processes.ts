@@ -1,6 +1,6 @@
 /**
- * Processes that this one has started for its own work. A recorder attached to every task does not record them, and their ends
- * fire no trigger: its snapshots would otherwise cause further snapshots.
+ * Processes that this one has started for its own work. A recorder attached to every task does not record them, and
+ * their ends fire no trigger: its snapshots would otherwise cause further snapshots.
  */
 import type { ChildProcess } from 'node:child_process';
 
