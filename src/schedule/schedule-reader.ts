@@ -56,6 +56,8 @@ export class ScheduleReader {
   /** By thread: what is older names it and says nothing of what it was doing. */
   readonly #wholeSinceNs: readonly bigint[];
   readonly #hasRing: readonly boolean[];
+  /** By thread whose last record has been read: that record. */
+  readonly #dying = new Map<number, number>();
   /** By thread: the state that sched_switch gave it as it went off, and the record; where SWITCH records are read. */
   readonly #leftAs: ({ record: number; state: SchedState } | undefined)[] = [];
   /** By type of record. */
@@ -100,7 +102,7 @@ export class ScheduleReader {
       this.#acceptBefore(index);
       const thread = capture.tasks.threadOfRecord[index]!;
       if (!this.#isOlder(thread, index)) this.#table.get(capture.typeAt(index))?.(index, thread);
-      for (const ended of ends.get(index) ?? []) this.#exit(ended, index);
+      for (const ended of ends.get(index) ?? []) this.#end(ended, index);
     }
     this.#finish();
     return this.#changes.sorted(capture.recordCount);
@@ -283,6 +285,15 @@ export class ScheduleReader {
     this.#enter(thread, 'unknown', lastSeen, cpu, false);
   }
 
+  /**
+   * The thread's last record. Samples of sched_switch behind it may still name it by its raw pid: a task that is reaped
+   * has no id in them any more, and runs on until it is switched out.
+   */
+  #end(thread: number, index: number): void {
+    if (this.#source.switches === 'sched_switch') this.#dying.set(thread, index);
+    else this.#exit(thread, index);
+  }
+
   #exit(thread: number, index: number): void {
     const task = this.#tasks[thread];
     if (task !== undefined) this.#acceptLostSwitchIn(thread, task);
@@ -309,6 +320,8 @@ export class ScheduleReader {
   }
 
   #finish(): void {
+    for (const [thread, record] of this.#dying)
+      this.#exit(thread, Math.max(record, this.#tasks[thread]?.since ?? record));
     const last = lastRecords(this.#capture);
     this.#tasks.forEach((task, thread) => {
       if (task === undefined) return;

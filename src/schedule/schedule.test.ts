@@ -117,6 +117,18 @@ describe('samples of sched_switch', () => {
   });
 });
 
+it('a task that is reaped runs on until sched_switch has it go off, though the sample has no id of it', () => {
+  const reaped = 0xffff_ffff;
+  const builder = new SchedCapture()
+    .switched(10n, 0, 0, 0, 100)
+    .exit(MAIN, 20n)
+    .switched(30n, 0, 100, 0x100, 101, {}, reaped)
+    .switched(40n, 0, 101, 1, 100)
+    .switched(50n, 0, 100, 0x10, 0, {}, reaped);
+  const own = changesOf(builder).filter((line) => / 100 /.test(line));
+  expect(own).toEqual(['@10 100 running 0', '@30 100 runnable 0', '@40 100 running 0', '@50 100 exited 0']);
+});
+
 describe('in a pid namespace, raw pids of sched_switch', () => {
   const captured = (rawOffset: number) =>
     new SchedCapture([], rawOffset)

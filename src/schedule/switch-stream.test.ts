@@ -64,6 +64,7 @@ describe('SWITCH records', () => {
 
   it('begin in the middle: a task that goes out first was in at that moment, since when is not known', () => {
     const builder = new CaptureBuilder().switchIn(one, 100n).switchOut(two, 150n).switchOut(one, 200n);
+    expect(streamed(builder).summary.mendedSwitches).toBe(1);
     expect(switches(streamed(builder))).toEqual([
       '@0 cpu0 → 1',
       '@50 cpu1 → 2',
@@ -94,6 +95,17 @@ describe('SWITCH records', () => {
       '@400 cpu0 → 0',
       '@500 cpu0 → 1',
     ]);
+  });
+
+  it('to a task that a loss or an exec shows on a CPU are mended: as many switches are recorded as are left', () => {
+    const builder = new CaptureBuilder()
+      .comm(one, 100n, 'one', true)
+      .record('LOST', { id: 11n, lost: 2n }, { ...one, time: 150n })
+      .switchOut(one, 200n)
+      .switchIn(one, 300n);
+    const result = streamed(builder);
+    const into = switches(result).filter((line) => / → 1/.test(line)).length;
+    expect([into, result.summary.mendedSwitches]).toEqual([3, 2]);
   });
 
   it('end with an EXIT, behind which the task has no event any more', () => {

@@ -1,7 +1,7 @@
 /**
  * A capture's schedule as a stream of switches, CPU by CPU: which task comes in, which goes out, which is new and
  * which exits. A task is in while it is known to run: while it is unknown (schedule.ts), it is out. One that goes out
- * without having come in is put in at that moment; it is counted as mended, unless it is the task's first switch.
+ * without having come in is put in at that moment. A switch to a task that is not recorded is counted as mended.
  *
  * A ring that was overwritten begins in the middle: the stream begins where the last of them does, so that all of it
  * is whole. Invariant: the stream is in time order, and a task is in on one CPU at a time.
@@ -9,7 +9,7 @@
 import { RecordType, USER_TYPE_START } from '../abi/record-table.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { Capture } from '../perf-data/capture.ts';
-import { isOffCpu, type SchedState, type StateChange } from './change-table.ts';
+import { isOffCpu, type StateChange } from './change-table.ts';
 import { type CapturedSchedule, readSchedule, ScheduleCursor } from './schedule.ts';
 import type { SwitchRecordKind } from './switch-source.ts';
 
@@ -38,7 +38,7 @@ export interface SwitchSummary extends SwitchOutline {
   readonly leftOutNs: number;
   /** Records that the recorder of the capture counted as lost. */
   readonly lostRecords: number;
-  /** Switches to a task that the capture does not have, but without which others in it make no sense. */
+  /** Switches to a task that the capture does not have, and others in it imply. */
   readonly mendedSwitches: number;
 }
 
@@ -150,8 +150,6 @@ class Stream {
   readonly #where = new Map<number, number>();
   /** By task: what it has written since it last went out. */
   readonly #written = new Map<number, { records: number; bytes: number }>();
-  /** Tasks of which a change was read. */
-  readonly #hasChanged = new Set<number>();
   #goingOut: GoingOut | undefined;
   #hasBegun = false;
 
@@ -162,7 +160,7 @@ class Stream {
     this.#isOfSwitchRecords = schedule.source.switches === 'SWITCH';
     this.#tasks = new TaskNumbers(capture, firstNs, sink);
     this.#current = new Int32Array(cpus);
-    this.#cursor = new ScheduleCursor(schedule, (change) => this.#read(change));
+    this.#cursor = new ScheduleCursor(schedule, (change) => this.#take(change));
   }
 
   get threads(): number {
@@ -188,16 +186,13 @@ class Stream {
     });
   }
 
-  #read({ thread, record, state, cpu, isSwitch }: StateChange): void {
+  #take({ thread, record, state, cpu, isSwitch }: StateChange): void {
     if (cpu === null) return;
     const task = this.#tasks.ofThread(thread);
     if (task === 0) return;
-    this.#take(task, record, cpu, state, isSwitch);
-    this.#hasChanged.add(task);
-  }
-
-  #take(task: number, record: number, cpu: number, state: SchedState, isSwitch: boolean): void {
     if (state === 'running') {
+      // From an exec on, or behind a loss: no switch to it is recorded.
+      if (!isSwitch && this.#hasBegun) this.mendedSwitches++;
       this.#goIn(record, cpu, task);
       return;
     }
@@ -209,7 +204,7 @@ class Stream {
     if (where === undefined) {
       // It was in here, since when is not known.
       if (!isSwitch || !this.#hasBegun || !(isOffCpu(state) || state === 'exited')) return;
-      if (this.#hasChanged.has(task)) this.mendedSwitches++;
+      this.mendedSwitches++;
       this.#goIn(record, cpu, task);
     }
     this.#flush();

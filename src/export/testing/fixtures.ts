@@ -133,13 +133,21 @@ export class SchedCapture extends CaptureBuilder {
     );
   }
 
-  switched(time: bigint, cpu: number, prev: number, prevState: number, next: number, body: SampleBody = {}): this {
+  switched(
+    time: bigint,
+    cpu: number,
+    prev: number,
+    prevState: number,
+    next: number,
+    body: SampleBody = {},
+    tid = prev,
+  ): this {
     const raw = new Uint8Array(20);
     const view = new DataView(raw.buffer);
     view.setInt32(0, this.#raw(prev), true);
     view.setBigInt64(8, BigInt(prevState), true);
     view.setInt32(16, this.#raw(next), true);
-    const task = { pid: prev === 0 ? 0 : 100, tid: prev, cpu };
+    const task = { pid: tid === prev && prev !== 0 ? 100 : tid, tid, cpu };
     return this.sample(task, time, { raw, ...body }, SCHED_SWITCH, Misc.kernel);
   }
 
