@@ -59,7 +59,7 @@ export class CorrectedVariant implements Variant {
       { looksUp: true },
     );
     this.steps = [...Object.values(this.pinning.protocol.steps), this.#store, this.#find];
-    this.observed = observe(this.pinning, this.#retired);
+    this.observed = observedOf(this.pinning, this.#retired);
   }
 
   *create(task: number): Operation<number> {
@@ -167,7 +167,7 @@ function lockedLists(state: ProtocolState): number {
 }
 
 /** What an observer sees of the protocol; `retired`: events that `retire` has swept out of every list. */
-export function observe(pinning: Pinning, retired: ReadonlySet<number>): Observed {
+export function observedOf(pinning: Pinning, retired: ReadonlySet<number>): Observed {
   const { state } = pinning;
   const { account } = pinning.protocol;
   return {

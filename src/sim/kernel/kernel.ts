@@ -16,7 +16,7 @@ import { RingMemory, type RingShape } from './ring-memory.ts';
 export type Fallible = 'queueWork' | 'getPage' | 'setupSg' | 'addPmu' | 'mapRing';
 
 /** Fails the `nth` (from 1) call of that kind for the event, by its index. */
-export interface Failure {
+export interface InjectedFailure {
   readonly call: Fallible;
   readonly event: number;
   readonly nth: number;
@@ -61,7 +61,7 @@ export class Kernel extends BareMachine implements PostedMachine {
   readonly #events = new Map<number, EventSide>();
   readonly #mms: MmStruct[] = [];
   readonly #charges = new Map<number, number>();
-  readonly #failures: Failure[] = [];
+  readonly #failures: InjectedFailure[] = [];
   readonly #unmapped = new Set<number>();
   /** The shape of rings that come into being from now on. */
   shape: RingShape;
@@ -79,11 +79,9 @@ export class Kernel extends BareMachine implements PostedMachine {
     this.broken.push({ invariant, message });
   };
 
-  fail(failure: Failure): void {
+  fail(failure: InjectedFailure): void {
     this.#failures.push(failure);
   }
-
-  // Tasks and address spaces.
 
   addTask(id: number, name: string, cpu: number, mm: MmStruct | null): KernelTask {
     const task = { id, name, cpu, mm, exiting: false, worksClosed: false, works: [], detached: [] };
@@ -146,8 +144,6 @@ export class Kernel extends BareMachine implements PostedMachine {
   get mms(): readonly MmStruct[] {
     return this.#mms;
   }
-
-  // Rings.
 
   ring(event: number): RingMemory {
     return this.#side(event).ring;
@@ -247,8 +243,6 @@ export class Kernel extends BareMachine implements PostedMachine {
     return true;
   }
 
-  // The port, for both protocols.
-
   override currentCpu(task: number): number {
     return this.#task(task).cpu;
   }
@@ -304,8 +298,6 @@ export class Kernel extends BareMachine implements PostedMachine {
     const { ring } = this.#side(event);
     if (ring.shape.auxPmu && !this.#side(event).isTraceStarted) ring.write(ring.shape.dataPages > 0 ? 1 : 0);
   }
-
-  // The port, as the corrected protocol asks.
 
   override currentMm(task: number): number {
     return this.shape.injected ? (this.#task(task).mm?.id ?? 0) : 0;
@@ -373,8 +365,6 @@ export class Kernel extends BareMachine implements PostedMachine {
     const space = this.#mms[mm - 1]!;
     if (!space.drop(event)) this.report('I11', `event ${event} drops mm ${mm} twice`);
   }
-
-  // The port, as the posted protocol asks.
 
   pagesOf(event: number): number {
     return this.ring(event).pages;

@@ -4,7 +4,7 @@
  *
  * Invariant: the observers look after every step; what they or the kernel find is thrown as a `Violation`.
  */
-import { observe } from '../../../protocol/corrected/variant.ts';
+import { observedOf } from '../../../protocol/corrected/variant.ts';
 import { Pinning, type PinningOptions } from '../../../protocol/pinning.ts';
 import type { Operation } from '../../../protocol/step.ts';
 import { Violation } from '../../../protocol/violation.ts';
@@ -37,7 +37,7 @@ export class PinningBench {
     const geometry = { cpus: 2, slotsPerCpu: 1, pagesPerRing: PAGES, maxEvents: 8, ...options };
     this.pinning = new Pinning(this.kernel, geometry);
     this.kernel.extentOf = (event) => this.pinning.extent(event);
-    this.#observers = new Observers(this.kernel, observe(this.pinning, new Set()), geometry.cpus);
+    this.#observers = new Observers(this.kernel, observedOf(this.pinning, new Set()), geometry.cpus);
   }
 
   get state() {
