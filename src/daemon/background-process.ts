@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
+import { INSPECTOR_REFUSAL } from '../services/inspector-refusal.ts';
 import type { Adoption } from '../session/control.ts';
 import { failureOfWire, type WireFailure } from './failure.ts';
 import { makeRuntimeDirectory, type RuntimeDirectory } from './runtime-directory.ts';
@@ -29,10 +30,14 @@ export async function startInBackground(runtime: RuntimeDirectory): Promise<UpRe
   const log = openLog(runtime.log);
   const script = process.argv[1]!;
   const options = process.argv.slice(process.argv.indexOf('up', 2) + 1);
-  const child = spawn(process.execPath, [...process.execArgv, script, 'up', '--foreground', ...options], {
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, ...INSPECTOR_REFUSAL, script, 'up', '--foreground', ...options],
+    {
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+    },
+  );
   try {
     const message = await firstMessage(child, runtime.log);
     if (message.kind === 'report') return message.report;

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { noteOwnProcess } from '../linux/own-processes.ts';
+import { INSPECTOR_REFUSAL } from './inspector-refusal.ts';
 import type { Symbolized } from './symbolize-snapshot.ts';
 
 export interface SymbolizeRequest {
@@ -48,7 +49,13 @@ export class SymbolizeQueue {
 export async function symbolize({ path, timeMs, isInBackground, giveUp }: SymbolizeRequest): Promise<SymbolizeOutcome> {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const program = new URL('./symbolize-process.js', import.meta.url).pathname;
-  const args = [`--max-old-space-size=${HEAP_MIB}`, decodeURIComponent(program), path, String(timeMs)];
+  const args = [
+    ...INSPECTOR_REFUSAL,
+    `--max-old-space-size=${HEAP_MIB}`,
+    decodeURIComponent(program),
+    path,
+    String(timeMs),
+  ];
   let child: ChildProcess;
   try {
     child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
