@@ -127,7 +127,7 @@ function numbered(id: number, earlier: number): string {
 }
 
 /** The files that the frames lie in. */
-export function filesOf({ stacks }: SampleReader): string[] {
+export function codeFilesOf({ stacks }: SampleReader): string[] {
   return [...new Set(stacks.frames.flatMap(({ file }) => (file === null ? [] : [file])))];
 }
 
@@ -137,7 +137,7 @@ const LIBRARY = 1;
 /** A function for each name in a file, a resource for each file. */
 export function codeTables(reader: SampleReader, strings: StringIndex) {
   const { frames } = reader.stacks;
-  const files = filesOf(reader);
+  const files = codeFilesOf(reader);
   const fileIndex = new Map(files.map((file, index) => [file, index]));
   const functionIndex = new Map<string, number>();
   const names: number[] = [];

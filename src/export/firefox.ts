@@ -13,7 +13,15 @@ import { lookbackMoment, type SelectedPart } from '../perf-data/selection.ts';
 import type { ThreadEntry } from '../perf-data/task-table.ts';
 import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './exporter.ts';
 import { CATEGORIES, Category, MARKER_SCHEMA, STATE_MARKERS } from './firefox-schema.ts';
-import { baseName, breakpadId, codeTables, filesOf, StringIndex, ThreadTrack, UniqueIds } from './firefox-tables.ts';
+import {
+  baseName,
+  breakpadId,
+  codeFilesOf,
+  codeTables,
+  StringIndex,
+  ThreadTrack,
+  UniqueIds,
+} from './firefox-tables.ts';
 import { lossText, lostAt } from './losses.ts';
 import { type Sample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
@@ -166,7 +174,7 @@ class ProfileBuilder {
   /** The files that frames lie in, in the order of their first frame. */
   #libs(): object[] {
     const buildIds = new Map(this.#capture.features.buildIds?.map(({ file, buildId }) => [file, buildId]));
-    return filesOf(this.#samples).map((path) => {
+    return codeFilesOf(this.#samples).map((path) => {
       const name = baseName(path);
       const codeId = buildIds.get(path) ?? null;
       const arch = this.#capture.features.arch ?? '';

@@ -5,7 +5,7 @@
 import { assert } from '../base/error.ts';
 
 /** A frame as the formats need it. */
-export interface StackFrame {
+export interface TabledFrame {
   readonly name: string;
   /** What is mapped there, as the kernel names it; null when that is not known. */
   readonly file: string | null;
@@ -22,7 +22,7 @@ const MOST_FRAMES = 2 ** 26;
 const MOST_STACKS = 2 ** 27 - 1;
 
 export class StackTable {
-  readonly frames: StackFrame[] = [];
+  readonly frames: TabledFrame[] = [];
   /** By stack: the caller's stack, and the number of the frame. */
   readonly callers: number[] = [];
   readonly innermost: number[] = [];
@@ -32,7 +32,7 @@ export class StackTable {
     return this.callers.length;
   }
 
-  addFrame(frame: StackFrame): number {
+  addFrame(frame: TabledFrame): number {
     assert(this.frames.length < MOST_FRAMES, 'frames fit into the key of a stack');
     return this.frames.push(frame) - 1;
   }
