@@ -9,6 +9,7 @@ import { EAGAIN, ENOMEM, ESRCH } from '../../base/errno.ts';
 import { BareMachine } from '../../protocol/bare-machine.ts';
 import type { PostedMachine } from '../../protocol/posted/machine.ts';
 import { Violation } from '../../protocol/violation.ts';
+import type { KernelTask } from './kernel-task.ts';
 import { MmStruct } from './mm-struct.ts';
 import { RingMemory, type RingShape } from './ring-memory.ts';
 
@@ -25,20 +26,6 @@ export interface InjectedFailure {
 export interface Broken {
   readonly invariant: string;
   readonly message: string;
-}
-
-export interface KernelTask {
-  readonly id: number;
-  readonly name: string;
-  /** The CPU it is on, or on whose queue it waits. */
-  cpu: number;
-  mm: MmStruct | null;
-  exiting: boolean;
-  /** Its works have run for the last time. */
-  worksClosed: boolean;
-  /** Queued works, newest last. */
-  readonly works: number[];
-  detached: readonly number[];
 }
 
 interface EventSide {

@@ -5,7 +5,8 @@
  */
 import type { Operation, Step } from '../../protocol/step.ts';
 import type { Variant } from '../../protocol/variant.ts';
-import type { Kernel, KernelTask } from './kernel.ts';
+import type { Kernel } from './kernel.ts';
+import type { KernelTask } from './kernel-task.ts';
 import type { Observers } from './observers.ts';
 import type { Setup } from './setup.ts';
 
