@@ -66,7 +66,7 @@ test('attach -a records every task of the machine except the recorder itself', a
   expect(threads.find(({ tid }) => tid === ofAfter)!.comm).toBe('unnamed');
   // Under load it may have a LOST record: the kernel writes it in the context of any task.
   const ofDaemon = threads.filter(({ pid }) => pid === daemon.pid);
-  expect(ofDaemon.filter(({ samples, switchesOut }) => samples > 0 || switchesOut !== 0)).toEqual([]);
+  expect(ofDaemon.filter(({ samples, switchesOut }) => (samples ?? 0) > 0 || switchesOut !== 0)).toEqual([]);
   // Under load the kernel may lose records, of which perf then warns.
   perf((await daemon.client.status()).stats.kernelLost > 0 ? 'lossy' : 'whole', 'script', '-i', output);
 });
@@ -137,7 +137,7 @@ test('a CPU that comes online during record is recorded, for tasks that ran befo
   }
   const { threads } = show(output);
   // The first shell only waits, whatever its CPU.
-  const busy = threads.filter(({ comm, cpu, samples }) => comm === 'sh' && cpu === 1 && samples > 10);
+  const busy = threads.filter(({ comm, cpu, samples }) => comm === 'sh' && cpu === 1 && (samples ?? 0) > 10);
   expect(busy).toHaveLength(2);
 });
 

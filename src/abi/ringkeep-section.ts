@@ -50,6 +50,18 @@ export interface PinnedBytes {
   points: { timeNs: string; bytes: number }[];
 }
 
+/** What no ring of the snapshot holds, counted from the recorder's start. */
+export interface MissingParts {
+  /** Rings of exited threads that were evicted. */
+  evictedRings: number;
+  /** Tasks without a ring: memory, events or descriptors were refused. */
+  unrecordedTasks: number;
+  /** Tasks that started on the machine while the kernel lost records, and that no record shows: at most so many. */
+  unseenTasks: number;
+  /** Rings that could not be read at the cut, or only in part. */
+  unreadableRings: number;
+}
+
 /** Why a snapshot was taken. */
 export const SNAPSHOT_REASONS = ['death', 'signal', 'exit', 'recover', 'request', 'trigger'] as const;
 
@@ -68,6 +80,8 @@ export interface RingkeepSection {
   rings: RingSummary[];
   /** Records that the kernel dropped because a per-CPU ring was full: no thread can be named. */
   kernelLost: number;
+  /** Absent in recovered snapshots, and in those of earlier versions. */
+  missing?: MissingParts;
   /** Absent in recovered snapshots, and in those of earlier versions. */
   pinned?: PinnedBytes;
 }

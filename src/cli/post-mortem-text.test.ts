@@ -42,6 +42,8 @@ function thread(fields: Partial<ThreadReport>): ThreadReport {
   };
 }
 
+const NOTHING_MISSING = { evictedRings: 0, unrecordedTasks: 0, unseenTasks: 0, unreadableRings: 0 };
+
 function report(fields: Partial<PostMortem> = {}): PostMortem {
   return {
     death: { pid: 100, tid: 101, comm: 'worker', signal: 'SIGSEGV', timeNs: 5, evidence: 'signal-deliver' },
@@ -63,7 +65,7 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
     spanNs: 5_000_000_000,
     windowNs: null,
     totals: { processes: 1, threads: 2, namedOnly: 0, records: 12_345, samples: 17, switchesIn: 5, switchesOut: 5 },
-    losses: { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0 },
+    losses: { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0, ...NOTHING_MISSING },
     degraded: [],
     damage: [],
     unnamed: [],
@@ -203,10 +205,21 @@ describe('the text of a post-mortem', () => {
     expect(formatPostMortem(report({ death: null }), plain)).toMatch(/^2 threads of 1 process; no death by a signal/);
   });
 
+  test('says that nothing was lost only where nothing was', () => {
+    const losses = { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0, ...NOTHING_MISSING };
+    expect(formatPostMortem(report({ losses }), plain)).toContain('nothing lost');
+    expect(formatPostMortem(report({ losses, reason: 'recover' }), plain)).not.toContain('nothing lost');
+    for (const part of Object.keys(NOTHING_MISSING)) {
+      const text = formatPostMortem(report({ losses: { ...losses, [part]: 17 } }), plain);
+      expect(text).not.toContain('nothing lost');
+      expect(text).toMatch(/^ {2}lost: .*17/m);
+    }
+  });
+
   test('names losses, blind spots and damage', () => {
     const text = formatPostMortem(
       report({
-        losses: { lostRecords: 9, lostSamples: 2, kernelLost: 1_000, ringLost: 7 },
+        losses: { lostRecords: 9, lostSamples: 2, kernelLost: 1_000, ringLost: 7, ...NOTHING_MISSING },
         degraded: ['kernel stacks'],
         damage: [
           { offset: 4096, bytes: 8, reason: 'bytes that are no records' },

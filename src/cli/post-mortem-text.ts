@@ -93,14 +93,29 @@ function unnamedLines({ unnamed }: PostMortem, width: number, limit: number, pai
     .map((line) => paint('dim', line));
 }
 
-function lossLines({ losses }: PostMortem, width: number, paint: Paint): string[] {
+/** Where the recorder was killed its counts are gone, and a damaged file may have held any record. */
+function nothingLost({ reason, damage }: PostMortem): string {
+  if (damage.length > 0) return '  no loss is counted in what could be read';
+  return reason === 'recover' ? '  no loss is counted in the rings that were found' : '  nothing lost';
+}
+
+function lossLines(report: PostMortem, width: number, paint: Paint): string[] {
+  const { losses } = report;
   const parts: string[] = [];
   if (losses.ringLost !== null && losses.ringLost > 0)
     parts.push(`${grouped(losses.ringLost)} before they reached a ring`);
   if (losses.kernelLost !== null && losses.kernelLost > 0) parts.push(`${grouped(losses.kernelLost)} in the kernel`);
   if (losses.ringLost === null && losses.lostRecords > 0) parts.push(`${grouped(losses.lostRecords)} records`);
   if (losses.lostSamples > 0) parts.push(`${grouped(losses.lostSamples)} samples`);
-  if (parts.length === 0) return [paint('dim', '  nothing lost')];
+  if (losses.evictedRings)
+    parts.push(counted(losses.evictedRings, 'ring of an exited thread', 'rings of exited threads'));
+  if (losses.unrecordedTasks) parts.push(`all records of ${counted(losses.unrecordedTasks, 'task')}`);
+  if (losses.unseenTasks) parts.push(`up to ${counted(losses.unseenTasks, 'task')} with name and number`);
+  if (losses.unreadableRings)
+    parts.push(
+      counted(losses.unreadableRings, 'ring that could not be read in full', 'rings that could not be read in full'),
+    );
+  if (parts.length === 0) return [paint('dim', nothingLost(report))];
   return wrapped(`  lost: ${parts.join(', ')}`, width).map((line) => paint('yellow', line));
 }
 
@@ -156,7 +171,7 @@ function columnsFor(report: PostMortem): Column<ThreadReport>[] {
       dropOrder: 1,
       cell: ({ switchesOut }) => count(switchesOut),
     },
-    { title: 'SAMPLES', align: 'right', dropOrder: 2, cell: ({ samples }) => grouped(samples) },
+    { title: 'SAMPLES', align: 'right', dropOrder: 2, cell: ({ samples }) => count(samples) },
     some(({ lost }) => (lost ?? 0) > 0) && {
       title: 'LOST',
       align: 'right',
@@ -236,7 +251,7 @@ function cardNumbers(thread: ThreadReport): string[] {
   if (thread.preemptedNs !== null) parts.push(`waited for a CPU ${duration(thread.preemptedNs)}`);
   if ((thread.unknownNs ?? 0) > 0) parts.push(`unknown ${duration(thread.unknownNs)}`);
   if (thread.spanNs !== null) parts.push(`in ${duration(thread.spanNs)}`);
-  parts.push(counted(thread.samples, 'sample'));
+  parts.push(thread.samples === null ? '? samples' : counted(thread.samples, 'sample'));
   if (thread.wakeups !== null) parts.push(counted(thread.wakeups, 'wakeup'));
   if ((thread.lost ?? 0) > 0) parts.push(`${count(thread.lost)} lost`);
   return parts;

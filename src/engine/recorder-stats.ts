@@ -5,7 +5,9 @@ export interface RecorderStats {
   readonly lost: number;
   /** Of `lost`: dropped by the kernel because a CPU's ring was full. */
   readonly kernelLost: number;
+  /** Tasks without a ring; tasks that no record shows, at most (missing-parts.ts). */
   readonly unrecordedTasks: number;
+  readonly unseenTasks: number;
   readonly pins: number;
   readonly unpins: number;
   readonly pinFailures: number;

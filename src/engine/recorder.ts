@@ -13,7 +13,7 @@
  */
 import { encodeRecord } from '../abi/record.ts';
 import { RecordView } from '../abi/record-view.ts';
-import type { Death, RingkeepSection } from '../abi/ringkeep-section.ts';
+import type { Death, MissingParts, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 import { nowMs } from '../linux/clock.ts';
@@ -25,6 +25,7 @@ import type { DeathWatch } from './death-watch.ts';
 import { EngineEvents, type EngineObserver, type EventSetOwner } from './engine-observer.ts';
 import { EventIds } from './event-ids.ts';
 import { Interleaving } from './interleaving.ts';
+import { missingSentences, UnseenTasks } from './missing-parts.ts';
 import { PinHistory } from './pin-history.ts';
 import { RecordIntake } from './record-intake.ts';
 import type { RecorderStats } from './recorder-stats.ts';
@@ -59,6 +60,7 @@ export class Recorder {
   readonly #view: RecordView;
   readonly #visitor: Visitor;
   readonly #pinHistory = new PinHistory();
+  readonly #unseen = new UnseenTasks();
 
   constructor(source: Source, options: EngineOptions, deaths: DeathWatch) {
     this.#source = source;
@@ -106,6 +108,20 @@ export class Recorder {
 
   /** Collects a batch and records it. False: the source had nothing. */
   drain(): boolean {
+    return this.#unseen.isDue(nowMs()) ? this.#drainCounting() : this.#drain();
+  }
+
+  /** As `drain`, and an interval of counting forks ends here. */
+  #drainCounting(): boolean {
+    let hadRecords = false;
+    this.#unseen.countAround(nowMs(), () => {
+      hadRecords = this.#drain();
+      return { started: this.threads.started, kernelLost: this.#intake.kernelLost };
+    });
+    return hadRecords;
+  }
+
+  #drain(): boolean {
     const runs = this.#source.collect();
     this.#merge.visitAll(runs, this.#visitor);
     this.#batch.endBatch();
@@ -206,7 +222,7 @@ export class Recorder {
 
   /** Copies every ring, or those wanted, and drains the source meanwhile so that it does not overflow. */
   cut(isWanted?: (thread: Thread) => boolean): Cut {
-    this.drain();
+    this.#drainCounting();
     const cutNs = process.hrtime.bigint();
     const threads: ThreadCut[] = [];
     const startedMs = nowMs();
@@ -234,6 +250,11 @@ export class Recorder {
    * fits, and there was none.
    */
   settleLosses(): void {
+    this.#reportLosses();
+    this.#drainCounting();
+  }
+
+  #reportLosses(): void {
     const unreported = (this.#source.lostRecords() ?? 0) - this.#intake.kernelLost;
     if (unreported <= 0) return;
     const leader = this.#ids.kept[0]!;
@@ -255,16 +276,31 @@ export class Recorder {
     });
   }
 
-  /** What the recorder knows of a snapshot's own section. */
-  section(reason: RingkeepSection['reason'], death: Death | null, degraded: readonly string[]) {
+  /** What no ring holds, so far. */
+  get missing(): MissingParts {
+    return {
+      evictedRings: this.#rings.evicted,
+      unrecordedTasks: this.threads.unrecorded,
+      unseenTasks: this.#unseen.count,
+      unreadableRings: 0,
+    };
+  }
+
+  /** What the recorder knows of a snapshot's own section; `degraded`: what else is missing. */
+  section(cut: Cut, reason: RingkeepSection['reason'], death: Death | null, degraded: readonly string[]) {
     const { now, bound } = this.#pinnedNow();
+    const missing = {
+      ...this.missing,
+      unreadableRings: cut.threads.filter(({ leftOutBytes }) => leftOutBytes > 0).length,
+    };
     return {
       version: 1 as const,
       source: this.#source.kind,
       reason,
       death,
-      degraded: [...degraded],
+      degraded: [...degraded, ...missingSentences(missing)],
       kernelLost: this.#intake.kernelLost,
+      missing,
       pinned: this.#pinHistory.upTo(nowMs(), now, bound),
     };
   }
@@ -280,6 +316,7 @@ export class Recorder {
       lost: this.#batch.lost + this.#intake.kernelLost,
       kernelLost: this.#intake.kernelLost,
       unrecordedTasks: this.threads.unrecorded,
+      unseenTasks: this.#unseen.count,
       pins: this.#options.pins ? pins : 0,
       unpins: this.#options.pins ? unpins : 0,
       pinFailures: startFailures + lostPins,

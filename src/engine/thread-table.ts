@@ -54,8 +54,9 @@ export class ThreadTable {
   readonly #exited: Thread[] = [];
   /** Exit times of threads under a system-wide event set, the latest exits. */
   readonly #justExited = new Map<number, number>();
-  /** Threads entered so far; those of them without memory for a ring. */
+  /** Threads entered so far; those of them that started while they were recorded; tasks without a ring. */
   entered = 0;
+  started = 0;
   unrecorded = 0;
 
   constructor(rings: RingStore, batch: BatchWriter, events: EngineEvents) {
@@ -130,11 +131,15 @@ export class ThreadTable {
     thread.isRemoved = isRemoved;
     if (isRemoved) this.#removed.add(thread);
     this.#place(thread);
-    if (!made && !isRemoved) {
-      this.unrecorded++;
-      if (attachment) attachment.unrecorded++;
-    }
+    if (attachedNs === undefined) this.started++;
+    if (!made && !isRemoved) this.countUnrecorded(attachment);
     return thread;
+  }
+
+  /** A task has no ring: there is no memory for it, or its events were refused. */
+  countUnrecorded(attachment: Attachment | undefined): void {
+    this.unrecorded++;
+    if (attachment) attachment.unrecorded++;
   }
 
   /** Enters a living task that was attached to. `records` describe its present state; its ring begins with them. */

@@ -114,6 +114,16 @@ export function parseMaps(text: string): MapsEntry[] {
   }));
 }
 
+export function parseForkCount(text: string): number | undefined {
+  const count = /^processes (\d+)$/m.exec(text)?.[1];
+  return count === undefined ? undefined : Number(count);
+}
+
+/** Tasks, threads included, that were forked since boot: `processes` of /proc/stat, proc(5). */
+export function readForkCount(): number | undefined {
+  return parseForkCount(readProcText('/proc/stat') ?? '');
+}
+
 /** The numbers of a CPU list such as `0-3,8`. */
 export function parseCpuList(text: string): number[] {
   return text

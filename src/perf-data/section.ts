@@ -6,6 +6,7 @@
 import {
   type Death,
   decodeRingkeepSection,
+  type MissingParts,
   type PinnedBytes,
   type RingkeepSection,
   type RingSummary,
@@ -30,8 +31,16 @@ export function checkedRingkeepSection(bytes: Uint8Array): RingkeepSection | und
     degraded: arrayOf(value.degraded).filter((text) => typeof text === 'string'),
     rings: arrayOf(value.rings).flatMap(checkedRing),
     kernelLost: isCount(value.kernelLost) ? value.kernelLost : 0,
+    ...checkedMissing(value.missing),
     ...checkedPinned(value.pinned),
   };
+}
+
+function checkedMissing(value: unknown): { missing?: MissingParts } {
+  if (!isObject(value)) return {};
+  const { evictedRings, unrecordedTasks, unseenTasks, unreadableRings } = value;
+  if (![evictedRings, unrecordedTasks, unseenTasks, unreadableRings].every(isCount)) return {};
+  return { missing: { evictedRings, unrecordedTasks, unseenTasks, unreadableRings } as MissingParts };
 }
 
 function checkedPinned(value: unknown): { pinned?: PinnedBytes } {

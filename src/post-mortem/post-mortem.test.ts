@@ -297,6 +297,26 @@ describe('threads', () => {
     expect(report.totals).toMatchObject({ threads: 2, processes: 1, namedOnly: 1 });
   });
 
+  test('whose ring was evicted have no counts and no times, and the snapshot counts them', () => {
+    const missing = { evictedRings: 1, unrecordedTasks: 2, unseenTasks: 3, unreadableRings: 0 };
+    const builder = new CaptureBuilder()
+      .switchIn(MAIN, 5n)
+      .fork(MAIN, WORKER, 10n)
+      .switchOut(MAIN, 15n)
+      .section({ cutNs: '100', rings: [ring({ records: 2 })], missing });
+    const report = reportOf(builder);
+    const unknown = { samples: null, switchesIn: null, switchesOut: null, wakeups: null, onCpuNs: null, lost: null };
+    expect(thread(report, 101)).toMatchObject({ state: 'unknown', ...unknown });
+    expect(report.losses).toMatchObject({ evictedRings: 1, unrecordedTasks: 2, unseenTasks: 3 });
+  });
+
+  test('all of whose records were lost have no counts; those of a ring that could not be read count as missing', () => {
+    const rings = [ring({ records: 1 }), ring({ tid: 101, lost: 9 }), ring({ tid: 102, leftOutBytes: 4096 })];
+    const report = reportOf(new CaptureBuilder().switchIn(MAIN, 5n).section({ cutNs: '9', rings }));
+    for (const tid of [101, 102]) expect(thread(report, tid)).toMatchObject({ samples: null, switchesOut: null });
+    expect(report.losses).toMatchObject({ ringLost: 9, unreadableRings: 1, evictedRings: null });
+  });
+
   test('that a snapshot only names are counted, not listed', () => {
     const builder = new CaptureBuilder()
       .comm(MAIN, 5n, 'node')
@@ -382,10 +402,15 @@ describe('losses', () => {
       new CaptureBuilder()
         .record('LOST', { lost: 5n }, { ...MAIN, time: 1n })
         .record('LOST_SAMPLES', { lost: 3n }, { ...MAIN, time: 2n });
-    expect(reportOf(lossy()).losses).toEqual({ lostRecords: 5, lostSamples: 3, kernelLost: null, ringLost: null });
+    expect(reportOf(lossy()).losses).toMatchObject({
+      lostRecords: 5,
+      lostSamples: 3,
+      kernelLost: null,
+      ringLost: null,
+    });
     const rings = [ring({ lost: 4 }), ring({ tid: 101, lost: 2 })];
     const report = reportOf(lossy().section({ cutNs: '9', kernelLost: 7, rings, degraded: ['kernel frames'] }));
-    expect(report.losses).toEqual({ lostRecords: 5, lostSamples: 3, kernelLost: 7, ringLost: 6 });
+    expect(report.losses).toMatchObject({ lostRecords: 5, lostSamples: 3, kernelLost: 7, ringLost: 6 });
     expect(report.degraded).toContain('kernel frames');
   });
 });

@@ -98,7 +98,8 @@ export interface ThreadReport {
   /** Part of the span in which its state is not known: before its first switch, and where records were lost. */
   unknownNs: number | null;
   records: number;
-  samples: number;
+  /** Null, as the switches: nothing of the thread was kept, what it did is unknown. */
+  samples: number | null;
   switchesIn: number | null;
   switchesOut: number | null;
   /** Times it came back on a CPU after sleeping. */
@@ -167,6 +168,14 @@ export interface PostMortem {
     kernelLost: number | null;
     /** Records that did not reach a thread's ring, all threads together; null for another recorder's capture. */
     ringLost: number | null;
+    /** Rings of exited threads that the recorder had evicted; null where the capture has no such count. */
+    evictedRings: number | null;
+    /** Tasks without a ring; null likewise. */
+    unrecordedTasks: number | null;
+    /** Tasks that may have started while the kernel lost records, and appear nowhere; null likewise. */
+    unseenTasks: number | null;
+    /** Rings that could not be read, or only in part; null for another recorder's capture. */
+    unreadableRings: number | null;
   };
   /** What the source could not see, one sentence each. */
   degraded: string[];

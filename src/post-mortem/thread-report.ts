@@ -126,9 +126,7 @@ function reportOf(
     lastNs: timeText(tally.lastNs),
     ...times,
     records: tally.records,
-    samples: tally.samples,
-    ...switchCounts(tally, context),
-    wakeups: context.hasSwitches ? tally.times.wakeups : null,
+    ...countsOf(capture, tally, ring, context),
     lost: ring?.lost ?? null,
     overwritten: ring?.overwritten ?? null,
     procfs: procfsReport(tally, procfs),
@@ -137,10 +135,25 @@ function reportOf(
   };
 }
 
+const NO_COUNTS = { samples: null, switchesIn: null, switchesOut: null, wakeups: null } as const;
+
+/** Whether the thread's records are in no ring of the snapshot, so that no count of them is 0. */
+function isUnrecorded(ring: RingSummary | undefined): boolean {
+  return ring === undefined || (ring.records === 0 && ring.lost + ring.overwritten + ring.leftOutBytes > 0);
+}
+
 /** SWITCH records are counted also where they have no times. */
-function switchCounts({ switchesIn, switchesOut, times }: ThreadTally, { hasSwitches }: ReportContext) {
-  if (!hasSwitches) return { switchesIn: null, switchesOut: null };
+function countsOf(
+  { section }: Capture,
+  { hasRun, samples, switchesIn, switchesOut, times }: ThreadTally,
+  ring: RingSummary | undefined,
+  { hasSwitches }: ReportContext,
+): Pick<ThreadReport, 'samples' | 'switchesIn' | 'switchesOut' | 'wakeups'> {
+  if (section !== null && !hasRun && isUnrecorded(ring)) return NO_COUNTS;
+  if (!hasSwitches) return { ...NO_COUNTS, samples };
   return {
+    samples,
+    wakeups: times.wakeups,
     switchesIn: Math.max(switchesIn, times.switchesIn),
     switchesOut: Math.max(switchesOut, times.switchesOut),
   };
@@ -305,7 +318,8 @@ function procfsReport(tally: ThreadTally, atMoment: TimedProcfsSample | undefine
 /** A ring without a record: nothing else is known of its thread. */
 function reportOfRing(ring: RingSummary, { death, hasSwitches }: ReportContext): ThreadReport {
   const isVictim = death !== null && death.pid === ring.pid;
-  const count = hasSwitches ? 0 : null;
+  const isUnknown = isUnrecorded(ring);
+  const count = hasSwitches && !isUnknown ? 0 : null;
   return {
     pid: ring.pid,
     tid: ring.tid,
@@ -327,7 +341,7 @@ function reportOfRing(ring: RingSummary, { death, hasSwitches }: ReportContext):
     sleepingNs: null,
     unknownNs: null,
     records: 0,
-    samples: 0,
+    samples: isUnknown ? null : 0,
     switchesIn: count,
     switchesOut: count,
     wakeups: count,

@@ -63,6 +63,7 @@ const NOTHING_RECORDED: RecorderStats = {
   lost: 0,
   kernelLost: 0,
   unrecordedTasks: 0,
+  unseenTasks: 0,
   pins: 0,
   unpins: 0,
   pinFailures: 0,

@@ -241,7 +241,7 @@ export class Attacher implements EngineObserver, EventSetOwner {
       } catch (error) {
         if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
         if (NOT_OURS.has(String(error.details.errno))) this.#notOurs.add(pid);
-        else if (error.code !== 'no-such-thread') countRefusals(attachment, [pid], error);
+        else if (error.code !== 'no-such-thread') countRefusals(this.#recorder.threads, attachment, [pid], error);
       }
     }
     return pids;

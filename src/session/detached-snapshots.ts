@@ -49,7 +49,7 @@ export class DetachedSnapshots {
     if (whole.threads.length === 0) throw new RingkeepError('no-such-thread', 'no recorded thread is selected', {});
     const cut = fromNs === null ? whole : this.#recorder.windowOf(whole, fromNs);
     const { cutNs, cutMs, stallMs, threads } = cut;
-    const section = this.#recorder.section(reason, death, this.#degraded());
+    const section = this.#recorder.section(whole, reason, death, this.#degraded());
     const startedMs = nowMs();
     const events = this.#recorder.keptEvents;
     const limits = fromNs === null ? {} : { fromNs: String(Math.max(0, Math.ceil(fromNs))) };

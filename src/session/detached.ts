@@ -15,6 +15,7 @@ import { RingkeepError } from '../base/error.ts';
 import type { Target } from '../engine/attachment.ts';
 import { DeathWatch } from '../engine/death-watch.ts';
 import { EventIds } from '../engine/event-ids.ts';
+import { missingSentences } from '../engine/missing-parts.ts';
 import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { cpuSeconds, Rates } from '../engine/rates.ts';
@@ -139,7 +140,7 @@ export class DetachedRecorder {
       this.#deaths,
     );
     resources.push(this.#recorder);
-    this.#snapshots = new DetachedSnapshots(this.#recorder, options, () => this.#allDegraded());
+    this.#snapshots = new DetachedSnapshots(this.#recorder, options, () => this.#degradedOfSnapshot());
     this.#attacher = new Attacher(
       { source, recorder: this.#recorder, deaths: this.#deaths, removals: this.#removals },
       options.directory,
@@ -232,7 +233,7 @@ export class DetachedRecorder {
         attachmentStatus(this.#recorder, attachment),
       ),
       adoption: this.adoption,
-      degraded: this.#allDegraded(),
+      degraded: [...this.#allDegraded(), ...missingSentences(this.#recorder.missing)],
     };
   }
 
@@ -248,6 +249,14 @@ export class DetachedRecorder {
           ]
         : []),
     ];
+  }
+
+  /** As `#allDegraded`, with what each attachment lacks, which a status lists with the attachment. */
+  #degradedOfSnapshot(): string[] {
+    const ofAttachments = [...this.#attacher.attachments.values()].flatMap(({ name, degraded }) =>
+      degraded.map((sentence) => `"${name}": ${sentence}`),
+    );
+    return [...this.#allDegraded(), ...ofAttachments];
   }
 
   /** Ends all events and removes their files, mappings and locked memory. */

@@ -10,6 +10,7 @@ import type { Death } from '../abi/ringkeep-section.ts';
 import type { TakenCut } from '../engine/cut.ts';
 import { DeathWatch } from '../engine/death-watch.ts';
 import { EventIds } from '../engine/event-ids.ts';
+import { missingSentences } from '../engine/missing-parts.ts';
 import { Pace } from '../engine/pace.ts';
 import { planPins } from '../engine/pin-plan.ts';
 import { Recorder } from '../engine/recorder.ts';
@@ -232,7 +233,8 @@ export class Recording {
   }
 
   #take(reason: TakenCut['section']['reason'], death: Death | null): TakenCut {
-    return { cut: this.#recorder.cut(), section: this.#recorder.section(reason, death, this.#degraded()) };
+    const cut = this.#recorder.cut();
+    return { cut, section: this.#recorder.section(cut, reason, death, this.#degraded()) };
   }
 
   #end({ signal, cut }: Finish): RecordingEnd {
@@ -247,16 +249,15 @@ export class Recording {
     const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
     this.#recorder.close();
     const stats = this.#recorder.stats();
-    const degraded = [...this.#degraded(), ...lateDegradation(stats)];
+    const degraded = [...this.#degraded(), ...missingSentences(this.#recorder.missing), ...lateDegradation(stats)];
     return { death, taken, stats, degraded };
   }
 }
 
 /** What the run has shown to be missing. */
 function lateDegradation(stats: RecorderStats): string[] {
-  const { unrecordedTasks, unknownEnds, pinFailures } = stats;
+  const { unknownEnds, pinFailures } = stats;
   return [
-    ...(unrecordedTasks > 0 ? [`${unrecordedTasks} tasks went unrecorded: no memory for their rings`] : []),
     ...(unknownEnds > 0 ? [`the exit status of ${unknownEnds} short-lived processes is unknown`] : []),
     ...(pinFailures > 0 ? [`pinning a ring failed ${pinFailures} times; records were lost each time`] : []),
   ];

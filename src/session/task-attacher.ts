@@ -17,6 +17,7 @@ import type { DeathWatch } from '../engine/death-watch.ts';
 import { Interleaving } from '../engine/interleaving.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import type { Thread } from '../engine/thread.ts';
+import type { ThreadTable } from '../engine/thread-table.ts';
 import { nowMs } from '../linux/clock.ts';
 import { isOwnProcess } from '../linux/own-processes.ts';
 import { listIds, readProcText } from '../linux/proc.ts';
@@ -118,7 +119,7 @@ export class TaskAttacher {
     }
     const isRecorded = () => listIds(`/proc/${pid}/task`).some((tid) => this.#recorder.threads.knows(tid));
     if (attached === 0 && !isRecorded()) throw refusal ?? noSuchProcess(pid);
-    if (refusal) countRefusals(attachment, refused, refusal);
+    if (refusal) countRefusals(this.#recorder.threads, attachment, refused, refusal);
     this.#eventSets.assign(pid, attachment);
     this.#deaths.watch(pid);
   }
@@ -201,11 +202,16 @@ export class TaskAttacher {
 }
 
 /** A thread that is tried again each second and refused again counts once. */
-export function countRefusals(attachment: Attachment, tids: Iterable<number>, error: RingkeepError): void {
+export function countRefusals(
+  threads: Pick<ThreadTable, 'countUnrecorded'>,
+  attachment: Attachment,
+  tids: Iterable<number>,
+  error: RingkeepError,
+): void {
   for (const tid of tids) {
     if (attachment.refused.has(tid)) continue;
     attachment.refused.add(tid);
-    attachment.unrecorded++;
+    threads.countUnrecorded(attachment);
   }
   const sentence = `threads went unrecorded: ${error.message}`;
   if (!attachment.degraded.includes(sentence)) attachment.degraded.push(sentence);

@@ -64,7 +64,7 @@ function factsByShow(snapshot: string): Map<number, Facts> {
     if (thread.firstNs === null || thread.lastNs === null) continue;
     const before = facts.get(thread.tid);
     facts.set(thread.tid, {
-      samples: thread.samples + (before?.samples ?? 0),
+      samples: (thread.samples ?? 0) + (before?.samples ?? 0),
       switchesIn: (thread.switchesIn ?? 0) + (before?.switchesIn ?? 0),
       switchesOut: (thread.switchesOut ?? 0) + (before?.switchesOut ?? 0),
       ...bounds([...(before ? [before.firstNs, before.lastNs] : []), BigInt(thread.firstNs), BigInt(thread.lastNs)]),

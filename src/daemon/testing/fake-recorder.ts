@@ -37,6 +37,7 @@ export class FakeRecorder implements RecorderApi {
         lost: 3,
         kernelLost: 2,
         unrecordedTasks: 1,
+        unseenTasks: 0,
         pins: 50,
         unpins: 48,
         pinFailures: 0,
