@@ -94,7 +94,7 @@ export class Capture {
   /** Decodes the record with this number. Byte arrays in it are views of the capture's bytes. */
   record(index: number): PerfRecord {
     const offset = this.#columns.offset[index]!;
-    const size = this.#header(offset).size;
+    const size = this.#sizeOf(offset);
     const place = this.#bytes.locate(offset, size);
     return decodeRecord(this.#bytes.view, place, this.eventAt(index).attr);
   }
@@ -131,12 +131,13 @@ export class Capture {
 
   /** The header's `misc` word. */
   miscAt(index: number): number {
-    return this.#header(this.#columns.offset[index]!).misc;
+    const place = this.#bytes.locate(this.#columns.offset[index]!, HEADER_BYTES);
+    return recordMiscIn(this.#bytes.view, place);
   }
 
   /** Bytes of the record, its header included. */
   sizeAt(index: number): number {
-    return this.#header(this.#columns.offset[index]!).size;
+    return this.#sizeOf(this.#columns.offset[index]!);
   }
 
   /** Whether the record carries the CPU that wrote it. */
@@ -148,7 +149,7 @@ export class Capture {
   /** The CPU that wrote the record; null when the record does not carry it. */
   cpuAt(index: number): number | null {
     const offset = this.#columns.offset[index]!;
-    const { size } = this.#header(offset);
+    const size = this.#sizeOf(offset);
     const { geometry } = this.eventAt(index);
     const at = idFieldOffset(geometry, 'cpu', this.typeAt(index), size);
     if (at < HEADER_BYTES || at + 4 > size) return null;
@@ -173,10 +174,9 @@ export class Capture {
     return ordinal < 0 ? undefined : this.tasks.threads[ordinal];
   }
 
-  #header(offset: number): { misc: number; size: number } {
+  #sizeOf(offset: number): number {
     const place = this.#bytes.locate(offset, HEADER_BYTES);
-    const { view } = this.#bytes;
-    return { misc: recordMiscIn(view, place), size: recordBytesIn(view, place) };
+    return recordBytesIn(this.#bytes.view, place);
   }
 }
 

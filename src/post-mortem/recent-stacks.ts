@@ -2,6 +2,7 @@
  * The newest distinct stacks of a thread. Invariant: at most twice RECENT_SAMPLES samples of a thread are decoded, so
  * that a thread that spins costs no more than one that waits.
  */
+import { CONTEXT_MAX, type SampleBody } from '../abi/sample.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import { resolveStack, type StackAddress, stackAddresses } from '../perf-data/stack.ts';
 import type { Symbolizer } from '../perf-data/symbolizer.ts';
@@ -10,6 +11,7 @@ import { RECENT_SAMPLES, type ThreadTally } from './thread-tally.ts';
 
 interface Distinct {
   index: number;
+  event: number;
   addresses: StackAddress[];
   samples: number;
 }
@@ -41,15 +43,31 @@ export function recentStacks(
 }
 
 function distinctStacks(capture: Capture, recent: readonly number[], limit: number): Distinct[] {
-  const distinct = new Map<string, Distinct>();
-  for (const index of recent.slice(-RECENT_SAMPLES).toReversed()) {
+  const distinct: Distinct[] = [];
+  const oldest = Math.max(0, recent.length - RECENT_SAMPLES);
+  for (let at = recent.length - 1; at >= oldest; at--) {
+    const index = recent[at]!;
     const record = capture.record(index);
-    const addresses = record.name === 'SAMPLE' ? stackAddresses(record.body, record.misc) : [];
-    if (addresses.length === 0) continue;
-    const key = `${capture.eventAt(index).index}:${addresses.map(({ address }) => address.toString(16)).join()}`;
-    const known = distinct.get(key);
+    if (record.name !== 'SAMPLE') continue;
+    const event = capture.eventIndexAt(index);
+    const known = distinct.find((each) => each.event === event && hasAddresses(record.body, each.addresses));
     if (known) known.samples++;
-    else if (distinct.size < limit) distinct.set(key, { index, addresses, samples: 1 });
+    else if (distinct.length < limit) {
+      const addresses = stackAddresses(record.body, record.misc);
+      if (addresses.length > 0) distinct.push({ index, event, addresses, samples: 1 });
+    }
   }
-  return [...distinct.values()];
+  return distinct;
+}
+
+/** Whether these are the addresses of the sample's stack, whatever their modes. */
+function hasAddresses({ callchain, ip }: SampleBody, addresses: readonly StackAddress[]): boolean {
+  if (callchain === undefined || callchain.length === 0) return addresses.length === 1 && addresses[0]!.address === ip;
+  let count = 0;
+  for (const address of callchain) {
+    if (address >= CONTEXT_MAX) continue;
+    if (addresses[count]?.address !== address) return false;
+    count++;
+  }
+  return count === addresses.length;
 }

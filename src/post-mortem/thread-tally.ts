@@ -106,7 +106,7 @@ export class ThreadTally {
     if (change.isSwitch) this.#switchedBy(timeNs);
     const sample = this.#switchSample;
     const own = sample >= 0 && isSampleOfSwitch(capture.timeAt(sample), timeNs) ? sample : -1;
-    this.times.enter(change, timeNs, { sampleIndex: own, seenIndex: this.#runSample });
+    this.times.enter(change, timeNs, own, this.#runSample);
     if (change.isSwitch) this.#runSample = -1;
     if (change.state === 'exited') this.endedNs = timeNs;
     if (this.#isFrozen || change.cpu === null || change.record <= this.#cpuIndex) return;

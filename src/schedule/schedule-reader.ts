@@ -16,7 +16,7 @@ import { keptSpans } from '../perf-data/whole-since.ts';
 import { ChangeTable, isOffCpu, type SchedState } from './change-table.ts';
 import { isProcfsEvent, type SwitchFields, type SwitchSource, type WakeupFields } from './switch-source.ts';
 import { isSampleOfSwitch } from './switch-stacks.ts';
-import { lastRecords, threadEnds } from './thread-ends.ts';
+import { firstAt, lastRecords, threadEnds } from './thread-ends.ts';
 import { ThreadIds } from './thread-ids.ts';
 
 /**
@@ -25,6 +25,8 @@ import { ThreadIds } from './thread-ids.ts';
  */
 const SWITCH_EDGE_NS = 50_000n;
 const NONE = -1;
+/** Types of records as `Capture.typeAt` has them: a byte. */
+const TYPE_CODES = 256;
 
 /** What is known of a thread so far. */
 interface Task {
@@ -48,40 +50,44 @@ export class ScheduleReader {
   readonly #changes = new ChangeTable();
   readonly #ids: ThreadIds;
   readonly #tasks: (Task | undefined)[] = [];
-  readonly #runningOn = new Map<number, number>();
+  /** By CPU: the thread that runs there, −1 for none. */
+  readonly #runningOn: number[] = [];
   /** By CPU: the newest record at which a thread came or went there. */
-  readonly #lastOn = new Map<number, number>();
+  readonly #lastOn: number[] = [];
   /** Threads that were seen while off, in the order of those records. */
   readonly #seenOff: { thread: number; record: number }[] = [];
-  /** By thread: what is older names it and says nothing of what it was doing. */
-  readonly #wholeSinceNs: readonly bigint[];
+  /** By thread: the first record that is no older than `wholeSinceNs` (whole-since.ts). */
+  readonly #wholeFrom: readonly number[];
   readonly #hasRing: readonly boolean[];
+  /** By thread: 1 for an idle task. */
+  readonly #idle: Uint8Array;
   /** By thread whose last record has been read: that record. */
   readonly #dying = new Map<number, number>();
   /** By thread: the state that sched_switch gave it as it went off, and the record; where SWITCH records are read. */
   readonly #leftAs: ({ record: number; state: SchedState } | undefined)[] = [];
   /** By type of record. */
-  readonly #table: ReadonlyMap<number, Read>;
+  readonly #table: readonly (Read | undefined)[];
 
   constructor(capture: Capture, source: SwitchSource) {
     this.#capture = capture;
     this.#source = source;
     this.#ids = new ThreadIds(capture, source);
     const spans = keptSpans(capture);
-    this.#wholeSinceNs = spans.map(({ wholeSinceNs }) => wholeSinceNs);
+    this.#wholeFrom = spans.map(({ wholeSinceNs }) => (wholeSinceNs === 0n ? 0 : firstAt(capture, wholeSinceNs)));
     this.#hasRing = spans.map(({ hasRing }) => hasRing);
+    this.#idle = Uint8Array.from(capture.tasks.threads, ({ tid }) => (tid === 0 ? 1 : 0));
     const readSwitch: Read = (index, thread) => this.#readSwitch(index, thread);
     const readSelf: Read = (index, thread) => this.#firstInRing(index, thread);
-    this.#table = new Map<number, Read>([
-      [RecordType.SWITCH, readSwitch],
-      [RecordType.SWITCH_CPU_WIDE, readSwitch],
-      [RecordType.SAMPLE, (index, thread) => this.#readSample(index, thread)],
-      [RecordType.FORK, (index, thread) => this.#readFork(index, thread)],
-      [RecordType.EXIT, (index, thread) => this.#seen(index, thread)],
-      [RecordType.COMM, (index, thread) => this.#readComm(index, thread)],
-      [RecordType.MMAP, readSelf],
-      [RecordType.MMAP2, readSelf],
-    ]);
+    const table: (Read | undefined)[] = new Array(TYPE_CODES).fill(undefined);
+    table[RecordType.SWITCH] = readSwitch;
+    table[RecordType.SWITCH_CPU_WIDE] = readSwitch;
+    table[RecordType.SAMPLE] = (index, thread) => this.#readSample(index, thread);
+    table[RecordType.FORK] = (index, thread) => this.#readFork(index, thread);
+    table[RecordType.EXIT] = (index, thread) => this.#seen(index, thread);
+    table[RecordType.COMM] = (index, thread) => this.#readComm(index, thread);
+    table[RecordType.MMAP] = readSelf;
+    table[RecordType.MMAP2] = readSelf;
+    this.#table = table;
   }
 
   /** Tasks that have no record of their own: their numbers follow those of the task table. */
@@ -96,13 +102,14 @@ export class ScheduleReader {
 
   readAll(): ChangeTable {
     const capture = this.#capture;
+    const { threadOfRecord } = capture.tasks;
     const ends = threadEnds(capture);
-    for (let index = 0; index < capture.recordCount; index++) {
-      if (capture.timeAt(index) === 0n) continue;
-      this.#acceptBefore(index);
-      const thread = capture.tasks.threadOfRecord[index]!;
-      if (!this.#isOlder(thread, index)) this.#table.get(capture.typeAt(index))?.(index, thread);
-      for (const ended of ends.get(index) ?? []) this.#end(ended, index);
+    let nextEnd = 0;
+    for (let index = firstAt(capture, 1n); index < capture.recordCount; index++) {
+      if (this.#seenOff.length > 0) this.#acceptBefore(index);
+      const thread = threadOfRecord[index]!;
+      if (!this.#isOlder(thread, index)) this.#table[capture.typeAt(index)]?.(index, thread);
+      while (ends[nextEnd]?.record === index) this.#end(ends[nextEnd++]!.thread, index);
     }
     this.#finish();
     return this.#changes.sorted(capture.recordCount);
@@ -250,9 +257,9 @@ export class ScheduleReader {
     if (seenOff < 0) return;
     this.#enter(thread, 'unknown', task.since, task.cpu, false);
     const cpu = this.#capture.cpuAt(seenOff);
-    const other = cpu === null ? undefined : this.#runningOn.get(cpu);
-    if (other !== undefined && this.#tasks[other]!.lastSeen > seenOff) return;
-    if (cpu !== null && (this.#lastOn.get(cpu) ?? NONE) > seenOff) return;
+    const other = this.#runningThread(cpu);
+    if (other >= 0 && this.#tasks[other]!.lastSeen > seenOff) return;
+    if (cpu !== null && (this.#lastOn[cpu] ?? NONE) > seenOff) return;
     this.#vacate(cpu, thread);
     this.#enter(thread, 'running', seenOff, cpu, false);
     task.lastSeen = Math.max(seenOff, lastSeen);
@@ -275,8 +282,13 @@ export class ScheduleReader {
    * Another thread than the one that runs there, as far as is known: that one has gone out, and its record was lost.
    */
   #vacate(cpu: number | null, thread: number): void {
-    const running = cpu === null ? undefined : this.#runningOn.get(cpu);
-    if (running !== undefined && running !== thread) this.#leaveUnseen(running);
+    const running = this.#runningThread(cpu);
+    if (running >= 0 && running !== thread) this.#leaveUnseen(running);
+  }
+
+  /** −1 for none. */
+  #runningThread(cpu: number | null): number {
+    return cpu === null ? NONE : (this.#runningOn[cpu] ?? NONE);
   }
 
   /** The thread has gone out, somewhere after its last record. */
@@ -303,19 +315,22 @@ export class ScheduleReader {
   #enter(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): number {
     const task = this.#tasks[thread];
     if (task?.state === 'exited' && this.#capture.tasks.threads[thread]?.exitNs != null) return NONE;
-    if (task?.state === 'running' && task.cpu !== null && this.#runningOn.get(task.cpu) === thread) {
-      this.#runningOn.delete(task.cpu);
-      this.#lastOn.set(task.cpu, record);
+    if (task?.state === 'running' && task.cpu !== null && this.#runningOn[task.cpu] === thread) {
+      this.#runningOn[task.cpu] = NONE;
+      this.#lastOn[task.cpu] = record;
     }
-    if (state === 'running' && cpu !== null) this.#runningOn.set(cpu, thread);
-    if (cpu !== null && (isSwitch || state === 'running')) this.#lastOn.set(cpu, record);
-    const next = { state, cpu, since: record, lastSeen: record, seenOff: NONE, forkRow: NONE };
-    if (task) Object.assign(task, next);
-    else this.#tasks[thread] = next;
-    return this.#add(thread, state, record, cpu, isSwitch);
-  }
-
-  #add(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): number {
+    if (state === 'running' && cpu !== null) this.#runningOn[cpu] = thread;
+    if (cpu !== null && (isSwitch || state === 'running')) this.#lastOn[cpu] = record;
+    if (task === undefined)
+      this.#tasks[thread] = { state, cpu, since: record, lastSeen: record, seenOff: NONE, forkRow: NONE };
+    else {
+      task.state = state;
+      task.cpu = cpu;
+      task.since = record;
+      task.lastSeen = record;
+      task.seenOff = NONE;
+      task.forkRow = NONE;
+    }
     return this.#changes.add(thread, record, state, cpu, isSwitch);
   }
 
@@ -332,11 +347,11 @@ export class ScheduleReader {
   }
 
   #isIdle(thread: number): boolean {
-    return this.#capture.tasks.threads[thread]?.tid === 0;
+    return this.#idle[thread] === 1;
   }
 
   #isOlder(thread: number, index: number): boolean {
-    return thread >= 0 && this.#capture.timeAt(index) < (this.#wholeSinceNs[thread] ?? 0n);
+    return thread >= 0 && index < (this.#wholeFrom[thread] ?? 0);
   }
 }
 

@@ -6,35 +6,38 @@
 import { RecordType } from '../abi/record-table.ts';
 import type { Capture } from '../perf-data/capture.ts';
 
-/** By record: the threads that end with it. */
-export function threadEnds(capture: Capture): Map<number, number[]> {
+export interface ThreadEnd {
+  readonly thread: number;
+  readonly record: number;
+}
+
+/** In the order of the records. */
+export function threadEnds(capture: Capture): ThreadEnd[] {
   const last = lastRecords(capture);
-  const ends = new Map<number, number[]>();
-  for (const { index, exitNs } of capture.tasks.threads) {
-    if (exitNs === null) continue;
-    const record = Math.max(last[index]!, firstAt(capture, exitNs));
-    const same = ends.get(record);
-    if (same) same.push(index);
-    else ends.set(record, [index]);
-  }
-  return ends;
+  const final = capture.recordCount - 1;
+  const ends: ThreadEnd[] = [];
+  for (const { index, exitNs } of capture.tasks.threads)
+    if (exitNs !== null)
+      ends.push({ thread: index, record: Math.max(last[index]!, Math.min(firstAt(capture, exitNs), final)) });
+  return ends.sort((a, b) => a.record - b.record);
 }
 
 /** By thread: its last record; −1 for one that others' records merely name. */
 export function lastRecords(capture: Capture): Int32Array {
   const { threads, threadOfRecord } = capture.tasks;
   const last = new Int32Array(threads.length).fill(-1);
-  threadOfRecord.forEach((thread, index) => {
+  for (let index = 0; index < capture.recordCount; index++) {
+    const thread = threadOfRecord[index]!;
     const type = capture.typeAt(index);
     if (thread >= 0 && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) last[thread] = index;
-  });
+  }
   return last;
 }
 
-/** The first record of that time or later; there is one. */
-function firstAt(capture: Capture, timeNs: bigint): number {
+/** The first record of that time or later; the number of records where there is none. */
+export function firstAt(capture: Capture, timeNs: bigint): number {
   let low = 0;
-  let high = capture.recordCount - 1;
+  let high = capture.recordCount;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (capture.timeAt(middle) < timeNs) low = middle + 1;

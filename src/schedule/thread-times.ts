@@ -9,15 +9,8 @@
 import { isOffCpu, type SchedState, type StateChange } from './change-table.ts';
 import { LongestWaits } from './longest-waits.ts';
 
-/** The samples that say where a thread was as it went off; −1 without one. */
-export interface OffSamples {
-  /** The one that was taken as it went off. */
-  readonly sampleIndex: number;
-  /** The last one before that since it had come in. */
-  readonly seenIndex: number;
-}
-
-const NO_SAMPLES: OffSamples = { sampleIndex: -1, seenIndex: -1 };
+/** No sample. */
+const NONE = -1;
 
 export class ThreadTimes {
   onCpuNs = 0;
@@ -42,7 +35,8 @@ export class ThreadTimes {
   lastActiveNs: bigint | null = null;
   #hasSlept = false;
   /** Where it was as it went off; and the state that it went into. */
-  #offSamples = NO_SAMPLES;
+  #sampleIndex = NONE;
+  #seenIndex = NONE;
   #offState: SchedState | undefined;
   readonly #windowNs: bigint;
   readonly #momentNs: bigint | null;
@@ -53,14 +47,18 @@ export class ThreadTimes {
     this.#momentNs = momentNs;
   }
 
-  /** The thread's next change, with the samples taken as it went off where it is a switch-out. */
-  enter({ state, cpu, isSwitch }: StateChange, timeNs: bigint, samples: OffSamples = NO_SAMPLES): void {
+  /**
+   * The thread's next change. Of a switch-out, −1 without one: the sample that was taken as it went off, and the last
+   * before that since it had come in.
+   */
+  enter({ state, cpu, isSwitch }: StateChange, timeNs: bigint, sampleIndex = NONE, seenIndex = NONE): void {
     this.#count(timeNs);
     if (timeNs >= this.#windowNs) this.#countSwitch(state, isSwitch);
     if (state === 'sleeping' || state === 'blocked') this.#hasSlept = true;
     else if (state === 'running' || isSwitch) this.#hasSlept = false;
     if (isSwitch) {
-      this.#offSamples = samples;
+      this.#sampleIndex = sampleIndex;
+      this.#seenIndex = seenIndex;
       this.#offState = state;
     }
     this.state = state;
@@ -95,8 +93,10 @@ export class ThreadTimes {
   #addWait(state: SchedState, toNs: bigint): void {
     const untilNs = this.#momentNs !== null && toNs > this.#momentNs ? this.#momentNs : toNs;
     // One that goes on behind a loss began where it went off; a wakeup ends it.
-    const samples = state === this.#offState ? this.#offSamples : NO_SAMPLES;
+    const isSampled = state === this.#offState;
+    const sampleIndex = isSampled ? this.#sampleIndex : NONE;
+    const seenIndex = isSampled ? this.#seenIndex : NONE;
     const phase = state === 'runnable' ? 'runnable' : 'sleeping';
-    this.waits.add({ phase, fromNs: this.sinceNs, toNs: untilNs, ...samples });
+    this.waits.add({ phase, fromNs: this.sinceNs, toNs: untilNs, sampleIndex, seenIndex });
   }
 }
