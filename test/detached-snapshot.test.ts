@@ -65,7 +65,7 @@ test('a snapshot holds what is selected of what is recorded', async (context) =>
   expect((await daemon.run(['snapshot', '--all', '-t', '1', '-o', daemon.file('x')])).status).toBe(2);
 });
 
-test('--last leaves out older records, and no other', async (context) => {
+test('--last leaves out older records but the last switch of each thread, and no other', async (context) => {
   needs(context, 'gcc', 'perf events');
   const daemon = await Daemon.up(['--ring', '512KiB']);
   const puppet = await Puppet.start();
@@ -79,11 +79,15 @@ test('--last leaves out older records, and no other', async (context) => {
   await daemon.json('snapshot', '-o', all);
   const fromNs = BigInt(cutNs) - 1_000_000_000n;
   const inLast = activity(last);
-  expect(inLast.filter(({ timeNs }) => timeNs < fromNs)).toEqual([]);
+  const older = inLast.filter(({ timeNs, text }) => timeNs < fromNs && text.startsWith('PERF_RECORD_SWITCH'));
+  expect(new Set(older.map(({ tid }) => tid)).size).toBe(older.length);
+  // The process's first thread waits for a command all the time.
+  expect(show(last).threads.find(({ tid }) => tid === puppet.pid)).toMatchObject({ state: 'sleeping', unknownNs: 0 });
   const inAll = activity(all).filter(({ tid }) => tid === napper);
   expect(inAll[0]!.timeNs).toBeLessThan(fromNs);
   const isSecond = ({ timeNs }: { timeNs: bigint }) => timeNs >= fromNs && timeNs <= BigInt(cutNs);
-  expect(inLast.filter(({ tid }) => tid === napper)).toEqual(inAll.filter(isSecond));
+  const ofNapper = inLast.filter(({ tid, timeNs }) => tid === napper && timeNs >= fromNs);
+  expect(ofNapper).toEqual(inAll.filter(isSecond));
 });
 
 test('recording goes on while a snapshot is taken, and the snapshot reports its cost', async (context) => {

@@ -143,6 +143,9 @@ test('stall fires once when a thread of that name is off the CPU for longer', as
   await puppet.answer('stunned');
   const threads = show(lastSnapshot).threads;
   expect(show(lastSnapshot)).toMatchObject({ reason: 'trigger', death: null });
+  // It has no record in the second before the firing: its last switch before that is in the snapshot.
+  const stunned = threads.find(({ tid }) => tid === heart);
+  expect(stunned).toMatchObject({ timesFrom: 'switches', unknownNs: 0 });
   expect(threads.map(({ comm }) => comm)).toEqual(expect.arrayContaining(['heartbeat', 'another']));
   expect((await untilTrigger(daemon, id, () => true)).fired).toBe(1);
 });

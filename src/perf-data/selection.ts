@@ -62,7 +62,7 @@ export function nameOf(thread: ThreadEntry, ring: RingSummary | undefined, death
 export class SelectedPart {
   /** The requested threads that had not exited at `fromNs`, in the order of the task table. */
   readonly threads: readonly ThreadEntry[];
-  /** Start of the time; 0: no limit. */
+  /** Start of the time: that of the request, or of the snapshot if later; 0: no limit. */
   readonly fromNs: bigint;
   readonly #capture: Capture;
   readonly #isSelected: Uint8Array;
@@ -73,7 +73,8 @@ export class SelectedPart {
     const moment = lookbackMoment(capture);
     const { ofThread } = matchRings(capture);
     this.#capture = capture;
-    this.fromNs = windowStartNs(selection, moment);
+    const [askedNs, keptNs] = [windowStartNs(selection, moment), BigInt(capture.section?.fromNs ?? 0)];
+    this.fromNs = askedNs > keptNs ? askedNs : keptNs;
     this.#isSelected = new Uint8Array(tasks.threads.length);
     for (const thread of tasks.threads) {
       const { index, tid, process, exitNs } = thread;

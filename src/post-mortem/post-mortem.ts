@@ -140,6 +140,7 @@ function tallyRecords(
   const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0 };
   const schedule = readSchedule(capture);
   const isOfSamples = schedule.source.switches === 'sched_switch';
+  const sectionFromNs = BigInt(capture.section?.fromNs ?? 0);
   const cursor = new ScheduleCursor(schedule, (change) => {
     const timeNs = capture.timeAt(change.record);
     tallies[change.thread]?.enter(capture, change, timeNs);
@@ -155,6 +156,7 @@ function tallyRecords(
     cursor.advanceTo(index);
     if (timeNs < windowStartNs) continue;
     tally.records++;
+    if (timeNs < sectionFromNs) continue;
     if (type === RecordType.SAMPLE) tally.samples++;
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
       // The idle tasks' switches are the other side of a thread's.

@@ -69,7 +69,8 @@ export class ThreadTally {
     this.#momentNs = momentNs;
     this.#windowNs = windowNs;
     this.#wholeSinceNs = wholeSinceNs;
-    this.times = new ThreadTimes(windowNs, momentNs);
+    // A window of a ring begins with the switch before it: times count from the window's start.
+    this.times = new ThreadTimes(windowNs > wholeSinceNs ? windowNs : wholeSinceNs, momentNs);
     const { startNs } = thread;
     if (startNs === null) return;
     this.firstNs = startNs;
@@ -92,7 +93,10 @@ export class ThreadTally {
     if (isLater || type === RecordType.EXIT) this.#freeze(capture);
     const isCounted = timeNs >= this.#windowNs;
     if (isCounted) this.records++;
-    if (isOlder) return;
+    if (isOlder) {
+      this.#addOlder(capture, index, type);
+      return;
+    }
     if (type === RecordType.SAMPLE) this.#addSample(capture, index, timeNs, isCounted, isLater);
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE)
       this.#addSwitch(capture.miscAt(index), isCounted);
@@ -118,7 +122,7 @@ export class ThreadTally {
   #switchedBy(timeNs: bigint): void {
     this.hasRun = true;
     this.firstNs = earlierOf(this.firstNs, timeNs);
-    this.keptFromNs = earlierOf(this.keptFromNs, timeNs);
+    this.keptFromNs = earlierOf(this.keptFromNs, timeNs > this.#wholeSinceNs ? timeNs : this.#wholeSinceNs);
     if (this.lastNs === null || timeNs > this.lastNs) this.lastNs = timeNs;
   }
 
@@ -130,6 +134,13 @@ export class ThreadTally {
 
   #isLater(timeNs: bigint): boolean {
     return this.#momentNs !== null && timeNs > this.#momentNs;
+  }
+
+  /** In a window of a ring: the last switch before it, and the sample taken as the thread went off. */
+  #addOlder(capture: Capture, index: number, type: number): void {
+    if (type !== RecordType.SAMPLE || isProcfsEvent(capture.eventAt(index).name)) return;
+    if (isSwitchEvent(capture.eventAt(index))) this.#switchSample = index;
+    else this.#runSample = index;
   }
 
   #addSample(capture: Capture, index: number, timeNs: bigint, isCounted: boolean, isLater: boolean): void {

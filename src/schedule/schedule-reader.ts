@@ -27,6 +27,8 @@ const SWITCH_EDGE_NS = 50_000n;
 const NONE = -1;
 /** Types of records as `Capture.typeAt` has them: a byte. */
 const TYPE_CODES = 256;
+/** Types of records that are in rings only. The others are in the side band too, however old. */
+const RING_RECORDS: ReadonlySet<number> = new Set([RecordType.SWITCH, RecordType.SWITCH_CPU_WIDE, RecordType.SAMPLE]);
 
 /** What is known of a thread so far. */
 interface Task {
@@ -350,8 +352,10 @@ export class ScheduleReader {
     return this.#idle[thread] === 1;
   }
 
+  /** What a thread's ring holds is never older: a window of it begins with the last switch before. */
   #isOlder(thread: number, index: number): boolean {
-    return thread >= 0 && index < (this.#wholeFrom[thread] ?? 0);
+    if (thread < 0 || index >= (this.#wholeFrom[thread] ?? 0)) return false;
+    return !RING_RECORDS.has(this.#capture.typeAt(index));
   }
 }
 

@@ -72,6 +72,7 @@ interface Survey {
 
 function survey(capture: Capture, { changes, source }: CapturedSchedule): Survey {
   const wholeFromNs = beginningOfWhole(capture);
+  const fromNs = BigInt(capture.section?.fromNs ?? 0);
   let beginsNs: bigint | undefined;
   let firstNs: bigint | undefined;
   let cpus = capture.features.cpusOnline ?? 1;
@@ -82,7 +83,8 @@ function survey(capture: Capture, { changes, source }: CapturedSchedule): Survey
     if (cpu === null) continue;
     const timeNs = capture.timeAt(record);
     cpus = Math.max(cpus, cpu + 1);
-    beginsNs ??= timeNs;
+    // What is older than a snapshot's part of the time is the state that a thread begins it in.
+    if (timeNs >= fromNs) beginsNs ??= timeNs;
     if (timeNs >= wholeFromNs) firstNs ??= timeNs;
   }
   const origin = source.switches;
