@@ -1,5 +1,5 @@
 // Captures that other tools made (../shared/captures): every reading command over every file, compared with what
-// `perf script` says where perf reads the file, and with the table of record counts in the README.md beside the captures.
+// `perf script` gives where perf reads the file, and with the record counts in the README.md beside the captures.
 //
 //     npm run build && npm run corpus
 //

@@ -8,7 +8,7 @@ import { CaptureBuilder } from './testing/capture-builder.ts';
 
 /** A file of so many hostile records may take seconds; at n² it would take hours. */
 const LIMIT_MS = 20_000;
-/** Records, mappings or threads of a hostile file; a usual run is long enough that n² would not end within the limit. */
+/** Records, mappings or threads of a hostile file. In a usual run there are enough that n² would not end in time. */
 const MANY = isLong ? 200_000 : 40_000;
 const MAIN = { pid: 100, tid: 100 };
 
