@@ -40,8 +40,10 @@ interface Task {
   lastSeen: number;
   /** Its first record since it went off that shows it on a CPU: its switch-in was lost. */
   seenOff: number;
-  /** The row of its first change where that is its FORK and nothing has followed. */
-  forkRow: number;
+  /** The row of its last change. */
+  row: number;
+  /** Whether that is its FORK. */
+  isForked: boolean;
 }
 
 type Read = (index: number, thread: number) => void;
@@ -185,8 +187,8 @@ export class ScheduleReader {
     const child = this.#ids.ofTid(record.body.tid, index);
     if (child < 0 || this.#tasks[child] !== undefined || this.#isOlder(child, index)) return;
     if (this.#capture.tasks.threads[child]?.startNs !== this.#capture.timeAt(index)) return;
-    const row = this.#enter(child, 'runnable', index, null, false);
-    this.#tasks[child]!.forkRow = row;
+    this.#enter(child, 'runnable', index, null, false);
+    this.#tasks[child]!.isForked = true;
   }
 
   #readComm(index: number, thread: number): void {
@@ -314,26 +316,31 @@ export class ScheduleReader {
     this.#enter(thread, 'exited', index, task?.cpu ?? null, false);
   }
 
-  #enter(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): number {
+  #enter(thread: number, state: SchedState, record: number, cpu: number | null, isSwitch: boolean): void {
     const task = this.#tasks[thread];
-    if (task?.state === 'exited' && this.#capture.tasks.threads[thread]?.exitNs != null) return NONE;
+    if (task?.state === 'exited' && this.#capture.tasks.threads[thread]?.exitNs != null) {
+      if (!isSwitch) return;
+      // A zombie went off and came back: it has not ended yet.
+      this.#changes.setState(task.row, 'sleeping');
+    }
     if (task?.state === 'running' && task.cpu !== null && this.#runningOn[task.cpu] === thread) {
       this.#runningOn[task.cpu] = NONE;
       this.#lastOn[task.cpu] = record;
     }
     if (state === 'running' && cpu !== null) this.#runningOn[cpu] = thread;
     if (cpu !== null && (isSwitch || state === 'running')) this.#lastOn[cpu] = record;
+    const row = this.#changes.add(thread, record, state, cpu, isSwitch);
     if (task === undefined)
-      this.#tasks[thread] = { state, cpu, since: record, lastSeen: record, seenOff: NONE, forkRow: NONE };
+      this.#tasks[thread] = { state, cpu, since: record, lastSeen: record, seenOff: NONE, row, isForked: false };
     else {
       task.state = state;
       task.cpu = cpu;
       task.since = record;
       task.lastSeen = record;
       task.seenOff = NONE;
-      task.forkRow = NONE;
+      task.row = row;
+      task.isForked = false;
     }
-    return this.#changes.add(thread, record, state, cpu, isSwitch);
   }
 
   #finish(): void {
@@ -344,7 +351,7 @@ export class ScheduleReader {
       if (task === undefined) return;
       this.#acceptLostSwitchIn(thread, task);
       // A thread of which nothing but its FORK is recorded: whether it was recorded at all is not known.
-      if (task.forkRow >= 0 && last[thread] === NONE) this.#changes.setState(task.forkRow, 'unknown');
+      if (task.isForked && last[thread] === NONE) this.#changes.setState(task.row, 'unknown');
     });
   }
 

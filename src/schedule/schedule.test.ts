@@ -129,6 +129,21 @@ it('a task that is reaped runs on until sched_switch has it go off, though the s
   expect(own).toEqual(['@10 100 running 0', '@30 100 runnable 0', '@40 100 running 0', '@50 100 exited 0']);
 });
 
+it('a zombie that goes off a CPU and comes back has not ended: it exits with its last switch', () => {
+  const builder = new SchedCapture()
+    .switched(10n, 0, 0, 0, 100)
+    .exit(MAIN, 20n)
+    .switched(30n, 0, 100, 0x20, 0)
+    .switched(40n, 0, 0, 0, 100)
+    .switched(50n, 0, 100, 0x10, 0);
+  expect(changesOf(builder)).toEqual([
+    '@10 100 running 0',
+    '@30 100 sleeping 0',
+    '@40 100 running 0',
+    '@50 100 exited 0',
+  ]);
+});
+
 describe('in a pid namespace, raw pids of sched_switch', () => {
   const captured = (rawOffset: number) =>
     new SchedCapture([], rawOffset)
