@@ -3,6 +3,7 @@
  * Invariant: no other file of this room writes to standard output or standard error; of escape sequences only the
  * cursor control written here, and colours where the text was painted, reach a terminal.
  */
+import { writeSync } from 'node:fs';
 import { SGR_SEQUENCE } from './terminal.ts';
 
 /** Plain text for standard output. */
@@ -18,6 +19,19 @@ export function printPainted(text: string): void {
 /** Plain text for standard error. */
 export function printError(text: string): void {
   process.stderr.write(withoutControl(text));
+}
+
+/**
+ * A log entry for standard error; false: it cannot be written now. A stream would be destroyed by its first failure,
+ * and write nothing once there is space again.
+ */
+export function printLogEntry(text: string): boolean {
+  try {
+    writeSync(process.stderr.fd, withoutControl(text));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Text for standard error with the colours of `painter`. */

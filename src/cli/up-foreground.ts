@@ -11,7 +11,7 @@ import { notifyService } from '../linux/service-notice.ts';
 import { startDetachedRecorder } from '../services/detached-recorder.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { explain } from './diagnostics.ts';
-import { printError } from './printing.ts';
+import { printLogEntry } from './printing.ts';
 import { parseEvents } from './recorder-options.ts';
 import { printable } from './terminal.ts';
 import { foundReport, printUpReport, type UpOptions, upText } from './up-report.ts';
@@ -65,6 +65,7 @@ async function start(options: UpOptions, version: string): Promise<Daemon | unde
       addsNames: options.names,
       degraded,
       log,
+      unlogged: () => unlogged,
       onBug: (error) => logLines(explain(error)),
     },
     startDetachedRecorder,
@@ -98,6 +99,9 @@ function log(sentence: string): void {
   logLines(printable(sentence));
 }
 
+/** Log entries that could not be written, on a full file system or to a closed pipe: part of the status. */
+let unlogged = 0;
+
 function logLines(text: string): void {
-  printError(`${new Date().toISOString()} ${text}\n`);
+  if (!printLogEntry(`${new Date().toISOString()} ${text}\n`)) unlogged++;
 }

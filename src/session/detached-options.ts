@@ -27,6 +27,8 @@ export interface DetachedOptions {
   readonly save: (wanted: WantedSnapshot) => Promise<SavedSnapshot>;
   /** Logs a sentence. */
   readonly log: (sentence: string) => void;
+  /** Log entries that could not be written: part of the status. */
+  readonly unlogged?: () => number;
   /** The recorder broke down and has stopped; its rings stay for the next one. */
   readonly onFailure: (error: unknown) => void;
 }

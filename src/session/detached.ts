@@ -233,8 +233,13 @@ export class DetachedRecorder {
         attachmentStatus(this.#recorder, attachment),
       ),
       adoption: this.adoption,
-      degraded: [...this.#allDegraded(), ...missingSentences(this.#recorder.missing)],
+      degraded: [...this.#allDegraded(), ...missingSentences(this.#recorder.missing), ...this.#unlogged()],
     };
+  }
+
+  #unlogged(): string[] {
+    const count = this.#options.unlogged?.() ?? 0;
+    return count === 0 ? [] : [`${count} log ${count === 1 ? 'entry' : 'entries'} could not be written`];
   }
 
   #allDegraded(): string[] {
