@@ -62,10 +62,10 @@ const NS_PER_MS = 1e6;
 export function addCheckCommand(program: Command, loadCatalogue: () => Promise<Catalogue>): void {
   program
     .command('check')
-    .summary('model-check the pinning protocol')
+    .summary('Model-check the pinning protocol.')
     .description(
-      'Explores the interleavings of each scenario and prints its verdict: exhausted, bounded or violated. A violation comes\n' +
-        'with a minimized trace and a token that replays it. The exit status is 1 if any scenario is violated.',
+      'Explore the interleavings of each scenario and print its verdict: exhausted, bounded or violated. A violation ' +
+        'comes with a minimized trace and a token that replays it. The exit status is 1 if any scenario is violated.',
     )
     .argument('[scenario...]', 'names of scenarios (default: all)')
     .addOption(

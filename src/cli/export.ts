@@ -25,11 +25,11 @@ interface ExportCommandOptions extends SelectionOptions {
 export function addExportCommand(program: Command): void {
   const command = program
     .command('export')
-    .summary('convert a capture for another viewer')
+    .summary('Convert a capture for another viewer.')
     .description(
-      'Writes a capture (a ringkeep snapshot or any perf.data file) in the format of another viewer: threads, samples with\n' +
-        'stacks, on-CPU, runnable and sleeping times, and losses, as far as the format can represent them (docs/EXPORT.md).\n' +
-        'Times are those of the capture.',
+      'Write a capture (a ringkeep snapshot or any perf.data file) in the format of another viewer: threads, samples ' +
+        'with stacks, on-CPU, runnable and sleeping times, and losses, as far as the format can represent them ' +
+        '(docs/EXPORT.md). Times are those of the capture.',
     )
     .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory')
     .requiredOption('--to <format>', FORMATS)

@@ -19,10 +19,10 @@ interface RecoverOptions {
 export function addRecoverCommand(program: Command): void {
   program
     .command('recover')
-    .summary('save the rings that a killed recorder left')
+    .summary('Save the rings that a killed recorder left.')
     .description(
-      'Saves the rings in a recorder’s directory as perf.data, without a daemon: those of a detached recorder, or those a\n' +
-        'killed `ringkeep record` left in /dev/shm. The directory is not changed.',
+      'Save the rings in a recorder’s directory as perf.data, without a daemon: those of a detached recorder, or those ' +
+        'that a killed `ringkeep record` left in /dev/shm. The directory is not changed.',
     )
     .argument('<directory>', 'the directory of the rings')
     .requiredOption('-o, --output <file>', 'output file')

@@ -14,12 +14,13 @@ interface ShowOptions extends SelectionOptions {
 export function addShowCommand(program: Command): void {
   const show = program
     .command('show')
-    .summary('print the post-mortem of a capture')
+    .summary('Print the post-mortem of a capture.')
     .description(
-      'What every thread was doing just before the end: the death, and each thread’s state, on-CPU and off-CPU time and last\n' +
-        'stacks. Reads ringkeep snapshots, any perf.data file, an event file (the ring of one thread) and a directory of event\n' +
-        'files. SLEPT is time blocked, WAITED is time runnable without a CPU. Function names come from the capture, else from\n' +
-        'the files, kernel and JIT maps of this machine, if they match the recorded ones.',
+      'Print what every thread was doing just before the end: the death, and each thread’s state, on-CPU and off-CPU ' +
+        'time and last stacks. Read a ringkeep snapshot, any perf.data file, an event file (the ring of one thread) or a ' +
+        'directory of event files.\n' +
+        'SLEPT is time blocked, WAITED is time runnable without a CPU, ? is not known. Function names come from the ' +
+        'capture, else from the files, kernel and JIT maps of this machine, if they match the recorded ones.',
     )
     .argument('<file>', 'a perf.data file, an event file, or a recorder’s directory');
   addSelectionOptions(show)
