@@ -154,7 +154,7 @@ function noteAreas<const F extends Parameters<typeof decodeStruct>[0]>(
   entryCount: number,
   noteOf: (entry: StructOf<F>) => false | { offset: bigint; bytes: bigint; align: bigint },
 ): NoteArea[] {
-  if (entryBytes < structBytes(fields) || entryCount > MAX_HEADERS || !Number.isSafeInteger(offset)) return [];
+  if (entryBytes !== structBytes(fields) || entryCount > MAX_HEADERS || !Number.isSafeInteger(offset)) return [];
   const table = read(offset, entryBytes * entryCount);
   const areas: NoteArea[] = [];
   for (let at = 0; at + entryBytes <= table.length; at += entryBytes) {

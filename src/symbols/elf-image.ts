@@ -16,6 +16,7 @@ import {
 } from '../abi/elf-note.ts';
 import { DEBUG_LINK_SECTION, SEGMENT_EXECUTABLE, SEGMENT_LOAD, SectionType } from '../abi/elf-symbol.ts';
 import { alignUp, cString, decodeStruct, type ScalarField, type StructOf, structBytes } from '../abi/layout.ts';
+import { PAGE_BYTES } from '../base/units.ts';
 import { nameAt } from './symbol-table.ts';
 
 export interface Section {
@@ -47,8 +48,13 @@ export interface DebugLink {
 }
 
 const MAX_SECTIONS = 65536;
-/** Larger symbol and string tables are cut. */
-const MAX_SECTION_BYTES = 2 ** 30;
+/** Loaded segments beyond these are not looked at. */
+const MAX_SEGMENTS = 256;
+/** Larger symbol and string tables are cut: a sparse file of a few bytes may claim any size. */
+const MAX_SECTION_BYTES = 2 ** 28;
+const MAX_SECTION_NAMES_BYTES = 2 ** 22;
+const MAX_SECTION_NAME_BYTES = 256;
+const MAX_DEBUG_LINK_BYTES = 4096;
 
 export class ElfImage {
   readonly machine: number;
@@ -84,9 +90,9 @@ export class ElfImage {
     return this.sections.find((section) => section.type === type);
   }
 
-  /** The bytes of the section, up to the end of the file; none for one without bytes in the file. */
-  bytesOf({ type, offset, bytes }: Section): Uint8Array {
-    return type === SectionType.nobits ? new Uint8Array() : this.#read(offset, Math.min(bytes, MAX_SECTION_BYTES));
+  /** At most `most` bytes of the section, up to the end of the file; none for one without bytes in the file. */
+  bytesOf({ type, offset, bytes }: Section, most = MAX_SECTION_BYTES): Uint8Array {
+    return type === SectionType.nobits ? new Uint8Array() : this.#read(offset, Math.min(bytes, most));
   }
 
   /** The virtual address of the byte at `fileOffset`; where two segments share it, that of the executable one. */
@@ -98,10 +104,20 @@ export class ElfImage {
     return segment && fileOffset - segment.offset + segment.address;
   }
 
+  /** Whether these bytes of the file can be mapped as code: they lie in the pages of an executable segment. */
+  hasCodeAt(fileOffset: number, bytes: number): boolean {
+    return this.segments.some(
+      ({ offset, fileBytes, isExecutable }) =>
+        isExecutable &&
+        fileOffset >= offset - (offset % PAGE_BYTES) &&
+        fileOffset + bytes <= alignUp(offset + fileBytes, PAGE_BYTES),
+    );
+  }
+
   get debugLink(): DebugLink | undefined {
     const section = this.section(DEBUG_LINK_SECTION);
     if (section === undefined) return undefined;
-    const bytes = this.bytesOf(section);
+    const bytes = this.bytesOf(section, MAX_DEBUG_LINK_BYTES);
     const name = cString(bytes);
     const crcAt = alignUp(Buffer.byteLength(name) + 1, 4);
     if (name === '' || name.includes('/') || crcAt + 4 > bytes.length) return undefined;
@@ -119,6 +135,7 @@ function segmentsOf(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>): S
   );
   return entries
     .filter(({ type }) => type === SEGMENT_LOAD)
+    .slice(0, MAX_SEGMENTS)
     .map(({ offset, virtualAddress, fileBytes, flags }) => ({
       offset: Number(offset),
       address: Number(virtualAddress),
@@ -138,11 +155,11 @@ function sectionsOf(read: ReadAt, header: StructOf<typeof ELF_HEADER_FIELDS>): S
   );
   const namesHeader = entries[header.sectionNamesIndex];
   const names = namesHeader
-    ? read(Number(namesHeader.offset), Math.min(Number(namesHeader.bytes), MAX_SECTION_BYTES))
+    ? read(Number(namesHeader.offset), Math.min(Number(namesHeader.bytes), MAX_SECTION_NAMES_BYTES))
     : new Uint8Array();
   return entries.map(({ name, type, flags, address, offset, bytes, link, entryBytes }, index) => ({
     index,
-    name: nameAt(names, name),
+    name: nameAt(names, name, MAX_SECTION_NAME_BYTES),
     type,
     flags,
     address: Number(address),
@@ -160,7 +177,8 @@ function table<const F extends readonly ScalarField[]>(
   entryBytes: number,
   count: number,
 ): StructOf<F>[] {
-  if (entryBytes < structBytes(fields) || count > MAX_SECTIONS || offset > Number.MAX_SAFE_INTEGER) return [];
+  // A greater distance between entries is possible, but no linker writes it, and it multiplies what is read.
+  if (entryBytes !== structBytes(fields) || count > MAX_SECTIONS || offset > Number.MAX_SAFE_INTEGER) return [];
   const bytes = read(Number(offset), entryBytes * count);
   const view = dataViewOf(bytes);
   const entries: StructOf<F>[] = [];

@@ -76,6 +76,24 @@ describe.skipIf(!hasCompiler)('an ELF file (skipped without gcc)', () => {
     expect(names).not.toContain('hidden');
   });
 
+  test('is read in bounded pieces, whatever sizes its headers claim', () => {
+    const claims = Uint8Array.from(bytes);
+    const view = new DataView(claims.buffer);
+    const [headersAt, headers] = [Number(view.getBigUint64(40, true)), view.getUint16(60, true)];
+    for (let header = 0; header < headers; header++) view.setBigUint64(headersAt + header * 64 + 32, 2n ** 40n, true);
+    let longest = 0;
+    const hostile = ElfImage.parse((offset, length) => {
+      longest = Math.max(longest, length);
+      return claims.subarray(offset, offset + length);
+    })!;
+    elfSymbolTable(hostile);
+    expect(longest).toBeLessThanOrEqual(2 ** 28);
+    // Entries that claim to lie far apart are not read at all.
+    view.setUint16(58, 65535, true);
+    view.setUint16(60, 65535, true);
+    expect(parse(claims)!.sections).toEqual([]);
+  });
+
   test('that is damaged or cut gives fewer symbols, never an exception', () => {
     const damage = fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { maxLength: 40 });
     const header = fc.array(fc.tuple(fc.nat(63), fc.nat(255)), { maxLength: 4 });

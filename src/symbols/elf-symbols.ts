@@ -23,7 +23,7 @@ import {
 } from '../abi/elf-symbol.ts';
 import { dataViewOf, type ElfImage, type Section } from './elf-image.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
-import { nameAt, type SymbolTable } from './symbol-table.ts';
+import { MOST_SYMBOLS, nameAt, type SymbolTable } from './symbol-table.ts';
 
 /** Whether the file has more than its dynamic symbols, which leave most functions without a name. */
 export function hasFullSymbols(image: ElfImage): boolean {
@@ -41,13 +41,13 @@ export function elfSymbolTable(image: ElfImage, runtime: ElfImage = image): Symb
     : image.sectionOfType(SectionType.dynsym);
   const names = section && image.sections[section.link];
   const nameBytes = names ? image.bytesOf(names) : new Uint8Array();
-  const candidates = section ? [...symbolsOf(image, section)] : [];
+  const candidates = section ? Array.from(symbolsOf(image, section)) : [];
   const stubs = pltStubs(runtime, nameBytes.length);
-  return symbolTable([...candidates, ...stubs.candidates], joined(nameBytes, stubs.names));
+  return symbolTable(candidates.concat(stubs.candidates), joined(nameBytes, stubs.names));
 }
 
 function* symbolsOf(image: ElfImage, section: Section): Generator<Candidate> {
-  const view = dataViewOf(image.bytesOf(section));
+  const view = dataViewOf(image.bytesOf(section, MOST_SYMBOLS * SYMBOL_BYTES));
   const kinds = image.sections.map(sectionKind);
   for (let at = SYMBOL_BYTES; at + SYMBOL_BYTES <= view.byteLength; at += SYMBOL_BYTES) {
     const info = view.getUint8(at + SymbolOffset.info);
@@ -86,6 +86,9 @@ function u64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }
 
+/** Names of stubs take no more memory. */
+const MOST_STUB_NAMES_BYTES = 2 ** 24;
+
 interface Stubs {
   readonly candidates: readonly Candidate[];
   readonly names: Uint8Array;
@@ -111,6 +114,7 @@ function pltStubs(image: ElfImage, namesAt: number): Stubs {
     const start = plt.address + firstAt + index * layout.entryBytes;
     if (symbolAt === 0 || symbolAt + SYMBOL_BYTES > symbolView.byteLength || start >= plt.address + plt.bytes) continue;
     const name = nameAt(nameBytes, symbolView.getUint32(symbolAt + SymbolOffset.name, true));
+    if (at - namesAt > MOST_STUB_NAMES_BYTES) break;
     const piece = Buffer.from(`${name}@plt\0`);
     const binding = SymbolBinding.global;
     candidates.push({ start, bytes: layout.entryBytes, nameAt: at, type: SymbolType.func, binding });

@@ -1,12 +1,13 @@
 /**
  * JavaScript functions as in the source: the names of V8, mapped through the source map of the file where it has one.
  *
- * Invariant: a file is read once; without a readable map the names stay as V8 gives them.
+ * Invariant: a file is read once while its map is kept; without a readable map the names stay as V8 gives them.
  */
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readText } from './local-file.ts';
 import { inlineMap, MappedSource, sourceMapUrl } from './source-map.ts';
+import { TableCache } from './table-cache.ts';
 import { parseV8Name, type V8Function } from './v8-name.ts';
 
 export interface JavaScriptSymbol {
@@ -15,7 +16,9 @@ export interface JavaScriptSymbol {
 }
 
 /** Longer files are not read. */
-const MAX_BYTES = 128 * 1024 ** 2;
+const MAX_BYTES = 64 * 1024 ** 2;
+/** Memory of the maps that are kept. */
+const MAPS_BYTES = 256 * 1024 ** 2;
 
 interface MapOfFile {
   readonly map: MappedSource;
@@ -24,7 +27,7 @@ interface MapOfFile {
 }
 
 export class JavaScriptSymbols {
-  readonly #maps = new Map<string, MapOfFile | undefined>();
+  readonly #maps = new TableCache<MapOfFile | undefined>(MAPS_BYTES);
   readonly #names = new Map<string, JavaScriptSymbol | undefined>();
 
   /** Undefined for a name that is no JavaScript function. */
@@ -39,8 +42,11 @@ export class JavaScriptSymbols {
   #sourceOf({ file, line, column }: V8Function): JavaScriptSymbol['source'] {
     if (file === '') return null;
     if (!isAbsolute(file)) return { file, line };
-    if (!this.#maps.has(file)) this.#maps.set(file, mapOf(file));
-    const known = this.#maps.get(file);
+    const known = this.#maps.get(
+      file,
+      () => mapOf(file),
+      (map) => map?.map.bytes ?? 0,
+    );
     const found = known?.map.find(line, column);
     if (known === undefined || found === undefined) return { file, line };
     return { file: pathOf(found.file, known.folder), line: found.line };

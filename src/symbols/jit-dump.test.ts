@@ -183,4 +183,16 @@ describe('for all dumps', () => {
       ),
     );
   });
+
+  test('is read no further than a number of records, of whatever kind', () => {
+    const record = recordOf(7, 0n);
+    const start = head();
+    let reads = 0;
+    const endless = (offset: number, length: number): Uint8Array => {
+      reads++;
+      return offset === 0 ? start.subarray(0, length) : record.subarray(0, length);
+    };
+    expect(jitDumpCode(endless, true)?.table.size).toBe(0);
+    expect(reads).toBeLessThanOrEqual(2 ** 20 + 1);
+  });
 });

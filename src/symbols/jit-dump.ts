@@ -44,6 +44,10 @@ interface Load {
 /** Longer names and lists of lines are cut. */
 const MOST_NAME_BYTES = 1 << 16;
 const MOST_DEBUG_BYTES = 1 << 20;
+/** Later records are not read, nor is more than this of names and lines. */
+const MOST_RECORDS = 2 ** 20;
+const MOST_LOADS = 2 ** 19;
+const MOST_READ_BYTES = 2 ** 28;
 const RECORD_BYTES = structBytes(JITDUMP_RECORD_FIELDS);
 
 /**
@@ -77,12 +81,16 @@ function readLoads(read: ReadAt, firstAt: number, names: StringTable): Load[] {
   const byIndex = new Map<bigint, Load>();
   /** The lines of the next load, by its address. */
   let lines: { address: bigint; source: CodeSource | undefined } | undefined;
-  for (let at = firstAt; ; ) {
+  let readBytes = 0;
+  let at = firstAt;
+  for (let count = 0; count < MOST_RECORDS && loads.length < MOST_LOADS && readBytes < MOST_READ_BYTES; count++) {
     const record = structAt(read, JITDUMP_RECORD_FIELDS, at);
     if (record === undefined || record.totalSize < RECORD_BYTES) return loads;
     const { id, totalSize, timestamp } = record;
     const bodyAt = at + RECORD_BYTES;
     const bodyBytes = totalSize - RECORD_BYTES;
+    if (id === JitdumpRecord.load) readBytes += Math.min(bodyBytes, MOST_NAME_BYTES);
+    else if (id === JitdumpRecord.debugInfo) readBytes += Math.min(bodyBytes, MOST_DEBUG_BYTES);
     if (id === JitdumpRecord.load) {
       const load = loadAt(read, bodyAt, bodyBytes, timestamp, lines, names);
       if (load === undefined) return loads;
@@ -97,6 +105,7 @@ function readLoads(read: ReadAt, firstAt: number, names: StringTable): Load[] {
     } else if (id === JitdumpRecord.debugInfo) lines = linesAt(read, bodyAt, bodyBytes);
     at += totalSize;
   }
+  return loads;
 }
 
 function loadAt(

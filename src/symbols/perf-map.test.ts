@@ -26,4 +26,17 @@ describe('the map of a JIT compiler', () => {
     expect(table.size).toBe(1);
     expect(table.find(0x30)?.name).toBe('whole');
   });
+
+  test('is read in pieces, and no further than the number of lines that is kept', () => {
+    let pieces = 0;
+    const endless = (function* () {
+      for (;;) yield `${(++pieces * 16).toString(16)} 8 f${pieces}\n`;
+    })();
+    const table = perfMapTable(endless, 1000);
+    expect([table.size, pieces, table.find(16)?.name]).toEqual([1000, 1001, 'f1']);
+  });
+
+  test('cuts a long name', () => {
+    expect(perfMapTable(`10 8 ${'x'.repeat(100_000)}\n`).find(0x10)?.name.length).toBe(4096);
+  });
 });

@@ -7,17 +7,23 @@
  * tools/perf/util/symbol.c.) Lines have no times, so a name does not depend on the time; the dump (jit-dump.ts) has
  * them.
  */
-import { StringTable, SymbolTable } from './symbol-table.ts';
+import { MOST_SYMBOLS, StringTable, SymbolTable } from './symbol-table.ts';
 
-/** The table of the map; malformed lines, and a last line that is cut, are left out. */
-export function perfMapTable(text: string): SymbolTable {
+/** Longer names are cut. */
+const MOST_NAME = 4096;
+
+/** The table of the map, of at most `most` lines; malformed ones, and a last line that is cut, are left out. */
+export function perfMapTable(map: string | Iterable<string>, most = MOST_SYMBOLS): SymbolTable {
   const names = new StringTable();
   const entries: { start: number; end: number; nameAt: number; order: number }[] = [];
-  for (const [, digits, size, name] of text.matchAll(/^(?:0x)?([0-9a-f]+) (?:0x)?([0-9a-f]+) (.+)\n/gim)) {
-    const start = Number.parseInt(digits!, 16);
-    const bytes = Number.parseInt(size!, 16);
-    if (bytes === 0 || !Number.isSafeInteger(start + bytes)) continue;
-    entries.push({ start, end: start + bytes, nameAt: names.add(name!), order: entries.length });
+  for (const text of typeof map === 'string' ? [map] : map) {
+    if (entries.length >= most || names.isFull) break;
+    for (const [, digits, size, name] of text.matchAll(/^(?:0x)?([0-9a-f]{1,16}) (?:0x)?([0-9a-f]{1,16}) (.+)\n/gim)) {
+      const start = Number.parseInt(digits!, 16);
+      const bytes = Number.parseInt(size!, 16);
+      if (bytes === 0 || !Number.isSafeInteger(start + bytes) || entries.length >= most) continue;
+      entries.push({ start, end: start + bytes, nameAt: names.add(name!.slice(0, MOST_NAME)), order: entries.length });
+    }
   }
   entries.sort((a, b) => a.start - b.start || a.order - b.order);
   return new SymbolTable(entries, names.bytes(), 'newest');

@@ -40,4 +40,11 @@ describe('a source map', () => {
       expect(MappedSource.parse(text)?.find(1, 1)).toBeUndefined();
     },
   );
+
+  test('with millions of mappings is not parsed, in sections or not', () => {
+    const mappings = ',A'.repeat(2 ** 21);
+    expect(MappedSource.parse(JSON.stringify({ ...MAP, mappings }))).toBeUndefined();
+    const section = { offset: { line: 0, column: 0 }, map: { ...MAP, mappings } };
+    expect(MappedSource.parse(JSON.stringify({ version: 3, sections: [section] }))).toBeUndefined();
+  });
 });

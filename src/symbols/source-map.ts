@@ -33,6 +33,10 @@ export function inlineMap(url: string): string | undefined {
   }
 }
 
+/** Maps with more mappings are not parsed: each takes a hundred bytes of memory. */
+const MOST_MAPPINGS = 2 ** 21;
+const MAPPING_BYTES = 128;
+
 /** An entry of Node's class, which is empty for a map without mappings. */
 type Entry = Exclude<ReturnType<SourceMap['findEntry']>, Record<string, never>>;
 
@@ -40,9 +44,12 @@ type Entry = Exclude<ReturnType<SourceMap['findEntry']>, Record<string, never>>;
 export class MappedSource {
   readonly #map: SourceMap;
   readonly #root: string;
+  /** Memory that it takes, bytes. */
+  readonly bytes: number;
 
-  private constructor(map: SourceMap) {
+  private constructor(map: SourceMap, bytes: number) {
     this.#map = map;
+    this.bytes = bytes;
     const root = map.payload.sourceRoot ?? '';
     this.#root = root === '' || root.endsWith('/') ? root : `${root}/`;
   }
@@ -51,7 +58,9 @@ export class MappedSource {
     try {
       const payload = JSON.parse(text) as (Partial<SourceMapPayload> & { sections?: unknown }) | null;
       const isMap = typeof payload?.mappings === 'string' || Array.isArray(payload?.sections);
-      return isMap ? new MappedSource(new SourceMap(payload as SourceMapPayload)) : undefined;
+      const mappings = isMap ? mappingsIn(payload) : 0;
+      if (!isMap || mappings > MOST_MAPPINGS) return undefined;
+      return new MappedSource(new SourceMap(payload as SourceMapPayload), text.length + mappings * MAPPING_BYTES);
     } catch {
       return undefined; // Not JSON, or malformed mappings: Node throws errors of several kinds.
     }
@@ -65,3 +74,23 @@ export class MappedSource {
     return { file: this.#root + entry.originalSource, line: entry.originalLine + 1 };
   }
 }
+
+/** An upper bound of the number of mappings, those of its sections included. */
+function mappingsIn(map: { mappings?: unknown; sections?: unknown }): number {
+  let count = typeof map.mappings === 'string' ? separatorsIn(map.mappings) + 1 : 0;
+  for (const section of Array.isArray(map.sections) ? (map.sections as ({ map?: object } | null)[]) : [])
+    count += section?.map ? mappingsIn(section.map) : 0;
+  return count;
+}
+
+function separatorsIn(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === COMMA || code === SEMICOLON) count++;
+  }
+  return count;
+}
+
+const COMMA = 0x2c;
+const SEMICOLON = 0x3b;

@@ -26,8 +26,6 @@ interface Placed {
   end: number;
 }
 
-/** The last symbol of the table or of a part extends to the end of the following page. */
-
 /** The table of `candidates`, which are in file order. */
 export function symbolTable(candidates: readonly Candidate[], names: Uint8Array): SymbolTable {
   const placed = candidates
@@ -52,6 +50,7 @@ function withoutLabelsInside(placed: readonly Placed[]): Placed[] {
   });
 }
 
+/** The last symbol of the table or of a part extends to the end of the following page. */
 function giveEnds(placed: readonly Placed[]): void {
   placed.forEach((symbol, index) => {
     const { start, part } = symbol.candidate;
@@ -75,6 +74,9 @@ function oneAtEachStart(placed: readonly Placed[], names: Uint8Array): Placed[] 
   return kept;
 }
 
+/** Longer names compare as equally long. */
+const COMPARED_BYTES = 1024;
+
 /** Whether `other` replaces `known`, which came first: sized, typed, not weak, global, fewer underscores, longer. */
 function isBetter(other: Placed, known: Placed, names: Uint8Array): boolean {
   const [a, b] = [other.candidate, known.candidate];
@@ -84,7 +86,7 @@ function isBetter(other: Placed, known: Placed, names: Uint8Array): boolean {
     Number(a.binding !== SymbolBinding.weak) - Number(b.binding !== SymbolBinding.weak) ||
     Number(a.binding === SymbolBinding.global) - Number(b.binding === SymbolBinding.global);
   if (byRank !== 0) return byRank > 0;
-  const [name, knownName] = [nameAt(names, a.nameAt), nameAt(names, b.nameAt)];
+  const [name, knownName] = [nameAt(names, a.nameAt, COMPARED_BYTES), nameAt(names, b.nameAt, COMPARED_BYTES)];
   const underscores = leadingUnderscores(knownName) - leadingUnderscores(name);
   return (underscores || name.length - knownName.length) > 0;
 }

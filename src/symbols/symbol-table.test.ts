@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
 import { type Candidate, symbolTable } from './symbol-choice.ts';
-import { KERNEL_BASE, kernelNumber, StringTable, type SymbolTable } from './symbol-table.ts';
+import {
+  KERNEL_BASE,
+  kernelNumber,
+  type Overlap,
+  type PlacedSymbol,
+  StringTable,
+  SymbolTable,
+} from './symbol-table.ts';
 
 type Given = Partial<Omit<Candidate, 'nameAt'>> & { name: string; start: number };
 
@@ -93,6 +100,58 @@ describe('a symbol table', () => {
         expect(nameAt(tableOf(...symbols), address)).toBe(expected?.name);
       }),
     );
+  });
+
+  test('agrees with a search through all, however many symbols overlap, by age, by place, and at a time', () => {
+    const range = fc.tuple(fc.nat(60), fc.nat(4000), fc.bigInt({ min: 1n, max: 1000n }));
+    const kinds = fc.constantFrom<Overlap | 'timed'>('innermost', 'newest', 'timed');
+    const asked = fc.array(fc.tuple(fc.nat(4100), fc.bigInt({ min: 1n, max: 1000n })), {
+      minLength: 20,
+      maxLength: 20,
+    });
+    fc.assert(
+      fc.property(fc.array(range, { minLength: 100, maxLength: 300 }), kinds, asked, (ranges, kind, questions) => {
+        const names = new StringTable();
+        const byAge = ranges.map(([start, bytes, age], at) => ({ start, end: start + bytes, age, at }));
+        byAge.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : a.at - b.at));
+        const placed = byAge.map(({ start, end, age, at }, order): PlacedSymbol & { age: bigint; name: string } => {
+          const since = kind === 'timed' ? { sinceNs: age } : {};
+          return { start, end, nameAt: names.add(`s${at}`), order, age, name: `s${at}`, ...since };
+        });
+        placed.sort((a, b) => a.start - b.start || a.order - b.order);
+        const table = new SymbolTable(placed, names.bytes(), kind === 'innermost' ? kind : 'newest');
+        for (const [address, timeNs] of questions) {
+          const covering = placed.filter(
+            ({ start, end, age }) => start <= address && address < end && (kind !== 'timed' || age <= timeNs),
+          );
+          if (kind !== 'innermost') covering.sort((a, b) => a.order - b.order);
+          expect(table.find(address, timeNs)?.name).toBe(covering.at(-1)?.name);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('is searched in logarithmic time, however many symbols overlap', () => {
+    const count = 100_000;
+    const names = new StringTable();
+    const nameAt = names.add('f');
+    const all = Array.from({ length: count }, (_, index) => ({
+      start: index,
+      end: index < count / 2 ? 2 * count : index,
+      nameAt,
+      order: count - index,
+    }));
+    for (const overlap of ['innermost', 'newest'] as const) {
+      const table = new SymbolTable(all, names.bytes(), overlap);
+      for (let address = count; address < 2 * count; address++)
+        if (table.find(address)?.start !== (overlap === 'newest' ? 0 : count / 2 - 1)) throw new Error(`${address}`);
+    }
+  });
+
+  test('cuts a name without its end', () => {
+    const names = new Uint8Array(2 ** 20).fill(0x61);
+    expect(new SymbolTable([{ start: 0, end: 1, nameAt: 5, order: 0 }], names).find(0)?.name.length).toBe(2 ** 16);
   });
 
   test('counts addresses of the kernel from where they fit a number, each for itself', () => {

@@ -1,12 +1,19 @@
 /**
- * Symbols by address: sorted columns and a binary search.
+ * Symbols by address: sorted columns and a binary search; where many symbols overlap, an index of them.
  *
  * Invariant: a table costs 24 bytes per symbol and the bytes of the names; no name becomes a string before it is asked
- * for.
+ * for. A look-up never visits more than LONGEST_WALK symbols.
  *
  * Addresses are numbers: offsets in files and virtual addresses of files are below 2^53; kernel addresses are counted
  * from KERNEL_BASE.
  */
+
+import { lastAtOrBelow, OverlapIndex } from './overlap-index.ts';
+
+/** More symbols of one file are not kept. */
+export const MOST_SYMBOLS = 2 ** 21;
+/** Overlapping symbols that a look-up visits one by one. */
+const LONGEST_WALK = 64;
 
 /** A symbol of a file, in file order. */
 export interface SymbolEntry {
@@ -63,6 +70,9 @@ export class SymbolTable {
   readonly #order: Uint32Array | undefined;
   readonly #sinceNs: BigUint64Array | undefined;
   readonly #names: Uint8Array;
+  /** Positions, the one to prefer last; with the index, where walks would be long. */
+  readonly #byRank: Uint32Array | undefined;
+  readonly #index: OverlapIndex | undefined;
   #changes: BigUint64Array | undefined;
 
   /** `entries` are in order of their starts. */
@@ -81,7 +91,22 @@ export class SymbolTable {
       highest = Math.max(highest, this.#ends[index]!);
       this.#highestEnds[index] = highest;
     }
-    const columns = [this.#starts, this.#ends, this.#highestEnds, this.#nameAt, this.#order, this.#sinceNs];
+    if (this.#longestWalk() > LONGEST_WALK) {
+      const order = this.#order;
+      const byRank = Uint32Array.from(entries, (_, index) => index);
+      this.#byRank = order === undefined ? byRank : byRank.sort((a, b) => order[a]! - order[b]! || a - b);
+      this.#index = new OverlapIndex(this.#starts, this.#ends, this.#byRank);
+    }
+    const columns = [
+      this.#byRank,
+      this.#index && { byteLength: this.#index.bytes },
+      this.#starts,
+      this.#ends,
+      this.#highestEnds,
+      this.#nameAt,
+      this.#order,
+      this.#sinceNs,
+    ];
     this.bytes = names.byteLength + columns.reduce((sum, column) => sum + (column?.byteLength ?? 0), 0);
   }
 
@@ -91,8 +116,13 @@ export class SymbolTable {
    */
   find(address: number, timeNs = 0n): FoundSymbol | undefined {
     const sinceNs = timeNs === 0n ? undefined : this.#sinceNs;
+    if (this.#index !== undefined) {
+      const limit = sinceNs === undefined ? this.size : this.#ranksBy(timeNs);
+      const rank = this.#index.highest(address, limit);
+      return rank < 0 ? undefined : this.#symbol(this.#byRank![rank]!);
+    }
     let found = -1;
-    for (let index = this.#lastAtOrBelow(address); index >= 0 && this.#highestEnds[index]! > address; index--) {
+    for (let index = lastAtOrBelow(this.#starts, address); index >= 0 && this.#highestEnds[index]! > address; index--) {
       if (this.#ends[index]! <= address || (sinceNs !== undefined && sinceNs[index]! > timeNs)) continue;
       if (this.#order === undefined) return this.#symbol(index);
       if (found < 0 || this.#order[index]! > this.#order[found]!) found = index;
@@ -133,15 +163,27 @@ export class SymbolTable {
     return { start: this.#starts[index]!, end: this.#ends[index]!, name, index, since };
   }
 
-  #lastAtOrBelow(address: number): number {
+  /** How many symbols a backward search visits at most: ends of earlier symbols reach over so many. */
+  #longestWalk(): number {
+    let longest = 0;
+    let first = 0;
+    for (let index = 0; index < this.size; index++) {
+      while (this.#highestEnds[first]! <= this.#starts[index]!) first++;
+      longest = Math.max(longest, index - first);
+    }
+    return longest;
+  }
+
+  /** How many symbols of a table with times had come by `timeNs`: their ranks are in order of their times. */
+  #ranksBy(timeNs: bigint): number {
     let low = 0;
     let high = this.size;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= address) low = middle + 1;
+      if (this.#sinceNs![this.#byRank![middle]!]! <= timeNs) low = middle + 1;
       else high = middle;
     }
-    return low - 1;
+    return low;
   }
 }
 
@@ -149,6 +191,11 @@ export class SymbolTable {
 export class StringTable {
   #bytes = new Uint8Array(1 << 16);
   #length = 0;
+
+  /** Further names would take too much memory. */
+  get isFull(): boolean {
+    return this.#length >= MOST_NAMES_BYTES;
+  }
 
   /** Adds the name; returns its offset. */
   add(name: string): number {
@@ -171,8 +218,13 @@ export class StringTable {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The NUL-terminated name at `offset`; empty beyond the end. */
-export function nameAt(names: Uint8Array, offset: number): string {
-  const end = names.indexOf(0, offset);
-  return decoder.decode(names.subarray(offset, end < 0 ? names.length : end));
+/** Names of one file take no more memory; a name is cut there. */
+const MOST_NAMES_BYTES = 2 ** 27;
+const MOST_NAME_BYTES = 2 ** 16;
+
+/** The NUL-terminated name at `offset`, cut after `most` bytes; empty beyond the end. */
+export function nameAt(names: Uint8Array, offset: number, most = MOST_NAME_BYTES): string {
+  const name = names.subarray(offset, offset + most);
+  const end = name.indexOf(0);
+  return decoder.decode(end < 0 ? name : name.subarray(0, end));
 }
