@@ -12,6 +12,9 @@ export const Context = {
   hypervisor: BigInt.asUintN(64, -32n),
   kernel: BigInt.asUintN(64, -128n),
   user: BigInt.asUintN(64, -512n),
+  guest: BigInt.asUintN(64, -2048n),
+  guestKernel: BigInt.asUintN(64, -2176n),
+  guestUser: BigInt.asUintN(64, -2560n),
 } as const;
 
 /** The sample id: fields of a SAMPLE that other records carry as their trailer. Undefined where the attr has none. */

@@ -76,7 +76,7 @@ export class SampleReader {
     let stack = NO_STACK;
     for (let depth = addresses.length - 1; depth >= 0; depth--) {
       const at = addresses[depth]!;
-      const places = at.isKernel ? kernel : user;
+      const places = at.isGuest ? undefined : at.isKernel ? kernel : user;
       let frame = places?.get(at.address);
       if (frame === undefined) {
         frame = this.#frame(at, thread, timeNs);

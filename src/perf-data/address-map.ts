@@ -22,6 +22,8 @@ export interface MappedRange {
   readonly isExecutable: boolean;
   /** Lower-case hexadecimal, when the record carries one. */
   readonly buildId: string | null;
+  /** Inode of the file, when the record carries one: in place of the build id. */
+  readonly inode: bigint | null;
 }
 
 /** Forks without an exec between that a look-up follows: a chain in a hostile capture is as long as the capture. */
@@ -54,10 +56,30 @@ export class AddressMap {
     let limit = timeNs;
     for (let space: AddressMap | undefined = this; space !== undefined; space = space.#parent) {
       const found = space.#ranges().newestBy(address, limit);
-      if (found !== undefined) return found;
+      if (found !== undefined) return this.#beforeMove(found);
       if (space.#forkNs < limit) limit = space.#forkNs;
     }
     return this.#ranges().oldest(address);
+  }
+
+  /**
+   * A program can copy its own code to anonymous memory at the same addresses (Node with --use-largepages): that code
+   * is still the program's.
+   */
+  #beforeMove(found: MappedRange): MappedRange {
+    if (found.file !== ANONYMOUS) return found;
+    const program = this.#program();
+    const isMoved = program !== undefined && program.start <= found.start && found.end <= program.end;
+    return isMoved && program.isExecutable && program.file.startsWith('/') && !program.file.startsWith('//')
+      ? program
+      : found;
+  }
+
+  /** The first mapping since the exec, which is the program's. */
+  #program(): MappedRange | undefined {
+    let space: AddressMap = this;
+    while (space.#parent !== undefined) space = space.#parent;
+    return space.mappings[0];
   }
 
   #ranges(): RangeIndex {
@@ -66,6 +88,7 @@ export class AddressMap {
   }
 }
 
+const ANONYMOUS = '//anon';
 const LAST_ADDRESS = 2n ** 64n - 1n;
 
 /**

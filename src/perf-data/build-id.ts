@@ -61,6 +61,14 @@ export function mappedBuildId(object: Uint8Array, misc: number): string | null {
   return hex(object.subarray(MAPPED_ID_OFFSET, MAPPED_ID_OFFSET + size));
 }
 
+const MAPPED_INODE_OFFSET = 8;
+
+/** The inode that an MMAP2 record without a build id carries; null: none. */
+export function mappedInode(object: Uint8Array): bigint | null {
+  const view = new DataView(object.buffer, object.byteOffset, object.byteLength);
+  return view.getBigUint64(MAPPED_INODE_OFFSET, true) || null;
+}
+
 /** Lower-case hexadecimal digits of `bytes`. */
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

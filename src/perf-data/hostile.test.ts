@@ -13,7 +13,17 @@ const MANY = isLong ? 200_000 : 40_000;
 const MAIN = { pid: 100, tid: 100 };
 
 function mapping(timeNs: bigint, start: bigint, end: bigint) {
-  return { timeNs, start, end, fileOffset: 0n, file: `/f${timeNs}`, prot: 5, isExecutable: true, buildId: null };
+  return {
+    timeNs,
+    start,
+    end,
+    fileOffset: 0n,
+    file: `/f${timeNs}`,
+    prot: 5,
+    isExecutable: true,
+    buildId: null,
+    inode: null,
+  };
 }
 
 describe('a hostile capture costs no more than n log n', () => {

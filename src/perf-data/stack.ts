@@ -34,23 +34,32 @@ export interface StackAddress {
   isKernel: boolean;
   /** Whether it is a return address, and not the place where the thread was or entered the kernel. */
   isReturnAddress: boolean;
+  /** In a virtual machine: this machine's mappings and kernel do not describe it. */
+  isGuest?: true;
 }
 
 /** The sample's addresses without the context markers; only its instruction pointer when there is no callchain. */
 export function stackAddresses(body: SampleBody, misc: number): StackAddress[] {
   const mode = misc & Misc.cpumodeMask;
   let isKernel = mode === Misc.kernel || mode === Misc.guestKernel;
+  let guest: { isGuest?: true } = mode === Misc.guestKernel || mode === Misc.guestUser ? { isGuest: true } : {};
   if (body.callchain === undefined || body.callchain.length === 0)
-    return body.ip === undefined || body.ip === 0n ? [] : [{ address: body.ip, isKernel, isReturnAddress: false }];
+    return body.ip === undefined || body.ip === 0n
+      ? []
+      : [{ address: body.ip, isKernel, isReturnAddress: false, ...guest }];
   const addresses: StackAddress[] = [];
   let isReturnAddress = false;
   for (const address of body.callchain) {
-    if (address >= CONTEXT_MAX) isKernel = address === Context.kernel;
-    else addresses.push({ address, isKernel, isReturnAddress });
+    if (address >= CONTEXT_MAX) {
+      isKernel = address === Context.kernel || address === Context.guestKernel;
+      guest = GUEST_CONTEXTS.has(address) ? { isGuest: true } : {};
+    } else addresses.push({ address, isKernel, isReturnAddress, ...guest });
     isReturnAddress = address < CONTEXT_MAX;
   }
   return addresses;
 }
+
+const GUEST_CONTEXTS: ReadonlySet<bigint> = new Set([Context.guest, Context.guestKernel, Context.guestUser]);
 
 /** Resolves each address by what `process` had mapped at `timeNs`, and asks `namer` for its symbol. */
 export function resolveStack(
@@ -62,7 +71,9 @@ export function resolveStack(
 ): StackFrame[] {
   const space = spaceAt(process, timeNs);
   return addresses.map((place) => {
-    const mapping = (place.isKernel ? tasks.kernelSpace : space).find(place.address, timeNs);
+    const mapping = place.isGuest
+      ? undefined
+      : (place.isKernel ? tasks.kernelSpace : space).find(place.address, timeNs);
     const name = namer?.nameOf({ ...place, pid: process.pid, timeNs, mapping });
     return {
       ...placeOf(place.address, place.isKernel, mapping),

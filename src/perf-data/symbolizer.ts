@@ -11,6 +11,8 @@ export interface FramePlace {
   readonly isKernel: boolean;
   /** Whether it is a return address: the call is the instruction before. */
   readonly isReturnAddress: boolean;
+  /** Whether it is in a virtual machine. */
+  readonly isGuest?: boolean;
   readonly pid: number;
   /** When the thread was there, nanoseconds on the capture's clock; 0: unknown. */
   readonly timeNs: bigint;

@@ -9,7 +9,7 @@
 import type { PerfRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { AddressMap, type MappedRange } from './address-map.ts';
-import { mappedBuildId } from './build-id.ts';
+import { mappedBuildId, mappedInode } from './build-id.ts';
 import { NO_TASK } from './record-index.ts';
 
 /** A thread's name from some time on. */
@@ -291,6 +291,7 @@ class TaskTableBuilder {
 function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigint): MappedRange {
   const { addr, len, pgoff, filename } = record.body;
   const prot = record.name === 'MMAP2' ? record.body.prot : null;
+  const buildId = record.name === 'MMAP2' ? mappedBuildId(record.body.object, record.misc) : null;
   return {
     timeNs,
     start: addr,
@@ -300,6 +301,7 @@ function mappingOf(record: PerfRecord & { name: 'MMAP' | 'MMAP2' }, timeNs: bigi
     prot,
     // Data mappings are recorded only on request (mmap_data), and then marked.
     isExecutable: prot === null ? (record.misc & Misc.mmapData) === 0 : (prot & PROT_EXEC) !== 0,
-    buildId: record.name === 'MMAP2' ? mappedBuildId(record.body.object, record.misc) : null,
+    buildId,
+    inode: record.name === 'MMAP2' && buildId === null ? mappedInode(record.body.object) : null,
   };
 }

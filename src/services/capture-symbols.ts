@@ -12,6 +12,7 @@ import { isJitDump } from '../symbols/jit-files.ts';
 import { simpleperfSymbols } from '../symbols/simpleperf-symbols.ts';
 import { decodeSymbols } from '../symbols/symbols-section.ts';
 import { SystemSymbols, type SystemSymbolsOptions } from '../symbols/system-symbols.ts';
+import { isOfThisMachine, ProgramLives, wallClockOf } from './recorded-times.ts';
 
 /** Symbolizer of `capture`. No file is read before the first lookup. */
 export function symbolsOf(capture: Capture): Symbolizer {
@@ -22,6 +23,9 @@ export function symbolsOf(capture: Capture): Symbolizer {
 export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions = {}): SystemSymbols {
   const { features, tasks } = capture;
   const kernel = tasks.kernelSpace.mappings.find(({ file }) => file.startsWith(KERNEL_DSO_NAME));
+  const isOfHere = options.isRecent === true || isOfThisMachine(capture);
+  const wallMsOf = wallClockOf(capture, isOfHere);
+  const lives = new ProgramLives(capture, wallMsOf);
   return new SystemSymbols(
     {
       osrelease: features.osrelease ?? null,
@@ -32,28 +36,31 @@ export function systemSymbolsOf(capture: Capture, options: SystemSymbolsOptions 
         : null,
       jitDumps: jitDumpsOf(capture),
       isMonotonic: features.clockData?.clockid === ClockId.monotonic,
-      hostname: features.hostname ?? null,
-      endWallMs: endWallMsOf(capture),
+      isOfHere,
+      startWallMs: capture.firstNs === null ? null : wallMsOf(capture.firstNs),
+      endWallMs: capture.lastNs === null ? null : wallMsOf(capture.lastNs),
+      wallMsOf,
+      lifeOf: (pid, timeNs) => lives.at(pid, timeNs),
     },
     options,
   );
 }
 
-/** Time of the last record in milliseconds since the epoch; null if the capture lacks a wall clock. */
-function endWallMsOf({ features: { clockData }, lastNs }: Capture): number | null {
-  if (clockData === undefined || lastNs === null) return null;
-  return Number((clockData.wallNs + lastNs - clockData.clockNs) / 1_000_000n);
-}
-
-/** The jitdump files of each process (it maps their first page), oldest first. */
+/** The jitdump files of each process (it maps their first page), oldest first: the newest MOST_DUMPS of them. */
 function jitDumpsOf({ tasks }: Capture): Map<number, string[]> {
   const dumps = new Map<number, string[]>();
-  for (const { pid, spaces } of tasks.processes) {
-    const files = spaces.flatMap(({ space }) => space.mappings.map(({ file }) => file)).filter(isJitDump);
-    if (files.length > 0) dumps.set(pid, [...(dumps.get(pid) ?? []), ...files]);
-  }
+  for (const { pid, spaces } of tasks.processes)
+    for (const { space } of spaces)
+      for (const { file } of space.mappings) {
+        if (!isJitDump(file)) continue;
+        const known = dumps.get(pid);
+        if (known === undefined) dumps.set(pid, [file]);
+        else if (known.push(file) > 2 * MOST_DUMPS) known.splice(0, known.length - MOST_DUMPS);
+      }
   return dumps;
 }
+
+const MOST_DUMPS = 16;
 
 class CaptureSymbols implements Symbolizer {
   readonly #captured: CapturedSymbols | undefined;
@@ -71,7 +78,7 @@ class CaptureSymbols implements Symbolizer {
   }
 
   get problems(): readonly string[] {
-    return [...this.#problems, ...this.#system.problems];
+    return [...new Set([...this.#problems, ...(this.#captured?.problems ?? []), ...this.#system.problems])];
   }
 
   nameOf(place: FramePlace): FrameSymbol | undefined {

@@ -54,6 +54,8 @@ export function symbolizeSnapshot(path: string, timeMs: number): Symbolized {
   }
 }
 
+/** Sentences on missing symbols that are kept. */
+const MOST_PROBLEMS = 256;
 /** Samples between two readings of the clock. */
 const SAMPLES_PER_CLOCK_READING = 64;
 
@@ -61,10 +63,14 @@ const SAMPLES_PER_CLOCK_READING = 64;
 export function frameSymbols(capture: Capture, symbols: SystemSymbols, isTimeUp: () => boolean): SnapshotSymbols {
   const harvest = new SymbolHarvest();
   const seen = new SeenAddresses();
+  const found = (isComplete: boolean): SnapshotSymbols => ({
+    ...harvest.symbols(isComplete, symbols.refusedFiles),
+    problems: symbols.problems.slice(0, MOST_PROBLEMS),
+  });
   let samples = 0;
   for (let index = capture.recordCount - 1; index >= 0; index--) {
     if (capture.typeAt(index) !== RecordType.SAMPLE) continue;
-    if (samples++ % SAMPLES_PER_CLOCK_READING === 0 && isTimeUp()) return harvest.symbols(false);
+    if (samples++ % SAMPLES_PER_CLOCK_READING === 0 && isTimeUp()) return found(false);
     const process = capture.threadAt(index)?.process;
     const record = process && capture.record(index);
     if (process === undefined || record?.name !== 'SAMPLE') continue;
@@ -73,13 +79,14 @@ export function frameSymbols(capture: Capture, symbols: SystemSymbols, isTimeUp:
     const userSpace = spaceAt(process, timeNs);
     const epoch = symbols.epochAt(pid, timeNs);
     for (const at of stackAddresses(record.body, record.misc)) {
+      if (at.isGuest) continue;
       const space = at.isKernel ? capture.tasks.kernelSpace : userSpace;
       if (!seen.isNew(space, timeNs, at.isKernel ? 0 : epoch, at)) continue;
       const name = symbols.nameOf({ ...at, pid, timeNs, mapping: space.find(at.address, timeNs) });
       if (name !== undefined) harvest.add(name);
     }
   }
-  return harvest.symbols(true);
+  return found(true);
 }
 
 /** The addresses already looked up, per address space. Forgotten at each new mapping and code epoch. */

@@ -6,7 +6,7 @@
  */
 import { encodeRecord } from '../abi/record.ts';
 import { Misc } from '../abi/record-table.ts';
-import { type ProcStat, parseMaps, readProcStat, readProcText } from '../linux/proc.ts';
+import { listIds, type ProcStat, parseMaps, readProcStat, readProcText } from '../linux/proc.ts';
 import { mmap2Body } from '../source/procfs-scan.ts';
 import type { SourceEvent } from '../source/source.ts';
 
@@ -27,9 +27,20 @@ export interface LiveThread {
  */
 export function mappingsOf(pid: number, timeNs: bigint, { attr, ids }: SourceEvent): Uint8Array[] {
   const id = { pid, tid: pid, time: timeNs, id: ids[0]! };
-  return parseMaps(readProcText(`/proc/${pid}/maps`) ?? '')
+  return parseMaps(mapsText(pid))
     .filter(({ prot, path }) => prot & EXECUTE && path !== '[vsyscall]')
     .map((entry) => encodeRecord('MMAP2', mmap2Body(pid, entry), id, attr, Misc.user));
+}
+
+/** The maps of the process. A main thread that has exited has none of its own: those of another thread serve. */
+function mapsText(pid: number): string {
+  const text = readProcText(`/proc/${pid}/maps`);
+  if (text) return text;
+  for (const tid of listIds(`/proc/${pid}/task`)) {
+    const ofThread = tid === pid ? undefined : readProcText(`/proc/${pid}/task/${tid}/maps`);
+    if (ofThread) return ofThread;
+  }
+  return '';
 }
 
 /** Undefined: it is gone. */

@@ -17,7 +17,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const PROT_EXEC = 4;
-const NOW = { clockid: 1, wallNs: BigInt(Date.now()) * 1_000_000n + 10n ** 9n, clockNs: 100_000_000_000n };
+const NOW = { clockid: 1, wallNs: BigInt(Date.now() + 3_600_000) * 1_000_000n, clockNs: 10_000_000_000_000n };
 
 function idsOf(body: Partial<RecordBody<'MMAP2'>>, misc = 0, time = NOW.clockNs): string[] {
   const collector = new BuildIdCollector(CPU_CLOCK.attr);
@@ -46,16 +46,28 @@ describe('the build ids of mapped files', () => {
     expect(idsOf({ filename: join(folder, 'gone') })).toEqual([]);
   });
 
-  it('are left out for a file that was replaced since it was mapped', () => {
+  it('are left out for a file that was replaced or written since it was mapped', () => {
     const { ino } = statSync(program, { bigint: true });
     const longAgo = 1n;
-    expect(idsOf({ filename: program, object: withInode(ino) }, 0, longAgo)).toEqual([`${program} 20`]);
+    expect(idsOf({ filename: program, object: withInode(ino) })).toEqual([`${program} 20`]);
+    expect(idsOf({ filename: program, object: withInode(ino) }, 0, longAgo)).toEqual([]);
     expect(idsOf({ filename: program, object: withInode(ino + 1n) }, 0, longAgo)).toEqual([]);
   });
 
   it('are taken in spite of another inode when the file is older than the mapping, as on overlayfs', () => {
     const { ino } = statSync(program, { bigint: true });
     expect(idsOf({ filename: program, object: withInode(ino + 1n) })).toEqual([`${program} 20`]);
+  });
+
+  it('are left out for a file of which mappings show two contents', () => {
+    const { ino } = statSync(program, { bigint: true });
+    const collector = new BuildIdCollector(CPU_CLOCK.attr);
+    for (const inode of [ino + 1n, ino]) {
+      const body = { prot: PROT_EXEC, filename: program, object: withInode(inode) };
+      const bytes = encodeRecord('MMAP2', body, { time: NOW.clockNs }, CPU_CLOCK.attr, Misc.user);
+      collector.add(new DataView(bytes.buffer), 0);
+    }
+    expect(collector.read(NOW)).toEqual([]);
   });
 
   it('are taken from the mapping where the kernel put them there', () => {

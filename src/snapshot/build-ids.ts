@@ -1,14 +1,18 @@
 /**
  * The build ids of the files that a snapshot maps, so that its addresses can be resolved on another machine.
  *
- * Each file is read once, from the path as this process sees it. A file that cannot be read, is not ELF or was replaced
- * after it was mapped is left out: a wrong build id would be worse than none.
+ * A mapping whose record carries the build id needs no other. Else the file is read once, through the process while it
+ * lives, or from the path as this process sees it. A file that cannot be read, is not ELF or was changed after it was
+ * mapped is left out, and so is one of which another content was mapped before: a wrong build id would be worse than
+ * none.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { decodeRecord } from '../abi/record.ts';
+import { Misc } from '../abi/record-table.ts';
+import { openRegular } from '../linux/regular-file.ts';
 import { type BuildId, hex, mappedBuildId } from '../perf-data/build-id.ts';
 import type { ClockReading } from '../perf-data/features.ts';
 import type { KernelModule } from './kernel-maps.ts';
@@ -24,11 +28,15 @@ interface MappedFile {
   readonly inode: bigint;
   /** The id when the kernel put it into the record. */
   readonly buildId: string | null;
+  /** Where the file is while the process lives. */
+  readonly inProcess: string;
 }
 
 /** Collects MMAP2 records, then reads the build ids of what they map. */
 export class BuildIdCollector {
   private readonly files = new Map<string, MappedFile>();
+  /** Files of which mappings show more than one content. */
+  private readonly ambiguous = new Set<string>();
   private readonly leader: EventAttr;
 
   constructor(leader: EventAttr) {
@@ -39,15 +47,17 @@ export class BuildIdCollector {
   add(view: DataView, offset: number): void {
     const record = decodeRecord(view, offset, this.leader);
     if (record.name !== 'MMAP2' || !(record.body.prot & PROT_EXEC)) return;
-    const { filename, object } = record.body;
+    const { filename, object, pid, addr, len } = record.body;
+    const isMemory = filename.startsWith('/memfd:') && (record.misc & Misc.mmapBuildId) === 0;
+    if (isMemory) return;
     if (filename !== VDSO_NAME && (!filename.startsWith('/') || filename.startsWith('//'))) return;
     const words = new DataView(object.buffer, object.byteOffset, object.byteLength);
     const buildId = mappedBuildId(object, record.misc);
-    this.files.set(filename, {
-      timeNs: record.id.time ?? 0n,
-      inode: buildId !== null ? 0n : words.getBigUint64(8, true),
-      buildId,
-    });
+    const inode = buildId !== null ? 0n : words.getBigUint64(8, true);
+    const known = this.files.get(filename);
+    if (known !== undefined && (known.buildId !== buildId || known.inode !== inode)) this.ambiguous.add(filename);
+    const inProcess = `/proc/${pid}/map_files/${addr.toString(16)}-${(addr + len).toString(16)}`;
+    this.files.set(filename, { timeNs: record.id.time ?? 0n, inode, buildId, inProcess });
   }
 
   /** Reads the ids. `clock` converts mapping times to wall-clock time. */
@@ -56,8 +66,14 @@ export class BuildIdCollector {
     const found: BuildId[] = [];
     for (const [file, mapped] of this.files) {
       if (performance.now() > deadline) break;
+      if (this.ambiguous.has(file)) continue;
       const buildId =
-        mapped.buildId ?? hexOf(file === VDSO_NAME ? readVdsoBuildId() : readFileBuildId(file, mapped, clock));
+        mapped.buildId ??
+        hexOf(
+          file === VDSO_NAME
+            ? readVdsoBuildId()
+            : (readFileBuildId(mapped.inProcess, mapped, clock) ?? readFileBuildId(file, mapped, clock)),
+        );
       if (buildId) found.push({ file, buildId, isKernel: false });
     }
     return found;
@@ -81,33 +97,34 @@ function hexOf(id: Uint8Array | undefined): string | undefined {
 }
 
 function readFileBuildId(path: string, mapped: MappedFile, clock: ClockReading): Uint8Array | undefined {
-  // O_NONBLOCK: the path may lead to a FIFO by now.
-  return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, (descriptor) => {
+  const open = () => openRegular(path, () => true)?.descriptor;
+  return withFile(open, (descriptor) => {
     const status = fstatSync(descriptor, { bigint: true });
-    if (!status.isFile() || wasReplaced(mapped, status, clock)) return undefined;
-    return findBuildId(readerOf(descriptor, 0));
+    return wasChanged(mapped, status, clock) ? undefined : findBuildId(readerOf(descriptor, 0));
   });
 }
 
 /**
- * Whether the path led to another file when it was mapped. A different inode alone does not prove it (overlayfs maps
- * the inode of a lower layer), nor does a later status change of the file; both together do.
+ * Whether the path led to another content when it was mapped. A different inode alone does not prove it (overlayfs maps
+ * the inode of a lower layer), nor does a later status change of the file; both together do, and so does later content.
  */
-function wasReplaced(
+function wasChanged(
   { inode, timeNs }: MappedFile,
-  status: { readonly ino: bigint; readonly ctimeNs: bigint },
+  status: { readonly ino: bigint; readonly ctimeNs: bigint; readonly mtimeNs: bigint },
   clock: ClockReading,
 ): boolean {
-  if (inode === 0n || timeNs === 0n || inode === status.ino) return false;
-  return status.ctimeNs > clock.wallNs - (clock.clockNs - timeNs);
+  if (timeNs === 0n) return false;
+  const changedNs = inode === 0n || inode === status.ino ? status.mtimeNs : status.ctimeNs;
+  return changedNs > clock.wallNs - (clock.clockNs - timeNs);
 }
 
 /** All 64-bit processes have the same vDSO, so this process's own serves. */
 function readVdsoBuildId(): Uint8Array | undefined {
   const start = attempt(() => /^([0-9a-f]+)-\S+ .*\[vdso\]$/m.exec(readFileSync('/proc/self/maps', 'latin1'))?.[1]);
   if (start === undefined) return undefined;
-  return withFile('/proc/self/mem', constants.O_RDONLY, (descriptor) =>
-    findBuildId(readerOf(descriptor, Number.parseInt(start, 16))),
+  return withFile(
+    () => openSync('/proc/self/mem', 'r'),
+    (descriptor) => findBuildId(readerOf(descriptor, Number.parseInt(start, 16))),
   );
 }
 
@@ -118,9 +135,10 @@ function readerOf(descriptor: number, base: number): ReadAt {
   };
 }
 
-function withFile<T>(path: string, flags: number, use: (descriptor: number) => T): T | undefined {
+function withFile<T>(open: () => number | undefined, use: (descriptor: number) => T): T | undefined {
   return attempt(() => {
-    const descriptor = openSync(path, flags);
+    const descriptor = open();
+    if (descriptor === undefined) return undefined;
     try {
       return use(descriptor);
     } finally {

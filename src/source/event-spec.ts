@@ -99,6 +99,8 @@ export interface AttrOptions {
   readonly countsLost: boolean;
   /** Report switches, forks, exits, names and mappings along with the event's own records. */
   readonly sideBand: boolean;
+  /** Records of mappings carry the build id of the file, read by the kernel when it is mapped. */
+  readonly recordsBuildIds: boolean;
 }
 
 /** Frames of a call chain at most: the kernel's default limit (/proc/sys/kernel/perf_event_max_stack). */
@@ -127,6 +129,7 @@ function recordedEventAttr(spec: EventSpec, options: AttrOptions, whose: readonl
   if (spec.excludeUser) flags.push('excludeUser');
   if (!spec.everyOccurrence && sampled) flags.push('freq');
   if (options.sideBand) flags.push('mmap', 'mmap2', 'comm', 'commExec', 'task', 'contextSwitch');
+  if (options.sideBand && options.recordsBuildIds) flags.push('buildId');
   return eventAttr({
     type: isClock && !sampled ? EventType.software : spec.type,
     config: isClock && !sampled ? BigInt(SOFTWARE_EVENTS.dummy!) : spec.config,

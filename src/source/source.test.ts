@@ -41,7 +41,14 @@ describe('an event name', () => {
 });
 
 describe('the attr for a command', () => {
-  const options = { freq: 99, excludeKernel: true, countsLost: true, watermarkBytes: 1024, sideBand: true };
+  const options = {
+    freq: 99,
+    excludeKernel: true,
+    countsLost: true,
+    recordsBuildIds: true,
+    watermarkBytes: 1024,
+    sideBand: true,
+  };
 
   it('is inherited, enabled at exec, and has all side-band records', () => {
     const attr = commandEventAttr(clock, options);
@@ -55,6 +62,7 @@ describe('the attr for a command', () => {
       'comm',
       'commExec',
       'mmap2',
+      'buildId',
       'excludeKernel',
       'freq',
       'useClockid',

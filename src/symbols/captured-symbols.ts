@@ -3,7 +3,7 @@
  *
  * Invariant: nothing else is consulted, so the answer is the same on every machine.
  */
-import { type CodePlace, type CodeSymbol, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
+import { type CodePlace, type CodeSymbol, fileOffsetOf, findAt, isMappedFile, isMemoryFile } from './code-place.ts';
 import { NativeSymbols } from './native-symbols.ts';
 import { spaceText } from './symbol-harvest.ts';
 import { kernelNumber, StringTable, SymbolTable } from './symbol-table.ts';
@@ -17,11 +17,14 @@ interface CapturedSpace {
 export class CapturedSymbols {
   /** Whether every frame was looked up when they were captured. */
   readonly isComplete: boolean;
+  /** Which symbols were missing then, and why. */
+  readonly problems: readonly string[];
   readonly #spaces: ReadonlyMap<string, CapturedSpace>;
   readonly #nativeNames = new NativeSymbols();
 
-  constructor({ isComplete, spaces }: SnapshotSymbols) {
+  constructor({ isComplete, spaces, problems = [] }: SnapshotSymbols) {
     this.isComplete = isComplete;
+    this.problems = problems;
     this.#spaces = new Map(spaces.map(({ key, ranges }) => [spaceText(key), { ranges, table: tableOf(key, ranges) }]));
   }
 
@@ -32,12 +35,12 @@ export class CapturedSymbols {
 
   /** The symbol at `place`, in a file with that build id; undefined when it was not captured. */
   nameOf(place: CodePlace, buildId: string | null): CodeSymbol | undefined {
-    const address = addressOf(place);
-    if (address === undefined) return undefined;
     for (const key of this.#spacesOf(place, buildId)) {
       const space = this.#spaces.get(spaceText(key));
-      const found = space && findAt(space.table, address, place);
-      if (space === undefined || found === undefined) continue;
+      const address = addressIn(key, place);
+      if (space === undefined || address === undefined) continue;
+      const found = findAt(space.table, address, place);
+      if (found === undefined) continue;
       const { script, symbol, start } = space.ranges[found.index]!;
       const { name, source } = script ?? { name: this.#nativeNames.nameOf(symbol), source: null };
       return { name, offset: address - start, symbol, source };
@@ -53,17 +56,21 @@ export class CapturedSymbols {
   /** The spaces that may hold the symbol, the best first. */
   #spacesOf({ isKernel, mapping, pid }: CodePlace, buildId: string | null): readonly SymbolSpaceKey[] {
     if (isKernel) return [{ kind: 'kernel' }];
-    if (isMappedFile(mapping)) return [{ kind: 'file', file: mapping.file, buildId }];
-    return [
+    const file = mapping?.file ?? '';
+    if (isMappedFile(mapping)) return [{ kind: 'file', file, buildId }];
+    const ofJit = [
       { kind: 'jitdump', pid },
       { kind: 'jit', pid },
-    ];
+    ] as const;
+    return mapping !== undefined && isMemoryFile(mapping) ? [...ofJit, { kind: 'file', file, buildId }] : ofJit;
   }
 }
 
-function addressOf({ address, isKernel, mapping }: CodePlace): number | undefined {
-  if (isKernel) return kernelNumber(address);
-  return isMappedFile(mapping) ? fileOffsetOf(address, mapping) : Number(address);
+/** The address as the space counts it. */
+function addressIn({ kind }: SymbolSpaceKey, { address, mapping }: CodePlace): number | undefined {
+  if (kind === 'kernel') return kernelNumber(address);
+  if (kind !== 'file') return Number(address);
+  return mapping && fileOffsetOf(address, mapping);
 }
 
 function tableOf({ kind }: SymbolSpaceKey, ranges: readonly SymbolRange[]): SymbolTable {

@@ -15,8 +15,21 @@ export interface CodePlace {
   readonly pid: number;
   /** When a thread was there, nanoseconds on the capture's clock; undefined or 0: unknown. */
   readonly timeNs?: bigint;
+  /** In a virtual machine: nothing of this machine names it. */
+  readonly isGuest?: boolean;
   readonly mapping:
-    | { readonly start: bigint; readonly fileOffset: bigint; readonly file: string; readonly buildId: string | null }
+    | {
+        readonly start: bigint;
+        readonly end?: bigint;
+        readonly fileOffset: bigint;
+        readonly file: string;
+        readonly buildId: string | null;
+        /** Of the file; null or absent: unknown. */
+        readonly inode?: bigint | null;
+        /** When it was mapped, on the capture's clock; 0 or absent: unknown. */
+        readonly timeNs?: bigint;
+        readonly isExecutable?: boolean;
+      }
     | undefined;
 }
 
@@ -39,13 +52,19 @@ export interface CodeSource {
 }
 
 /**
- * Whether the code comes from a file; the rest (anonymous memory, memfd, maps of JIT compilers) was made at run time.
+ * Whether the code comes from a file; the rest (anonymous memory, memfd, maps of JIT compilers) was made at run time. A
+ * memfd with a build id holds a program.
  */
 export function isMappedFile(mapping: CodePlace['mapping']): mapping is NonNullable<CodePlace['mapping']> {
   if (mapping === undefined) return false;
-  const { file } = mapping;
-  if (file === VDSO_NAME) return true;
+  const { file, buildId } = mapping;
+  if (file === VDSO_NAME || (buildId !== null && file.startsWith('/memfd:'))) return true;
   return file.startsWith('/') && !/^(?:\/\/|\/memfd:|\/dev\/|\/tmp\/perf-\d+\.map$)/.test(file);
+}
+
+/** Whether it is a memfd, which may hold the code of a JIT compiler or a program. */
+export function isMemoryFile({ file }: NonNullable<CodePlace['mapping']>): boolean {
+  return file.startsWith('/memfd:');
 }
 
 /** The offset in the file that is mapped there. */

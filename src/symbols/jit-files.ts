@@ -2,56 +2,61 @@
  * The files that a JIT compiler left for a process: the map and the dump.
  *
  * Invariants: a file is used only if root, this user or the owner of the process owns it, since anyone may create files
- * in /tmp. A map that may belong to a later process with the same PID is not used; a dump has times of its own.
+ * in /tmp; and only if it was written while that process ran (process-life.ts): its name is a number, which others had
+ * before and will have.
  *
  * Their places: tools/perf/Documentation/jit-interface.txt (map); jitdump-specification.txt and jit_detect,
  * tools/perf/util/jitdump.c (the first page of a dump is mapped, which the kernel records), Linux 6.1.
  */
 import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
-import { hostname as ownHostname, uptime } from 'node:os';
+import { uptime } from 'node:os';
 import type { ReadAt } from '../abi/elf-note.ts';
 import { readProcStat, TICK_NS } from '../linux/proc.ts';
-import { attempt, readText, withFile } from './local-file.ts';
+import { attempt, linePieces, withFile } from './local-file.ts';
+import { doubtOf, type LifeDoubt, type LifeEvidence, type ProgramLife } from './process-life.ts';
 
-/** Tolerance: the wall clock may have been adjusted, and process start times are coarse. */
-const CLOCK_STEP_MS = 1000;
-/** Longer maps are not read. */
+/** No more of a map is read. */
 const MAX_BYTES = 512 * 1024 ** 2;
 
-/** Where and until when the process was recorded; null: unknown. */
-export interface RecordedWhere {
-  readonly hostname: string | null;
-  /** Milliseconds since the epoch. */
-  readonly endWallMs: number | null;
+/** What a process and its recording are known by. */
+export interface RecordedProcess {
+  readonly pid: number;
+  readonly life: ProgramLife;
+  readonly recorded: Omit<LifeEvidence, 'livingSinceMs'>;
 }
 
 /** Why an existing file is not used. */
-export type Distrust = 'another-user' | 'another-process';
+export type Distrust = 'another-user' | LifeDoubt;
 
-/** The text of the map, or why it is not used; undefined when there is none. */
-export function jitMapText(pid: number, recorded: RecordedWhere): { text: string } | Distrust | undefined {
-  const strangerMs = strangerBeganMs(pid, recorded);
+/** What `use` makes of the pieces of the map, or why the map is not used; undefined when there is none. */
+export function withJitMap<T>(
+  process: RecordedProcess,
+  use: (pieces: Iterable<string>) => T,
+): { readonly value: T } | Distrust | undefined {
   let distrust: Distrust | undefined;
-  for (const path of mapPaths(pid)) {
-    const text = readText(path, MAX_BYTES, (status) => {
-      if (!isTrusted(status, pid)) distrust ??= 'another-user';
-      else if (strangerMs !== undefined && status.mtimeMs >= strangerMs - CLOCK_STEP_MS) distrust ??= 'another-process';
-      else return true;
-      return false;
+  for (const path of mapPaths(process.pid)) {
+    let isUsed = false;
+    const pieces = linePieces(path, MAX_BYTES, (status) => {
+      const why = distrustOf(status, process);
+      distrust ??= why;
+      isUsed = why === undefined;
+      return isUsed;
     });
-    if (text !== undefined) return { text };
+    const value = use(pieces);
+    if (isUsed) return { value };
   }
   return distrust;
 }
 
-/** When the process that has the PID now started, milliseconds since the epoch, if it is not the recorded one. */
-function strangerBeganMs(pid: number, { hostname, endWallMs }: RecordedWhere): number | undefined {
+function distrustOf(status: Stats, { pid, life, recorded }: RecordedProcess): Distrust | undefined {
+  if (!isTrusted(status, pid)) return 'another-user';
+  return doubtOf(status.mtimeMs, life, { ...recorded, livingSinceMs: livingSinceMs(pid) });
+}
+
+/** When the process that has the PID now started, milliseconds since the epoch. */
+function livingSinceMs(pid: number): number | undefined {
   const stat = readProcStat(`/proc/${pid}/stat`);
-  if (stat === undefined) return undefined;
-  const beganMs = Date.now() - uptime() * 1000 + (stat.startTicks * TICK_NS) / 1e6;
-  const isStranger =
-    (hostname !== null && hostname !== ownHostname()) || (endWallMs !== null && beganMs > endWallMs + CLOCK_STEP_MS);
-  return isStranger ? beganMs : undefined;
+  return stat && Date.now() - uptime() * 1000 + (stat.startTicks * TICK_NS) / 1e6;
 }
 
 /** A process in a container has its own PID and /tmp there, reachable while it lives. */
@@ -69,22 +74,23 @@ export function isJitDump(file: string): boolean {
 
 /** Runs `use` on the newest dump of the process: of those that it mapped, or in the directories of perf's agents. */
 export function withJitDump<T>(
-  pid: number,
+  process: RecordedProcess,
   mapped: readonly string[],
   home: string | null,
   use: (read: ReadAt) => T | undefined,
 ): T | Distrust | undefined {
-  let isForeign = false;
+  const { pid } = process;
+  let distrust: Distrust | undefined;
   const reachable = mapped.toReversed().flatMap((path) => [path, `/proc/${pid}/root${path}`]);
   for (const path of [...reachable, ...agentDumps(pid, home)]) {
-    const found = withFile(path, (read, status) => {
-      if (isTrusted(status, pid)) return use(read);
-      isForeign = true;
-      return undefined;
+    const found = withFile(path, (read, { status }) => {
+      const why = distrustOf(status, process);
+      distrust ??= why;
+      return why === undefined ? use(read) : undefined;
     });
     if (found !== undefined) return found;
   }
-  return isForeign ? 'another-user' : undefined;
+  return distrust;
 }
 
 /** `~/.debug/jit/<language>-jit-<date>.<random>/jit-PID.dump`: sorted by name is sorted by time. */

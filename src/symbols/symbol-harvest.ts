@@ -33,9 +33,15 @@ export class SymbolHarvest {
     space.ranges.set(`${start} ${since} ${symbol}`, { start, bytes, symbol, script, since });
   }
 
-  /** `isComplete`: every frame was looked up. */
-  symbols(isComplete: boolean): SnapshotSymbols {
-    const spaces = Array.from(this.#spaces.values(), ({ key, ranges }) => ({
+  /**
+   * `isComplete`: every frame was looked up. `refused`: files that some mappings without a build id do not show; their
+   * symbols would name those as well.
+   */
+  symbols(isComplete: boolean, refused: ReadonlySet<string> = new Set()): SnapshotSymbols {
+    const sound = [...this.#spaces.values()].filter(
+      ({ key }) => key.kind !== 'file' || key.buildId !== null || !refused.has(key.file),
+    );
+    const spaces = sound.map(({ key, ranges }) => ({
       key,
       ranges: [...ranges.values()].sort(
         (a, b) => a.start - b.start || (a.since < b.since ? -1 : a.since > b.since ? 1 : 0),

@@ -45,6 +45,8 @@ export interface SnapshotSymbols {
   /** Whether every frame was looked up; false when time ran out. */
   readonly isComplete: boolean;
   readonly spaces: readonly SymbolSpace[];
+  /** Which symbols were missing when they were looked up, and why: one sentence each, without its full stop. */
+  readonly problems?: readonly string[];
 }
 
 /** "RKNM", read as a little-endian u32. */
@@ -89,8 +91,11 @@ const RANGE_ROW = [
   ['since', 'u64'],
 ] as const satisfies RowTable;
 
+/** Follows the ranges; absent when empty. */
+const PROBLEM_ROW = [['sentence', 'text']] as const satisfies RowTable;
+
 /** The section's bytes. */
-export function encodeSymbols({ isComplete, spaces }: SnapshotSymbols): Uint8Array {
+export function encodeSymbols({ isComplete, spaces, problems = [] }: SnapshotSymbols): Uint8Array {
   const writer = new VarintWriter();
   const scripts = new Map<string, number>();
   const scriptRows: RowOf<typeof SCRIPT_ROW>[] = [];
@@ -113,6 +118,11 @@ export function encodeSymbols({ isComplete, spaces }: SnapshotSymbols): Uint8Arr
     spaces.map(({ key }) => rowOfKey(key)),
   );
   for (const list of lists) writer.rows(RANGE_ROW, list);
+  if (problems.length > 0)
+    writer.rows(
+      PROBLEM_ROW,
+      problems.map((sentence) => ({ sentence })),
+    );
   const head = new DataView(new ArrayBuffer(HEAD_BYTES));
   head.setUint32(0, MAGIC, true);
   head.setUint32(4, VERSION, true);
@@ -129,8 +139,12 @@ export function decodeSymbols(bytes: Uint8Array): SnapshotSymbols | undefined {
   const flags = reader.count();
   const scripts = reader.rows(SCRIPT_ROW).map(scriptOfRow);
   const spaces = reader.rows(SPACE_ROW).map((row) => ({ key: keyOfRow(row), ranges: rangesOf(reader, scripts) }));
+  const rows = reader.isDamaged || reader.isAtEnd ? [] : reader.rows(PROBLEM_ROW);
+  const problems = rows.map(({ sentence }) => sentence);
   const isWhole = !reader.isDamaged && reader.isAtEnd && spaces.every(({ key }) => key !== undefined);
-  return isWhole ? { isComplete: (flags & COMPLETE_FLAG) !== 0, spaces: spaces as SymbolSpace[] } : undefined;
+  if (!isWhole) return undefined;
+  const isComplete = (flags & COMPLETE_FLAG) !== 0;
+  return { isComplete, spaces: spaces as SymbolSpace[], ...(problems.length > 0 ? { problems } : {}) };
 }
 
 function unpacked(bytes: Uint8Array): Uint8Array | undefined {

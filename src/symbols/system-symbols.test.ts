@@ -10,7 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname, release, tmpdir } from 'node:os';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { JITDUMP_MAGIC } from '../abi/jitdump.ts';
@@ -18,12 +18,26 @@ import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { exitOf, next } from '../base/testing/waiting.ts';
 import { parseMaps } from '../linux/proc.ts';
 import type { CodePlace, CodeSymbol } from './code-place.ts';
-import { SystemSymbols } from './system-symbols.ts';
+import type { ProgramLife } from './process-life.ts';
+import { type RecordedSystem, SystemSymbols } from './system-symbols.ts';
 
 /** A pid that no process has: above the highest of Linux. */
 const PID = 2 ** 22 + 7;
 const MAP = `/tmp/perf-${PID}.map`;
-const NOTHING_RECORDED = { osrelease: null, buildIds: new Map<string, string>(), kernelReference: null };
+/** Recorded here, just now, by a process that is gone. */
+const NOTHING_RECORDED: RecordedSystem = {
+  osrelease: null,
+  buildIds: new Map<string, string>(),
+  kernelReference: null,
+  isOfHere: true,
+  startWallMs: Date.now() - 1000,
+  endWallMs: Number.POSITIVE_INFINITY,
+  wallMsOf: (timeNs) => Number(timeNs) / 1e6,
+  lifeOf: (pid) => lifeOf(`${pid}`),
+};
+function lifeOf(key: string, fields: Partial<ProgramLife> = {}): ProgramLife {
+  return { key, startMs: null, endMs: null, forkedFrom: null, ...fields };
+}
 const isRoot = process.getuid?.() === 0;
 
 afterEach(() => rmSync(MAP, { force: true }));
@@ -59,29 +73,58 @@ describe('code of a JIT compiler', () => {
     ]);
   });
 
-  test('has no name from the map of a later process with the same PID', async () => {
+  test('has no name from a map that was not written while the process ran its program', () => {
+    writeFileSync(MAP, '7000 20 work\n');
+    const now = Date.now();
+    const named = (life: Partial<ProgramLife>, where: Partial<RecordedSystem> = {}) => {
+      const symbols = new SystemSymbols({ ...NOTHING_RECORDED, ...where, lifeOf: (pid) => lifeOf(`${pid}`, life) });
+      return symbols.nameOf(place(0x7004n))?.name ?? symbols.problems;
+    };
+    const refused = (why: string) => [`the names that a JIT compiler left for process ${PID} ${why}`];
+    const ofAnother = refused('belong to another process with the same PID: they were not written while it ran');
+    const unknown = refused('are not used: they may be of an earlier or later process with the same PID');
+    expect(named({ startMs: now - 5000, endMs: now })).toBe('work');
+    expect(named({ startMs: now - 5000, endMs: now - 3000 })).toEqual(ofAnother);
+    expect(named({ startMs: now + 5000, endMs: now + 6000 })).toEqual(ofAnother);
+    expect(named({ startMs: now - 5000 }, { endWallMs: now - 3000 })).toEqual(ofAnother);
+    expect(named({}, { startWallMs: now + 5000, endWallMs: now + 6000 })).toEqual(unknown);
+    expect(named({ startMs: now - 5000 }, { endWallMs: null })).toEqual(unknown);
+    expect(named({ startMs: now - 5000, endMs: now }, { isOfHere: false })).toEqual(
+      refused('are not used: the capture is not known to be of this machine'),
+    );
+  });
+
+  test('has the name of the map of a living process for what ran in that process only', async () => {
     const child = spawn('sleep', ['60'], { stdio: 'ignore' });
     const map = `/tmp/perf-${child.pid}.map`;
     try {
       writeFileSync(map, '7000 20 work\n');
-      const ofAnother = [
-        `the names that a JIT compiler left for process ${child.pid} belong to a later process with the same PID`,
-      ];
-      const named = (where: { hostname?: string; endWallMs?: number }) => {
-        const symbols = new SystemSymbols({ ...NOTHING_RECORDED, ...where });
-        return symbols.nameOf(place(0x7004n, { pid: child.pid! }))?.name ?? symbols.problems;
+      const named = (endWallMs: number) => {
+        const symbols = new SystemSymbols({ ...NOTHING_RECORDED, startWallMs: 0, endWallMs });
+        return symbols.nameOf(place(0x7004n, { pid: child.pid! }))?.name;
       };
-      expect(named({})).toBe('work');
-      expect(named({ hostname: hostname(), endWallMs: Date.now() })).toBe('work');
-      expect(named({ endWallMs: Date.now() - 60_000 })).toEqual(ofAnother);
-      expect(named({ hostname: 'another-machine' })).toEqual(ofAnother);
-      // It was left before that process began, and by a process that had the number before.
+      expect(named(Date.now())).toBe('work');
+      expect(named(Date.now() - 60_000)).toBeUndefined();
+      // A map that is older than the process.
       utimesSync(map, 1e9, 1e9);
-      expect(named({ endWallMs: Date.now() - 60_000 })).toBe('work');
+      expect(named(Date.now())).toBeUndefined();
     } finally {
       child.kill();
       rmSync(map, { force: true });
     }
+  });
+
+  test('of a parent has its name in a child that runs the same program', () => {
+    writeFileSync(MAP, '7000 20 work\n');
+    const child = PID + 1;
+    const forkedFrom = { pid: PID, timeNs: 5n };
+    const recorded = (life: Partial<ProgramLife>): RecordedSystem => ({
+      ...NOTHING_RECORDED,
+      lifeOf: (pid) => lifeOf(`${pid}`, pid === child ? life : {}),
+    });
+    const found = new SystemSymbols(recorded({ forkedFrom })).nameOf(place(0x7004n, { pid: child }));
+    expect(found).toMatchObject({ name: 'work', space: { kind: 'jit', pid: child } });
+    expect(new SystemSymbols(recorded({})).nameOf(place(0x7004n, { pid: child }))).toBeUndefined();
   });
 
   test('has no name, without blocking, where the map is a FIFO', () => {
@@ -161,7 +204,7 @@ test.skipIf(!hasNamespaces)(
     try {
       await next(child.stdout, 'data', 'the container to be ready');
       const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim());
-      const symbols = new SystemSymbols(NOTHING_RECORDED);
+      const symbols = new SystemSymbols({ ...NOTHING_RECORDED, startWallMs: 0 });
       expect(symbols.nameOf(place(0x7004n, { pid }))?.name).toBe('inside');
     } finally {
       child.stdin.end();

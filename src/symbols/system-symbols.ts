@@ -10,23 +10,24 @@ import { homedir, release } from 'node:os';
 import { buildIdInNotes } from '../abi/elf-note.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { parseMaps } from '../linux/proc.ts';
-import { type CodePlace, fileOffsetOf, findAt, isMappedFile } from './code-place.ts';
+import { type CodePlace, fileOffsetOf, findAt, isMappedFile, isMemoryFile } from './code-place.ts';
 import type { SymbolPlaces } from './debug-files.ts';
 import { ElfImage } from './elf-image.ts';
 import { elfSymbolTable } from './elf-symbols.ts';
 import { JavaScriptSymbols } from './javascript-symbols.ts';
 import { type JitCode, jitDumpCode } from './jit-dump.ts';
-import { type Distrust, isJitDump, jitMapText, withJitDump } from './jit-files.ts';
+import { type Distrust, isJitDump, withJitDump, withJitMap } from './jit-files.ts';
 import { type KernelSymbols, kernelSymbols } from './kallsyms.ts';
 import { attempt, ownMemory, textPieces } from './local-file.ts';
 import { NativeSymbols } from './native-symbols.ts';
 import { perfMapTable } from './perf-map.ts';
+import type { ProgramLife } from './process-life.ts';
 import { type FileSearch, findSymbolFile } from './symbol-files.ts';
 import type { LocatedSymbol } from './symbol-harvest.ts';
 import { type FoundSymbol, kernelNumber, type SymbolTable } from './symbol-table.ts';
 import { TableCache } from './table-cache.ts';
 
-/** The system that the capture was recorded on. */
+/** The system that the capture was recorded on, and its processes. */
 export interface RecordedSystem {
   readonly osrelease: string | null;
   /** Build ids by file, lower-case hexadecimal. */
@@ -37,9 +38,15 @@ export interface RecordedSystem {
   readonly jitDumps?: ReadonlyMap<number, readonly string[]>;
   /** Whether its times are CLOCK_MONOTONIC, as those of the dumps. */
   readonly isMonotonic?: boolean;
-  readonly hostname?: string | null;
-  /** When the last record was written, milliseconds since the epoch; null: unknown. */
-  readonly endWallMs?: number | null;
+  /** Whether it was recorded on this machine, under the running kernel's release. */
+  readonly isOfHere: boolean;
+  /** When its first and its last record were written, milliseconds since the epoch; null: unknown. */
+  readonly startWallMs: number | null;
+  readonly endWallMs: number | null;
+  /** A time of it in milliseconds since the epoch; null: unknown. */
+  wallMsOf(timeNs: bigint): number | null;
+  /** The program that the process ran at `timeNs`. */
+  lifeOf(pid: number, timeNs: bigint): ProgramLife;
 }
 
 export { isJitDump };
@@ -54,14 +61,16 @@ export interface SystemSymbolsOptions {
 const MEMORY_BYTES = 512 * 1024 ** 2;
 
 export class SystemSymbols {
-  /** Which symbols are missing and why: one sentence each, without its full stop. */
-  readonly problems: string[] = [];
+  readonly #problems = new Set<string>();
+  /** Addresses in memory without a file that have no name: `pid address`. */
+  readonly #nameless = new Set<string>();
   readonly #recorded: RecordedSystem;
   readonly #places: SymbolPlaces;
   readonly #isRecent: boolean;
   readonly #files: TableCache<FileSearch>;
   readonly #jitMaps: TableCache<SymbolTable | undefined>;
   readonly #jitDumps: TableCache<JitCode | undefined>;
+  readonly #refused = new Set<string>();
   readonly #javaScript = new JavaScriptSymbols();
   readonly #nativeNames = new NativeSymbols();
   #kernel: { symbols: KernelSymbols; movedBy: bigint } | null | undefined;
@@ -76,12 +85,58 @@ export class SystemSymbols {
     this.#jitDumps = new TableCache(memoryBytes / 4);
   }
 
+  /** Which symbols are missing and why: one sentence each, without its full stop. */
+  get problems(): string[] {
+    const { size } = this.#nameless;
+    if (size === 0) return [...this.#problems];
+    const count = size < MOST_NAMELESS ? `${size}` : `at least ${size}`;
+    const have = size === 1 ? 'address has no name' : 'addresses have no names';
+    return [...this.#problems, `${count} ${have}: code made at run time, of which no compiler left a name`];
+  }
+
   /** The symbol at `place` with its piece of code; undefined when unknown. */
   nameOf(place: CodePlace): LocatedSymbol | undefined {
+    if (place.isGuest === true) return this.#noGuest();
     if (place.isKernel) return this.#kernelName(place);
-    return isMappedFile(place.mapping)
-      ? this.#fileName(place, place.mapping)
-      : (this.#dumpedName(place) ?? this.#mapName(place));
+    const { mapping } = place;
+    if (isMappedFile(mapping)) return this.#fileName(place, mapping);
+    const found =
+      this.#jitName(place) ??
+      (mapping !== undefined && isMemoryFile(mapping) ? this.#fileName(place, mapping) : undefined);
+    return found ?? this.#noJitName(place);
+  }
+
+  /** Files without a build id that are the recorded ones for some mappings and not for others. */
+  get refusedFiles(): ReadonlySet<string> {
+    return this.#refused;
+  }
+
+  #noJitName({ pid, address, mapping }: CodePlace): undefined {
+    if (mapping !== undefined && this.#nameless.size < MOST_NAMELESS) this.#nameless.add(`${pid} ${address}`);
+    return undefined;
+  }
+
+  #noGuest(): undefined {
+    const problem = 'functions of a virtual machine have no names: its programs and its kernel are not of this machine';
+    this.#problems.add(problem);
+    return undefined;
+  }
+
+  /** By what the process's own compiler left, else by what that of the process it was forked from did. */
+  #jitName(place: CodePlace): LocatedSymbol | undefined {
+    let [pid, timeNs] = [place.pid, place.timeNs ?? 0n];
+    for (let generation = 0; generation < MOST_GENERATIONS; generation++) {
+      const at = { ...place, pid, timeNs };
+      const life = this.#recorded.lifeOf(pid, timeNs);
+      const found = this.#dumpedName(at, life) ?? this.#mapName(at, life);
+      if (found !== undefined) {
+        const { kind } = found.space;
+        return kind === 'jit' || kind === 'jitdump' ? { ...found, space: { kind, pid: place.pid } } : found;
+      }
+      if (life.forkedFrom === null) return undefined;
+      ({ pid, timeNs } = life.forkedFrom);
+    }
+    return undefined;
   }
 
   /** The recorded build ids by file. */
@@ -96,7 +151,8 @@ export class SystemSymbols {
 
   /** How many times up to `timeNs` code of the process was replaced: a name holds between two of them. */
   epochAt(pid: number, timeNs: bigint): number {
-    return this.#recorded.jitDumps?.has(pid) ? (this.#dump(pid)?.table.changesUntil(timeNs) ?? 0) : 0;
+    if (this.#recorded.jitDumps?.has(pid) !== true) return 0;
+    return this.#dump(pid, this.#recorded.lifeOf(pid, timeNs))?.table.changesUntil(timeNs) ?? 0;
   }
 
   #kernelName(place: CodePlace): LocatedSymbol | undefined {
@@ -105,18 +161,19 @@ export class SystemSymbols {
     const { symbols, movedBy } = this.#kernel;
     // Modules are loaded at free addresses: only in the same boot do they stay where they were.
     const isModule = place.mapping !== undefined && !place.mapping.file.startsWith(KERNEL_DSO_NAME);
-    if (movedBy !== 0n && isModule) return undefined;
+    if ((movedBy !== 0n || !this.#recorded.isOfHere) && isModule) return undefined;
     const address = kernelNumber(place.address + movedBy);
     if (address === undefined) return undefined;
     return this.#nativeName(symbols.table, address, place, { kind: 'kernel' }, address - Number(movedBy));
   }
 
   #openKernel(): { symbols: KernelSymbols; movedBy: bigint } | null {
-    const { osrelease, buildIds, kernelReference } = this.#recorded;
+    const { buildIds, kernelReference, isOfHere } = this.#recorded;
     if (kernelReference === null) return this.#noKernel('the capture does not record where the kernel was');
     const recordedId = buildIds.get(KERNEL_DSO_NAME);
-    const isSame =
-      recordedId === undefined ? osrelease === release() : recordedId === kernelBuildId() || osrelease === null;
+    const isSame = recordedId === undefined ? isOfHere : recordedId === kernelBuildId();
+    if (!isSame && recordedId === undefined)
+      return this.#noKernel('the capture does not identify it, and is not of this machine');
     if (!isSame) return this.#noKernel('it was recorded under another kernel than the running one');
     const symbols = kernelSymbols(textPieces('/proc/kallsyms'));
     const address = symbols?.references.get(kernelReference.symbol);
@@ -126,41 +183,68 @@ export class SystemSymbols {
   }
 
   #noKernel(reason: string): null {
-    this.problems.push(`kernel functions have no names: ${reason}`);
+    this.#problems.add(`kernel functions have no names: ${reason}`);
     return null;
   }
 
   #fileName(place: CodePlace, mapping: NonNullable<CodePlace['mapping']>): LocatedSymbol | undefined {
     const buildId = this.buildIdOf(place);
-    const file = this.#file(mapping.file, buildId, place.pid);
+    const mappedMs = this.#mappedMs(mapping);
+    const file = this.#file(mapping, buildId, mappedMs, place.pid);
     if (typeof file === 'string') return undefined;
+    if (file.changedMs !== null && (mappedMs === null || file.changedMs > mappedMs))
+      return this.#refuse(mapping.file, 'another-file');
     const fileOffset = fileOffsetOf(place.address, mapping);
     const address = file.image.addressOf(fileOffset);
     if (address === undefined) return undefined;
     return this.#nativeName(file.table, address, place, { kind: 'file', file: mapping.file, buildId }, fileOffset);
   }
 
-  #file(path: string, buildId: string | null, pid: number): FileSearch {
+  /** When the file was mapped, or first known to be. */
+  #mappedMs({ timeNs = 0n }: NonNullable<CodePlace['mapping']>): number | null {
+    return timeNs === 0n ? this.#recorded.startWallMs : this.#recorded.wallMsOf(timeNs);
+  }
+
+  #file(
+    { file: path, inode = null, start, end, isExecutable, fileOffset }: NonNullable<CodePlace['mapping']>,
+    buildId: string | null,
+    mappedMs: number | null,
+    pid: number,
+  ): FileSearch {
     const find = (): FileSearch => {
-      const found =
-        path === VDSO_NAME
-          ? this.#vdso(buildId)
-          : findSymbolFile({ path, buildId, pid, isRecent: this.#isRecent }, this.#places);
-      if (typeof found === 'string') this.problems.push(`no names from ${path}: ${WHY_NONE[found]}`);
+      const isOfHere = this.#recorded.isOfHere || this.#isRecent;
+      const range = end === undefined ? null : { start, end };
+      const isCode = range !== null && isExecutable === true;
+      const code = isCode ? { offset: Number(fileOffset), bytes: Number(range.end - start) } : null;
+      const recorded = { path, buildId, inode, mappedMs, pid, range, code, isOfHere, isRecent: this.#isRecent };
+      const found = path === VDSO_NAME ? this.#vdso(buildId) : findSymbolFile(recorded, this.#places);
+      if (typeof found === 'string') this.#refuse(path, found);
       return found;
     };
-    return this.#files.get(`${buildId} ${path}`, find, (found) => (typeof found === 'string' ? 0 : found.table.bytes));
+    // Without a build id, a refusal holds for that mapping only.
+    const identity = buildId ?? `${inode}`;
+    const known = this.#files.get(`${identity} ${path}`, find, bytesOf);
+    if (typeof known !== 'string' || buildId !== null) return known;
+    return this.#files.get(`${identity} ${path} ${mappedMs}`, find, bytesOf);
+  }
+
+  #refuse(path: string, why: Exclude<FileSearch, object>): undefined {
+    if (why !== 'absent' && why !== 'no-symbols') this.#refused.add(path);
+    const problem = `no names from ${path}: ${WHY_NONE[why]}`;
+    this.#problems.add(problem);
+    return undefined;
   }
 
   /** The vDSO is part of the kernel and the same in all 64-bit processes: that of this process serves. */
   #vdso(buildId: string | null): FileSearch {
     if (this.#recorded.osrelease !== release()) return 'another-file';
+    if (buildId === null && !this.#recorded.isOfHere) return 'unknown-file';
     const entry = parseMaps(readFileSync('/proc/self/maps', 'latin1')).find(({ path }) => path === VDSO_NAME);
     const bytes = entry && ownMemory(Number(entry.start), Number(entry.end - entry.start));
     const image = bytes && ElfImage.parse((offset, length) => bytes.subarray(offset, offset + length));
     if (image === undefined) return 'absent';
     if (buildId !== null && image.buildId !== buildId) return 'another-file';
-    return { image, table: elfSymbolTable(image) };
+    return { image, table: elfSymbolTable(image), changedMs: null };
   }
 
   /** `address` is relative to the table, `counted` to the space. */
@@ -179,8 +263,8 @@ export class SystemSymbols {
     return { name, offset, symbol, source: null, space, start: counted - offset, bytes: end - start, since: 0n };
   }
 
-  #dumpedName(place: CodePlace): LocatedSymbol | undefined {
-    const code = this.#dump(place.pid);
+  #dumpedName(place: CodePlace, life: ProgramLife): LocatedSymbol | undefined {
+    const code = this.#dump(place.pid, life);
     const found = code && findAt(code.table, Number(place.address), place);
     if (found === undefined) return undefined;
     const { index, start } = found;
@@ -189,10 +273,10 @@ export class SystemSymbols {
     return { ...script, ...pieceOf(found), offset: Number(place.address) - start, space };
   }
 
-  #mapName(place: CodePlace): LocatedSymbol | undefined {
+  #mapName(place: CodePlace, life: ProgramLife): LocatedSymbol | undefined {
     const table = this.#jitMaps.get(
-      `${place.pid}`,
-      () => this.#jitMap(place.pid),
+      life.key,
+      () => this.#jitMap(place.pid, life),
       (found) => found?.bytes ?? 0,
     );
     const found = table && findAt(table, Number(place.address), place);
@@ -202,20 +286,20 @@ export class SystemSymbols {
     return { ...script, ...pieceOf(found), offset: Number(place.address) - found.start, space };
   }
 
-  #jitMap(pid: number): SymbolTable | undefined {
-    const { hostname = null, endWallMs = null } = this.#recorded;
-    const map = jitMapText(pid, { hostname, endWallMs });
+  #jitMap(pid: number, life: ProgramLife): SymbolTable | undefined {
+    const map = withJitMap({ pid, life, recorded: this.#evidence() }, (pieces) => perfMapTable(pieces));
     if (typeof map === 'string') this.#distrust(pid, map);
-    return typeof map === 'object' ? perfMapTable(map.text) : undefined;
+    return typeof map === 'object' ? map.value : undefined;
   }
 
-  #dump(pid: number): JitCode | undefined {
+  #dump(pid: number, life: ProgramLife): JitCode | undefined {
     return this.#jitDumps.get(
-      `${pid}`,
+      life.key,
       () => {
         const { jitDumps, isMonotonic = false } = this.#recorded;
         const mapped = jitDumps?.get(pid) ?? [];
-        const code = withJitDump(pid, mapped, this.#places.home, (read) => jitDumpCode(read, isMonotonic));
+        const process = { pid, life, recorded: this.#evidence() };
+        const code = withJitDump(process, mapped, this.#places.home, (read) => jitDumpCode(read, isMonotonic));
         if (typeof code !== 'string') return code;
         this.#distrust(pid, code);
         return undefined;
@@ -224,10 +308,24 @@ export class SystemSymbols {
     );
   }
 
-  #distrust(pid: number, why: Distrust): void {
-    const problem = `the names that a JIT compiler left for process ${pid} belong to ${WHOSE[why]}`;
-    if (!this.problems.includes(problem)) this.problems.push(problem);
+  #evidence() {
+    const { isOfHere, startWallMs, endWallMs } = this.#recorded;
+    return { isOfHere: isOfHere || this.#isRecent, captureStartMs: startWallMs, captureEndMs: endWallMs };
   }
+
+  #distrust(pid: number, why: Distrust): void {
+    const problem = `the names that a JIT compiler left for process ${pid} ${WHOSE[why]}`;
+    this.#problems.add(problem);
+  }
+}
+
+/** Addresses without a name that are counted. */
+const MOST_NAMELESS = 65_536;
+/** Forks without an exec between that are followed to the process whose code runs. */
+const MOST_GENERATIONS = 16;
+
+function bytesOf(found: FileSearch): number {
+  return typeof found === 'string' ? 0 : found.table.bytes;
 }
 
 function pieceOf({
@@ -240,13 +338,16 @@ function pieceOf({
 }
 
 const WHOSE: Readonly<Record<Distrust, string>> = {
-  'another-user': 'another user',
-  'another-process': 'a later process with the same PID',
+  'another-user': 'belong to another user',
+  'another-process': 'belong to another process with the same PID: they were not written while it ran',
+  'another-machine': 'are not used: the capture is not known to be of this machine',
+  'unknown-process': 'are not used: they may be of an earlier or later process with the same PID',
 };
 
 const WHY_NONE: Readonly<Record<Exclude<FileSearch, object>, string>> = {
   absent: 'it cannot be read here',
   'another-file': 'it is not the recorded file',
+  'unknown-file': 'the capture does not identify it',
   'no-symbols': 'it has no symbols',
 };
 
