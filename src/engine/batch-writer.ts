@@ -199,16 +199,31 @@ export class BatchWriter {
     // Pinned is the page that the first record of the batch ended in; once filled to the last byte, the next one is
     // needed.
     const { writer, isWhole } = ring;
-    if (ring.isReservedFor(needed) && writer.staysInPage(needed) && !(isWhole && writer.beginsPage)) return true;
-    if (this.#batchNumber < pinning.retryGrowAt) return false;
+    const isPinned = writer.staysInPage(needed) && !(isWhole && writer.beginsPage);
+    if (!writer.isNarrow && ring.isReservedFor(needed) && isPinned) return true;
+    if (this.#batchNumber < pinning.retryGrowAt) return writer.isNarrow;
     const grown = this.#rings.grow(thread, ring);
     pinning.isWhole = grown === 'whole';
-    if (pinning.isWhole) return true;
+    if (pinning.isWhole) {
+      writer.widen();
+      return true;
+    }
     pinning.retryGrowAt = this.#batchNumber + GROW_RETRY_BATCHES;
-    if (grown === 'unpinned') this.#losePin(thread);
+    if (grown === 'unpinned') {
+      this.#losePin(thread);
+      return false;
+    }
     // Memory is reserved through the path.
-    if (thread.attachment && !existsSync(ring.path)) this.#vanished.add(thread);
-    return false;
+    if (thread.attachment && !existsSync(ring.path)) {
+      this.#vanished.add(thread);
+      return false;
+    }
+    return this.#narrow(ring, bytes);
+  }
+
+  /** The ring cannot grow: it overwrites within its first page, which is pinned. False: the record does not fit there. */
+  #narrow({ writer, isWhole }: RingFile, bytes: number): boolean {
+    return (writer.isNarrow || (!isWhole && writer.narrow())) && writer.fits(bytes);
   }
 
   /** As the kernel does after a loss: a LOST record with the count, before the next record that is written. */

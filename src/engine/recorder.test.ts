@@ -252,7 +252,30 @@ describe('the recorder', () => {
     for (let time = 100; time < 400; time++) source.put(0, records.switchIn({ tid: 4, time }));
     recorder.drain();
     expect(recorder.threads.dead().map(({ tid }) => tid)).toEqual([1, 2, 3]);
-    expect(recorder.stats().lost).toBeGreaterThan(0);
+    expect(recorder.stats().lost).toBe(0);
+  });
+
+  it('overwrites in the one page of a ring that cannot grow, and grows it when there is memory again', () => {
+    using scripted = scriptedRecorder({ ringBytes: 8192, memoryBytes: 2 * 8192 + 4095 });
+    const { source, recorder } = scripted;
+    let time = 0;
+    const writePage = () => {
+      for (let i = 0; i < 100; i++) source.put(0, records.switchIn({ tid: 4, time: ++time }));
+      recorder.drain();
+    };
+    source.put(0, records.switchIn({ tid: 5, time: ++time }));
+    for (let page = 0; page < 3; page++) writePage();
+    const narrow = times(recorder.cut(), 4);
+    expect(narrow).toEqual(Array.from(narrow, (_, index) => time - narrow.length + 1 + index));
+    expect(recorder.stats()).toMatchObject({ lost: 0, ringBytes: 2 * 8192 });
+    source.put(0, records.exit({ tid: 5, time: ++time }));
+    recorder.drain();
+    recorder.threads.remove(recorder.threads.dead()[0]!);
+    for (let page = 0; page < 12; page++) writePage();
+    const whole = times(recorder.cut(), 4);
+    expect(whole).toEqual(Array.from(whole, (_, index) => time - whole.length + 1 + index));
+    expect(whole.length).toBeGreaterThan(narrow.length);
+    expect(recorder.stats()).toMatchObject({ lost: 0, ringBytes: 8192 + 4096 });
   });
 
   it('counts the records it cannot keep, and writes a LOST record of them once it can', () => {

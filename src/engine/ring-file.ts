@@ -78,7 +78,7 @@ export class RingFile {
 
   /** Whether the next `bytes` go to reserved memory: until the ring is whole, that is its first data page. */
   isReservedFor(bytes: number): boolean {
-    return this.isWhole || (this.writer.page === 0 && this.writer.staysInPage(bytes));
+    return this.isWhole || this.writer.isNarrow || (this.writer.page === 0 && this.writer.staysInPage(bytes));
   }
 
   get path(): string {

@@ -48,7 +48,13 @@
  * divides 2^32), so the high word needs no order: it is stored when the low one wraps, and a reader that sees it late
  * computes the same positions.
  */
-import { AUX_HEAD_OFFSET, AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET } from '../abi/user-page.ts';
+import {
+  AUX_HEAD_OFFSET,
+  AUX_TAIL_OFFSET,
+  DATA_HEAD_OFFSET,
+  DATA_SIZE_OFFSET,
+  DATA_TAIL_OFFSET,
+} from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
 
 const IS_TOTAL_STORE_ORDER = process.arch === 'x64';
@@ -57,6 +63,7 @@ const HEAD = DATA_HEAD_OFFSET >> 2;
 const TAIL = DATA_TAIL_OFFSET >> 2;
 const AUX_HEAD = AUX_HEAD_OFFSET >> 2;
 const AUX_TAIL = AUX_TAIL_OFFSET >> 2;
+const DATA_SIZE = DATA_SIZE_OFFSET >> 2;
 const SIGN = 0x80000000;
 
 /** The reader's own word, for the STLR between R2 and R3. */
@@ -72,6 +79,16 @@ export function announceData(words: Int32Array, position: number): void {
 export function publishData(words: Int32Array, position: number): void {
   if (isAbove(position, words[HEAD]!)) words[HEAD + 1] = (words[HEAD + 1]! - 1) | 0;
   publish(words, HEAD, position);
+}
+
+/**
+ * The size of the data area: positions between head and tail + size hold the same bytes before and after, or are no
+ * records. Below 4 GiB, so that the low word is all of it.
+ */
+export function publishDataSize(words: Int32Array, dataBytes: number): void {
+  publish(words, DATA_SIZE, dataBytes);
+  // The first store into the resized area comes after it.
+  announce(words, DATA_SIZE, dataBytes);
 }
 
 /** Compares low words as unsigned; with their signs flipped, so that it takes no more than 32 bits. */

@@ -7,7 +7,7 @@
 import { lowWord } from '../abi/layout.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
-import { acquireHead, acquireTail, announceData, publishData } from './publication.ts';
+import { acquireHead, acquireTail, announceData, publishData, publishDataSize } from './publication.ts';
 import { commWords, headerFieldOffset, type RingGeometry } from './ring-layout.ts';
 
 const PAGE_SHIFT = Math.log2(PAGE_BYTES);
@@ -27,8 +27,10 @@ export class RingWriter {
   readonly #words: Int32Array;
   /** Word index of the data area, and its size in words less one. */
   readonly #data: number;
-  readonly #mask: number;
-  readonly #dataBytes: number;
+  #mask: number;
+  #dataBytes: number;
+  /** The size that the ring was created with. */
+  readonly #wholeBytes: number;
   /** Low word of the head: bytes, decreasing. */
   #head = PAGE_BYTES;
   /** Bytes below the head that are announced already. */
@@ -40,6 +42,7 @@ export class RingWriter {
     this.#data = geometry.dataOffset >> 2;
     this.#mask = (geometry.dataBytes >> 2) - 1;
     this.#dataBytes = geometry.dataBytes;
+    this.#wholeBytes = geometry.dataBytes;
   }
 
   /**
@@ -118,6 +121,62 @@ export class RingWriter {
   #announce(bytes: number): void {
     this.#announcedBytes = Math.min(bytes + ANNOUNCE_AHEAD_BYTES, this.#dataBytes);
     announceData(this.#words, (this.#head - this.#announcedBytes) | 0);
+  }
+
+  /** Whether the ring overwrites within its first data page. */
+  get isNarrow(): boolean {
+    return this.#dataBytes < this.#wholeBytes;
+  }
+
+  /**
+   * From now on the ring overwrites within its first data page, the only one that it has written so far: the others
+   * have no memory. False: it has written others, or too much of what another writer left may be torn.
+   */
+  narrow(): boolean {
+    if (this.#head < 0 || this.#head > PAGE_BYTES || this.#announcedBytes > PAGE_BYTES) return false;
+    this.#resize(PAGE_BYTES);
+    return true;
+  }
+
+  /**
+   * The whole ring has memory again. Every page is the first one to positions modulo its size, so that the records stay
+   * at their positions: they are copied to the pages where a ring of the whole size has them. What is older reads as
+   * never written.
+   *
+   *     narrow   [▓▓▓new▓▓▓┊▒▒▒old▒▒▒]                 one page: head at ┊… wraps
+   *     whole    … [        ▓▓▓new▓▓▓] [▒▒▒old▒▒▒0 ]   …
+   */
+  widen(): void {
+    if (!this.isNarrow) return;
+    const page = new Int32Array(PAGE_BYTES >> 2);
+    copyWords(this.#words, this.#data, page, 0, page.length);
+    const pageMask = page.length - 1;
+    const wholeMask = (this.#wholeBytes >> 2) - 1;
+    const head = this.#head >>> 2;
+    const words = this.#wholeWords(page, head);
+    for (let i = 0; i < words; i++) this.#words[this.#data + ((head + i) & wholeMask)] = page[(head + i) & pageMask]!;
+    this.#words[this.#data + ((head + words) & wholeMask)] = 0;
+    this.#words[this.#data + ((head + words + 1) & wholeMask)] = 0;
+    this.#resize(this.#wholeBytes);
+  }
+
+  /** Words of the whole records from word `head` on; a header's place is left behind them. */
+  #wholeWords(page: Int32Array, head: number): number {
+    const mask = page.length - 1;
+    const most = page.length - (this.#announcedBytes >> 2);
+    let used = 0;
+    while (used + 2 <= most) {
+      const count = page[(head + used + 1) & mask]! >>> 18;
+      if (count < 2 || used + count > most - 2) break;
+      used += count;
+    }
+    return used;
+  }
+
+  #resize(dataBytes: number): void {
+    this.#mask = (dataBytes >> 2) - 1;
+    this.#dataBytes = dataBytes;
+    publishDataSize(this.#words, dataBytes);
   }
 
   /** Adds to the count of lost records. */
