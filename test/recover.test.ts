@@ -51,7 +51,10 @@ describe.each(['perf', 'procfs'])('the rings of a recorder killed in the middle,
       expect([script.status, script.stderr]).toEqual([0, '']);
       expect(script.stdout).toMatch(/PERF_RECORD_(COMM|FORK)/);
     }
-    expect(show(output).threads.length).toBeGreaterThanOrEqual(found.rings.length);
+    const { threads, degraded } = show(output);
+    expect(threads.length).toBeGreaterThanOrEqual(found.rings.length);
+    expect(new Set(threads.map(({ tid }) => tid)).size).toBe(threads.length);
+    expect(degraded.join()).not.toContain('side-band log');
     // The directory stays until the user removes it, and can be shown.
     expect(existsSync(directory)).toBe(true);
     expect(showWithNames(directory).reason).toBe('recover');

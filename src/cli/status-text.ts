@@ -4,10 +4,15 @@ import type { Target } from '../engine/attachment.ts';
 import type { Adoption, AttachmentStatus, DetachedStatus } from '../session/control.ts';
 import { printable } from './terminal.ts';
 
-export function adoptionText({ rings, alive, unreadable, blindMs }: Adoption): string {
+/** `directory`: of the event files. */
+export function adoptionText({ rings, alive, unreadable, otherEvents, blindMs }: Adoption, directory: string): string {
   const skipped = unreadable > 0 ? `, ${count(unreadable, 'file')} skipped as no readable ring` : '';
+  const others =
+    otherEvents > 0
+      ? `; ${count(otherEvents, 'ring')} with other events left as they are: save them with \`ringkeep recover ${printable(directory)}\``
+      : '';
   const gap = blindMs === null ? '' : `; nothing was recorded for ${formatDurationNs(blindMs * 1e6)}`;
-  return `adopted ${count(rings, 'ring')} of an earlier recorder, ${alive} of them of living threads${skipped}${gap}`;
+  return `adopted ${count(rings, 'ring')} of an earlier recorder, ${alive} of them of living threads${skipped}${others}${gap}`;
 }
 
 /** `pid 42`, `comm node*`. */
@@ -59,7 +64,7 @@ export function formatStatus(status: DetachedStatus, nowWallMs: number): string 
     `pinned     ${formatSize(now)}, peak ${formatSize(peak)}, bound ${formatSize(bound)}; ${count(status.slotsPerCpu, 'slot')} per CPU`,
     `recorder   ${percent(status.recorderCpuShare)} of a CPU, ${status.recorderCpuSeconds.toFixed(1)} s in total`,
     ...(status.attachments.length === 0 ? ['no attachments'] : status.attachments.map(attachmentText)),
-    ...(status.adoption ? [adoptionText(status.adoption)] : []),
+    ...(status.adoption ? [adoptionText(status.adoption, status.directory)] : []),
     ...status.degraded.map(printable),
   ];
   return lines.map((line) => `${line}\n`).join('');

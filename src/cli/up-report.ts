@@ -32,7 +32,7 @@ export function upText({ started, pid, socket, directory, source, adoption, degr
   const lines = [
     `the recorder is running${who}, source ${source}; its socket is ${socket}`,
     `event files are in ${directory}`,
-    ...(adoption ? [adoptionText(adoption)] : []),
+    ...(adoption ? [adoptionText(adoption, directory)] : []),
     ...degraded.map(printable),
   ];
   return lines.map((line) => `${line}\n`).join('');

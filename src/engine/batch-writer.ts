@@ -221,7 +221,7 @@ export class BatchWriter {
     return this.#narrow(ring, bytes);
   }
 
-  /** The ring cannot grow: it overwrites within its first page, which is pinned. False: the record does not fit there. */
+  /** The ring cannot grow: it overwrites within its first page, which is pinned. False: the record does not fit. */
   #narrow({ writer, isWhole }: RingFile, bytes: number): boolean {
     return (writer.isNarrow || (!isWhole && writer.narrow())) && writer.fits(bytes);
   }

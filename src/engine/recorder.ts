@@ -38,8 +38,10 @@ import { windowOf } from './window.ts';
 
 /** What a recorder is created with. */
 export interface EngineOptions extends RingOptions {
-  /** Of a detached recorder, whose tasks come and go: where the side-band log is kept beside memory. */
-  readonly detached?: { readonly sideBandLog: SideBandSink };
+  /** Of a detached recorder: tasks outside every attachment are not recorded. */
+  readonly isDetached?: boolean;
+  /** Where the side-band log is kept beside memory. */
+  readonly sideBandSink?: SideBandSink;
 }
 
 /** Least time between two drains while a cut is taken. */
@@ -72,17 +74,13 @@ export class Recorder {
     const rings = new RingStore(options, this.#ids.kept);
     const batch = new BatchWriter(rings, options, this.#ids, this.#view);
     const threads = new ThreadTable(rings, batch, this.#events);
-    const sideBandLog = new SideBandLog(
-      source.events[0]!.attr,
-      (pid) => threads.tidsOf(pid),
-      options.detached?.sideBandLog,
-    );
+    const sideBandLog = new SideBandLog(source.events[0]!.attr, (pid) => threads.tidsOf(pid), options.sideBandSink);
     this.#rings = rings;
     this.#batch = batch;
     this.threads = threads;
     this.#sideBandLog = sideBandLog;
     const parts = { view: this.#view, ids: this.#ids, threads, batch, sideBandLog, deaths, events: this.#events };
-    const intake = new RecordIntake(parts, source.events, options.detached !== undefined);
+    const intake = new RecordIntake(parts, source.events, options.isDetached === true);
     this.#intake = intake;
     this.#visitor = {
       takeFast: (words, at, to, limit) => batch.fastPath.takeFast(words, at, to, limit),

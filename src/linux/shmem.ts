@@ -95,13 +95,16 @@ export interface OpenedRingFile {
   readonly allocatedBytes: number;
 }
 
-/** Maps an existing ring file. Throws `ring-memory` (details.errno): EINVAL for another size or another user's file. */
+/**
+ * Maps the first `fileBytes` of an existing ring file. Throws `ring-memory` (details.errno): EINVAL for a shorter one
+ * or another user's.
+ */
 export function openRingFile(path: string, fileBytes: number): OpenedRingFile {
   const fd = openAgain(path, constants.O_RDWR | constants.O_NOFOLLOW);
   try {
     const { size, blocks, uid } = fstatSync(fd);
-    if (size !== fileBytes || uid !== process.geteuid!()) {
-      throw new RingkeepError('ring-memory', 'a ring file has another size or owner than when it was made', {
+    if (size < fileBytes || uid !== process.geteuid!()) {
+      throw new RingkeepError('ring-memory', 'a ring file is shorter than when it was made, or has another owner', {
         errno: 'EINVAL',
       });
     }

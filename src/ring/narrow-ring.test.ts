@@ -27,7 +27,7 @@ function writeAll(writer: RingWriter, records: readonly Int32Array[]): void {
   for (const record of records) writer.write(record, 0, record.byteLength);
 }
 
-/** The ring holds the newest of `written` and nothing else, and no fewer bytes of them than `least`, as far as there are. */
+/** The ring holds the newest of `written` and nothing else, and at least `least` bytes of them, as far as there are. */
 function expectNewest(words: Int32Array, written: readonly Int32Array[], least: number): void {
   const expected = Buffer.concat(written.toReversed().map(({ buffer }) => new Uint8Array(buffer)));
   const { records, end } = readRing(copyRing(words));

@@ -219,6 +219,35 @@ describe('a recorder in the directory of a killed one', () => {
     ]);
   });
 
+  it('leaves readable rings with other events in place, and counts them apart from what cannot be read', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using first = scriptedAttachments();
+    const { directory } = first.attacher.attach({ kind: 'pid', pid });
+    kill(first);
+    const path = `${directory}/${pid}`;
+    const { eventTableOffset, idOffset } = { eventTableOffset: 1216, idOffset: 8 + 128 + 64 };
+    patch(path, eventTableOffset + idOffset, 99n);
+    using second = adoptIn(first.directory);
+    expect(second.adoption).toMatchObject({ rings: 0, alive: 0, unreadable: 0, otherEvents: 1 });
+    expect(readRing(readFileSync(path)).header.events[0]!.ids).toEqual([99n]);
+    expect(existsSync(first.sideBandLog.path)).toBe(true);
+  });
+
+  it('keeps a ring that could not grow as that of an exited thread, and gives its thread a new one', async () => {
+    await using sleepers = new Sleepers();
+    const pid = await sleepers.start();
+    using first = scriptedAttachments();
+    first.attacher.attach({ kind: 'pid', pid });
+    deliver(first, pid, records.switchIn, records.switchOut);
+    expect(first.recorder.threads.get(pid)!.ring!.writer.narrow()).toBe(true);
+    kill(first);
+    using second = adoptIn(first.directory);
+    expect(second.adoption).toMatchObject({ rings: 1, alive: 0, unreadable: 0 });
+    const cut = second.recorder.cut();
+    expect(cut.threads.filter(({ tid }) => tid === pid).map(({ alive }) => alive)).toEqual([false, true]);
+  });
+
   it('continues other attachments when a file is in the place of one', async () => {
     await using sleepers = new Sleepers();
     const [moved, kept] = [await sleepers.start(), await sleepers.start()];

@@ -34,7 +34,8 @@ export function adoptOrphanedRings(
   log: (sentence: string) => void,
 ): Adoption | undefined {
   for (const path of orphaned.useless) rmSync(path, { force: true });
-  if (orphaned.rings.length === 0 && session.length === 0) return undefined;
+  const { otherEvents } = orphaned;
+  if (orphaned.rings.length + otherEvents === 0 && session.length === 0) return undefined;
   if (orphaned.sideBandLog)
     for (const { pid, record } of sideBandRecords(orphaned.sideBandLog)) recorder.loadSideBandLog(pid, record);
   /** Undefined: it could not be made again. */
@@ -81,7 +82,7 @@ export function adoptOrphanedRings(
     if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
   const blindMs = orphaned.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - orphaned.newestNs) / 1e6;
-  return { rings: orphaned.rings.length, alive, unreadable, blindMs };
+  return { rings: orphaned.rings.length, alive, unreadable, otherEvents, blindMs };
 }
 
 function keepDead(orphan: OrphanedRing, attachment: Attachment, recorder: Recorder): boolean {

@@ -60,6 +60,8 @@ export interface Adoption {
   readonly alive: number;
   /** Files that are not a readable ring, or cannot be continued; they are left in place. */
   readonly unreadable: number;
+  /** Readable rings with other events than this recorder's: they are left in place, for `ringkeep recover`. */
+  readonly otherEvents: number;
   /** From the newest record found to the first possible new one; null without any record. */
   readonly blindMs: number | null;
 }

@@ -135,7 +135,8 @@ export class DetachedRecorder {
         memoryBytes: options.memoryBytes,
         cpus: this.#cpus.present,
         sessionId,
-        detached: { sideBandLog: this.#sideBandLog },
+        isDetached: true,
+        sideBandSink: this.#sideBandLog,
       },
       this.#deaths,
     );

@@ -2,8 +2,8 @@
  * What an earlier recorder left in the directory of a detached one: rings, whose threads may still live, and side-band
  * logs.
  *
- * Invariant: no file is changed here. A ring that cannot be read, or that was recorded with other events, stays where
- * it is and is counted. A file removed meanwhile counts as absent.
+ * Invariant: no file is changed here. A ring that cannot be read, and one that was recorded with other events, stay
+ * where they are and are counted apart. A file removed meanwhile counts as absent.
  */
 import { basename, relative } from 'node:path';
 import type { RecordView } from '../abi/record-view.ts';
@@ -19,6 +19,8 @@ import { startOf } from './live-task.ts';
 export interface OrphanedRings {
   readonly rings: readonly OrphanedRing[];
   readonly unreadable: number;
+  /** Readable rings that were recorded with other events. */
+  readonly otherEvents: number;
   /**
    * To be removed: unfinished rings, side-band logs of sessions without a ring, and unfinished rewrites of side-band
    * logs.
@@ -46,6 +48,7 @@ export function findOrphanedRings(directory: string, events: readonly SourceEven
   /** By name; undefined: not readable. */
   const sideBandLogs = new Map<string, { path: string; contents: SideBandFile | undefined }>();
   let unreadable = 0;
+  let otherEvents = 0;
   let newestNs = 0;
   const nowNs = process.hrtime.bigint();
   for (const item of itemsIn(directory)) {
@@ -65,14 +68,14 @@ export function findOrphanedRings(directory: string, events: readonly SourceEven
       if (isRecordedAlike(header, events)) {
         newestNs = Math.max(newestNs, newestTimeOf(item.contents, view));
         rings.push({ path, attachment, pmu, header, isAlive: isAlive(header, nowNs) });
-      } else unreadable++;
+      } else otherEvents++;
     }
   }
   const sessionId = rings[0] && commonest(rings.map(({ header }) => header.sessionId));
   const needed = new Set([...sessions].map(sideBandFileName));
   for (const [name, { path }] of sideBandLogs) if (!needed.has(name)) useless.push(path);
   const sideBandLog = sessionId === undefined ? undefined : sideBandLogs.get(sideBandFileName(sessionId))?.contents;
-  return { rings, unreadable, useless, newestNs, sessionId, sideBandLog };
+  return { rings, unreadable, otherEvents, useless, newestNs, sessionId, sideBandLog };
 }
 
 function newestTimeOf({ records }: RingContents, view: RecordView): number {

@@ -16,10 +16,12 @@ import { planPins } from '../engine/pin-plan.ts';
 import { Recorder } from '../engine/recorder.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
 import { ResourceStack } from '../engine/resource-stack.ts';
+import { newSessionId } from '../engine/ring-store.ts';
+import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
-import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
+import { makeRingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source, SourceEvent } from '../source/source.ts';
 import { EndedByExec } from './ended-by-exec.ts';
@@ -80,7 +82,6 @@ export class Recording {
   readonly #events: RecordingEvents;
   readonly #pace: Pace;
   readonly #deaths: DeathWatch;
-  readonly #directory: RingDirectory;
   readonly #cpus = new OnlineCpus();
   readonly #recorder: Recorder;
   readonly #degraded: () => string[];
@@ -124,7 +125,6 @@ export class Recording {
     this.source = source;
     this.#options = options;
     this.#events = events;
-    this.#directory = directory;
     const endedByExec = new EndedByExec();
     // Evaluated for each cut: how much /proc sampling misses depends on the number of tasks.
     this.#degraded = () => [
@@ -139,16 +139,21 @@ export class Recording {
     const mostWatched = Math.floor(resourceLimit('nofile') * WATCH_SHARE);
     this.#deaths = new DeathWatch(this.#pace.poller, mostWatched, events.onProcess);
     resources.push(this.#deaths);
+    const sessionId = newSessionId();
+    const sideBandSink = new SideBandStore(directory.path, sessionId, kept[0]!.attr);
+    resources.push(sideBandSink);
     this.#recorder = new Recorder(
       source,
       {
-        directory: this.#directory.path,
+        directory: directory.path,
         ringBytes: options.ringBytes,
         slotsPerCpu: plan.slotsPerCpu,
         pins: plan.pins,
         keepDeadBytes: options.keepDeadBytes,
         memoryBytes: Number.POSITIVE_INFINITY,
         cpus: this.#cpus.present,
+        sessionId,
+        sideBandSink,
       },
       this.#deaths,
     );

@@ -107,6 +107,19 @@ describe('the snapshot of orphaned rings', () => {
     expect(records.filter(({ name }) => name === 'MMAP2')).toHaveLength(1);
   });
 
+  it('has one thread for each task, also without a side-band log: its FORK stands in the ring of its parent', () => {
+    const worker = new ThreadRecords(100, 101);
+    const files = {
+      '100.1.ring': ringImage([main.switched(START_NS, false), main.fork(START_NS + 5n, 100, 101)], START),
+      '101.2.ring': ringImage([worker.switched(START_NS + 6n, false)], { ...START, tid: 101, comm: 'worker' }),
+    };
+    write(snapshotsOfRings(foundIn(files), MOMENT).inputs[0]!);
+    const records = new PerfDataImage(output).records();
+    expect(records.filter(({ name }) => name === 'FORK')).toHaveLength(1);
+    const order = records.map(({ name, id }) => `${name} ${id.tid}`);
+    expect(order.indexOf('COMM 101')).toBeGreaterThan(order.indexOf('FORK 100'));
+  });
+
   it('is read by perf without a warning', (context) => {
     if (!hasPerf) context.skip('perf is not installed');
     write(snapshotsOfRings(foundIn({ ...RECORDER_FILES, [JOURNAL_NAME]: sideBandImage([]) }), MOMENT).inputs[0]!);

@@ -4,7 +4,7 @@
  *
  *   <dir>/journal-<session>               the side band of all processes (ring/side-band-file.ts)
  *   <dir>/<attachment>/<pmu>/<tid>        a detached recorder's rings; <tid>.<ring> once the TID was reused
- *   <dir>/<tid>.<ring>.ring               the rings of `ringkeep record`, without a side-band log
+ *   <dir>/<tid>.<ring>.ring               the rings of `ringkeep record`
  *
  * Files are read, not mapped: truncation gives a short read here, and would give a SIGBUS in a mapping.
  *

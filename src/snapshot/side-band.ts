@@ -56,7 +56,7 @@ export class SideBandCensus {
     }
     // The TID is a new thread from here on; it has the name of its parent until a COMM follows.
     this.named.delete(tid);
-    this.forkTimeNs.set(tid, (BigInt(timeHigh) << 32n) | BigInt(timeLow));
+    this.forkTimeNs.set(tid, (BigInt(timeHigh) << 32n) + BigInt(timeLow));
   }
 
   isNamed(tid: number): boolean {

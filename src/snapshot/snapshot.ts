@@ -183,6 +183,7 @@ class Merge {
     const tasks = [...input.tasks];
     const census = new SideBandCensus(this.leader);
     const sideBandLog = this.sortSideBandLog(input.sideBandLog, census);
+    if (sideBandLog.order.length === 0) this.takeCensusOfRings(tasks, census);
     const { before, after } = synthesizeIdentities(tasks, census, this.leader);
     if (modules) this.addRecords(kernelMapRecords(readKernelText(), modules, this.leader));
     this.addRecords(before);
@@ -263,6 +264,26 @@ class Merge {
       census.add(words, at, recordTypeAt(words, at), index.timeHighOf(record), index.timeLowOf(record));
     }
     return { chunks, index, order };
+  }
+
+  /** Without a side-band log the rings name the threads: the FORK of a thread is a record of its parent. */
+  private takeCensusOfRings(tasks: readonly SnapshotTask[], census: SideBandCensus): void {
+    const chunks: Uint32Array[] = [];
+    const index = new TimeIndex();
+    for (const chunk of tasks.flatMap(({ records }) => records)) {
+      const words = asWords(chunk);
+      const source = chunks.push(words) - 1;
+      this.walk.walk(words, (at, timeHigh, timeLow) => {
+        const type = recordTypeAt(words, at);
+        if (type === RecordType.COMM || type === RecordType.FORK) index.add(timeHigh, timeLow, source, at);
+      });
+    }
+    for (const record of index.order()) {
+      const words = chunks[index.sourceOf(record)]!;
+      const at = index.offsetOf(record);
+      // Synthesized records precede those of the rings with the same time, and have to follow the FORK.
+      census.add(words, at, recordTypeAt(words, at), index.timeHighOf(record), index.timeLowOf(record) + 1);
+    }
   }
 
   private addSideBandLog({ chunks, index, order }: SortedRecords): void {

@@ -88,7 +88,7 @@ export function scriptedAttachments(options: Partial<EngineOptions> = {}): Scrip
   const sideBandLog = new SideBandStore(directory, sessionId, new EventIds(source.events).kept[0]!.attr);
   const recorder = new Recorder(
     source,
-    { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, detached: { sideBandLog } },
+    { ...SCRIPTED_OPTIONS, directory, sessionId, ...options, isDetached: true, sideBandSink: sideBandLog },
     deaths,
   );
   const attacher = new Attacher({ source, recorder, deaths, removals }, directory);
