@@ -42,7 +42,7 @@ function thread(fields: Partial<ThreadReport>): ThreadReport {
   };
 }
 
-const NOTHING_MISSING = { evictedRings: 0, unrecordedTasks: 0, unseenTasks: 0, unreadableRings: 0 };
+const NOTHING_MISSING = { throttles: 0, evictedRings: 0, unrecordedTasks: 0, unseenTasks: 0, unreadableRings: 0 };
 
 function report(fields: Partial<PostMortem> = {}): PostMortem {
   return {
@@ -67,6 +67,7 @@ function report(fields: Partial<PostMortem> = {}): PostMortem {
     totals: { processes: 1, threads: 2, namedOnly: 0, records: 12_345, samples: 17, switchesIn: 5, switchesOut: 5 },
     losses: { lostRecords: 0, lostSamples: 0, kernelLost: 0, ringLost: 0, ...NOTHING_MISSING },
     degraded: [],
+    unused: [],
     damage: [],
     unnamed: [],
     threads: [
@@ -216,11 +217,12 @@ describe('the text of a post-mortem', () => {
     }
   });
 
-  test('names losses, blind spots and damage', () => {
+  test('names losses, blind spots, what is not used, and damage', () => {
     const text = formatPostMortem(
       report({
         losses: { lostRecords: 9, lostSamples: 2, kernelLost: 1_000, ringLost: 7, ...NOTHING_MISSING },
         degraded: ['kernel stacks'],
+        unused: ['branch stacks of 3 samples'],
         damage: [
           { offset: 4096, bytes: 8, reason: 'bytes that are no records' },
           { offset: 8192, bytes: 8, reason: 'x' },
@@ -230,6 +232,7 @@ describe('the text of a post-mortem', () => {
     );
     expect(text).toContain('lost: 7 before they reached a ring, 1,000 in the kernel, 2 samples');
     expect(text).toContain('not seen: kernel stacks');
+    expect(text).toContain('not used: branch stacks of 3 samples');
     expect(text).toContain('damaged at byte 4096: bytes that are no records (and 1 more)');
   });
 

@@ -79,6 +79,7 @@ function facts(report: PostMortem, { width, showAll }: PostMortemTextOptions, pa
     ...wrapped(`  ${origin.join(' · ')}`, width).map((line) => paint('dim', line)),
     ...lossLines(report, width, paint),
     ...report.degraded.flatMap((text) => wrapped(`  not seen: ${text}`, width)).map((line) => paint('yellow', line)),
+    ...report.unused.flatMap((text) => wrapped(`  not used: ${text}`, width)).map((line) => paint('dim', line)),
     ...damageLines(report, width, paint),
     ...unnamedLines(report, width, showAll ? Number.POSITIVE_INFINITY : REASONS, paint),
   ];
@@ -107,6 +108,8 @@ function lossLines(report: PostMortem, width: number, paint: Paint): string[] {
   if (losses.kernelLost !== null && losses.kernelLost > 0) parts.push(`${grouped(losses.kernelLost)} in the kernel`);
   if (losses.ringLost === null && losses.lostRecords > 0) parts.push(`${grouped(losses.lostRecords)} records`);
   if (losses.lostSamples > 0) parts.push(`${grouped(losses.lostSamples)} samples`);
+  if (losses.throttles > 0)
+    parts.push(`samples of events that the kernel throttled ${counted(losses.throttles, 'time')}`);
   if (losses.evictedRings)
     parts.push(counted(losses.evictedRings, 'ring of an exited thread', 'rings of exited threads'));
   if (losses.unrecordedTasks) parts.push(`all records of ${counted(losses.unrecordedTasks, 'task')}`);

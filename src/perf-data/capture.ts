@@ -60,6 +60,8 @@ export class Capture {
   readonly section: RingkeepSection | null;
   readonly damage: readonly Damage[];
   readonly recordCount: number;
+  /** Call chains that simpleperf unwound, in records of its own: they are not read. */
+  readonly unwoundChains: number;
   /** Times of the first and last record that has one, nanoseconds on the capture's clock; null when none has. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
@@ -82,6 +84,7 @@ export class Capture {
     this.section = features.section ?? null;
     this.damage = damage;
     this.recordCount = columns.count;
+    this.unwoundChains = columns.unwoundChains;
     this.firstNs = firstRecordedNs(columns);
     this.lastNs = this.firstNs === null ? null : columns.time[columns.count - 1]!;
   }
@@ -117,6 +120,19 @@ export class Capture {
   /** Nanoseconds on the capture's clock; 0 for a record without a time. */
   timeAt(index: number): bigint {
     return this.#columns.time[index]!;
+  }
+
+  /** The first record of that time or later; `recordCount` where there is none. */
+  indexOfTime(timeNs: bigint): number {
+    const { time } = this.#columns;
+    let low = 0;
+    let high = this.recordCount;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (time[middle]! < timeNs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** The task in whose context the kernel wrote the record; else the task it describes; else NO_TASK. */

@@ -33,6 +33,8 @@ export interface RecordColumns {
   /** The task in whose context the kernel wrote the record; else the task it describes; else NO_TASK. */
   pid: Uint32Array;
   tid: Uint32Array;
+  /** Call chains in records of simpleperf's own, which are not in the columns. */
+  unwoundChains: number;
 }
 
 /** Called for each record of perf itself as the walk meets it: in a pipe they define the events. */
@@ -71,6 +73,7 @@ export function indexRecords(
       const { view } = source;
       const type = recordTypeIn(view, place);
       if (isSimpleperf(type)) {
+        if ((type & 0xffff) === SIMPLEPERF_CALLCHAIN) columns.unwoundChains++;
         at += size;
         continue;
       }
@@ -132,6 +135,7 @@ function isSimpleperf(type: number): boolean {
   return low > SIMPLEPERF_TYPE_START && low < SIMPLEPERF_TYPE_LIMIT;
 }
 const SIMPLEPERF_TYPE_START = 32768;
+const SIMPLEPERF_CALLCHAIN = SIMPLEPERF_TYPE_START + 7;
 const SIMPLEPERF_TYPE_LIMIT = SIMPLEPERF_TYPE_START + 32;
 
 /** The first place from `at` on where known records follow each other; `end` when there is none. */
@@ -199,6 +203,7 @@ const BODY_TIME: ReadonlyMap<number, number> = new Map([
 
 /** Grows the columns by doubling. Unsorted until `inTimeOrder`. */
 class ColumnBuilder {
+  unwoundChains = 0;
   #capacity: number;
   #columns: RecordColumns;
   readonly #events: EventTable;
@@ -270,6 +275,7 @@ class ColumnBuilder {
   /** The columns, cut to length and sorted. Only one column at a time exists twice. */
   inTimeOrder(): RecordColumns {
     const columns = this.#columns;
+    columns.unwoundChains = this.unwoundChains;
     for (const name of COLUMN_NAMES) (columns[name] as unknown) = columns[name].slice(0, columns.count);
     const order = timeOrder(columns.time);
     if (order === undefined) return columns;
@@ -290,6 +296,7 @@ function emptyColumns(capacity: number): RecordColumns {
     event: new Uint32Array(capacity),
     pid: new Uint32Array(capacity),
     tid: new Uint32Array(capacity),
+    unwoundChains: 0,
   };
 }
 

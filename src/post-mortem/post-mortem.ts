@@ -18,6 +18,7 @@ import type { SwitchSource } from '../schedule/switch-source.ts';
 import { type PostMortem, timeText } from './report.ts';
 import { buildThreadReports } from './thread-report.ts';
 import { ThreadTally } from './thread-tally.ts';
+import { unusedContent } from './unused-content.ts';
 
 /** The selection applies to the list of threads; figures of the whole capture are of all of it. */
 export interface PostMortemOptions extends CaptureSelection {
@@ -84,6 +85,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
     losses: {
       lostRecords: tally.lostRecords,
       lostSamples: tally.lostSamples,
+      throttles: tally.throttles,
       kernelLost: section?.kernelLost ?? null,
       ringLost: section?.rings.reduce((sum, ring) => sum + ring.lost, 0) ?? null,
       evictedRings: section?.missing?.evictedRings ?? null,
@@ -92,6 +94,7 @@ export function postMortem(capture: Capture, options: PostMortemOptions = {}): P
       unreadableRings: section?.rings.filter(({ leftOutBytes }) => leftOutBytes > 0).length ?? null,
     },
     degraded: [...(section?.degraded ?? []), ...blindSpots(capture, tally, source)],
+    unused: unusedContent(capture, countedFromNs(capture, windowStartNs)),
     damage: [...capture.damage],
     unnamed: [...(namer?.problems ?? [])],
     threads,
@@ -109,6 +112,7 @@ interface RecordTally {
   switchesOut: number;
   lostRecords: number;
   lostSamples: number;
+  throttles: number;
   hasStacks: boolean;
 }
 
@@ -127,6 +131,12 @@ function keptNs(
   return fromNs === null || endNs === null ? null : Number(endNs - fromNs);
 }
 
+/** Where the counts begin: with the window, and no earlier than a snapshot's does. */
+function countedFromNs({ section }: Capture, windowStartNs: bigint): bigint {
+  const fromNs = BigInt(section?.fromNs ?? 0);
+  return fromNs > windowStartNs ? fromNs : windowStartNs;
+}
+
 function tallyRecords(
   capture: Capture,
   momentNs: bigint | null,
@@ -137,10 +147,10 @@ function tallyRecords(
   const tallies = threads.map(
     (thread, index) => new ThreadTally(thread, momentNs, windowStartNs, spans[index]!.wholeSinceNs),
   );
-  const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0 };
+  const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0, throttles: 0 };
   const schedule = readSchedule(capture);
   const isOfSamples = schedule.source.switches === 'sched_switch';
-  const sectionFromNs = BigInt(capture.section?.fromNs ?? 0);
+  const countedNs = countedFromNs(capture, windowStartNs);
   const cursor = new ScheduleCursor(schedule, (change) => {
     const timeNs = capture.timeAt(change.record);
     tallies[change.thread]?.enter(capture, change, timeNs);
@@ -156,14 +166,15 @@ function tallyRecords(
     cursor.advanceTo(index);
     if (timeNs < windowStartNs) continue;
     tally.records++;
-    if (timeNs < sectionFromNs) continue;
+    if (timeNs < countedNs) continue;
     if (type === RecordType.SAMPLE) tally.samples++;
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
       // The idle tasks' switches are the other side of a thread's.
       if (thread === undefined || thread.thread.tid === 0) continue;
       if (capture.miscAt(index) & Misc.switchOut) tally.switchesOut++;
       else tally.switchesIn++;
-    } else if (type === RecordType.LOST || type === RecordType.LOST_SAMPLES) {
+    } else if (type === RecordType.THROTTLE) tally.throttles++;
+    else if (type === RecordType.LOST || type === RecordType.LOST_SAMPLES) {
       const record = capture.record(index);
       if (record.name === 'LOST') tally.lostRecords += Number(record.body.lost);
       else if (record.name === 'LOST_SAMPLES') tally.lostSamples += Number(record.body.lost);

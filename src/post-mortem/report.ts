@@ -164,6 +164,8 @@ export interface PostMortem {
     lostRecords: number;
     /** What LOST_SAMPLES records in the capture count. */
     lostSamples: number;
+    /** Times that the kernel throttled an event (THROTTLE records): its samples up to UNTHROTTLE are missing. */
+    throttles: number;
     /** Records that the kernel dropped, by the snapshot's account; null for another recorder's capture. */
     kernelLost: number | null;
     /** Records that did not reach a thread's ring, all threads together; null for another recorder's capture. */
@@ -179,6 +181,8 @@ export interface PostMortem {
   };
   /** What the source could not see, one sentence each. */
   degraded: string[];
+  /** What is in the file and not used, one sentence each. */
+  unused: string[];
   /** What could not be read of the file. */
   damage: Damage[];
   /** What frames have no names, and why, one sentence each; nothing where no names were looked for. */

@@ -16,7 +16,7 @@ import { keptSpans } from '../perf-data/whole-since.ts';
 import { ChangeTable, isOffCpu, type SchedState } from './change-table.ts';
 import { isProcfsEvent, type SwitchFields, type SwitchSource, type WakeupFields } from './switch-source.ts';
 import { isSampleOfSwitch } from './switch-stacks.ts';
-import { firstAt, lastRecords, threadEnds } from './thread-ends.ts';
+import { lastRecords, threadEnds } from './thread-ends.ts';
 import { ThreadIds } from './thread-ids.ts';
 
 /**
@@ -77,7 +77,7 @@ export class ScheduleReader {
     this.#source = source;
     this.#ids = new ThreadIds(capture, source);
     const spans = keptSpans(capture);
-    this.#wholeFrom = spans.map(({ wholeSinceNs }) => (wholeSinceNs === 0n ? 0 : firstAt(capture, wholeSinceNs)));
+    this.#wholeFrom = spans.map(({ wholeSinceNs }) => (wholeSinceNs === 0n ? 0 : capture.indexOfTime(wholeSinceNs)));
     this.#hasRing = spans.map(({ hasRing }) => hasRing);
     this.#idle = Uint8Array.from(capture.tasks.threads, ({ tid }) => (tid === 0 ? 1 : 0));
     const readSwitch: Read = (index, thread) => this.#readSwitch(index, thread);
@@ -109,7 +109,7 @@ export class ScheduleReader {
     const { threadOfRecord } = capture.tasks;
     const ends = threadEnds(capture);
     let nextEnd = 0;
-    for (let index = firstAt(capture, 1n); index < capture.recordCount; index++) {
+    for (let index = capture.indexOfTime(1n); index < capture.recordCount; index++) {
       if (this.#seenOff.length > 0) this.#acceptBefore(index);
       const thread = threadOfRecord[index]!;
       if (!this.#isOlder(thread, index)) this.#table[capture.typeAt(index)]?.(index, thread);

@@ -18,7 +18,7 @@ export function threadEnds(capture: Capture): ThreadEnd[] {
   const ends: ThreadEnd[] = [];
   for (const { index, exitNs } of capture.tasks.threads)
     if (exitNs !== null)
-      ends.push({ thread: index, record: Math.max(last[index]!, Math.min(firstAt(capture, exitNs), final)) });
+      ends.push({ thread: index, record: Math.max(last[index]!, Math.min(capture.indexOfTime(exitNs), final)) });
   return ends.sort((a, b) => a.record - b.record);
 }
 
@@ -32,16 +32,4 @@ export function lastRecords(capture: Capture): Int32Array {
     if (thread >= 0 && type !== RecordType.LOST && type !== RecordType.LOST_SAMPLES) last[thread] = index;
   }
   return last;
-}
-
-/** The first record of that time or later; the number of records where there is none. */
-export function firstAt(capture: Capture, timeNs: bigint): number {
-  let low = 0;
-  let high = capture.recordCount;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (capture.timeAt(middle) < timeNs) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
