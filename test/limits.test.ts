@@ -3,6 +3,7 @@
  * reported.
  */
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { requireAgreement } from './testing/agreement.ts';
 import { record, ringkeep, show, Workplace } from './testing/ringkeep.ts';
@@ -186,4 +187,23 @@ test('the rings of exited threads stay within --keep-dead, the oldest are evicte
   // The oldest were evicted: those kept follow each other up to the last.
   expect(children.length).toBeGreaterThanOrEqual(kept.length - 1);
   requireAgreement(summary.snapshot!);
+});
+
+test('the rings of a crash whose snapshot does not fit its disk are kept, and can be recovered', async (context) => {
+  needs(context, 'perf events', 'root', 'mount namespaces');
+  const output = new Workplace().file('recovered.perf.data');
+  const main = join(import.meta.dirname, '../dist/bin/main.js');
+  const { status, stderr, summary } = await record(['-o', '/mnt/crash.perf.data'], ['sh', '-c', 'kill -SEGV $$'], {
+    through: [
+      ...['unshare', '-m', 'sh', '-c'],
+      `mount -t tmpfs -o size=1m tmpfs /dev/shm && mount -t tmpfs -o size=4k tmpfs /mnt && "$@"; status=$?
+       node ${main} recover --no-names /dev/shm/ringkeep-*-* -o ${output} >/dev/null; exit $status`,
+      'sh',
+    ],
+  });
+  expect(status).toBe(128 + constants.signals.SIGSEGV);
+  expect(summary).toMatchObject({ snapshot: null, snapshots: [], death: { signal: 'SIGSEGV' } });
+  expect(summary.keptRings).toMatch(/^\/dev\/shm\/ringkeep-/);
+  expect(stderr).toContain(`ringkeep recover ${summary.keptRings} -o FILE`);
+  expect(show(output).threads.map(({ tid }) => tid)).toContain(summary.death!.tid);
 });

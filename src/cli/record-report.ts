@@ -29,7 +29,7 @@ async function postMortemOf(snapshot: string): Promise<string> {
 }
 
 function reportText(summary: RecordSummary): string {
-  const { tasks, records, lost, pinnedBytes, source, death, snapshot, deaths } = summary;
+  const { tasks, records, lost, pinnedBytes, source, death, snapshot, keptRings, deaths } = summary;
   const pinned =
     pinnedBytes.bound === 0
       ? 'nothing pinned'
@@ -43,6 +43,7 @@ function reportText(summary: RecordSummary): string {
     const others = deaths > 1 ? ` (and ${deaths - 1} more ${deaths === 2 ? 'process' : 'processes'})` : '';
     lines.push(`${death.comm || 'a process'} (pid ${death.pid}) died of ${death.signal}${others}`);
   }
+  if (keptRings) lines.push(`the rings are kept in ${keptRings}; save them: ringkeep recover ${keptRings} -o FILE`);
   if (snapshot) lines.push(`saved: ${snapshot} — read it with: ringkeep show ${snapshot}`);
   return lines.map((line) => `ringkeep: ${printable(line)}\n`).join('');
 }

@@ -1,4 +1,5 @@
 import {
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -104,6 +105,18 @@ describe('the directory of the event files', () => {
     mkdirSync(runtime.shmEvents, { mode: 0o700 });
     expect(makeEventDirectory(runtime, 4096).path).toBe(runtime.shmEvents);
     expect(readlinkSync(runtime.events)).toBe(runtime.shmEvents);
+  });
+
+  it.skipIf(uid !== 0)('has another name in /dev/shm if another user has taken its own (skipped: not root)', () => {
+    const runtime = scratchIn(tmpdir());
+    mkdirSync(runtime.shmEvents);
+    chownSync(runtime.shmEvents, 65534, 65534);
+    const { path } = makeEventDirectory(runtime, 4096);
+    made.push(path);
+    expect(path).toMatch(new RegExp(`^${runtime.shmEvents}-[A-Za-z0-9]{6}$`));
+    expect(statSync(path)).toMatchObject({ uid, mode: 0o40700 });
+    // The next daemon finds it.
+    expect(makeEventDirectory(runtime, 4096).path).toBe(path);
   });
 
   it('is made again for a dangling link, as after a reboot', () => {

@@ -6,7 +6,16 @@
  * earlier one uses the same directory of event files.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readlinkSync, realpathSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readlinkSync,
+  realpathSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
@@ -107,7 +116,9 @@ function earlierEventDirectory({ events, shmEvents }: RuntimeDirectory): string 
   if (!stats) return undefined;
   if (!stats.isSymbolicLink()) return events;
   const target = readlinkSync(events);
-  if (target === shmEvents) return target;
+  // Owner and mode are checked by the caller.
+  if (target === shmEvents || (target.startsWith(`${shmEvents}-`) && FRESH_SUFFIX.test(target.slice(shmEvents.length))))
+    return target;
   throw new RingkeepError(
     'runtime-directory',
     `${events} links to ${target}, which is not a directory of event files`,
@@ -117,6 +128,9 @@ function earlierEventDirectory({ events, shmEvents }: RuntimeDirectory): string 
   );
 }
 
+/** What mkdtemp(3) adds. */
+const FRESH_SUFFIX = /^-[A-Za-z0-9]{6}$/;
+
 function newEventDirectory({ path, events, shmEvents }: RuntimeDirectory, neededBytes: number): string {
   const own = memoryRoom(path);
   // An existing one belongs to an earlier daemon whose runtime directory was removed, as at the end of a login session.
@@ -124,11 +138,15 @@ function newEventDirectory({ path, events, shmEvents }: RuntimeDirectory, needed
   if (!isLeft && own.isMemory && own.freeBytes >= neededBytes) return events;
   try {
     if (!memoryRoom(dirname(shmEvents)).isMemory) throw new Error('it is not a tmpfs');
-    requireDirectory(shmEvents, PRIVATE);
-    symlinkSync(shmEvents, events);
-    return shmEvents;
+    const isAnothers =
+      (lstatSync(shmEvents, { throwIfNoEntry: false })?.uid ?? process.geteuid!()) !== process.geteuid!();
+    // Every user can take the name in /dev/shm.
+    const made = isAnothers ? mkdtempSync(`${shmEvents}-`) : shmEvents;
+    requireDirectory(made, PRIVATE);
+    symlinkSync(made, events);
+    return made;
   } catch (cause) {
-    // A directory with our name but another owner is an error of its own.
+    // A directory of our own that others have access to is an error of its own.
     if (cause instanceof RingkeepError && cause.details.errno === undefined) throw cause;
     // Too little space is better than none.
     if (own.isMemory) return events;

@@ -46,6 +46,8 @@ export interface RecordSummary extends RecorderStats {
   /** The snapshot that shows `death`, else the newest; null if there is none. */
   readonly snapshot: string | null;
   readonly snapshots: readonly string[];
+  /** The directory of the ring files, which are kept where a snapshot could not be written; null: they are removed. */
+  readonly keptRings: string | null;
   /** The command's own death by a signal, else the first one of a process it started. */
   readonly death: Death | null;
   /** How many processes died of a signal. */
@@ -112,8 +114,13 @@ export async function recordCommand(request: RecordRequest): Promise<RecordSumma
 
   const signalNumber = signal ? constants.signals[signal] : null;
   const wantsCut = snapshot === 'always' || (snapshot === 'on-crash' && signalNumber !== null);
-  const end = await recording?.finish(signalNumber, wantsCut);
-  if (end?.taken) series.saveLast(end.taken);
+  let keptRings: string | null = null;
+  const end = await recording?.finish(signalNumber, wantsCut, async ({ taken, stats }) => {
+    if (taken) series.saveLast(taken);
+    if ((await series.areSaved()) || stats.ringBytes === 0) return true;
+    keptRings = recording.ringDirectory;
+    return false;
+  });
   await series.settled();
   // Snapshots without symbols still need the maps.
   if (environment && series.isSymbolized) jitMaps.clear();
@@ -126,6 +133,7 @@ export async function recordCommand(request: RecordRequest): Promise<RecordSumma
     wallSeconds: Number(process.hrtime.bigint() - startedNs) / 1e9,
     snapshot: (end?.death ? null : ((await firstDeath?.saved) ?? null)) ?? series.last,
     snapshots: series.paths,
+    keptRings,
     death: end?.death ?? firstDeath?.death ?? null,
     deaths: deaths.length + (end?.death ? 1 : 0),
     exit: { code, signal },

@@ -36,6 +36,7 @@ export class SnapshotSeries {
   readonly #symbols: SeriesSymbols;
   #events: readonly SnapshotEvent[] = [];
   #serial = 0;
+  #unsaved = 0;
   #saved: Promise<string | null> = Promise.resolve(null);
 
   /** Throws `output-unwritable` if the requested file cannot be written, before the command is started. */
@@ -76,6 +77,12 @@ export class SnapshotSeries {
     return this.#saved;
   }
 
+  /** Whether every snapshot so far was written, once that is known. */
+  async areSaved(): Promise<boolean> {
+    await this.#saved;
+    return this.#unsaved === 0;
+  }
+
   /** Resolves when all snapshots are written and symbolized, or there is no time left for symbols. */
   async settled(): Promise<void> {
     await this.#saved;
@@ -93,6 +100,7 @@ export class SnapshotSeries {
       taken,
     });
     if (outcome.failure !== null) {
+      this.#unsaved++;
       onFailure(errorOf(outcome.failure));
       return null;
     }

@@ -21,7 +21,7 @@ import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
-import { makeRingDirectory, removeRingDirectory } from '../linux/shmem.ts';
+import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source, SourceEvent } from '../source/source.ts';
 import { EndedByExec } from './ended-by-exec.ts';
@@ -63,7 +63,11 @@ export interface RecordingEnd {
 interface Finish {
   readonly signal: number | null;
   readonly cut: boolean;
+  readonly isSaved: IsSaved;
 }
+
+/** Writes the last cut; false: a snapshot could not be written, and the ring files are kept. */
+export type IsSaved = (end: RecordingEnd) => Promise<boolean>;
 
 /** The free space that a directory needs for recording to begin; rings are allocated one by one after that. */
 const LEAST_DIRECTORY_BYTES = 1 << 20;
@@ -82,6 +86,7 @@ export class Recording {
   readonly #events: RecordingEvents;
   readonly #pace: Pace;
   readonly #deaths: DeathWatch;
+  readonly #directory: RingDirectory;
   readonly #cpus = new OnlineCpus();
   readonly #recorder: Recorder;
   readonly #degraded: () => string[];
@@ -90,6 +95,8 @@ export class Recording {
   #wantedCuts = 0;
   #finish: Finish | undefined;
   #deathCuts = 0;
+  /** `#run` removes the ring files. */
+  #isStarted = false;
 
   /** Starts recording. Throws RingkeepError of any code, with nothing left open. */
   static async start(options: RecordingOptions, events: RecordingEvents): Promise<Recording> {
@@ -121,10 +128,11 @@ export class Recording {
       lockLimitBytes: lockLimitBytes(),
     });
     const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
-    resources.push({ close: () => removeRingDirectory(directory) });
+    resources.push({ close: () => this.#isStarted || removeRingDirectory(directory) });
     this.source = source;
     this.#options = options;
     this.#events = events;
+    this.#directory = directory;
     const endedByExec = new EndedByExec();
     // Evaluated for each cut: how much /proc sampling misses depends on the number of tasks.
     this.#degraded = () => [
@@ -159,6 +167,7 @@ export class Recording {
     );
     resources.push(this.#recorder);
     this.#recorder.observe(endedByExec);
+    this.#isStarted = true;
     this.#ended = this.#run(resources);
   }
 
@@ -176,21 +185,29 @@ export class Recording {
    * Ends the recording after the command's end by `signal` (or null), with a last cut if wanted. Undefined: it had
    * broken down before, and `onFailure` was called.
    */
-  finish(signal: number | null, cut: boolean): Promise<RecordingEnd | undefined> {
-    this.#finish = { signal, cut };
+  finish(signal: number | null, cut: boolean, isSaved: IsSaved = async () => true): Promise<RecordingEnd | undefined> {
+    this.#finish = { signal, cut, isSaved };
     return this.#ended;
+  }
+
+  /** The directory of the ring files. */
+  get ringDirectory(): string {
+    return this.#directory.path;
   }
 
   /** To the end, or until it breaks down. */
   async #run(resources: ResourceStack): Promise<RecordingEnd | undefined> {
+    let end: RecordingEnd | undefined;
     try {
-      return await this.#loop();
+      end = await this.#loop();
     } catch (error) {
       this.#events.onFailure(error);
-      return undefined;
     } finally {
       resources.close();
     }
+    const isKept = end !== undefined && !(await this.#finish!.isSaved(end));
+    if (!isKept) removeRingDirectory(this.#directory);
+    return end;
   }
 
   async #loop(): Promise<RecordingEnd> {
