@@ -18,7 +18,10 @@ const table = {
   export: ['base', 'abi', 'perf-data', 'schedule', 'symbols'],
   sim: ['base', 'protocol'],
   check: ['base', 'protocol', 'sim'],
-  services: ['base', 'abi', 'linux', 'perf-data', 'post-mortem', 'snapshot', 'symbols', 'session', 'engine'],
+  services: [
+    ...['base', 'abi', 'ring', 'linux', 'engine', 'session', 'snapshot', 'symbols'],
+    ...['perf-data', 'schedule', 'post-mortem', 'sim'],
+  ],
   daemon: ['base', 'services', 'session', 'triggers', 'engine', 'snapshot', 'source', 'linux'],
 };
 const pure = ['base', 'abi', 'ring', 'protocol', 'perf-data', 'schedule', 'post-mortem', 'export', 'sim', 'check'];

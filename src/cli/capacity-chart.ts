@@ -1,7 +1,7 @@
 /** Writes the chart of a comparison. Throws `output-unwritable`. */
 import { writeFileSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
-import type { Comparison } from './capacity-comparison.ts';
+import type { Comparison } from '../services/capacity-comparison.ts';
 import { comparisonChart } from './capacity-text.ts';
 
 export function writeChart(path: string, comparison: Comparison): void {

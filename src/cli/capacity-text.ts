@@ -1,11 +1,12 @@
 /**
- * A comparison of policies as text for a terminal and as a chart. Pure. States that it is simulated, and from which
- * input.
+ * A comparison of policies, and a plan, as text for a terminal and as a chart. Pure. States that it is simulated, and
+ * from which input.
  */
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { formatDurationNs, formatSize } from '../base/units.ts';
+import type { Comparison, PolicyReport } from '../services/capacity-comparison.ts';
+import type { Plan } from '../services/capacity-plan.ts';
 import { type CostName, DEFAULT_COSTS } from '../sim/capacity/index.ts';
-import type { Comparison, PolicyReport } from './capacity-comparison.ts';
 import { lineChart } from './line-chart.ts';
 import { fitText, painter, type TerminalStyle, wrapped } from './terminal.ts';
 import { type Column, formatTable } from './text-table.ts';
@@ -110,6 +111,39 @@ function costLines({ costsNs, policies, memoryBytes }: Comparison): string[] {
   return [
     `costs (${source}): ${groups.join('; ')}; first touch ${formatDurationNs(costsNs.populate)}`,
     ...(policies.some(isBroken) ? ['!: exceeds its bound'] : []),
+  ];
+}
+
+/** Above this, pinning leaves the recorder's one thread too little time to read records. */
+const BUSY_CPUS = 0.5;
+
+/** The recommendation for a terminal. */
+export function planLines({ workload, ring }: Comparison, plan: Plan, style: TerminalStyle): string[] {
+  const paint = painter(style.hasColour);
+  const { slots, mostSlots, pinCpus } = plan;
+  const cpus = (value: number) => value.toFixed(3);
+  const others = [
+    ...(slots > 1 ? [`with 1 slot ${cpus(pinCpus.least)}`] : []),
+    ...(mostSlots > slots ? [`with ${mostSlots} (the most the budget allows) ${cpus(pinCpus.most)}`] : []),
+  ];
+  return [
+    paint('bold', `recommended: ringkeep record ${plan.options.join(' ')} -- CMD…`),
+    ...wrapped(
+      `  bound ${formatSize(plan.boundBytes)} = ${workload.cpus} CPUs x ${slots} ${slots === 1 ? 'slot' : 'slots'} x ${formatSize(ring.fileBytes)}, for any workload; simulated peak ${formatSize(plan.peakBytes)}`,
+      style.width,
+    ),
+    ...wrapped(
+      `  pinning takes ${cpus(pinCpus.recommended)} of a CPU (simulated)${others.length > 0 ? `; ${others.join(', ')}` : ''}`,
+      style.width,
+    ),
+    ...(pinCpus.recommended > BUSY_CPUS
+      ? [
+          paint(
+            'yellow',
+            '  the recorder has one thread: with this workload it will lose records (the losses are counted)',
+          ),
+        ]
+      : []),
   ];
 }
 

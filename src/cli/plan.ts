@@ -46,14 +46,15 @@ Example: perf sched record -o sched.data -- sleep 10; ringkeep plan sched.data -
 
 async function plan(file: string, options: PlanOptions): Promise<string> {
   // Loaded here: other commands do not need the simulation.
-  const { planCapture, planLines } = await import('./capacity-plan.ts');
+  const { planCapture } = await import('../services/capacity-plan.ts');
+  const { parseCosts } = await import('./cost-option.ts');
   const { refuseToReplace } = await import('../services/output-file.ts');
   if (options.plot !== undefined) refuseToReplace([file], options.plot, '--plot');
   const { comparison, plan: made } = planCapture(file, {
     budgetBytes: options.lockBudget,
     ringBytes: options.ring,
     sampleHz: options.freq,
-    costTexts: options.cost,
+    costs: parseCosts(options.cost),
   });
   if (options.plot !== undefined) {
     const { writeChart } = await import('./capacity-chart.ts');
@@ -61,7 +62,7 @@ async function plan(file: string, options: PlanOptions): Promise<string> {
   }
   const { results, ...report } = comparison;
   if (options.json) return `${jsonText({ ...report, recommendation: made })}\n`;
-  const { comparisonLines } = await import('./capacity-text.ts');
+  const { comparisonLines, planLines } = await import('./capacity-text.ts');
   const style = terminalStyle(process.stdout, process.env);
   return `${[...comparisonLines(comparison, style), '', ...planLines(comparison, made, style)].join('\n')}\n`;
 }

@@ -4,6 +4,7 @@
  */
 import { type Command, Option } from 'commander';
 import { RingkeepError } from '../base/error.ts';
+import type { GeneratorOptions } from '../services/capacity-subject.ts';
 import { comparisonLines } from './capacity-text.ts';
 import {
   collect,
@@ -129,14 +130,17 @@ function refuseGenerated(command: Command): void {
 
 async function simulateAll(options: SimulateOptions): Promise<string> {
   // Loaded here: other commands do not need the simulation.
-  const { compare, parseCosts, readSubject } = await import('./capacity-comparison.ts');
+  const { compare } = await import('../services/capacity-comparison.ts');
+  const { generateSubject, readSubject } = await import('../services/capacity-subject.ts');
+  const { parseCosts } = await import('./cost-option.ts');
   const { writeChart } = await import('./capacity-chart.ts');
   const { refuseToReplace } = await import('../services/output-file.ts');
   const { from, plot } = options;
   if (from !== undefined && plot !== undefined) refuseToReplace([from], plot, '--plot');
   const costs = parseCosts(options.cost);
   const turns = options.batch ? 'batch' : 'switch';
-  const subject = from === undefined ? await generate(options, turns) : readSubject(from, options.freq, turns);
+  const subject =
+    from === undefined ? generateSubject(generatorOptions(options), turns) : readSubject(from, options.freq, turns);
   const comparison = compare(subject, {
     ringBytes: options.ring,
     eventsPerTask: options.events,
@@ -151,33 +155,16 @@ async function simulateAll(options: SimulateOptions): Promise<string> {
   return `${comparisonLines(comparison, terminalStyle(process.stdout, process.env)).join('\n')}\n`;
 }
 
-async function generate(options: SimulateOptions, turns: 'switch' | 'batch') {
-  const { batched, generateWorkload, SAMPLE_RECORD_BYTES } = await import('../sim/capacity/index.ts');
-  const { cpus, tasks, seed } = options;
-  const schedule = generateWorkload({
-    cpus,
-    tasks,
+function generatorOptions(options: SimulateOptions): GeneratorOptions {
+  return {
+    cpus: options.cpus,
+    tasks: options.tasks,
     switchesPerCpuS: options.switchRate,
     lengthNs: options.length,
     utilisation: options.utilisation,
     zipfExponent: options.zipf,
     exitsPerS: options.exits,
-    recording: { sampleHz: options.freq, sampleBytes: SAMPLE_RECORD_BYTES },
-    seed,
-  });
-  const workload = {
-    origin: 'generated' as const,
-    file: null,
-    switchesFrom: null,
-    seed,
-    cpus,
-    tasks: schedule.tasks,
-    switches: schedule.switchIns,
-    lengthNs: schedule.endNs,
-    leftOutNs: 0,
-    lostRecords: 0,
-    mendedSwitches: 0,
-    turns,
+    sampleHz: options.freq,
+    seed: options.seed,
   };
-  return { workload, schedule: turns === 'batch' ? batched(schedule) : schedule };
 }

@@ -10,7 +10,7 @@ import { exported, exportedText } from '../../export/testing/exported.ts';
 import { readPerfetto } from '../../export/testing/perfetto-reading.ts';
 import { type Capture, openCapture } from '../../perf-data/capture.ts';
 import { postMortem } from '../../post-mortem/post-mortem.ts';
-import { readSubject } from '../capacity-comparison.ts';
+import { readSubject } from '../../services/capacity-subject.ts';
 
 /** Nanoseconds, by tid; null where the consumer says that it does not know. */
 export interface Reading {

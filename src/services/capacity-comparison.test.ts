@@ -1,32 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
-import { compare, parseCosts, readSubject, ringFile } from './capacity-comparison.ts';
-import { planCapture, planLines } from './capacity-plan.ts';
-import { comparisonChart, comparisonLines } from './capacity-text.ts';
-import { textWidth } from './terminal.ts';
+import { compare, ringFile } from './capacity-comparison.ts';
+import { planCapture } from './capacity-plan.ts';
+import { readSubject } from './capacity-subject.ts';
+import { writeTurnsCapture } from './testing/turns-capture.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'ringkeep-capacity-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** Twenty threads that take turns on each of two CPUs, every two milliseconds, for three seconds. */
-function turnsCapture(): string {
-  const builder = new CaptureBuilder();
-  for (let turn = 0; turn < 1500; turn++) {
-    const at = BigInt(turn + 1) * 2_000_000n;
-    for (const cpu of [0, 1]) {
-      const task = { pid: 1, tid: 1 + cpu * 20 + (turn % 20), cpu };
-      builder.switchIn(task, at + BigInt(cpu)).switchOut(task, at + 1_000_000n + BigInt(cpu));
-    }
-  }
-  const path = join(directory, 'turns.perf.data');
-  writeFileSync(path, builder.build());
-  return path;
-}
-
-const file = turnsCapture();
+const file = writeTurnsCapture(directory);
 const options = {
   ringBytes: 65536,
   eventsPerTask: 1,
@@ -35,7 +19,6 @@ const options = {
   costs: {},
   slots: [1, 32],
 };
-const style = { width: 100, hasColour: false };
 
 describe('a comparison', () => {
   it('has a row a policy, in bytes and nanoseconds, and is labelled simulated', () => {
@@ -58,31 +41,16 @@ describe('a comparison', () => {
     // With one slot each turn pins, with 32 each thread once.
     expect([posted!.pins, one!.pins, many!.pins]).toEqual([3000, 3000, 40]);
     expect(one!.pinNsPerSwitch).toBeCloseTo((one!.pinCpus * comparison.workload.lengthNs) / 3000);
-    expect(comparisonLines(comparison, style)[0]).toBe('simulated, not measured:');
-    expect(comparisonLines(comparison, style).every((line) => textWidth(line) <= 100)).toBe(true);
-  });
-
-  it('is drawn with a line a policy and the bounds', () => {
-    const svg = comparisonChart(compare(readSubject(file, 99, 'switch'), options));
-    for (const name of ['pin-all', 'posted', 'write-window W=32', 'bound, W=1', 'simulated'])
-      expect(svg).toContain(name);
-  });
-
-  it('accepts other constants by name', () => {
-    expect(parseCosts(['lock-9=20us', 'populate=0ns'])).toEqual({ 'lock-9': 20_000, populate: 0 });
-    expect(() => parseCosts(['lock-10=1us'])).toThrow(expect.objectContaining({ code: 'bad-argument' }));
-    expect(() => parseCosts(['toString=1us'])).toThrow(expect.objectContaining({ code: 'bad-argument' }));
-    expect(() => parseCosts(['lock-9'])).toThrow(expect.objectContaining({ code: 'bad-duration' }));
   });
 });
 
 describe('a plan', () => {
   // A slow machine, where forty threads are worth sparing.
-  const costTexts = ['lock-1=60us', 'lock-9=60us'];
-  const request = { budgetBytes: 8 * 2 ** 20, ringBytes: 65536, sampleHz: 99, costTexts };
+  const costs = { 'lock-1': 60_000, 'lock-9': 60_000 };
+  const request = { budgetBytes: 8 * 2 ** 20, ringBytes: 65536, sampleHz: 99, costs };
 
   it('recommends the fewest slots that spare the pins, within the budget', () => {
-    const { plan, comparison } = planCapture(file, request);
+    const { plan } = planCapture(file, request);
     expect(plan).toMatchObject({
       slots: 32,
       boundBytes: 2 * 32 * 69632,
@@ -91,9 +59,6 @@ describe('a plan', () => {
     });
     expect(plan.peakBytes).toBeLessThanOrEqual(plan.boundBytes);
     expect(plan.pinCpus.least).toBeGreaterThan(plan.pinCpus.recommended);
-    expect(planLines(comparison, plan, style).join('\n')).toMatch(
-      /record --slots 32 --ring 64KiB --pin-budget 8MiB -- CMD…\n {2}bound 4.3MiB = 2 CPUs x 32 slots x 68KiB/,
-    );
   });
 
   it('stays within a small budget, and reports the least that is needed where none fits', () => {

@@ -1,57 +1,21 @@
 /**
- * Policies compared on one schedule: what `simulate` and `plan` have in common. Invariant: everything printed from
- * here is simulated and labelled so; sizes are in bytes, times in nanoseconds.
+ * Policies compared on one schedule: what `simulate` and `plan` have in common. Invariant: everything here is
+ * simulated; sizes are in bytes, times in nanoseconds.
  */
 import { eventAttr } from '../abi/event-attr.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
-import { RingkeepError } from '../base/error.ts';
-import { parseDurationNs } from '../base/units.ts';
 import { type RingGeometry, ringGeometry } from '../ring/ring-layout.ts';
-import { streamSwitches } from '../schedule/switch-stream.ts';
-import { withCapture } from '../services/capture-file.ts';
 import {
-  batched,
-  COST_NAMES,
   CostModel,
   type Costs,
   corrected,
-  isCostName,
   type PolicyFactory,
   pinAll,
   posted,
-  SAMPLE_RECORD_BYTES,
-  ScheduleBuilder,
   type SimulationResult,
-  type SwitchSchedule,
   simulate,
 } from '../sim/capacity/index.ts';
-
-/** The size and the source of a schedule. The keys are stable: scripts read them. */
-export interface Workload {
-  readonly origin: 'generated' | 'capture';
-  readonly file: string | null;
-  /** Where a capture's switches were read. */
-  readonly switchesFrom: 'sched_switch' | 'SWITCH' | null;
-  readonly seed: number | null;
-  readonly cpus: number;
-  readonly tasks: number;
-  /** Switches to a task other than the idle one. */
-  readonly switches: number;
-  readonly lengthNs: number;
-  /** Of a capture: the time left out, because some rings had overwritten it; records that its recorder lost. */
-  readonly leftOutNs: number;
-  readonly lostRecords: number;
-  /** Switches that a capture does not have and others in it imply. */
-  readonly mendedSwitches: number;
-  /** When rings are pinned: at each switch, as a kernel does, or once a batch, as the recorder does. */
-  readonly turns: 'switch' | 'batch';
-}
-
-/** A schedule to compare policies on. */
-export interface Subject {
-  readonly workload: Workload;
-  readonly schedule: SwitchSchedule;
-}
+import type { Subject, Workload } from './capacity-subject.ts';
 
 /** The result of one policy. The keys are stable. */
 export interface PolicyReport {
@@ -178,48 +142,4 @@ export function ringFile(cpus: number, ringBytes: number): RingGeometry {
   const ids = new Array<bigint>(cpus).fill(0n);
   const event = { name: '', attr: eventAttr({}), ids };
   return ringGeometry([event, event], ringBytes);
-}
-
-/** The schedule of the capture at `path`. Throws `no-switches` and what opening a capture throws. */
-export function readSubject(path: string, sampleHz: number, turns: Workload['turns']): Subject {
-  return withCapture(path, (capture) => {
-    let builder: ScheduleBuilder | undefined;
-    const trace = streamSwitches(capture, ({ origin, cpus }) => {
-      // A ring would hold SWITCH records: where the capture has samples of a tracepoint, their number and size are
-      // computed.
-      const model = { sampleHz, sampleBytes: SAMPLE_RECORD_BYTES };
-      builder = new ScheduleBuilder(cpus, origin === 'sched_switch' ? model : undefined);
-      return builder;
-    });
-    const schedule = builder!.build(trace.lengthNs);
-    const workload: Workload = {
-      origin: 'capture',
-      file: path,
-      switchesFrom: trace.origin,
-      seed: null,
-      cpus: trace.cpus,
-      tasks: schedule.tasks,
-      switches: schedule.switchIns,
-      lengthNs: schedule.endNs,
-      leftOutNs: trace.leftOutNs,
-      lostRecords: trace.lostRecords,
-      mendedSwitches: trace.mendedSwitches,
-      turns,
-    };
-    return { workload, schedule: turns === 'batch' ? batched(schedule) : schedule };
-  });
-}
-
-/** Constants of `--cost NAME=TIME`. Throws `bad-argument`. */
-export function parseCosts(texts: readonly string[]): Partial<Costs> {
-  const costs: Record<string, number> = {};
-  for (const each of texts) {
-    const [name = '', value = ''] = each.split('=');
-    if (!isCostName(name))
-      throw new RingkeepError('bad-argument', `there is no cost "${name}"; there are ${COST_NAMES.join(', ')}`, {
-        name,
-      });
-    costs[name] = parseDurationNs(value);
-  }
-  return costs;
 }

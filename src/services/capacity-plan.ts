@@ -8,16 +8,16 @@ import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert, RingkeepError } from '../base/error.ts';
 import { formatSize } from '../base/units.ts';
 import { planPins } from '../engine/pin-plan.ts';
-import { recommend } from '../sim/capacity/index.ts';
-import { type Comparison, compare, parseCosts, readSubject, ringFile } from './capacity-comparison.ts';
-import { painter, type TerminalStyle, wrapped } from './terminal.ts';
+import { type Costs, recommend } from '../sim/capacity/index.ts';
+import { type Comparison, compare, ringFile } from './capacity-comparison.ts';
+import { readSubject } from './capacity-subject.ts';
 
-export interface PlanOptions {
+export interface PlanRequest {
   readonly budgetBytes: number;
   readonly ringBytes: number;
   readonly sampleHz: number;
-  /** NAME=TIME each. */
-  readonly costTexts: readonly string[];
+  /** In place of the measured ones. */
+  readonly costs: Partial<Costs>;
 }
 
 /** The recommendation. Its keys are stable: scripts read them. */
@@ -37,10 +37,9 @@ export interface Plan {
 }
 
 /** Throws `pin-budget` when one ring per CPU exceeds the budget, and what reading the capture throws. */
-export function planCapture(file: string, options: PlanOptions): { comparison: Comparison; plan: Plan } {
-  const { budgetBytes, ringBytes } = options;
-  const costs = parseCosts(options.costTexts);
-  const subject = readSubject(file, options.sampleHz, 'batch');
+export function planCapture(file: string, request: PlanRequest): { comparison: Comparison; plan: Plan } {
+  const { budgetBytes, ringBytes, costs } = request;
+  const subject = readSubject(file, request.sampleHz, 'batch');
   const { cpus, lengthNs } = subject.workload;
   const { fileBytes } = ringFile(cpus, ringBytes);
   const mostSlots = slotsWithin(cpus, fileBytes, budgetBytes);
@@ -110,37 +109,4 @@ function sizeArgument(bytes: number): string {
   ] as const)
     if (bytes % factor === 0) return `${bytes / factor}${unit}`;
   return `${bytes}`;
-}
-
-/** Above this, pinning leaves the recorder's one thread too little time to read records. */
-const BUSY_CPUS = 0.5;
-
-/** The recommendation for a terminal. */
-export function planLines({ workload, ring }: Comparison, plan: Plan, style: TerminalStyle): string[] {
-  const paint = painter(style.hasColour);
-  const { slots, mostSlots, pinCpus } = plan;
-  const cpus = (value: number) => value.toFixed(3);
-  const others = [
-    ...(slots > 1 ? [`with 1 slot ${cpus(pinCpus.least)}`] : []),
-    ...(mostSlots > slots ? [`with ${mostSlots} (the most the budget allows) ${cpus(pinCpus.most)}`] : []),
-  ];
-  return [
-    paint('bold', `recommended: ringkeep record ${plan.options.join(' ')} -- CMD…`),
-    ...wrapped(
-      `  bound ${formatSize(plan.boundBytes)} = ${workload.cpus} CPUs x ${slots} ${slots === 1 ? 'slot' : 'slots'} x ${formatSize(ring.fileBytes)}, for any workload; simulated peak ${formatSize(plan.peakBytes)}`,
-      style.width,
-    ),
-    ...wrapped(
-      `  pinning takes ${cpus(pinCpus.recommended)} of a CPU (simulated)${others.length > 0 ? `; ${others.join(', ')}` : ''}`,
-      style.width,
-    ),
-    ...(pinCpus.recommended > BUSY_CPUS
-      ? [
-          paint(
-            'yellow',
-            '  the recorder has one thread: with this workload it will lose records (the losses are counted)',
-          ),
-        ]
-      : []),
-  ];
 }
