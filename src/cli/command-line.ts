@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, exitStatusOf, explain } from './diagnostics.ts';
-import { print, printError } from './printing.ts';
+import { print, printError, writeDirectly } from './printing.ts';
 
 // V8's memory reducer collects garbage twice in an idle process: 35 ms of CPU time for a megabyte. Ordinary collections
 // stay. Must be set before the first collection, which starts the reducer's timer.
@@ -44,18 +44,19 @@ const program = new Command('ringkeep')
   .configureOutput({ writeOut: print, writeErr: printError })
   .exitOverride();
 
-/** The exit status of `record` is its command's, whatever becomes of our own output. */
-const hasOwnStatus = process.argv[2] !== 'record';
-
-process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
-  if (!hasOwnStatus) return;
-  // A reader that closes the pipe early (`ringkeep show FILE | head`) is no failure.
-  if (code === 'EPIPE') process.exit(0);
-  printError(`Standard output cannot be written: ${code}.\nWrite it to a file system with free space.\n`);
-  process.exitCode = EXIT_FAILURE;
-});
-// There is no place left to report it.
-process.stderr.on('error', () => undefined);
+if (process.argv[2] === 'record') {
+  // The command shares both streams, and its exit status is handed on whatever becomes of our own output.
+  writeDirectly();
+} else {
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    // A reader that closes the pipe early (`ringkeep show FILE | head`) is no failure.
+    if (code === 'EPIPE') process.exit(0);
+    printError(`Standard output cannot be written: ${code}.\nWrite it to a file system with free space.\n`);
+    process.exitCode = EXIT_FAILURE;
+  });
+  // There is no place left to report it.
+  process.stderr.on('error', () => undefined);
+}
 
 try {
   const called = COMMANDS[process.argv[2] ?? ''];

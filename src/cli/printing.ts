@@ -6,19 +6,49 @@
 import { writeSync } from 'node:fs';
 import { SGR_SEQUENCE } from './terminal.ts';
 
+let isDirect = false;
+
+/**
+ * From now on without Node's streams. They make a pipe non-blocking, for every process that shares it; their failures
+ * are errors of this process. What cannot be written is dropped.
+ */
+export function writeDirectly(): void {
+  isDirect = true;
+}
+
+function write(fd: 1 | 2, text: string): void {
+  if (isDirect) writeAll(fd, Buffer.from(text));
+  else (fd === 1 ? process.stdout : process.stderr).write(text);
+}
+
+/** How long a full non-blocking pipe is waited for. */
+const FULL_PIPE_MS = 1000;
+
+function writeAll(fd: number, bytes: Buffer): void {
+  const endMs = performance.now() + FULL_PIPE_MS;
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > endMs) return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
 /** Plain text for standard output. */
 export function print(text: string): void {
-  process.stdout.write(withoutControl(text));
+  write(1, withoutControl(text));
 }
 
 /** Text for standard output with the colours of `painter`. */
 export function printPainted(text: string): void {
-  process.stdout.write(paintedWithoutControl(text));
+  write(1, paintedWithoutControl(text));
 }
 
 /** Plain text for standard error. */
 export function printError(text: string): void {
-  process.stderr.write(withoutControl(text));
+  write(2, withoutControl(text));
 }
 
 /**
@@ -36,12 +66,12 @@ export function printLogEntry(text: string): boolean {
 
 /** Text for standard error with the colours of `painter`. */
 export function printErrorPainted(text: string): void {
-  process.stderr.write(paintedWithoutControl(text));
+  write(2, paintedWithoutControl(text));
 }
 
 /** A line of JSON: control characters are escaped, so the value is unchanged for its reader. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${jsonText(value)}\n`);
+  write(1, `${jsonText(value)}\n`);
 }
 
 export function jsonText(value: unknown): string {
@@ -73,15 +103,15 @@ function paintedWithoutControl(text: string): string {
 
 /** The alternate screen, without a cursor (DEC private modes 1049 and 25). */
 export function enterScreen(): void {
-  process.stdout.write('\x1b[?1049h\x1b[?25l');
+  write(1, '\x1b[?1049h\x1b[?25l');
 }
 
 export function leaveScreen(): void {
-  process.stdout.write('\x1b[?25h\x1b[?1049l');
+  write(1, '\x1b[?25h\x1b[?1049l');
 }
 
 export function drawFrame(lines: readonly string[]): void {
-  process.stdout.write(frameOf(lines));
+  write(1, frameOf(lines));
 }
 
 /** Draws a frame over the previous one without flicker: home, clear each line to its end, clear the rest. */
@@ -91,9 +121,9 @@ export function frameOf(lines: readonly string[]): string {
 
 /** A line of progress on standard error, which replaces the previous one. */
 export function showProgress(text: string): void {
-  process.stderr.write(`\r\x1b[K${withoutControl(text)}`);
+  write(2, `\r\x1b[K${withoutControl(text)}`);
 }
 
 export function clearProgress(): void {
-  process.stderr.write('\r\x1b[K');
+  write(2, '\r\x1b[K');
 }

@@ -1,4 +1,5 @@
 /** The report at the end of `ringkeep record`: text on standard error, JSON on standard output. */
+import { isatty } from 'node:tty';
 import { formatSize } from '../base/units.ts';
 import type { RecordSummary } from '../services/recorded-command.ts';
 import { explain } from './diagnostics.ts';
@@ -24,7 +25,8 @@ async function postMortemOf(snapshot: string): Promise<string> {
   const { readPostMortem } = await import('../services/capture-file.ts');
   const { formatPostMortem } = await import('./post-mortem-text.ts');
   const { symbolsOf } = await import('../services/capture-symbols.ts');
-  const style = terminalStyle(process.stderr, process.env);
+  // The stream itself only on a terminal: opening it makes a pipe non-blocking for the command's descendants.
+  const style = terminalStyle(isatty(2) ? process.stderr : {}, process.env);
   return formatPostMortem(readPostMortem(snapshot, { namer: symbolsOf }), { ...style, showAll: false });
 }
 
@@ -45,5 +47,6 @@ function reportText(summary: RecordSummary): string {
   }
   if (keptRings) lines.push(`the rings are kept in ${keptRings}; save them: ringkeep recover ${keptRings} -o FILE`);
   if (snapshot) lines.push(`saved: ${snapshot} — read it with: ringkeep show ${snapshot}`);
+  if (summary.namesPending) lines.push('its names are added in the background; --wait-for-names waits for them');
   return lines.map((line) => `ringkeep: ${printable(line)}\n`).join('');
 }

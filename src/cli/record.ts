@@ -1,8 +1,8 @@
 /** `ringkeep record`: runs a command and records it. The exit status is the command's. */
-import { constants } from 'node:os';
 import { type Command, Option } from 'commander';
+import type { ExitStatus } from '../linux/process-exit.ts';
 import { recordCommand, type SnapshotPolicy } from '../services/recorded-command.ts';
-import { explain } from './diagnostics.ts';
+import { EXIT_FAILURE, explain } from './diagnostics.ts';
 import { printError } from './printing.ts';
 import { printRecordReport } from './record-report.ts';
 import { addRecorderOptions, parseEvents, type RecorderOptions } from './recorder-options.ts';
@@ -11,6 +11,7 @@ interface RecordOptions extends RecorderOptions {
   output?: string;
   snapshot: SnapshotPolicy;
   names: boolean;
+  waitForNames: boolean;
   js: boolean;
   json: boolean;
 }
@@ -30,6 +31,7 @@ export function addRecordCommand(program: Command, version: string): void {
         .default('on-crash'),
     )
     .option('--no-names', 'do not symbolize snapshots; whatever shows one looks up the names of frames')
+    .option('--wait-for-names', 'wait until the snapshots are symbolized, for at most 20 s', false)
     .option('--no-js', 'do not make V8 write JIT maps if the command is Node')
     .option('--json', 'print a summary as JSON on the last line of standard output', false)
     .addHelpText(
@@ -37,7 +39,12 @@ export function addRecordCommand(program: Command, version: string): void {
       `
 SIGUSR2 saves a snapshot at once. If the command is Node (also through npx or the interpreter line of a script), NODE_OPTIONS
 makes V8 write the names of its code to /tmp/perf-PID.map; the names are saved in the snapshot and the maps are removed.
-The exit status is that of the command, or 128 + N if signal N killed it.
+The exit status is that of the command, or 128 + N if signal N killed it, whatever fails in ringkeep. Snapshots are
+symbolized by a process in the background, unless --wait-for-names.
+The command gets the arguments, environment, descriptors and soft limit of descriptors that ringkeep was started with. Node
+resets ignored signals and the signal mask when it starts: SIGHUP stays ignored under nohup, SIGPIPE under systemd, and both
+SIGHUP and SIGINT where the parent ignores them; the command gets every other signal with its default, unblocked.
+SIGTERM, SIGHUP, SIGINT and SIGQUIT are forwarded to the command, except those that its terminal sends to both.
 Example: ringkeep record -o crash.perf.data -- node server.js`,
     )
     .action(async (command: [string, ...string[]], options: RecordOptions) => {
@@ -46,23 +53,44 @@ Example: ringkeep record -o crash.perf.data -- node server.js`,
 }
 
 async function runRecord(command: [string, ...string[]], options: RecordOptions, version: string): Promise<number> {
-  const summary = await recordCommand({
-    command,
-    version,
-    output: options.output,
-    snapshot: options.snapshot,
-    symbolize: options.names,
-    jitMaps: options.js,
-    source: options.source,
-    freq: options.freq,
-    ...parseEvents(options),
-    ringBytes: options.ring,
-    slots: options.slots,
-    pinBudgetBytes: options.pinBudget,
-    keepDeadBytes: options.keepDead,
-    onProblem: (what, error) => printError(`ringkeep: ${what}. ${explain(error)}\n`),
+  const outcome: { status?: number } = {};
+  const report = (what: string, error: unknown): void => printError(`ringkeep: ${what}. ${explain(error)}\n`);
+  // A bug must neither end the command nor change its status.
+  process.on('uncaughtException', (error) => {
+    report('recording has failed', error);
+    if (outcome.status !== undefined) process.exit(outcome.status);
   });
-  await printRecordReport(summary, options.json);
-  const { code, signal } = summary.exit;
-  return signal !== null ? 128 + constants.signals[signal as NodeJS.Signals] : (code ?? 1);
+  try {
+    const { summary, leave } = await recordCommand({
+      command,
+      version,
+      output: options.output,
+      snapshot: options.snapshot,
+      symbolize: options.names,
+      waitForNames: options.waitForNames,
+      jitMaps: options.js,
+      source: options.source,
+      freq: options.freq,
+      ...parseEvents(options),
+      ringBytes: options.ring,
+      slots: options.slots,
+      pinBudgetBytes: options.pinBudget,
+      keepDeadBytes: options.keepDead,
+      onEnd: (exit) => {
+        outcome.status = statusOf(exit);
+      },
+      onProblem: report,
+    });
+    await printRecordReport(summary, options.json);
+    leave();
+  } catch (error) {
+    if (outcome.status === undefined) throw error;
+    report('the report is incomplete', error);
+  }
+  return outcome.status!;
+}
+
+/** As a shell reports it. */
+function statusOf({ code, signal }: ExitStatus): number {
+  return signal !== null ? 128 + signal : (code ?? EXIT_FAILURE);
 }

@@ -14,6 +14,8 @@ export interface PinRequest {
   readonly budgetBytes: number;
   /** Bytes that this process may lock; Infinity without a limit. */
   readonly lockLimitBytes: number;
+  /** A budget without room for one ring per CPU is no error: the rings are not pinned. */
+  readonly mayBeUnpinned?: boolean;
 }
 
 export interface PinPlan {
@@ -25,17 +27,21 @@ export interface PinPlan {
 /** Beyond this many slots a CPU, further ones save no measurable number of pins. */
 const MOST_SLOTS = 512;
 
-/** Throws `pin-budget` where the budget has no room for one ring a CPU. */
+/** Slots per CPU if rings are not pinned: they cost no locked memory, and each saves opening a ring again. */
+const UNPINNED_SLOTS = 8;
+
+/** Throws `pin-budget` if the budget has no room for one ring per CPU and that is to be refused. */
 export function planPins(request: PinRequest): PinPlan {
   const { cpus, ringFileBytes, slots, budgetBytes, lockLimitBytes } = request;
   const perSlot = cpus * ringFileBytes;
   const permitted = Math.floor(lockLimitBytes / perSlot);
   if (slots === 'auto' && budgetBytes < perSlot) {
-    throw new RingkeepError(
-      'pin-budget',
-      `a pin budget of ${formatSize(budgetBytes)} is too small for one ring on each of ${cpus} CPUs (${formatSize(perSlot)})`,
-      { budgetBytes, neededBytes: perSlot },
-    );
+    const why = `a pin budget of ${formatSize(budgetBytes)} is too small for one ring on each of ${cpus} CPUs (${formatSize(perSlot)})`;
+    if (request.mayBeUnpinned) {
+      const sentence = `rings are not pinned and may be swapped out: ${why}`;
+      return { slotsPerCpu: UNPINNED_SLOTS, pins: false, degraded: [sentence] };
+    }
+    throw new RingkeepError('pin-budget', why, { budgetBytes, neededBytes: perSlot });
   }
   const wanted = slots === 'auto' ? Math.min(MOST_SLOTS, Math.floor(budgetBytes / perSlot)) : slots;
   if (permitted < 1) {

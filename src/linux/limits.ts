@@ -8,10 +8,26 @@ const CAPABILITIES = { ipcLock: 14 } as const;
 
 /** The soft limit; Infinity when there is none. */
 export function resourceLimit(name: keyof typeof RLIMITS): number {
+  return limitAt(name, 0);
+}
+
+export function hardLimit(name: keyof typeof RLIMITS): number {
+  return limitAt(name, 8);
+}
+
+function limitAt(name: keyof typeof RLIMITS, offset: number): number {
   const limits = Buffer.alloc(16);
   if (syscall('prlimit64', 0, RLIMITS[name], 0, addressOf(limits)) < 0) return 0;
-  const soft = limits.readBigUInt64LE(0);
-  return soft === 0xffff_ffff_ffff_ffffn ? Number.POSITIVE_INFINITY : Number(soft);
+  const limit = limits.readBigUInt64LE(offset);
+  return limit === 0xffff_ffff_ffff_ffffn ? Number.POSITIVE_INFINITY : Number(limit);
+}
+
+/** Sets the soft limit of another process of ours. */
+export function setSoftLimit(pid: number, name: keyof typeof RLIMITS, soft: number): void {
+  const limits = Buffer.alloc(16);
+  if (syscall('prlimit64', pid, RLIMITS[name], 0, addressOf(limits)) < 0) return;
+  limits.writeBigUInt64LE(BigInt(soft), 0);
+  syscall('prlimit64', pid, RLIMITS[name], addressOf(limits), 0);
 }
 
 /**

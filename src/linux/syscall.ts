@@ -3,7 +3,7 @@
  * Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h (arm64), Linux 6.1.
  */
 import { constants } from 'node:os';
-import koffi from 'koffi';
+import koffi, { type KoffiFunc } from 'koffi';
 import { RingkeepError } from '../base/error.ts';
 
 const NUMBERS = {
@@ -14,6 +14,7 @@ const NUMBERS = {
   socket: { x64: 41, arm64: 198 },
   sendto: { x64: 44, arm64: 206 },
   getsockopt: { x64: 55, arm64: 209 },
+  fcntl: { x64: 72, arm64: 25 },
   flock: { x64: 73, arm64: 32 },
   ftruncate: { x64: 77, arm64: 46 },
   mlock: { x64: 149, arm64: 228 },
@@ -25,6 +26,7 @@ const NUMBERS = {
   epoll_create1: { x64: 291, arm64: 20 },
   fallocate: { x64: 285, arm64: 47 },
   perf_event_open: { x64: 298, arm64: 241 },
+  memfd_create: { x64: 319, arm64: 279 },
   prlimit64: { x64: 302, arm64: 261 },
   pidfd_open: { x64: 434, arm64: 434 },
 } as const;
@@ -41,6 +43,11 @@ if (process.platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
 const nativeSyscall = koffi.load(null).func('syscall', 'int64_t', Array(7).fill('int64_t')) as (
   ...args: (number | bigint)[]
 ) => number | bigint;
+
+/** A function of libc that is no system call, by its C prototype. Throws where libc lacks it. */
+export function libcFunction(prototype: string): KoffiFunc<(...args: unknown[]) => unknown> {
+  return koffi.load(null).func(prototype);
+}
 
 /**
  * Makes a system call; at most six arguments, absent ones 0. Returns its result, or −errno, which the

@@ -26,13 +26,32 @@ export class JitMaps {
 
   /** Removes the maps of exited processes; living ones keep writing theirs. */
   clear(): void {
-    for (const pid of this.#pids) if (!isAlive(pid) && this.#isOurs(pid)) rmSync(mapOf(pid), { force: true });
+    clearMaps(this.maps);
+  }
+
+  get maps(): WrittenMaps {
+    return { pids: [...this.#pids], startedMs: this.#startedMs };
   }
 
   #isOurs(pid: number): boolean {
-    const status = statusOf(mapOf(pid));
-    return status?.isFile() === true && status.uid === process.geteuid?.() && createdMs(status) >= this.#startedMs;
+    return isOurs(pid, this.#startedMs);
   }
+}
+
+/** Plain data, for another process to clear. */
+export interface WrittenMaps {
+  readonly pids: readonly number[];
+  readonly startedMs: number;
+}
+
+/** As `JitMaps.clear`. */
+export function clearMaps({ pids, startedMs }: WrittenMaps): void {
+  for (const pid of pids) if (!isAlive(pid) && isOurs(pid, startedMs)) rmSync(mapOf(pid), { force: true });
+}
+
+function isOurs(pid: number, startedMs: number): boolean {
+  const status = statusOf(mapOf(pid));
+  return status?.isFile() === true && status.uid === process.geteuid?.() && createdMs(status) >= startedMs;
 }
 
 function mapOf(pid: number): string {

@@ -20,19 +20,19 @@ const OPTIONS = ['--perf-basic-prof-only-functions', '--interpreted-frames-nativ
 const WRITES_CODE_NAMES = /(?:^|\s)--(?:perf[-_](?:basic[-_])?prof|ll[-_]prof)/;
 
 /**
- * The environment in which `command` and the Node programs it starts write JIT maps; undefined if it is not Node or
- * needs no change.
+ * The changed variables with which `command` and the Node programs it starts write JIT maps; undefined if it is not
+ * Node or needs no change.
  */
 export function jitMapEnvironment(
   command: readonly [string, ...string[]],
   env: NodeJS.ProcessEnv,
-): NodeJS.ProcessEnv | undefined {
+): Record<string, string> | undefined {
   const given = env.NODE_OPTIONS ?? '';
   if (WRITES_CODE_NAMES.test([given, ...command].join(' '))) return undefined;
   // V8 aborts a process that cannot create its map.
   if (!isWritableDirectory('/tmp') || !isNode(command, env)) return undefined;
   const added = OPTIONS.filter((option) => !given.split(/\s+/).includes(option));
-  return { ...env, NODE_OPTIONS: [given, ...added].filter((text) => text !== '').join(' ') };
+  return { NODE_OPTIONS: [given, ...added].filter((text) => text !== '').join(' ') };
 }
 
 /** Interpreters of interpreters that are followed. */

@@ -3,21 +3,24 @@
  *
  *  1. Start the command up to its gate; start the recorder on its pid; open the gate.
  *  2. While it runs: save a snapshot when a process of it is killed by a signal, and on SIGUSR2; forward signals.
- *  3. When it exits: drain, save if there is a reason, symbolize, return the summary.
+ *  3. When it exits: report its status, drain, save if there is a reason, return the summary.
+ *  4. Symbolize: in a process that outlives this one, or before 3 returns if names are waited for.
  *
- * Invariant: the command runs exactly once, whatever happens to the recorder, except with a pin budget that is too
- * small.
+ * Invariant: the command runs exactly once, whatever happens to the recorder.
  */
-import { constants } from 'node:os';
+
 import type { Death } from '../abi/ringkeep-section.ts';
-import { RingkeepError } from '../base/error.ts';
+import { signalName } from '../abi/signal.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
+import { freshDescriptors, inheritedIgnoredSignals } from '../linux/inherited-state.ts';
+import type { ExitStatus } from '../linux/process-exit.ts';
 import { Recording, type RecordingEvents, type RecordingOptions } from '../session/recording.ts';
 import { JitMaps } from './jit-maps.ts';
 import { jitMapEnvironment } from './node-command.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { SnapshotSeries } from './snapshot-series.ts';
+import { symbolizeBehind } from './symbolize-job.ts';
 
 export type SnapshotPolicy = 'on-crash' | 'always' | 'never';
 
@@ -28,10 +31,14 @@ export interface RecordRequest extends Omit<RecordingOptions, 'pid' | 'cutOnDeat
   readonly output: string | undefined;
   readonly snapshot: SnapshotPolicy;
   readonly symbolize: boolean;
+  /** Whether the result waits until the snapshots are symbolized. */
+  readonly waitForNames: boolean;
   /** Makes V8 write JIT maps if the command is Node. */
   readonly jitMaps: boolean;
   /** Known before the start: begins `degraded` of the summary. */
   readonly degraded: readonly string[];
+  /** Called as soon as the command has ended. */
+  readonly onEnd: (exit: ExitStatus) => void;
   /** Called at once for what fails while the command runs: `what` is a clause. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -52,6 +59,8 @@ export interface RecordSummary extends RecorderStats {
   readonly death: Death | null;
   /** How many processes died of a signal. */
   readonly deaths: number;
+  /** Whether a process that outlives this one adds names to the snapshots. */
+  readonly namesPending: boolean;
   /** How the command ended. */
   readonly exit: { readonly code: number | null; readonly signal: string | null };
   /** What the source could not record, a sentence each. */
@@ -75,9 +84,16 @@ const NOTHING_RECORDED: RecorderStats = {
   unknownEnds: 0,
 };
 
-/** Throws RingkeepError for a command that cannot be started, an unwritable output and `pin-budget`. */
-export async function recordCommand(request: RecordRequest): Promise<RecordSummary> {
+export interface RecordResult {
+  readonly summary: RecordSummary;
+  /** Starts the process that adds the pending names. JIT maps are there until then. */
+  readonly leave: () => void;
+}
+
+/** Throws `command-not-found` and `command-not-started`; nothing else keeps the command from running. */
+export async function recordCommand(request: RecordRequest): Promise<RecordResult> {
   const { command, snapshot } = request;
+  const descriptors = freshDescriptors();
   const degraded = [...request.degraded];
   const onProblem = (what: string, error: unknown): void => {
     request.onProblem(what, error);
@@ -93,10 +109,11 @@ export async function recordCommand(request: RecordRequest): Promise<RecordSumma
   });
   const startedNs = process.hrtime.bigint();
   let recording: Recording | undefined;
-  const signals = new SignalForwarder(() => recording?.requestCut());
+  const signals = new SignalForwarder(inheritedIgnoredSignals(), () => recording?.requestCut());
   const environment = request.jitMaps ? jitMapEnvironment(command, process.env) : undefined;
   const jitMaps = new JitMaps();
-  const gated = await spawnGated([...command], environment);
+  const gated = await spawnGated([...command], environment, descriptors);
+  degraded.push(...gated.degraded);
   jitMaps.add(gated.pid);
   signals.forwardTo(gated);
   const deaths: { death: Death; saved: Promise<string | null> }[] = [];
@@ -109,24 +126,24 @@ export async function recordCommand(request: RecordRequest): Promise<RecordSumma
   });
   if (recording) series.begin(recording.events);
   gated.open();
-  const { code, signal } = await gated.ended;
-  signals.stop();
+  const exit = await gated.ended;
+  request.onEnd(exit);
+  signals.stop(() => series.giveUp());
+  if (exit.refused !== undefined)
+    onProblem('the command did not run', new Error(`it cannot be executed: ${exit.refused}`));
 
-  const signalNumber = signal ? constants.signals[signal] : null;
-  const wantsCut = snapshot === 'always' || (snapshot === 'on-crash' && signalNumber !== null);
+  const wantsCut = snapshot === 'always' || (snapshot === 'on-crash' && exit.signal !== null);
   let keptRings: string | null = null;
-  const end = await recording?.finish(signalNumber, wantsCut, async ({ taken, stats }) => {
+  const end = await recording?.finish(exit.signal, wantsCut, async ({ taken, stats }) => {
     if (taken) series.saveLast(taken);
     if ((await series.areSaved()) || stats.ringBytes === 0) return true;
     keptRings = recording.ringDirectory;
     return false;
   });
-  await series.settled();
-  // Snapshots without symbols still need the maps.
-  if (environment && series.isSymbolized) jitMaps.clear();
+  await series.settled(request.waitForNames);
   const firstDeath = deaths[0];
   const { user, system } = process.cpuUsage();
-  return {
+  const summary: RecordSummary = {
     source: recording?.source.kind ?? 'none',
     ...(end?.stats ?? NOTHING_RECORDED),
     recorderCpuSeconds: (user + system) / 1e6,
@@ -136,16 +153,24 @@ export async function recordCommand(request: RecordRequest): Promise<RecordSumma
     keptRings,
     death: end?.death ?? firstDeath?.death ?? null,
     deaths: deaths.length + (end?.death ? 1 : 0),
-    exit: { code, signal },
+    namesPending: series.pending.length > 0,
+    exit: { code: exit.code, signal: exit.signal === null ? null : signalName(exit.signal)! },
     degraded: [...degraded, ...(end?.degraded ?? [])],
   };
+  const leave = (): void => {
+    const maps = environment ? jitMaps.maps : { pids: [], startedMs: 0 };
+    if (series.pending.length > 0) symbolizeBehind({ paths: series.pending, maps });
+    // Snapshots without symbols still need the maps.
+    else if (environment && series.isSymbolized) jitMaps.clear();
+  };
+  return { summary, leave };
 }
 
 interface RecordingCallbacks extends RecordingEvents {
   readonly onRefusal: (error: unknown) => void;
 }
 
-/** Undefined if the recorder cannot start: that is reported, and the command runs unrecorded. Throws `pin-budget`. */
+/** Undefined if the recorder cannot start: that is reported, and the command runs unrecorded. */
 async function startRecording(
   gated: GatedCommand,
   request: RecordRequest,
@@ -154,10 +179,6 @@ async function startRecording(
   try {
     return await Recording.start({ ...request, pid: gated.pid, cutOnDeath: request.snapshot !== 'never' }, callbacks);
   } catch (error) {
-    if (error instanceof RingkeepError && error.code === 'pin-budget') {
-      gated.kill('SIGKILL');
-      throw error;
-    }
     callbacks.onRefusal(error);
     return undefined;
   }

@@ -18,6 +18,8 @@ export class SeriesSymbols {
   readonly #waiting: string[] = [];
   readonly #giveUp = new AbortController();
   #running: Promise<void> | undefined;
+  #current: string | undefined;
+  #handedOver: string | undefined;
   #endMs = Number.POSITIVE_INFINITY;
   /** Whether every frame of every snapshot so far has been looked up. */
   areComplete = true;
@@ -41,11 +43,27 @@ export class SeriesSymbols {
     clearTimeout(timer);
   }
 
+  /** The command has exited, and its status is not to wait: the snapshots that are not symbolized yet. */
+  async handOver(): Promise<string[]> {
+    const waiting = this.#waiting.splice(0);
+    const current = this.#current;
+    this.#handedOver = current;
+    this.#giveUp.abort();
+    await this.#running;
+    return [...(current === undefined ? [] : [current]), ...waiting];
+  }
+
+  giveUp(): void {
+    this.#giveUp.abort();
+  }
+
   /** The newest first: the last snapshot shows the end of the command. */
   async #run(): Promise<void> {
     for (let path = this.#waiting.pop(); path !== undefined; path = this.#waiting.pop()) {
+      this.#current = path;
       const problem = await this.#symbolize(path);
-      if (problem === undefined) continue;
+      this.#current = undefined;
+      if (problem === undefined || this.#handedOver === path) continue;
       this.areComplete = false;
       this.#onProblem(`${path} ${problem}`);
     }

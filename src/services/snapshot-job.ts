@@ -9,6 +9,8 @@ import { type Failure, failureOf } from './failure.ts';
 /** Plain data: it is sent to the worker. */
 export interface SnapshotRequest {
   readonly path: string;
+  /** Whether `path` must name nothing yet. */
+  readonly isNew?: boolean;
   readonly events: readonly SnapshotEvent[];
   readonly commandLine: readonly string[];
   readonly version: string;
@@ -29,6 +31,7 @@ export async function writeHere(request: SnapshotRequest): Promise<SnapshotOutco
     // Loaded at the first snapshot: most recordings end without one.
     const { readHost, writeSnapshot } = await import('../snapshot/snapshot.ts');
     const { path, records, bytes } = writeSnapshot(request.path, {
+      isNew: request.isNew ?? false,
       events: request.events,
       tasks: cut.threads.map(({ records, ...thread }) => ({ ...thread, records: [records] })),
       sideBandLog: cut.sideBandLog,

@@ -4,6 +4,7 @@
  * not affect the others.
  */
 
+import { lstatSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
@@ -31,7 +32,11 @@ export interface SeriesOptions {
 
 export class SnapshotSeries {
   readonly paths: string[] = [];
+  /** Snapshots that another process is to symbolize. */
+  pending: readonly string[] = [];
   readonly #base: string;
+  /** A default name is predictable: a file or link of that name may be another user's, and is left as it is. */
+  readonly #isDefault: boolean;
   readonly #options: SeriesOptions;
   readonly #symbols: SeriesSymbols;
   #events: readonly SnapshotEvent[] = [];
@@ -39,12 +44,29 @@ export class SnapshotSeries {
   #unsaved = 0;
   #saved: Promise<string | null> = Promise.resolve(null);
 
-  /** Throws `output-unwritable` if the requested file cannot be written, before the command is started. */
+  /** `output` undefined, or not writable, which is a failure at once: snapshots get the default name. */
   constructor(output: string | undefined, options: SeriesOptions) {
     this.#options = options;
     this.#symbols = new SeriesSymbols(options.onUnsymbolized);
-    this.#base = output === undefined ? defaultPath() : resolve(output);
-    if (options.isUsed && output !== undefined) requireWritable(this.#base);
+    const requested = output === undefined ? undefined : this.#requested(output);
+    this.#isDefault = requested === undefined;
+    this.#base = requested ?? defaultPath();
+  }
+
+  /** Undefined if it cannot be written. */
+  #requested(output: string): string | undefined {
+    const { isUsed, onFailure } = this.#options;
+    try {
+      const path = resolve(output);
+      if (isUsed) requireWritable(path);
+      return path;
+    } catch (error) {
+      // Of a relative path in a directory that is removed.
+      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      if (isUsed)
+        onFailure(isMissing ? unwritable(output, 'the working directory, which is removed') : (error as Error));
+      return undefined;
+    }
   }
 
   /** The recorded events, known once the recorder has started. */
@@ -83,16 +105,31 @@ export class SnapshotSeries {
     return this.#unsaved === 0;
   }
 
-  /** Resolves when all snapshots are written and symbolized, or there is no time left for symbols. */
-  async settled(): Promise<void> {
+  /** Resolves when all snapshots are written; if `waitForNames`, when they are symbolized or there is no time left. */
+  async settled(waitForNames: boolean): Promise<void> {
     await this.#saved;
-    await this.#symbols.settled();
+    if (waitForNames) await this.#symbols.settled();
+    else this.pending = await this.#symbols.handOver();
+  }
+
+  /** Stops symbolizing: it is not waited for any longer. */
+  giveUp(): void {
+    this.#symbols.giveUp();
+  }
+
+  /** The next name; of default names, the next that names nothing. */
+  #nextPath(): string {
+    let path = numberedPath(this.#base, ++this.#serial);
+    if (!this.#isDefault) return path;
+    while (isTaken(path) && this.#serial < MOST_SERIALS) path = numberedPath(this.#base, ++this.#serial);
+    return path;
   }
 
   async #write(taken: TakenCut, write: (request: SnapshotRequest) => Promise<SnapshotOutcome>): Promise<string | null> {
     const { command, version, symbolize, onFailure } = this.#options;
     const outcome = await write({
-      path: numberedPath(this.#base, ++this.#serial),
+      path: this.#nextPath(),
+      isNew: this.#isDefault,
       events: this.#events,
       commandLine: ['ringkeep', 'record', '--', ...command],
       version,
@@ -110,21 +147,37 @@ export class SnapshotSeries {
   }
 }
 
+/** How many names of a series are tried. */
+const MOST_SERIALS = 10_000;
+
 /** `crash.perf.data` for the first of a series, `crash-2.perf.data` for the second. */
 export function numberedPath(base: string, serial: number): string {
   return serial === 1 ? base : base.replace(EXTENSION, (extension) => `-${serial}${extension}`);
 }
 
-/** In the working directory, or in the temporary one if that is not writable. */
+/** In the working directory, or in the temporary one if that is removed or not writable. */
 function defaultPath(): string {
   const name = `ringkeep-${process.pid}.perf.data`;
-  return isWritableDirectory('.') ? resolve(name) : join(tmpdir(), name);
+  try {
+    if (isWritableDirectory(process.cwd())) return resolve(name);
+  } catch {
+    // The working directory is removed.
+  }
+  return join(tmpdir(), name);
+}
+
+/** A link that names nothing is something as well. */
+function isTaken(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function requireWritable(path: string): void {
   const directory = dirname(path);
   if (isWritableDirectory(directory) && !isWritableDirectory(path)) return;
-  throw new RingkeepError('output-unwritable', `the snapshot ${basename(path)} cannot be written in ${directory}`, {
-    path,
-  });
+  throw unwritable(path, directory);
+}
+
+function unwritable(path: string, directory: string): RingkeepError {
+  const message = `the snapshot ${basename(path)} cannot be written in ${directory}`;
+  return new RingkeepError('output-unwritable', message, { path });
 }

@@ -4,10 +4,11 @@
  * Invariant: the snapshot stays readable whatever happens to that process; the promise never rejects; the process ends
  * with this one, and GRACE_MS after its time is over at the latest.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import { noteOwnProcess } from '../linux/own-processes.ts';
 import { INSPECTOR_REFUSAL } from './inspector-refusal.ts';
+import type { WrittenMaps } from './jit-maps.ts';
 import type { Symbolized } from './symbolize-snapshot.ts';
 
 export interface SymbolizeRequest {
@@ -46,19 +47,39 @@ export class SymbolizeQueue {
   }
 }
 
-export async function symbolize({ path, timeMs, isInBackground, giveUp }: SymbolizeRequest): Promise<SymbolizeOutcome> {
+/** Snapshots to symbolize when their recorder exits, and the JIT maps to remove once that is done. */
+export interface SymbolizeRest {
+  readonly paths: readonly string[];
+  readonly maps: WrittenMaps;
+}
+
+/** Time for each snapshot. */
+const BEHIND_MS = 30_000;
+
+/** Symbolizes snapshots in a process that outlives this one, at low priority. Its failure leaves them as they are. */
+export function symbolizeBehind({ paths, maps }: SymbolizeRest): void {
+  const rest = JSON.stringify({ paths, maps });
+  try {
+    const child = spawnSymbolizer(['--behind', String(BEHIND_MS), rest], { detached: true, stdio: 'ignore', cwd: '/' });
+    child.on('error', () => {});
+    if (child.pid !== undefined) lowerPriority(child.pid);
+    child.unref();
+  } catch {
+    // No process is left: what shows the snapshots looks up their names.
+  }
+}
+
+function spawnSymbolizer(args: readonly string[], options: SpawnOptions): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const program = new URL('./symbolize-process.js', import.meta.url).pathname;
-  const args = [
-    ...INSPECTOR_REFUSAL,
-    `--max-old-space-size=${HEAP_MIB}`,
-    decodeURIComponent(program),
-    path,
-    String(timeMs),
-  ];
+  const own = [...INSPECTOR_REFUSAL, `--max-old-space-size=${HEAP_MIB}`, decodeURIComponent(program)];
+  return spawn(process.execPath, [...own, ...args], { ...options, env });
+}
+
+export async function symbolize({ path, timeMs, isInBackground, giveUp }: SymbolizeRequest): Promise<SymbolizeOutcome> {
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    child = spawnSymbolizer([path, String(timeMs)], { stdio: ['ignore', 'pipe', 'pipe'] });
     noteOwnProcess(child);
   } catch (error) {
     return notStarted(error);

@@ -21,6 +21,7 @@ import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
 import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
+import { readProcStat } from '../linux/proc.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { Source, SourceEvent } from '../source/source.ts';
@@ -125,6 +126,8 @@ export class Recording {
       ringFileBytes: ringGeometry(kept, options.ringBytes).fileBytes,
       slots: options.slots,
       budgetBytes: options.pinBudgetBytes,
+      // The command runs all the same.
+      mayBeUnpinned: true,
       lockLimitBytes: lockLimitBytes(),
     });
     const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
@@ -269,11 +272,34 @@ export class Recording {
     this.#handleEnds(this.#pace.poller.wait(0));
     const death = signal === null ? null : this.#recorder.death(this.#options.pid, signal);
     const taken = cut ? this.#take(death ? 'death' : 'exit', death) : null;
+    const remaining = remainingTasks(this.#recorder);
     this.#recorder.close();
     const stats = this.#recorder.stats();
-    const degraded = [...this.#degraded(), ...missingSentences(this.#recorder.missing), ...lateDegradation(stats)];
+    const missing = missingSentences(this.#recorder.missing);
+    const degraded = [...this.#degraded(), ...missing, ...lateDegradation(stats), ...remaining];
     return { death, taken, stats, degraded };
   }
+}
+
+const MOST_NAMES = 5;
+
+/** The tasks that the command leaves running, which are not recorded any more. */
+function remainingTasks({ threads }: Recorder): string[] {
+  const counts = new Map<string, number>();
+  let tasks = 0;
+  for (const { tid, comm } of threads.living()) {
+    // Its EXIT record may have been lost.
+    const state = readProcStat(`/proc/${tid}/stat`)?.state;
+    if (state === undefined || state === 'Z' || state === 'X') continue;
+    tasks++;
+    counts.set(comm, (counts.get(comm) ?? 0) + 1);
+  }
+  if (tasks === 0) return [];
+  const byCount = [...counts].sort(([, a], [, b]) => b - a);
+  const names = byCount.slice(0, MOST_NAMES).map(([comm, count]) => (count > 1 ? `${comm} (${count})` : comm));
+  if (byCount.length > MOST_NAMES) names.push('…');
+  const what = tasks === 1 ? '1 task of the command runs' : `${tasks} tasks of the command run`;
+  return [`${what} on unrecorded, since the command has exited: ${names.join(', ')}`];
 }
 
 /** What the run has shown to be missing. */

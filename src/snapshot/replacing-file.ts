@@ -8,6 +8,7 @@ import {
   closeSync,
   constants,
   fsyncSync,
+  linkSync,
   openSync,
   realpathSync,
   renameSync,
@@ -25,9 +26,15 @@ export class ReplacingFile {
   readonly #temporaryPath: string;
   #descriptor: number | undefined;
 
-  /** Opens the temporary file beside `path`, which names nothing, or a regular file that is no ring. */
-  constructor(path: string) {
-    this.path = guard(path, () => resolveTarget(path));
+  readonly #isNew: boolean;
+
+  /**
+   * Opens the temporary file beside `path`, which names nothing, or a regular file that is no ring. If it must be new,
+   * `commit` fails (details.errno EEXIST) for a path that names anything, a link too.
+   */
+  constructor(path: string, isNew = false) {
+    this.#isNew = isNew;
+    this.path = isNew ? path : guard(path, () => resolveTarget(path));
     this.#temporaryPath = join(dirname(this.path), `.${basename(this.path)}.${randomBytes(6).toString('hex')}.tmp`);
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     // Captures and exports hold data of processes: they are their owner's only.
@@ -56,7 +63,10 @@ export class ReplacingFile {
     guard(this.path, () => {
       fsyncSync(descriptor);
       this.#close();
-      renameSync(this.#temporaryPath, this.path);
+      if (this.#isNew) {
+        linkSync(this.#temporaryPath, this.path);
+        rmSync(this.#temporaryPath, { force: true });
+      } else renameSync(this.#temporaryPath, this.path);
     });
   }
 

@@ -25,10 +25,10 @@ export class SnapshotFile {
 
   /**
    * Opens the temporary file beside `path` and writes the attrs. `path` names nothing, or a regular file that is no
-   * ring.
+   * ring; nothing if it must be new.
    */
-  constructor(path: string, events: readonly FileEvent[]) {
-    this.file = new ReplacingFile(path);
+  constructor(path: string, events: readonly FileEvent[], isNew = false) {
+    this.file = new ReplacingFile(path, isNew);
     const head = encodeFileHead(events);
     this.eventCount = events.length;
     this.dataOffset = head.length;

@@ -87,6 +87,8 @@ export interface SnapshotInput {
   readonly cutNs: bigint;
   readonly host: SnapshotHost;
   readonly commandLine: readonly string[];
+  /** Whether the path must name nothing yet, not even a link. */
+  readonly isNew?: boolean;
   readonly clock: ClockReading;
   readonly section: Omit<RingkeepSection, 'version' | 'cutNs' | 'rings'>;
 }
@@ -120,7 +122,7 @@ const ROUND_RECORDS = 1 << 16;
  */
 export function writeSnapshot(path: string, input: SnapshotInput): SnapshotReport {
   assert(input.events.length > 0, 'a snapshot has a leading event');
-  const file = new SnapshotFile(path, input.events);
+  const file = new SnapshotFile(path, input.events, input.isNew);
   try {
     const modules = recordsKernel(input.events) ? readKernelModules(input.host.osrelease) : undefined;
     const merge = new Merge(input, modules);

@@ -168,7 +168,7 @@ export async function recordWithNames(
   command: readonly string[],
   launch: Launch = {},
 ): Promise<Recorded> {
-  return withSummary(await ringkeep(['record', '--json', ...options, '--', ...command], launch));
+  return withSummary(await ringkeep(['record', '--json', '--wait-for-names', ...options, '--', ...command], launch));
 }
 
 /** Reads the summary: the last line of standard output. */
