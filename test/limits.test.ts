@@ -158,8 +158,13 @@ test('with 40 descriptors the command runs, recorded or not', async (context) =>
   expect(stderr).not.toMatch(/because of a bug/);
 });
 
-test('with 20 descriptors, too few to start a process, ringkeep fails with cause and remedy', async () => {
-  const { status, stderr } = await ringkeep(['record', '--', 'true'], { through: ['prlimit', '--nofile=20:20'] });
+test('with 20 descriptors, too few to record, the command runs, and that is reported', async () => {
+  const command = ['sh', '-c', 'exit 3'];
+  const { status, stderr } = await ringkeep(['record', '--', ...command], { through: ['prlimit', '--nofile=20:20'] });
+
+  expect(status).toBe(3);
+  expect(stderr).toMatch(/the command runs unrecorded/);
+});
 
   expect(status).toBe(1);
   expect(stderr).toMatch(/^(Open failed|A process cannot be started): EMFILE\.\nRaise .*`ulimit -n`.*\n$/);

@@ -61,7 +61,7 @@ const CORE_DUMPING: ReadonlySet<string> = new Set([
 ]);
 
 const FIRST_REALTIME_SIGNAL = 32;
-const LAST_SIGNAL = 64;
+export const LAST_SIGNAL = 64;
 
 /** `SIGSEGV` for 11, `SIG34` for a realtime one; undefined for any other number. */
 export function signalName(number: number): string | undefined {

@@ -16,7 +16,8 @@ export type { CommandEnd, GatedCommand } from './gated-process.ts';
 
 /**
  * Starts `command`, the last arguments of this process, up to its gate, with our own standard streams and
- * `descriptors`, and our environment except for the variables in `changes`. Throws `command-not-found` and `command-not-started`.
+ * `descriptors`, and our environment except for the variables in `changes`. Throws `command-not-found` and
+ * `command-not-started`.
  */
 export async function spawnGated(
   command: readonly [string, ...string[]],

@@ -106,9 +106,9 @@ function isOfMake(fd: number): boolean {
 }
 
 /**
- * Node took the lowest free numbers in turn, first an epoll descriptor: all below it are inherited. Above it, Node's own
- * are epoll and event descriptors, and pipes of which it has both ends and that are no older than this process. (As long
- * as no stream is open: the first one opens /dev/null as well.)
+ * Node took the lowest free numbers in turn, first an epoll descriptor: all below it are inherited. Above it, Node's
+ * own are epoll and event descriptors, and pipes of which it has both ends and that are no older than this process. (As
+ * long as no stream is open: the first one opens /dev/null as well.)
  */
 function inheritedDescriptors(open: readonly OpenDescriptor[], startedMs: number): number[] {
   const firstOwn = open.find(({ target }) => target === 'anon_inode:[eventpoll]')?.fd ?? 3;

@@ -8,9 +8,12 @@
  * The kernel blocks the open until the lease is released, which our death does as well (fcntl(2), Leases;
  * __break_lease() in fs/locks.c). The thread that called vfork waits with it. The child execs the command with our
  * arguments and environment as bytes, inherited descriptors, and default signals but those that are to be ignored.
- * Invariant: a command is given out only while it is known to wait at the gate: F_GETLEASE shows the lease being broken.
+ * Invariant: a command is given out while it is known to wait at the gate (F_GETLEASE shows the lease being broken), or
+ * with a sentence in `degraded`.
  */
+
 import { closeSync, constants, openSync } from 'node:fs';
+import { LAST_SIGNAL } from '../abi/signal.ts';
 import { RingkeepError } from '../base/error.ts';
 import type { CommandEnd, GatedCommand } from './gated-process.ts';
 import type { InheritedState } from './inherited-state.ts';
@@ -33,7 +36,6 @@ const SETSIGMASK = 0x08;
 /** More than glibc's and musl's posix_spawn_file_actions_t (80) and posix_spawnattr_t (336) take. */
 const SPAWN_STRUCT_BYTES = 512;
 const SIGSET_BYTES = 128;
-const LAST_SIGNAL = 64;
 const ENOENT = 2;
 /** How the shell reports a command that it cannot find, or cannot execute. */
 const STATUS_NOT_FOUND = 127;
@@ -106,8 +108,8 @@ async function withoutGate(
 }
 
 /**
- * Two opens of one file in memory. The child closes its copy of `leased` before it opens the file by way of `memory`: our
- * death must close the last copy.
+ * Two opens of one file in memory. The child closes its copy of `leased` before it opens the file by way of `memory`:
+ * our death must close the last copy.
  */
 interface Lease {
   readonly memory: number;

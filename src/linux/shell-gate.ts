@@ -1,7 +1,7 @@
 /**
  * The gate of a command where the lease gate is refused. A shell reads a line from descriptor 3, closes it and execs
- * the command: pid, exit status and signals are the command's own. If the recorder dies meanwhile, the read ends and the
- * command runs.
+ * the command: pid, exit status and signals are the command's own. If the recorder dies meanwhile, the read ends and
+ * the command runs.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
