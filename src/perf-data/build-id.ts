@@ -54,10 +54,15 @@ export function decodeBuildId(entry: Uint8Array): BuildId | undefined {
 /** `object` of an MMAP2 with MISC.mmapBuildId is {u8 size; u8 pad[3]; u8 id[20]}. */
 const MAPPED_ID_OFFSET = 4;
 
-/** The build id that an MMAP2 record carries, lower-case hexadecimal; null when it carries none. */
+/**
+ * The build id that an MMAP2 record carries, lower-case hexadecimal; null when it carries none. The kernel also marks
+ * records with an inode, while another event asks for build ids: those have other bytes where an id has zeros.
+ */
 export function mappedBuildId(object: Uint8Array, misc: number): string | null {
   if ((misc & Misc.mmapBuildId) === 0) return null;
-  const size = Math.min(object[0]!, BUILD_ID_MAX_BYTES);
+  const size = object[0]!;
+  const zeros = [...object.subarray(1, MAPPED_ID_OFFSET), ...object.subarray(MAPPED_ID_OFFSET + size)];
+  if (size === 0 || size > BUILD_ID_MAX_BYTES || zeros.some((byte) => byte !== 0)) return null;
   return hex(object.subarray(MAPPED_ID_OFFSET, MAPPED_ID_OFFSET + size));
 }
 

@@ -75,5 +75,11 @@ describe('the build ids of mapped files', () => {
     object[0] = 16;
     object.fill(7, 4, 20);
     expect(idsOf({ filename: '/not/here', object }, Misc.mmapBuildId)).toEqual(['/not/here 16']);
+    // An inode that is marked as an id, because another tool's event asks for ids.
+    const { ino } = statSync(program, { bigint: true });
+    const inode = withInode(ino);
+    inode[0] = 8;
+    inode.fill(9, 16, 20);
+    expect(idsOf({ filename: program, object: inode }, Misc.mmapBuildId)).toEqual([`${program} 20`]);
   });
 });

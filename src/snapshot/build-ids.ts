@@ -11,7 +11,6 @@ import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { decodeRecord } from '../abi/record.ts';
-import { Misc } from '../abi/record-table.ts';
 import { openRegular } from '../linux/regular-file.ts';
 import { type BuildId, hex, mappedBuildId } from '../perf-data/build-id.ts';
 import type { ClockReading } from '../perf-data/features.ts';
@@ -48,7 +47,7 @@ export class BuildIdCollector {
     const record = decodeRecord(view, offset, this.leader);
     if (record.name !== 'MMAP2' || !(record.body.prot & PROT_EXEC)) return;
     const { filename, object, pid, addr, len } = record.body;
-    const isMemory = filename.startsWith('/memfd:') && (record.misc & Misc.mmapBuildId) === 0;
+    const isMemory = filename.startsWith('/memfd:') && mappedBuildId(object, record.misc) === null;
     if (isMemory) return;
     if (filename !== VDSO_NAME && (!filename.startsWith('/') || filename.startsWith('//'))) return;
     const words = new DataView(object.buffer, object.byteOffset, object.byteLength);

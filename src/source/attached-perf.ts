@@ -120,7 +120,6 @@ export class AttachedPerfSource extends PerfSource implements AttachableSource {
       freq: 0,
       excludeKernel: false,
       countsLost: false,
-      recordsBuildIds: false,
       watermarkBytes: 1,
       sideBand: false,
     });

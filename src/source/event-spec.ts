@@ -99,8 +99,6 @@ export interface AttrOptions {
   readonly countsLost: boolean;
   /** Report switches, forks, exits, names and mappings along with the event's own records. */
   readonly sideBand: boolean;
-  /** Records of mappings carry the build id of the file, read by the kernel when it is mapped. */
-  readonly recordsBuildIds: boolean;
 }
 
 /** Frames of a call chain at most: the kernel's default limit (/proc/sys/kernel/perf_event_max_stack). */
@@ -121,6 +119,10 @@ export function cpuEventAttr(spec: EventSpec, options: AttrOptions): EventAttr {
   return recordedEventAttr(spec, options, ['excludeIdle']);
 }
 
+/**
+ * Without `buildId`: while such an event is open, the kernel marks the MMAP2 records of all other events as carrying a
+ * build id, too (perf_event_mmap_output keeps the misc bit, Linux 6.18), and a perf record beside this one aborts.
+ */
 function recordedEventAttr(spec: EventSpec, options: AttrOptions, whose: readonly AttrFlag[]): EventAttr {
   const isClock = spec.type === EventType.software && spec.config <= 1n;
   const sampled = options.freq > 0 || spec.everyOccurrence;
@@ -129,7 +131,6 @@ function recordedEventAttr(spec: EventSpec, options: AttrOptions, whose: readonl
   if (spec.excludeUser) flags.push('excludeUser');
   if (!spec.everyOccurrence && sampled) flags.push('freq');
   if (options.sideBand) flags.push('mmap', 'mmap2', 'comm', 'commExec', 'task', 'contextSwitch');
-  if (options.sideBand && options.recordsBuildIds) flags.push('buildId');
   return eventAttr({
     type: isClock && !sampled ? EventType.software : spec.type,
     config: isClock && !sampled ? BigInt(SOFTWARE_EVENTS.dummy!) : spec.config,

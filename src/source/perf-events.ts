@@ -18,8 +18,6 @@ export interface Permitted {
   readonly excludeKernel: boolean;
   /** It counts what each event lost (PERF_FORMAT_LOST). */
   readonly countsLost: boolean;
-  /** It puts the build id of a mapped file into its record (Linux 5.12). */
-  readonly recordsBuildIds: boolean;
 }
 
 /** An event of a source, in the order in which they are opened: the leader is the first. */
@@ -63,18 +61,13 @@ function optionalTracepoint(name: string, asked: readonly EventSpec[]): EventSpe
  */
 export function tryPermitted({ spec }: WantedEvent, freq: number, pid: number): Permitted {
   const isRefused = (permitted: Permitted) => {
-    const options = { freq, ...permitted, watermarkBytes: 0, sideBand: permitted.recordsBuildIds };
+    const options = { freq, ...permitted, watermarkBytes: 0, sideBand: false };
     const fd = openPerfEvent(commandEventAttr(spec, options), pid, -1);
     if (fd >= 0) closeSync(fd);
     return fd < 0;
   };
-  const least = { excludeKernel: false, countsLost: false, recordsBuildIds: false };
-  const excludeKernel = isRefused(least);
-  return {
-    excludeKernel,
-    countsLost: !isRefused({ ...least, excludeKernel, countsLost: true }),
-    recordsBuildIds: !isRefused({ ...least, excludeKernel, recordsBuildIds: true }),
-  };
+  const excludeKernel = isRefused({ excludeKernel: false, countsLost: false });
+  return { excludeKernel, countsLost: !isRefused({ excludeKernel, countsLost: true }) };
 }
 
 /** The options of this event's attr. */
@@ -88,7 +81,6 @@ export function attrOptions(
     freq,
     excludeKernel: permitted.excludeKernel && !spec.tracepoint,
     countsLost: permitted.countsLost,
-    recordsBuildIds: permitted.recordsBuildIds,
     watermarkBytes,
     sideBand: isLeader,
   };

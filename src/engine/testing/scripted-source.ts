@@ -16,7 +16,6 @@ export const attr = commandEventAttr(parseEventSpec('cpu-clock'), {
   freq: 99,
   excludeKernel: true,
   countsLost: true,
-  recordsBuildIds: true,
   watermarkBytes: 1,
   sideBand: true,
 });
