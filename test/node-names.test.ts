@@ -131,3 +131,16 @@ test('a jitdump of V8 names frames by time, and the names stay the same when the
   rmSync(place.file(dumps[0]!));
   expect(allFrames(output).frames).toEqual(before);
 });
+
+test('a regular expression that V8 compiled has its source as its name', async (context) => {
+  needs(context, 'perf events');
+  const place = new Workplace();
+  const output = place.file('snapshot.perf.data');
+  const program = script(
+    place,
+    'matches.mjs',
+    "const text = 'a'.repeat(19) + '!';\nfor (let i = 0; i < 200; i++) /^(a+)+$/.test(text);\n",
+  );
+  await recordWithNames([...OFTEN, '--snapshot', 'always', '-o', output], ['node', program]);
+  expect(allFrames(output).frames.map(({ name }) => name)).toContain('RegExp:^(a+)+$');
+});

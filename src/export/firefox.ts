@@ -27,7 +27,7 @@ import { type Sample, SampleReader } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
 import { SelectedSchedule, type ThreadChange } from './selected-schedule.ts';
 import { NO_STACK } from './stack-table.ts';
-import { processName, threadName } from './thread-labels.ts';
+import { processName, threadTitle } from './thread-labels.ts';
 
 const PROCESSED_VERSION = 60;
 /** The version of Firefox's own format that goes with it; no reader of ours looks at it. */
@@ -192,7 +192,7 @@ class ProfileBuilder {
       registerTime: toMs(thread?.startNs) ?? 0,
       unregisterTime: toMs(thread?.exitNs),
       pausedRanges: [],
-      name: threadName(thread),
+      name: threadTitle(thread),
       isMainThread: thread !== undefined && thread.tid === thread.process.pid,
       processName: thread ? processName(thread) : '[unknown]',
       pid: ids.pid(thread),

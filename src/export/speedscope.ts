@@ -15,7 +15,7 @@ import { type ExportOptions, exportedPart, recordIndices, TextChunks } from './e
 import { isSample, type Sample, SampleReader, weightUnit } from './sample-reader.ts';
 import { sampledEvents } from './sampled-events.ts';
 import { NO_STACK } from './stack-table.ts';
-import { processName, threadName } from './thread-labels.ts';
+import { processName, threadTitle } from './thread-labels.ts';
 
 const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';
 const GAP = -2;
@@ -123,7 +123,7 @@ function byWeight(profiles: readonly ThreadProfile[]): ThreadProfile[] {
 
 function profileName({ thread, event }: ThreadProfile, isPlain: boolean): string {
   const task = thread
-    ? `${processName(thread)} ${thread.process.pid} / ${threadName(thread)} ${thread.tid}`
+    ? `${processName(thread)} ${thread.process.pid} / ${threadTitle(thread)} ${thread.tid}`
     : '[unknown]';
   return isPlain ? task : `${task} — ${event.name}`;
 }

@@ -260,6 +260,20 @@ describe('threads and processes', () => {
     expect(main!.comms.map(({ exec }) => exec)).toEqual([false, true]);
   });
 
+  test('have no name before an exec that gave them their first one', () => {
+    const capture = openCapture(
+      new CaptureBuilder()
+        .switchIn(MAIN, 5n)
+        .comm(MAIN, 20n, 'node', true)
+        .switchIn(WORKER, 25n)
+        .comm(WORKER, 30n, 'pool')
+        .build(),
+    );
+    const [main, worker] = capture.tasks.threads;
+    expect([commAt(main!, 19n), commAt(main!, 20n), commAt(main!)]).toEqual([null, 'node', 'node']);
+    expect(commAt(worker!, 25n)).toBe('pool');
+  });
+
   test('are separate incarnations when a TID is reused', () => {
     const capture = openCapture(
       new CaptureBuilder()

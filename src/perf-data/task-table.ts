@@ -59,10 +59,15 @@ export interface TaskTable {
   readonly threadOfRecord: Int32Array;
 }
 
-/** The name of the thread at `timeNs` (default: at the end); null when the capture never gives one. */
+/**
+ * The name of the thread at `timeNs` (default: at the end); null when the capture does not give one. Before its first
+ * name it had that one, unless it came with an exec.
+ */
 export function commAt({ comms }: ThreadEntry, timeNs?: bigint): string | null {
   const last = timeNs === undefined ? comms.length - 1 : lastBy(comms, timeNs, timeOfComm);
-  return comms[Math.max(last, 0)]?.comm ?? null;
+  if (last >= 0) return comms[last]!.comm;
+  const first = comms[0];
+  return first === undefined || first.exec ? null : first.comm;
 }
 
 /** The address map that the process had at `timeNs`. */
