@@ -252,6 +252,11 @@ describe('attach is refused with cause and remedy', () => {
     expect(remedy).toBe('Attach to processes of your own user, or run `ringkeep up` as root.');
     expect(more).toEqual([]);
     expect((await daemon.client.status()).attachments).toEqual([]);
+    // A target by name may match processes of several users: those that are refused are counted.
+    const [named] = await daemon.json<AttachmentStatus[]>('attach', '--comm', 'puppet');
+    expect(named!.threads).toBe(0);
+    const count = expect.stringMatching(/^matching processes that are not permitted to be recorded: [1-9]/);
+    expect(named!.degraded).toContainEqual(count);
   });
 
   test('where the command line names no target, or two', async () => {

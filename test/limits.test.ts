@@ -208,3 +208,12 @@ test('the rings of a crash whose snapshot does not fit its disk are kept, and ca
   expect(stderr).toContain(`ringkeep recover ${summary.keptRings} -o FILE`);
   expect(show(output).threads.map(({ tid }) => tid)).toContain(summary.death!.tid);
 });
+
+test('a limit on the size of files that is below a ring is reported as such', async (context) => {
+  needs(context, 'perf events');
+  const { status, summary } = await record(['--snapshot', 'never'], ['sh', '-c', 'exit 3'], {
+    through: ['bash', '-c', 'ulimit -f 8 && exec "$@"', 'bash'],
+  });
+  expect(status).toBe(3);
+  expect(summary.degraded).toContainEqual(expect.stringMatching(/^no ring can be made: .*ulimit -f/));
+});

@@ -7,7 +7,8 @@ import { comparisonChart } from './capacity-text.ts';
 export function writeChart(path: string, comparison: Comparison): void {
   const svg = comparisonChart(comparison);
   try {
-    writeFileSync(path, svg);
+    // As all output made of captures: its owner's only.
+    writeFileSync(path, svg, { mode: 0o600 });
   } catch (cause) {
     throw new RingkeepError(
       'output-unwritable',

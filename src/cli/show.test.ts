@@ -87,6 +87,7 @@ describe('ringkeep show', () => {
     ['a directory without rings', [directory], 'no-rings'],
     ['a directory of files of perf', [perfDirectory], 'unsupported-capture'],
     ['another file', [other], 'not-a-capture'],
+    ['a device without an end', ['/dev/zero'], 'not-a-capture'],
     ['a thread that is not in it', [capture, '--tid', '4242'], 'no-such-thread'],
     ['a name that no thread has', [capture, '--comm', 'python*'], 'no-such-thread'],
     ['a thread of another process', [capture, '--pid', '7', '--tid', '101'], 'no-such-thread'],

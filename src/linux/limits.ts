@@ -3,7 +3,7 @@
 import { readProcText } from './proc.ts';
 import { addressOf, syscall } from './syscall.ts';
 
-const RLIMITS = { nofile: 7, memlock: 8 } as const;
+const RLIMITS = { fsize: 1, nofile: 7, memlock: 8 } as const;
 const CAPABILITIES = { ipcLock: 14 } as const;
 
 /** The soft limit; Infinity when there is none. */
@@ -41,6 +41,13 @@ export function raiseResourceLimit(name: keyof typeof RLIMITS): number {
     syscall('prlimit64', 0, RLIMITS[name], addressOf(limits), 0);
   }
   return resourceLimit(name);
+}
+
+/** A sentence for `degraded` if RLIMIT_FSIZE permits no ring file of `ringFileBytes`. */
+export function fileSizeShortage(ringFileBytes: number): string[] {
+  const limit = resourceLimit('fsize');
+  if (limit >= ringFileBytes) return [];
+  return [`no ring can be made: a file may have ${limit} bytes (ulimit -f), and a ring file has ${ringFileBytes}`];
 }
 
 const HELD_BACK = 64;

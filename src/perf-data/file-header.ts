@@ -93,11 +93,20 @@ export function countsCapture(): RingkeepError {
   });
 }
 
+/** Throws as `readFileHeader` for a file that does not begin as a capture, before a pipe is read to its end. */
+export function checkFirstBytes(first: Uint8Array): void {
+  checkMagicOf(first.subarray(0, OTHER_FILE_HEAD_BYTES), first.length);
+}
+
 function checkMagic(source: ByteSource): void {
-  const bytes = source.bytes(0, Math.min(source.size, OTHER_FILE_HEAD_BYTES));
-  if (source.size === 0) throw new RingkeepError('not-a-capture', 'the file is empty', { bytes: 0 });
-  if (source.size < PIPE_HEADER_BYTES)
-    throw new RingkeepError('not-a-capture', 'the file is too short for a perf.data file', { bytes: source.size });
+  checkMagicOf(source.bytes(0, Math.min(source.size, OTHER_FILE_HEAD_BYTES)), source.size);
+}
+
+/** `size` is the file's. */
+function checkMagicOf(bytes: Uint8Array, size: number): void {
+  if (size === 0) throw new RingkeepError('not-a-capture', 'the file is empty', { bytes: 0 });
+  if (size < PIPE_HEADER_BYTES)
+    throw new RingkeepError('not-a-capture', 'the file is too short for a perf.data file', { bytes: size });
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getBigUint64(0, true);
   if (magic === PERF_DATA_MAGIC) return;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { RingkeepError } from '../base/error.ts';
 import type { CapturePort } from '../perf-data/byte-source.ts';
 import { type Capture, openCapture } from '../perf-data/capture.ts';
-import { directoryCapture } from '../perf-data/file-header.ts';
+import { checkFirstBytes, directoryCapture } from '../perf-data/file-header.ts';
 import { postMortem } from '../post-mortem/post-mortem.ts';
 import type { PostMortem } from '../post-mortem/report.ts';
 
@@ -75,13 +75,16 @@ export function filePort(descriptor: number, size: number, path: string): Captur
   };
 }
 
+/** Of one call of node:fs, which refuses 2 GiB and more. */
+const MOST_READ_BYTES = 2 ** 30;
+
 /** Reads up to `bytes.length` bytes, fewer at the end of the file; from the current position if `offset` is null. */
 function fill(descriptor: number, bytes: Uint8Array, offset: number | null, path: string): number {
   let count = 0;
   try {
     while (count < bytes.length) {
       const position = offset === null ? null : offset + count;
-      const read = readSync(descriptor, bytes, count, bytes.length - count, position);
+      const read = readSync(descriptor, bytes, count, Math.min(MOST_READ_BYTES, bytes.length - count), position);
       if (read === 0) break;
       count += read;
     }
@@ -100,6 +103,8 @@ function readWhole(descriptor: number, path: string): Uint8Array {
   for (;;) {
     const count = fill(descriptor, bytes.subarray(length), null, path);
     length += count;
+    // Not all of /dev/zero.
+    if (length === count) checkFirstBytes(bytes.subarray(0, length));
     if (length < bytes.length) return bytes.subarray(0, length);
     if (length > 2 * WHOLE_MAX_BYTES)
       throw new RingkeepError('unsupported-capture', `${path} is too large for a capture from a pipe`, {

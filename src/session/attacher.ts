@@ -244,8 +244,18 @@ export class Attacher implements EngineObserver, EventSetOwner {
         else if (error.code !== 'no-such-thread') countRefusals(this.#recorder.threads, attachment, [pid], error);
       }
     }
+    noteRefused(attachment, pids.filter((pid) => this.#notOurs.has(pid)).length);
     return pids;
   }
+}
+
+const REFUSED = 'matching processes that are not permitted to be recorded: ';
+
+function noteRefused({ degraded }: Attachment, count: number): void {
+  const at = degraded.findIndex((sentence) => sentence.startsWith(REFUSED));
+  if (count === 0 && at < 0) return;
+  const sentences = count === 0 ? [] : [`${REFUSED}${count}`];
+  degraded.splice(at < 0 ? degraded.length : at, at < 0 ? 0 : 1, ...sentences);
 }
 
 /**

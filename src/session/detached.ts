@@ -25,7 +25,7 @@ import { newSessionId } from '../engine/ring-store.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
 import { RemovalWatch } from '../linux/file-watch.ts';
-import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
+import { fileSizeShortage, lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
 import { ringGeometry } from '../ring/ring-layout.ts';
 import type { AttachableSource } from '../source/source.ts';
@@ -106,15 +106,16 @@ export class DetachedRecorder {
     this.#options = options;
     this.#source = source;
     const { kept } = new EventIds(source.events);
+    const ringFileBytes = ringGeometry(kept, options.ringBytes).fileBytes;
     const plan = planPins({
       cpus: this.#cpus.present.length,
-      ringFileBytes: ringGeometry(kept, options.ringBytes).fileBytes,
+      ringFileBytes,
       slots: options.slots,
       budgetBytes: options.pinBudgetBytes,
       lockLimitBytes: lockLimitBytes(),
     });
     this.#slotsPerCpu = plan.slotsPerCpu;
-    this.#degraded = [...options.degraded, ...degraded, ...plan.degraded];
+    this.#degraded = [...options.degraded, ...degraded, ...plan.degraded, ...fileSizeShortage(ringFileBytes)];
     this.#pace = new Pace(source);
     resources.push(this.#pace);
     this.#pace.poller.add(this.#removals.fd);

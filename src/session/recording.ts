@@ -19,7 +19,7 @@ import { ResourceStack } from '../engine/resource-stack.ts';
 import { newSessionId } from '../engine/ring-store.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
 import { nowMs } from '../linux/clock.ts';
-import { lockLimitBytes, resourceLimit } from '../linux/limits.ts';
+import { fileSizeShortage, lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
 import { readProcStat } from '../linux/proc.ts';
 import { makeRingDirectory, type RingDirectory, removeRingDirectory } from '../linux/shmem.ts';
@@ -121,15 +121,17 @@ export class Recording {
   ) {
     const { source } = opened;
     const { kept } = new EventIds(source.events);
+    const ringFileBytes = ringGeometry(kept, options.ringBytes).fileBytes;
     const plan = planPins({
       cpus: this.#cpus.present.length,
-      ringFileBytes: ringGeometry(kept, options.ringBytes).fileBytes,
+      ringFileBytes,
       slots: options.slots,
       budgetBytes: options.pinBudgetBytes,
       // The command runs all the same.
       mayBeUnpinned: true,
       lockLimitBytes: lockLimitBytes(),
     });
+    const shortage = fileSizeShortage(ringFileBytes);
     const directory = makeRingDirectory(LEAST_DIRECTORY_BYTES);
     resources.push({ close: () => this.#isStarted || removeRingDirectory(directory) });
     this.source = source;
@@ -142,6 +144,7 @@ export class Recording {
       ...opened.degraded,
       ...source.degraded,
       ...plan.degraded,
+      ...shortage,
       ...(directory.fallback ? [directory.fallback] : []),
       ...endedByExec.degraded,
     ];

@@ -354,11 +354,14 @@ function withDescriptor<T>(path: string, flags: number, use: (descriptor: number
   }
 }
 
+/** Of one call of node:fs, which refuses 2 GiB and more. */
+const MOST_READ_BYTES = 2 ** 30;
+
 /** Reads from the start of the file; returns how many bytes there were, fewer where it ends before. */
 function fill(descriptor: number, bytes: Uint8Array): number {
   let count = 0;
   while (count < bytes.length) {
-    const read = readSync(descriptor, bytes, count, bytes.length - count, count);
+    const read = readSync(descriptor, bytes, count, Math.min(MOST_READ_BYTES, bytes.length - count), count);
     if (read === 0) break;
     count += read;
   }
