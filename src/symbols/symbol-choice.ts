@@ -8,7 +8,7 @@
 
 import { SymbolBinding, SymbolType } from '../abi/elf-symbol.ts';
 import { PAGE_BYTES } from '../base/units.ts';
-import { nameAt, type SymbolEntry, SymbolTable } from './symbol-table.ts';
+import { nameAt, type PlacedSymbol, type SymbolEntry, SymbolTable } from './symbol-table.ts';
 
 /** A symbol with the properties that decide which of several is kept. */
 export interface Candidate extends SymbolEntry {
@@ -20,32 +20,31 @@ export interface Candidate extends SymbolEntry {
   readonly part?: string;
 }
 
-interface Placed {
+/** A candidate with its end, which depends on the next one. */
+interface Placed extends PlacedSymbol {
   readonly candidate: Candidate;
-  readonly order: number;
   end: number;
 }
 
 /** The table of `candidates`, which are in file order. */
 export function symbolTable(candidates: readonly Candidate[], names: Uint8Array): SymbolTable {
   const placed = candidates
-    .map((candidate, order): Placed => ({ candidate, order, end: candidate.start + candidate.bytes }))
-    .sort((a, b) => a.candidate.start - b.candidate.start || a.order - b.order);
+    .map((candidate, order): Placed => {
+      const { start, bytes, nameAt } = candidate;
+      return { candidate, start, end: start + bytes, nameAt, order };
+    })
+    .sort((a, b) => a.start - b.start || a.order - b.order);
   const functions = withoutLabelsInside(placed);
   giveEnds(functions);
-  const kept = oneAtEachStart(functions, names);
-  return new SymbolTable(
-    kept.map(({ candidate: { start, nameAt: at }, end, order }) => ({ start, end, nameAt: at, order })),
-    names,
-  );
+  return new SymbolTable(oneAtEachStart(functions, names), names);
 }
 
 /** Symbols with a size, and those that begin outside all of them. */
 function withoutLabelsInside(placed: readonly Placed[]): Placed[] {
   let [start, end] = [0, 0];
   return placed.filter((symbol) => {
-    const isInside = symbol.candidate.start >= start && symbol.candidate.start < end;
-    if (symbol.end > end) [start, end] = [symbol.candidate.start, symbol.end];
+    const isInside = symbol.start >= start && symbol.start < end;
+    if (symbol.end > end) [start, end] = [symbol.start, symbol.end];
     return !isInside || symbol.candidate.bytes > 0;
   });
 }
@@ -53,10 +52,10 @@ function withoutLabelsInside(placed: readonly Placed[]): Placed[] {
 /** The last symbol of the table or of a part extends to the end of the following page. */
 function giveEnds(placed: readonly Placed[]): void {
   placed.forEach((symbol, index) => {
-    const { start, part } = symbol.candidate;
-    if (symbol.end !== start) return;
-    const next = placed[index + 1]?.candidate;
-    symbol.end = next !== undefined && next.part === part ? next.start : pageEnd(start) + PAGE_BYTES;
+    if (symbol.end !== symbol.start) return;
+    const next = placed[index + 1];
+    const isFollowed = next !== undefined && next.candidate.part === symbol.candidate.part;
+    symbol.end = isFollowed ? next.start : pageEnd(symbol.start) + PAGE_BYTES;
   });
 }
 
@@ -68,7 +67,7 @@ function oneAtEachStart(placed: readonly Placed[], names: Uint8Array): Placed[] 
   const kept: Placed[] = [];
   for (const symbol of placed) {
     const last = kept.at(-1);
-    if (last?.candidate.start !== symbol.candidate.start) kept.push(symbol);
+    if (last?.start !== symbol.start) kept.push(symbol);
     else if (isBetter(symbol, last, names)) kept[kept.length - 1] = symbol;
   }
   return kept;
