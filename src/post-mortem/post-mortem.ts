@@ -150,7 +150,8 @@ function tallyRecords(
   const tally = { records: 0, samples: 0, switchesIn: 0, switchesOut: 0, lostRecords: 0, lostSamples: 0, throttles: 0 };
   const schedule = readSchedule(capture);
   const isOfSamples = schedule.source.switches === 'sched_switch';
-  const countedNs = countedFromNs(capture, windowStartNs);
+  const first = capture.indexOfTime(windowStartNs);
+  const firstCounted = capture.indexOfTime(countedFromNs(capture, windowStartNs));
   const cursor = new ScheduleCursor(schedule, (change) => {
     const timeNs = capture.timeAt(change.record);
     tallies[change.thread]?.enter(capture, change, timeNs);
@@ -164,9 +165,9 @@ function tallyRecords(
     const thread = threadOfRecord[index]! < 0 ? undefined : tallies[threadOfRecord[index]!];
     thread?.add(capture, index, type, timeNs);
     cursor.advanceTo(index);
-    if (timeNs < windowStartNs) continue;
+    if (index < first) continue;
     tally.records++;
-    if (timeNs < countedNs) continue;
+    if (index < firstCounted) continue;
     if (type === RecordType.SAMPLE) tally.samples++;
     else if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
       // The idle tasks' switches are the other side of a thread's.

@@ -22,25 +22,28 @@ interface Counts {
 /** `fromNs`: where the counts of samples begin. */
 export function unusedContent(capture: Capture, fromNs: bigint): string[] {
   const counts = count(capture, fromNs);
-  const { auxBytes, auxRecords } = counts;
-  const unwound = capture.unwoundChains;
-  const sentences: [number, string][] = [
-    [counts.userStacks, `${samples(counts.userStacks)} with a copy of the user stack, which is not unwound`],
-    [unwound, `${number(unwound, 'call chain')} that simpleperf unwound, in records of its own`],
-    [counts.branchStacks, `branch stacks of ${samples(counts.branchStacks)}`],
-    [counts.groupReads, `counts of the other events of a group, in ${samples(counts.groupReads)}`],
-    [auxRecords, `AUX traces of ${formatSize(auxBytes)} (${number(auxRecords, 'record')}), which are not decoded`],
+  const sentences: [number, (found: number) => string][] = [
+    [counts.userStacks, (found) => `${samples(found)} with a copy of the user stack, which is not unwound`],
+    [capture.unwoundChains, (found) => `${number(found, 'call chain')} that simpleperf unwound, in records of its own`],
+    [counts.branchStacks, (found) => `branch stacks of ${samples(found)}`],
+    [counts.groupReads, (found) => `counts of the other events of a group, in ${samples(found)}`],
+    [
+      counts.auxRecords,
+      (found) => `AUX traces of ${formatSize(counts.auxBytes)} (${number(found, 'record')}), which are not decoded`,
+    ],
     [
       counts.idleSamples,
-      `${samples(counts.idleSamples)} of tid 0 (the idle tasks, and tasks outside the pid namespace), counted and in no row`,
+      (found) =>
+        `${samples(found)} of tid 0 (the idle tasks, and tasks outside the pid namespace), counted and in no row`,
     ],
-    [counts.taskless, `${samples(counts.taskless)} naming no task, counted and in no row`],
+    [counts.taskless, (found) => `${samples(found)} naming no task, counted and in no row`],
   ];
-  return sentences.flatMap(([found, text]) => (found > 0 ? [text] : []));
+  return sentences.flatMap(([found, text]) => (found > 0 ? [text(found)] : []));
 }
 
 function count(capture: Capture, fromNs: bigint): Counts {
   const counts = newCounts();
+  const { threadOfRecord } = capture.tasks;
   const traced = { records: 0, bytes: 0 };
   const first = fromNs > 0n ? capture.indexOfTime(fromNs) : 0;
   const hasRest = capture.events.map(holdsMore);
@@ -59,7 +62,7 @@ function count(capture: Capture, fromNs: bigint): Counts {
     if (type !== RecordType.SAMPLE || index < first) continue;
     const tid = capture.tidAt(index);
     if (tid === 0) counts.idleSamples++;
-    else if (capture.tasks.threadOfRecord[index]! < 0) counts.taskless++;
+    else if (threadOfRecord[index]! < 0) counts.taskless++;
     if (hasRest[capture.eventIndexAt(index)]) addSample(counts, capture, index);
   }
   // The data of the traces is missing, their records are not.

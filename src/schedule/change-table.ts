@@ -36,11 +36,13 @@ export class ChangeTable {
   #cpu = new Int32Array(FIRST_ROWS);
   #state = new Uint8Array(FIRST_ROWS);
   #isSwitch = new Uint8Array(FIRST_ROWS);
+  #isInOrder = true;
 
   /** Returns the row. */
   add(thread: number, record: number, state: SchedState, cpu: number | null, isSwitch: boolean): number {
     if (this.count === this.#thread.length) this.#grow();
     const row = this.count++;
+    if (row > 0 && record < this.#record[row - 1]!) this.#isInOrder = false;
     this.#thread[row] = thread;
     this.#record[row] = record;
     this.#cpu[row] = cpu ?? NO_CPU;
@@ -74,6 +76,7 @@ export class ChangeTable {
 
   /** The rows by record, below `recordCount`, those of one record as they were added. */
   sorted(recordCount: number): ChangeTable {
+    if (this.#isInOrder) return this;
     const place = new Uint32Array(recordCount + 1);
     for (let row = 0; row < this.count; row++) place[this.#record[row]! + 1]!++;
     for (let record = 1; record <= recordCount; record++) place[record]! += place[record - 1]!;
