@@ -17,23 +17,24 @@ export class OverlapIndex {
   constructor(starts: Float64Array, ends: Float64Array, byRank: Uint32Array) {
     this.#edges = edgesOf(starts, ends);
     this.#from = new Uint32Array(2 * this.#edges.length + 1);
-    const forNodes = (position: number, use: (node: number) => void): void => {
-      let left = this.#leaf(starts[position]!);
-      let right = this.#leaf(ends[position]!);
+    const lefts = Uint32Array.from(byRank, (position) => this.#leaf(starts[position]!));
+    const rights = Uint32Array.from(byRank, (position) => this.#leaf(ends[position]!));
+    const counts = this.#from;
+    for (let rank = 0; rank < byRank.length; rank++) {
       // The nodes that cover exactly the leaves from `left` up to `right`.
-      for (; left < right; left >>= 1, right >>= 1) {
-        if (left & 1) use(left++);
-        if (right & 1) use(--right);
+      for (let left = lefts[rank]!, right = rights[rank]!; left < right; left >>= 1, right >>= 1) {
+        if (left & 1) counts[++left]!++;
+        if (right & 1) counts[right--]!++;
       }
-    };
-    for (const position of byRank) forNodes(position, (node) => this.#from[node + 1]!++);
-    for (let node = 1; node < this.#from.length; node++) this.#from[node]! += this.#from[node - 1]!;
-    this.#ranks = new Uint32Array(this.#from.at(-1)!);
-    const next = this.#from.slice();
-    for (const [rank, position] of byRank.entries())
-      forNodes(position, (node) => {
-        this.#ranks[next[node]!++] = rank;
-      });
+    }
+    for (let node = 1; node < counts.length; node++) counts[node]! += counts[node - 1]!;
+    this.#ranks = new Uint32Array(counts.at(-1)!);
+    const next = counts.slice();
+    for (let rank = 0; rank < byRank.length; rank++)
+      for (let left = lefts[rank]!, right = rights[rank]!; left < right; left >>= 1, right >>= 1) {
+        if (left & 1) this.#ranks[next[left++]!++] = rank;
+        if (right & 1) this.#ranks[next[--right]!++] = rank;
+      }
     this.bytes = this.#edges.byteLength + this.#from.byteLength + this.#ranks.byteLength;
   }
 

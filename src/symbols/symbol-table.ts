@@ -11,7 +11,7 @@
 import { lastAtOrBelow, OverlapIndex } from './overlap-index.ts';
 
 /** More symbols of one file are not kept. */
-export const MOST_SYMBOLS = 2 ** 21;
+export const MOST_SYMBOLS = 2 ** 20;
 /** Overlapping symbols that a look-up visits one by one. */
 const LONGEST_WALK = 64;
 
@@ -100,9 +100,7 @@ export class SymbolTable {
       this.#highestEnds[index] = highest;
     }
     if (this.#longestWalk() > LONGEST_WALK) {
-      const order = this.#order;
-      const byRank = Uint32Array.from(entries, (_, index) => index);
-      this.#byRank = order === undefined ? byRank : byRank.sort((a, b) => order[a]! - order[b]! || a - b);
+      this.#byRank = rankedBy(this.#order, this.size);
       this.#index = new OverlapIndex(this.#starts, this.#ends, this.#byRank);
     }
     const columns = [
@@ -193,6 +191,18 @@ export class SymbolTable {
     }
     return low;
   }
+}
+
+/** Positions from 0 to `size`, in the given order; without one, as they are. */
+function rankedBy(order: Uint32Array | undefined, size: number): Uint32Array {
+  const positions = new Uint32Array(size);
+  for (let index = 0; index < size; index++) positions[index] = index;
+  if (order === undefined) return positions;
+  const isUsed = new Uint8Array(size);
+  const isPermutation = order.every((rank) => rank < size && isUsed[rank]!++ === 0);
+  if (!isPermutation) return positions.sort((a, b) => order[a]! - order[b]! || a - b);
+  for (let index = 0; index < size; index++) positions[order[index]!] = index;
+  return positions;
 }
 
 /** A string table as ELF has it: names one after the other, each with a NUL. */
