@@ -3,7 +3,8 @@
  *
  *  1. Records that are no thread's own, and records that a second event set has delivered already, are sorted out.
  *  2. The thread is found by its tid; an unknown one is entered, on the account that its record's id names.
- *  3. The record is written into the thread's ring (batch-writer.ts).
+ *  3. The record is written into the thread's ring (batch-writer.ts). Mappings are not: they are of the process, and a
+ *     thread that maps and unmaps would overwrite its own history with them. The side-band log has them.
  *  4. A side-band record also goes into the side-band log and changes the table of threads at once: FORK inherits, COMM
  *     renames, EXIT ends.
  *
@@ -104,7 +105,7 @@ export class RecordIntake {
     if (!thread || (thread.inheritance.isDeliveredTwice && this.#isOfOtherSet(thread, words, at))) return;
     if (thread.exitTimeNs !== undefined) thread = this.#successor(thread, words, at);
     if (!thread) return;
-    if (!thread.isRemoved) this.#batch.write(thread, words, at, cpu);
+    if (!thread.isRemoved && !isMapping(type)) this.#batch.write(thread, words, at, cpu);
     if (type === RecordType.SWITCH || type === RecordType.SWITCH_CPU_WIDE) {
       if (thread.isWatched)
         this.#events.emit('switched', thread, this.#view.timeNsAt(words, at), recordMiscAt(words, at));
@@ -295,6 +296,10 @@ export class RecordIntake {
   leaveSystemWide(): void {
     this.#systemWide = undefined;
   }
+}
+
+function isMapping(type: number): boolean {
+  return type === RecordType.MMAP || type === RecordType.MMAP2;
 }
 
 function decodeAt(words: Int32Array, at: number, { attr }: SourceEvent) {

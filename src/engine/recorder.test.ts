@@ -255,6 +255,17 @@ describe('the recorder', () => {
     expect(recorder.stats().lost).toBe(0);
   });
 
+  it('keeps mappings in the side-band log alone: a thread that maps and unmaps overwrites none of its switches', () => {
+    using scripted = scriptedRecorder({ ringBytes: 4096 });
+    scripted.source.put(0, records.switchIn({ tid: 1000, time: 1 }));
+    for (let time = 2; time < 1000; time++) scripted.source.put(0, records.mmap({ tid: 1000, time }, 4096n));
+    scripted.recorder.drain();
+    const cut = scripted.recorder.cut();
+    expect(times(cut, 1000)).toEqual([1]);
+    expect(thread(cut, 1000).overwritten).toBe(0);
+    expect(decodeAll(Buffer.concat(cut.sideBandLog)).filter(({ name }) => name === 'MMAP2').length).toBeGreaterThan(0);
+  });
+
   it('overwrites in the one page of a ring that cannot grow, and grows it when there is memory again', () => {
     using scripted = scriptedRecorder({ ringBytes: 8192, memoryBytes: 2 * 8192 + 4095 });
     const { source, recorder } = scripted;

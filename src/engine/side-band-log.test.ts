@@ -39,6 +39,18 @@ it('keeps COMM, FORK and EXIT of every task with a ring, however often its proce
   expect(kept.some(({ id }) => id.tid === 8)).toBe(false);
 });
 
+it('keeps of a mapping that is repeated the first record since the last exec and the newest', () => {
+  const sideBandLog = new SideBandLog(attr, () => new Set());
+  const map = (time: number, addr = 4096n) => sideBandLog.addBytes(1, records.mmap({ tid: 1, pid: 1, time }, addr));
+  for (let time = 1; time <= 10; time++) map(time);
+  sideBandLog.addBytes(1, records.comm({ tid: 1, pid: 1, time: 11 }, 'new', true));
+  for (let time = 12; time <= 5000; time++) map(time, time % 2 === 0 ? 4096n : 8192n);
+  const times = contents(sideBandLog).map(({ id }) => Number(id.time));
+  expect(times.length).toBeLessThan(2060);
+  expect(times.slice(0, 3)).toEqual([11, 12, 13]);
+  expect(times.at(-1)).toBe(5000);
+});
+
 it('keeps what it loads until the rings are known', () => {
   const sideBandLog = new SideBandLog(attr, () => new Set(), new Sink());
   for (let tid = 2; tid < 5000; tid++) sideBandLog.load(1, records.comm({ tid, pid: 1, time: tid }, `t${tid}`));

@@ -202,20 +202,25 @@ export class SideBandLog {
     for (const pid of wanted) yield* this.#processes.get(pid) ?? [];
   }
 
-  /** The records that are still needed, in their order: the newest of each key (`keyOf`). */
+  /**
+   * The records that are still needed, in their order: the newest of each key (`keyOf`), of a mapping also the oldest
+   * since the last exec: one that is repeated holds from then on, and another may have had its address in between.
+   */
   #compacted(pid: number, entries: readonly Uint8Array[]): Uint8Array[] {
     if (pid === 0) return newest(entries);
     const tasks = this.#tasksWithRing(pid);
-    const seen = new Set<string>();
-    const kept: Uint8Array[] = [];
-    for (const entry of entries.toReversed()) {
-      const record = decodeRecord(new DataView(entry.buffer, entry.byteOffset, entry.length), 0, this.#attr);
+    const newestOf = new Map<string, number>();
+    const oldestOf = new Map<string, number>();
+    for (const [index, entry] of entries.entries()) {
+      const record = decodeRecord(viewOf(entry), 0, this.#attr);
       const key = keyOf(pid, record, tasks);
-      if (key === undefined || seen.has(key)) continue;
-      seen.add(key);
-      kept.push(entry);
+      if (key === undefined) continue;
+      if (record.name === 'COMM' && record.misc & Misc.commExec) oldestOf.clear();
+      if (isMapping(record) && !oldestOf.has(key)) oldestOf.set(key, index);
+      newestOf.set(key, index);
     }
-    return kept.reverse();
+    const kept = new Set([...newestOf.values(), ...oldestOf.values()]);
+    return entries.filter((_, index) => kept.has(index));
   }
 }
 
@@ -224,7 +229,7 @@ function keyOf(pid: number, record: PerfRecord, tasks: ReadonlySet<number>): str
   switch (record.name) {
     case 'MMAP':
     case 'MMAP2':
-      return `map ${record.body.addr} ${record.body.len}`;
+      return `map ${record.body.addr} ${record.body.len} ${record.body.pgoff} ${record.body.filename}`;
     case 'COMM':
     case 'FORK':
     case 'EXIT':
@@ -232,6 +237,10 @@ function keyOf(pid: number, record: PerfRecord, tasks: ReadonlySet<number>): str
     default:
       return `${record.name} ${record.id.time}`;
   }
+}
+
+function isMapping({ name }: PerfRecord): boolean {
+  return name === 'MMAP' || name === 'MMAP2';
 }
 
 /** The newest records of no process, with the losses that the dropped ones count. */
