@@ -1,7 +1,9 @@
 /** `ringkeep record`: runs a command and records it. The exit status is the command's. */
 import { type Command, Option } from 'commander';
 import type { ExitStatus } from '../linux/process-exit.ts';
+import { abandonedDirectories } from '../services/abandoned-directories.ts';
 import { recordCommand, type SnapshotPolicy } from '../services/recorded-command.ts';
+import { abandonedText } from './abandoned-text.ts';
 import { EXIT_FAILURE, explain } from './diagnostics.ts';
 import { printError } from './printing.ts';
 import { printRecordReport } from './record-report.ts';
@@ -81,6 +83,7 @@ async function runRecord(command: [string, ...string[]], options: RecordOptions,
       },
       onProblem: report,
     });
+    for (const line of abandonedText(abandonedDirectories())) printError(`ringkeep: ${line}\n`);
     await printRecordReport(summary, options.json);
     leave();
   } catch (error) {

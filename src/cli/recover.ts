@@ -7,7 +7,7 @@ import { count } from './status-text.ts';
 import { printable } from './terminal.ts';
 
 interface RecoverOptions {
-  output: string;
+  output?: string;
   names: boolean;
   json?: boolean;
 }
@@ -22,24 +22,36 @@ export function addRecoverCommand(program: Command): void {
     .summary('Save the rings that a killed recorder left.')
     .description(
       'Save the rings in a recorder’s directory as perf.data, without a daemon: those of a detached recorder, or those ' +
-        'that a killed `ringkeep record` left in /dev/shm. The directory is not changed.',
+        'that a killed `ringkeep record` left in /dev/shm. The directory is not changed. Without one, the directories of ' +
+        'killed `ringkeep record`s are listed.',
     )
-    .argument('<directory>', 'the directory of the rings')
-    .requiredOption('-o, --output <file>', 'output file')
+    .argument('[directory]', 'the directory of the rings')
+    .option('-o, --output <file>', 'output file; needed with a directory')
     .option('--no-names', 'do not symbolize the snapshot; whatever shows it looks up the names of frames')
     .option('--json', 'print a summary as JSON')
-    .action(async (directory: string, options: RecoverOptions) => {
+    .action(async (directory: string | undefined, options: RecoverOptions, command: Command) => {
+      if (directory === undefined) return listAbandoned(options.json === true);
+      if (options.output === undefined) command.error("error: required option '-o, --output <file>' not specified");
       // Loaded here: other commands do not need the snapshot writer.
       const { recoverRings } = await import('../services/recover-rings.ts');
       const summary = await recoverRings({
         directory,
-        output: options.output,
+        output: options.output!,
         symbolize: options.names,
         onUnsymbolized: (sentence) => printError(`ringkeep: ${printable(sentence)}\n`),
       });
       if (options.json) printJson(summary);
       else print(summaryText(summary));
     });
+}
+
+/** Lists the directories that killed recorders left; as JSON, an array of paths. */
+async function listAbandoned(json: boolean): Promise<void> {
+  const { abandonedDirectories } = await import('../services/abandoned-directories.ts');
+  const directories = abandonedDirectories();
+  if (json) printJson(directories);
+  else if (directories.length === 0) print('no killed `ringkeep record` of this user left rings\n');
+  else print(directories.map((path) => `ringkeep recover ${printable(path)} -o FILE\n`).join(''));
 }
 
 /** Unreadable files that are listed. */

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { sendToParent, type UpReport } from '../daemon/background-process.ts';
 import { Daemon } from '../daemon/daemon.ts';
 import { wireFailureOf } from '../daemon/failure.ts';
+import { takeLast } from '../linux/oom-score.ts';
 import { notifyService } from '../linux/service-notice.ts';
 import { startDetachedRecorder } from '../services/detached-recorder.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
@@ -47,6 +48,7 @@ async function start(options: UpOptions, version: string): Promise<Daemon | unde
   const runtime = ownRuntimeDirectory();
   const { events, degraded } = parseEvents(options);
   const snapshotDirectory = resolve(options.snapshots ?? defaultSnapshotDirectory());
+  takeLast();
   // A daemon must not keep a mount busy.
   process.chdir('/');
   const daemon = await Daemon.start(

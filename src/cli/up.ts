@@ -8,8 +8,10 @@
  */
 import type { Command } from 'commander';
 
+import { abandonedText } from './abandoned-text.ts';
 import { ownRuntimeDirectory } from './daemon-access.ts';
 import { parseSizeArgument, sizeOption } from './option-values.ts';
+import { printError } from './printing.ts';
 import { addRecorderOptions } from './recorder-options.ts';
 import { printUpReport, type UpOptions } from './up-report.ts';
 
@@ -37,6 +39,8 @@ export function addUpCommand(program: Command, version: string): void {
       } else {
         const { startInBackground } = await import('../daemon/background-process.ts');
         printUpReport(await startInBackground(ownRuntimeDirectory()), options.json);
+        const { abandonedDirectories } = await import('../services/abandoned-directories.ts');
+        for (const line of abandonedText(abandonedDirectories())) printError(`${line}\n`);
       }
     });
 }

@@ -22,14 +22,21 @@ export interface RingDirectory {
   readonly fallback?: string;
 }
 
+/** Where ring directories are made, the first choice first. */
+export function ringParents(): string[] {
+  return ['/dev/shm', process.env.XDG_RUNTIME_DIR ?? '', tmpdir()].filter((parent) => parent !== '');
+}
+
+/** The name of a directory of `makeRingDirectory`, with the recorder's PID. */
+export const RECORDING_DIRECTORY_NAME = /^ringkeep-(\d+)-[A-Za-z0-9]{6}$/;
+
 /**
  * Makes a fresh directory with room for `neededBytes`: in /dev/shm, else $XDG_RUNTIME_DIR, else the temporary directory
  * (which may be on a disk: slower, and reported in `fallback`). Throws `ring-directory` when none has the room.
  */
 export function makeRingDirectory(neededBytes: number): RingDirectory {
   const refusals: string[] = [];
-  for (const parent of ['/dev/shm', process.env.XDG_RUNTIME_DIR, tmpdir()]) {
-    if (!parent) continue;
+  for (const parent of ringParents()) {
     const refusal = refusalOf(parent, neededBytes);
     if (refusal !== undefined) {
       refusals.push(`${parent}: ${refusal}`);

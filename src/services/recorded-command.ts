@@ -14,6 +14,7 @@ import { signalName } from '../abi/signal.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
 import { freshDescriptors, inheritedIgnoredSignals } from '../linux/inherited-state.ts';
+import { takeLast } from '../linux/oom-score.ts';
 import type { ExitStatus } from '../linux/process-exit.ts';
 import { Recording, type RecordingEvents, type RecordingOptions } from '../session/recording.ts';
 import { JitMaps } from './jit-maps.ts';
@@ -114,6 +115,8 @@ export async function recordCommand(request: RecordRequest): Promise<RecordResul
   const jitMaps = new JitMaps();
   const gated = await spawnGated([...command], environment, descriptors);
   degraded.push(...gated.degraded);
+  // From here on: the command has the score that this process was given.
+  takeLast();
   jitMaps.add(gated.pid);
   signals.forwardTo(gated);
   const deaths: { death: Death; saved: Promise<string | null> }[] = [];

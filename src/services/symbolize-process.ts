@@ -11,6 +11,8 @@ process.on('SIGUSR1', () => {});
 
 const [path = '', timeMs = '', rest = ''] = process.argv.slice(2);
 try {
+  const { takeFirst } = await import('../linux/oom-score.ts');
+  takeFirst();
   const { symbolizeSnapshot } = await import('./symbolize-snapshot.ts');
   if (path === '--behind') {
     const { paths, maps } = JSON.parse(rest) as import('./symbolize-job.ts').SymbolizeRest;
