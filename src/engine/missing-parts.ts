@@ -27,12 +27,15 @@ const COUNT_MS = 1000;
 /**
  * Tasks that no record shows. Of a task whose FORK was lost with all its other records, only the kernel's count of
  * forks is left (`processes` of /proc/stat, proc(5); threads are counted too). It is the machine's: tasks outside the
- * recording are in it, so the figure is a bound. Forks count only in intervals in which the kernel lost records.
+ * recording are in it, so the figure is a bound. Forks count only in
+ * intervals in which the kernel lost records, and in the one before each.
  */
 export class UnseenTasks {
   readonly #forks: () => number | undefined;
   #countedMs = Number.NEGATIVE_INFINITY;
   #before: Counts | undefined;
+  /** Of the interval before, in which no loss was reported: the kernel reports one with the next record that fits. */
+  #unseenBefore = 0;
   /** At most so many. */
   count = 0;
 
@@ -55,8 +58,11 @@ export class UnseenTasks {
     const { started, kernelLost } = drain();
     const before = this.#before;
     this.#before = forks === undefined ? undefined : { forks, started, kernelLost };
-    if (forks === undefined || !before || kernelLost === before.kernelLost) return;
-    this.count += Math.max(0, forks - before.forks - (started - before.started));
+    if (forks === undefined || !before) return;
+    const unseen = Math.max(0, forks - before.forks - (started - before.started));
+    const hasLost = kernelLost !== before.kernelLost;
+    if (hasLost) this.count += this.#unseenBefore + unseen;
+    this.#unseenBefore = hasLost ? 0 : unseen;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * How willingly the OOM killer takes this process: oom_score_adj, proc(5). Lowering it below the least value it ever had
- * needs CAP_SYS_RESOURCE; raising it is always permitted. A child inherits it.
+ * How willingly the OOM killer takes this process: oom_score_adj, proc(5). Lowering it below the least value it ever
+ * had needs CAP_SYS_RESOURCE; raising it is always permitted. A child inherits it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 
