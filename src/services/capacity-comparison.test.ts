@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { compare, ringFile } from './capacity-comparison.ts';
 import { planCapture } from './capacity-plan.ts';
 import { readSubject } from './capacity-subject.ts';
@@ -72,6 +73,18 @@ describe('a plan', () => {
       }),
     );
   });
+});
+
+it('a capture that spans centuries is planned like any other', () => {
+  const main = { pid: 100, tid: 100, cpu: 0 };
+  const builder = new CaptureBuilder()
+    .comm(main, 5n, 'main', true)
+    .switchIn(main, 10n)
+    .switchOut(main, 2n ** 64n - 1n);
+  const path = join(directory, 'centuries.perf.data');
+  writeFileSync(path, builder.build());
+  const request = { budgetBytes: 8 * 2 ** 20, ringBytes: 65536, sampleHz: 99, costs: {} };
+  expect(planCapture(path, request).plan.slots).toBe(1);
 });
 
 it('a ring file has room for the ids of all CPUs in its header', () => {

@@ -54,10 +54,11 @@ export function batched(schedule: SwitchSchedule, options: BatchOptions = LIVE_B
   for (let row = 0; row < schedule.count; row++) {
     const now = timeNs[row]!;
     const on = cpu[row]!;
-    while (now >= endsNs) {
+    if (now >= endsNs) {
       drain(builder, turns, endsNs);
       waitingBytes.fill(0);
-      endsNs += options.intervalNs;
+      // Batches without a record are skipped at once: a capture can claim centuries between two of its records.
+      endsNs += options.intervalNs * (Math.floor((now - endsNs) / options.intervalNs) + 1);
     }
     if (prev[row] !== 0) {
       const earlier = Math.min(counted[on]!, records[row]!);
