@@ -36,6 +36,9 @@ const KERNEL_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x19800202, // mqueue
 ]);
 
+/** f_type of the file system that shows other inodes than it maps. */
+export const OVERLAYFS = 0x794c7630;
+
 /** Undefined when the file is not regular, is the kernel's, or is not `isWanted`. Throws errors of the file system. */
 export function openRegular(path: string, isWanted: (status: Stats) => boolean): RegularFile | undefined {
   const examined = openSync(path, PATH_ONLY);

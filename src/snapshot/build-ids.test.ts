@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeRecord } from '../abi/record.ts';
 import { Misc, type RecordBody } from '../abi/record-table.ts';
-import { BuildIdCollector } from './build-ids.ts';
+import { OVERLAYFS } from '../linux/regular-file.ts';
+import { BuildIdCollector, isAnother } from './build-ids.ts';
 import { CPU_CLOCK } from './testing/synthetic.ts';
 
 let folder: string;
@@ -54,9 +55,15 @@ describe('the build ids of mapped files', () => {
     expect(idsOf({ filename: program, object: withInode(ino + 1n) }, 0, longAgo)).toEqual([]);
   });
 
-  it('are taken in spite of another inode when the file is older than the mapping, as on overlayfs', () => {
-    const { ino } = statSync(program, { bigint: true });
-    expect(idsOf({ filename: program, object: withInode(ino + 1n) })).toEqual([`${program} 20`]);
+  it('are taken in spite of another inode on overlayfs only, when the file is older than the mapping', () => {
+    const status = { ino: 1n, mtimeNs: NOW.wallNs - 50n, ctimeNs: NOW.wallNs - 10n };
+    const mapped = (inode: bigint, agoNs: bigint) => ({ inode, timeNs: NOW.clockNs - agoNs });
+    expect(isAnother(mapped(2n, 5n), status, OVERLAYFS, NOW)).toBe(false);
+    expect(isAnother(mapped(2n, 20n), status, OVERLAYFS, NOW)).toBe(true);
+    // Another file at that path: the process has a mount namespace of its own.
+    expect(isAnother(mapped(2n, 5n), status, 0, NOW)).toBe(true);
+    expect(isAnother(mapped(1n, 20n), status, 0, NOW)).toBe(false);
+    expect(isAnother(mapped(1n, 60n), status, 0, NOW)).toBe(true);
   });
 
   it('are left out for a file of which mappings show two contents', () => {

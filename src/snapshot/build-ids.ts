@@ -11,7 +11,7 @@ import { buildIdInNotes, findBuildId, type ReadAt } from '../abi/elf-note.ts';
 import type { EventAttr } from '../abi/event-attr.ts';
 import { KERNEL_DSO_NAME, VDSO_NAME } from '../abi/perf-data.ts';
 import { decodeRecord } from '../abi/record.ts';
-import { openRegular } from '../linux/regular-file.ts';
+import { OVERLAYFS, openRegular } from '../linux/regular-file.ts';
 import { type BuildId, hex, mappedBuildId } from '../perf-data/build-id.ts';
 import type { ClockReading } from '../perf-data/features.ts';
 import type { KernelModule } from './kernel-maps.ts';
@@ -96,24 +96,33 @@ function hexOf(id: Uint8Array | undefined): string | undefined {
 }
 
 function readFileBuildId(path: string, mapped: MappedFile, clock: ClockReading): Uint8Array | undefined {
-  const open = () => openRegular(path, () => true)?.descriptor;
+  let fileSystem = 0;
+  const open = () => {
+    const opened = openRegular(path, () => true);
+    fileSystem = opened?.fileSystem ?? 0;
+    return opened?.descriptor;
+  };
   return withFile(open, (descriptor) => {
     const status = fstatSync(descriptor, { bigint: true });
-    return wasChanged(mapped, status, clock) ? undefined : findBuildId(readerOf(descriptor, 0));
+    return isAnother(mapped, status, fileSystem, clock) ? undefined : findBuildId(readerOf(descriptor, 0));
   });
 }
 
 /**
- * Whether the path led to another content when it was mapped. A different inode alone does not prove it (overlayfs maps
- * the inode of a lower layer), nor does a later status change of the file; both together do, and so does later content.
+ * Whether the file is not the one that was mapped, or not with that content: it has another inode, as in another mount
+ * namespace, or was changed later. overlayfs maps the inode of a lower layer: there a directory entry that is no newer
+ * than the mapping decides.
  */
-function wasChanged(
-  { inode, timeNs }: MappedFile,
+export function isAnother(
+  { inode, timeNs }: Pick<MappedFile, 'inode' | 'timeNs'>,
   status: { readonly ino: bigint; readonly ctimeNs: bigint; readonly mtimeNs: bigint },
+  fileSystem: number,
   clock: ClockReading,
 ): boolean {
+  const isSameInode = inode === 0n || inode === status.ino;
+  if (!isSameInode && fileSystem !== OVERLAYFS) return true;
   if (timeNs === 0n) return false;
-  const changedNs = inode === 0n || inode === status.ino ? status.mtimeNs : status.ctimeNs;
+  const changedNs = isSameInode ? status.mtimeNs : status.ctimeNs;
   return changedNs > clock.wallNs - (clock.clockNs - timeNs);
 }
 

@@ -7,7 +7,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { ReadAt } from '../abi/elf-note.ts';
-import type { RegularFile } from '../linux/regular-file.ts';
+import { OVERLAYFS, type RegularFile } from '../linux/regular-file.ts';
 import { copiesOf, debugFiles, type SymbolPlaces } from './debug-files.ts';
 import { type DebugLink, ElfImage } from './elf-image.ts';
 import { elfSymbolTable, hasFullSymbols } from './elf-symbols.ts';
@@ -69,9 +69,6 @@ function pathsOfProcess({ path, buildId, pid, range, isRecent }: RecordedFile): 
   const program = buildId === null ? [] : [`/proc/${pid}/exe`];
   return [...mapped, `/proc/${pid}/root${path}`, ...program];
 }
-
-/** f_type of file systems that show other inodes than they map (include/uapi/linux/magic.h, Linux 6.1). */
-const OVERLAYFS = 0x794c7630;
 
 /** Why the file is not used; undefined: it is the recorded one. */
 function distrust(
