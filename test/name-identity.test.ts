@@ -6,6 +6,7 @@ import { run } from '../src/snapshot/testing/perf-tool.ts';
 import { Daemon } from './testing/daemon.ts';
 import { allFrames } from './testing/name-agreement.ts';
 import { recordWithNames, Workplace } from './testing/ringkeep.ts';
+import { needs } from './testing/surroundings.ts';
 import { testProgram } from './testing/test-program.ts';
 
 const OFTEN = ['--freq', '1999', '--ring', '1MiB', '--snapshot', 'always'];
@@ -16,10 +17,11 @@ function namesIn(snapshot: string, file: string): string[] {
   );
 }
 
-test.each([
+test.for<[string, string[]]>([
   ['with a build id', []],
   ['without a build id', ['--remove-section=.note.gnu.build-id']],
-])('a program %s that is replaced while it runs is not named from the new file', async (_, options) => {
+])('a program %s that is replaced while it runs is not named from the new file', async ([, options], context) => {
+  needs(context, 'gcc', 'perf events', 'objcopy');
   const place = new Workplace();
   const [program, rebuilt] = [place.file('program'), place.file('rebuilt')];
   const output = place.file('snapshot.perf.data');
@@ -31,7 +33,8 @@ test.each([
   expect(allFrames(output).problems).toContain(`no names from ${program}: it is not the recorded file`);
 });
 
-test('code made at run time is named by a map that is as old as its process, and not by an older one', async () => {
+test('code made at run time is named by a map that is as old as its process, and not by an older one', async (context) => {
+  needs(context, 'gcc', 'perf events');
   const named = async (age: string) => {
     const output = new Workplace().file('snapshot.perf.data');
     const map = `map=/tmp/perf-$$.map; echo "200000000 20 made" > $map; touch -d "${age}" $map; echo $map`;
@@ -48,7 +51,8 @@ test('code made at run time is named by a map that is as old as its process, and
   expect(stale.problems.join()).toMatch(/process \d+ belong to another process .*\d+ address(?: has|es have) no name/);
 });
 
-test.each(['in a memfd', 'that was removed'])('a program %s has names while it runs', async (kind) => {
+test.for(['in a memfd', 'that was removed'])('a program %s has names while it runs', async (kind, context) => {
+  needs(context, 'gcc', 'perf events', 'root');
   const daemon = await Daemon.upWithNames(['--freq', '1999', '--ring', '1MiB']);
   const isRemoved = kind === 'that was removed';
   const program = daemon.file('program');
@@ -70,4 +74,17 @@ test.each(['in a memfd', 'that was removed'])('a program %s has names while it r
     frames.map(({ name }) => name),
     problems.join(),
   ).toContain('work');
+});
+
+test('a program in a mount namespace is not named from the file at its path outside', async (context) => {
+  needs(context, 'gcc', 'perf events', 'mount namespaces');
+  const place = new Workplace();
+  const [program, output] = [place.file('program'), place.file('snapshot.perf.data')];
+  copyFileSync(testProgram('never-returns'), program);
+  const inside = 'mount -t tmpfs tmpfs "$1" && cp "$2" "$0" && exec "$0" 300';
+  const command = ['unshare', '-m', 'sh', '-c', inside, program, place.path, testProgram('named-work')];
+  await recordWithNames([...OFTEN, '-o', output], command);
+  expect(allFrames(output).frames.filter(({ file }) => file === program).length).toBeGreaterThan(100);
+  expect(namesIn(output, program)).toEqual([]);
+  expect(allFrames(output).problems).toContain(`no names from ${program}: it is not the recorded file`);
 });
