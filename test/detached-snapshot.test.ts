@@ -1,6 +1,7 @@
 /**
  * Snapshots on request: they hold what was selected and nothing else, recording goes on meanwhile, and perf reads them.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { SnapshotResult } from '../src/session/control.ts';
@@ -151,4 +152,19 @@ describe('a snapshot is refused in two sentences', () => {
     }
     expect(existsSync(output)).toBe(false);
   });
+});
+
+test('a recorder in another time namespace keeps the last second of the records, whose times are of the first', async (context) => {
+  needs(context, 'gcc', 'perf events', 'root');
+  context.skip(spawnSync('unshare', ['-T', 'true']).status !== 0, 'no time namespaces');
+  const daemon = await Daemon.up([], { through: ['unshare', '-T', '--monotonic', '100000'] });
+  const puppet = await Puppet.start();
+  const napper = await puppet.thread('napper');
+  await daemon.json('attach', '-p', String(puppet.pid));
+  await daemon.untilEvents((all) => all.some(({ tid, records }) => tid === napper && records > 20));
+  const output = daemon.file('namespace.perf.data');
+  const { cutNs } = await daemon.json<SnapshotResult>('snapshot', '--last', '1s', '-o', output);
+  expect(BigInt(cutNs)).toBeLessThan(process.hrtime.bigint());
+  expect(show(output).spanNs).toBeLessThanOrEqual(1e9);
+  expect(activity(output).filter(({ tid }) => tid === napper).length).toBeGreaterThan(10);
 });

@@ -11,11 +11,13 @@
  * Invariant: every record is written to a ring, counted as lost of its thread, or kept in the side-band log; or it is a
  * record of a task outside every attachment, of a removed event, or one delivered twice.
  */
+
 import { lowWord } from '../abi/layout.ts';
 import { decodeRecord } from '../abi/record.ts';
 import { Misc, RecordType } from '../abi/record-table.ts';
 import { bodyWord, identifierLowAt, type RecordView, recordMiscAt, recordTypeAt } from '../abi/record-view.ts';
 import { fatalSignalOf, SIGNAL_DELIVER } from '../abi/signal-deliver.ts';
+import { recordClockNs } from '../linux/clock.ts';
 import type { EventSet, SourceEvent } from '../source/source.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { DeathWatch } from './death-watch.ts';
@@ -288,7 +290,7 @@ export class RecordIntake {
    */
   enterSystemWide(eventSet: EventSet): void {
     const ids = new Set(eventSet.events.flatMap((event) => event.ids.map(lowWord)));
-    this.#systemWide = { ids, sinceNs: this.#systemWide?.sinceNs ?? Number(process.hrtime.bigint()) };
+    this.#systemWide = { ids, sinceNs: this.#systemWide?.sinceNs ?? Number(recordClockNs()) };
     this.#threads.moveTo(eventSet);
   }
 

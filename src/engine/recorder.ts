@@ -16,7 +16,7 @@ import { RecordView } from '../abi/record-view.ts';
 import type { Death, MissingParts, RingkeepSection } from '../abi/ringkeep-section.ts';
 import { PAGE_BYTES } from '../abi/user-page.ts';
 import { assert } from '../base/error.ts';
-import { nowMs } from '../linux/clock.ts';
+import { nowMs, recordClockNs } from '../linux/clock.ts';
 import { runToEnd } from '../protocol/index.ts';
 import type { EventSet, Source, SourceEvent } from '../source/source.ts';
 import { BatchWriter } from './batch-writer.ts';
@@ -221,7 +221,7 @@ export class Recorder {
   /** Copies every ring, or those wanted, and drains the source meanwhile so that it does not overflow. */
   cut(isWanted?: (thread: Thread) => boolean): Cut {
     this.#drainCounting();
-    const cutNs = process.hrtime.bigint();
+    const cutNs = recordClockNs();
     const threads: ThreadCut[] = [];
     const startedMs = nowMs();
     const interleaving = new Interleaving(DRAIN_DURING_CUT_MS, () => this.drain());
@@ -257,7 +257,7 @@ export class Recorder {
     if (unreported <= 0) return;
     const leader = this.#ids.kept[0]!;
     const id = leader.ids[0]!;
-    const time = process.hrtime.bigint();
+    const time = recordClockNs();
     this.#intake.kernelLost += unreported;
     this.#sideBandLog.addBytes(0, encodeRecord('LOST', { id, lost: BigInt(unreported) }, { time, id }, leader.attr));
   }

@@ -9,7 +9,9 @@
  * Invariant: a tid names at most one thread of the table, the one that has it now; a process with neither a thread in
  * the table nor a ring among the dead is forgotten.
  */
+
 import { existsSync } from 'node:fs';
+import { recordClockNs } from '../linux/clock.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { EventSet } from '../source/source.ts';
 import type { Attachment } from './attachment.ts';
@@ -218,7 +220,7 @@ export class ThreadTable {
   /** The thread has ended, but its EXIT record was lost. */
   endWithoutExit(thread: Thread): void {
     if (thread.exitTimeNs !== undefined) return;
-    thread.exitTimeNs = process.hrtime.bigint();
+    thread.exitTimeNs = recordClockNs();
     if (thread.isWatched) this.#events.emit('threadEnded', thread.tid);
     this.#retire(thread);
   }
@@ -228,7 +230,7 @@ export class ThreadTable {
     const { tid, pid, comm, lostCount: lost } = header;
     const thread = new Thread({ tid, pid, comm, ring: { event: -1, file }, attachment, lost });
     // An end that no recorder saw was before now.
-    thread.exitTimeNs = header.exitTimeNs === 0n ? process.hrtime.bigint() : header.exitTimeNs;
+    thread.exitTimeNs = header.exitTimeNs === 0n ? recordClockNs() : header.exitTimeNs;
     file.writer.setExit(thread.exitTimeNs);
     file.unmap();
     this.#countRing(pid);

@@ -4,8 +4,10 @@
  *
  * Invariant: nothing is opened and nothing changed; a directory of a living recorder is not among them.
  */
+
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { recordClockNs } from '../linux/clock.ts';
 import { readProcStat } from '../linux/proc.ts';
 import { RECORDING_DIRECTORY_NAME, ringParents } from '../linux/shmem.ts';
 import { startOf } from '../session/live-task.ts';
@@ -33,7 +35,7 @@ export function abandonedDirectories(parents: readonly string[] = ringParents())
 function isRecorder(pid: number, madeMs: number): boolean {
   const stat = readProcStat(`/proc/${pid}/stat`);
   if (!stat || stat.state === 'Z' || stat.state === 'X') return false;
-  const nowNs = process.hrtime.bigint();
+  const nowNs = recordClockNs();
   const startedMs = Date.now() - Number(nowNs - startOf(stat, nowNs)) / 1e6;
   return startedMs <= madeMs + SLACK_MS;
 }

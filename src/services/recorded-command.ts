@@ -12,6 +12,7 @@
 import type { Death } from '../abi/ringkeep-section.ts';
 import { signalName } from '../abi/signal.ts';
 import type { RecorderStats } from '../engine/recorder-stats.ts';
+import { recordClockNs } from '../linux/clock.ts';
 import { type GatedCommand, spawnGated } from '../linux/gated-command.ts';
 import { freshDescriptors, inheritedIgnoredSignals } from '../linux/inherited-state.ts';
 import { takeLast } from '../linux/oom-score.ts';
@@ -108,7 +109,7 @@ export async function recordCommand(request: RecordRequest): Promise<RecordResul
     onFailure: (error) => onProblem('a snapshot was not saved', error),
     onUnsymbolized: (sentence) => degraded.push(sentence),
   });
-  const startedNs = process.hrtime.bigint();
+  const startedNs = recordClockNs();
   let recording: Recording | undefined;
   const signals = new SignalForwarder(inheritedIgnoredSignals(), () => recording?.requestCut());
   const environment = request.jitMaps ? jitMapEnvironment(command, process.env) : undefined;
@@ -150,7 +151,7 @@ export async function recordCommand(request: RecordRequest): Promise<RecordResul
     source: recording?.source.kind ?? 'none',
     ...(end?.stats ?? NOTHING_RECORDED),
     recorderCpuSeconds: (user + system) / 1e6,
-    wallSeconds: Number(process.hrtime.bigint() - startedNs) / 1e9,
+    wallSeconds: Number(recordClockNs() - startedNs) / 1e9,
     snapshot: (end?.death ? null : ((await firstDeath?.saved) ?? null)) ?? series.last,
     snapshots: series.paths,
     keptRings,

@@ -2,7 +2,9 @@
  * Where and when a capture was recorded, in terms of this machine: what decides whether its files and processes are
  * those of a capture.
  */
+
 import { hostname, release } from 'node:os';
+import { recordClockNs } from '../linux/clock.ts';
 import type { Capture } from '../perf-data/capture.ts';
 import type { ProcessEntry } from '../perf-data/task-table.ts';
 import type { ProgramLife } from '../symbols/process-life.ts';
@@ -25,7 +27,7 @@ export function wallClockOf({ features, lastNs }: Capture, isOfHere: boolean): (
     const offsetNs = clockData.wallNs - clockData.clockNs;
     return (timeNs) => Number(timeNs + offsetNs) / 1e6;
   }
-  const nowNs = process.hrtime.bigint();
+  const nowNs = recordClockNs();
   const isOfThisBoot = isOfHere && lastNs !== null && lastNs <= nowNs + BigInt(DRIFT_MS) * 1_000_000n;
   if (!isOfThisBoot) return () => null;
   const bootMs = Date.now() - Number(nowNs) / 1e6;

@@ -8,6 +8,7 @@
  *
  * Invariant: no ring is lost. A ring that cannot be continued stays where it is.
  */
+
 import { rmSync } from 'node:fs';
 import { RingkeepError } from '../base/error.ts';
 import type { Attachment, Target } from '../engine/attachment.ts';
@@ -15,6 +16,7 @@ import type { OrphanedRing } from '../engine/orphaned-ring.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import { RingFile } from '../engine/ring-file.ts';
 import { sideBandRecords } from '../engine/side-band-store.ts';
+import { recordClockNs } from '../linux/clock.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { Attacher } from './attacher.ts';
 import type { Adoption } from './control.ts';
@@ -81,7 +83,7 @@ export function adoptOrphanedRings(
     alive--;
     if (!keepDead(ring, attachment, recorder)) unreadable++;
   }
-  const blindMs = orphaned.newestNs === 0 ? null : (Number(process.hrtime.bigint()) - orphaned.newestNs) / 1e6;
+  const blindMs = orphaned.newestNs === 0 ? null : (Number(recordClockNs()) - orphaned.newestNs) / 1e6;
   return { rings: orphaned.rings.length, alive, unreadable, otherEvents, blindMs };
 }
 
@@ -126,7 +128,7 @@ function resume(
 function isSameProcess(pid: number, { attachedWallMs }: Attachment): boolean {
   const stat = readProcStat(`/proc/${pid}/stat`);
   if (!stat) return false;
-  const nowNs = process.hrtime.bigint();
+  const nowNs = recordClockNs();
   const startedWallMs = Date.now() - Number(nowNs - startOf(stat, nowNs)) / 1e6;
   return startedWallMs <= attachedWallMs + 1000;
 }

@@ -23,7 +23,7 @@ import { Recorder } from '../engine/recorder.ts';
 import { ResourceStack } from '../engine/resource-stack.ts';
 import { newSessionId } from '../engine/ring-store.ts';
 import { SideBandStore } from '../engine/side-band-store.ts';
-import { nowMs } from '../linux/clock.ts';
+import { nowMs, recordClockNs } from '../linux/clock.ts';
 import { RemovalWatch } from '../linux/file-watch.ts';
 import { fileSizeShortage, lockLimitBytes, resourceLimit } from '../linux/limits.ts';
 import { OnlineCpus } from '../linux/online-cpus.ts';
@@ -291,7 +291,7 @@ export class DetachedRecorder {
       await this.#pace.turn();
       if (this.#isStopping) return;
       const ready = this.#pace.wait(Math.min(HOUSEKEEPING_MS, this.#triggers.waitMs()));
-      const drainedNs = Number(process.hrtime.bigint());
+      const drainedNs = Number(recordClockNs());
       this.#pace.drain(() => this.#recorder.drain());
       this.#attacher.completePartial();
       if (ready.includes(this.#removals.fd)) this.#takeRemovals();

@@ -5,9 +5,11 @@
  * Invariant: no file is changed here. A ring that cannot be read, and one that was recorded with other events, stay
  * where they are and are counted apart. A file removed meanwhile counts as absent.
  */
+
 import { basename, relative } from 'node:path';
 import type { RecordView } from '../abi/record-view.ts';
 import type { OrphanedRing } from '../engine/orphaned-ring.ts';
+import { recordClockNs } from '../linux/clock.ts';
 import { readProcStat } from '../linux/proc.ts';
 import type { RingHeader } from '../ring/ring-layout.ts';
 import type { RingContents } from '../ring/ring-reader.ts';
@@ -50,7 +52,7 @@ export function findOrphanedRings(directory: string, events: readonly SourceEven
   let unreadable = 0;
   let otherEvents = 0;
   let newestNs = 0;
-  const nowNs = process.hrtime.bigint();
+  const nowNs = recordClockNs();
   for (const item of itemsIn(directory)) {
     const { kind, path } = item;
     const [attachment = '', pmu, ...names] = relative(directory, path).split('/');

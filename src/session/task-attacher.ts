@@ -18,7 +18,7 @@ import { Interleaving } from '../engine/interleaving.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import type { Thread } from '../engine/thread.ts';
 import type { ThreadTable } from '../engine/thread-table.ts';
-import { nowMs } from '../linux/clock.ts';
+import { nowMs, recordClockNs } from '../linux/clock.ts';
 import { isOwnProcess } from '../linux/own-processes.ts';
 import { listIds, readProcText } from '../linux/proc.ts';
 import type { EventSet } from '../source/source.ts';
@@ -143,7 +143,7 @@ export class TaskAttacher {
       if (!attachment || !thread.inheritance.isPartial || thread.exitTimeNs !== undefined || thread.isRemoved) continue;
       try {
         const eventSet = this.#eventSets.open(attachment, pid, tid);
-        this.#recorder.threads.dedupe(thread, eventSet, Number(process.hrtime.bigint()));
+        this.#recorder.threads.dedupe(thread, eventSet, Number(recordClockNs()));
       } catch (error) {
         // It has exited, or descriptors have run out: it is recorded on the CPUs that it has inherited events of.
         if (!(error instanceof RingkeepError) || error.code === 'syscall') throw error;
@@ -166,7 +166,7 @@ export class TaskAttacher {
   /** Adds the process's mappings to the side-band log. */
   #describe(pid: number): void {
     const leader = this.#recorder.keptEvents[0]!;
-    for (const record of mappingsOf(pid, process.hrtime.bigint(), leader)) this.#recorder.addToSideBandLog(pid, record);
+    for (const record of mappingsOf(pid, recordClockNs(), leader)) this.#recorder.addToSideBandLog(pid, record);
   }
 
   /** Returns the refusal. `describe` is called when the thread's events are open. */
@@ -184,7 +184,7 @@ export class TaskAttacher {
   }
 
   #addThread(attachment: Attachment, eventSet: EventSet, pid: number, tid: number): void {
-    const timeNs = process.hrtime.bigint();
+    const timeNs = recordClockNs();
     const live = liveThread(pid, tid, timeNs, this.#recorder.keptEvents[0]!);
     if (!live) return;
     this.#recorder.addToSideBandLog(pid, live.identity);

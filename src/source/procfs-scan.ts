@@ -12,6 +12,7 @@
  *
  * Invariant: scanning takes at most DUTY of one CPU; with more tasks the rate is lower, as `degraded` reports.
  */
+
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import {
   attrFlags,
@@ -28,6 +29,7 @@ import { Misc } from '../abi/record-table.ts';
 import { type RecordGeometry, recordGeometry } from '../abi/record-view.ts';
 import { encodeSample } from '../abi/sample.ts';
 import { RingkeepError } from '../base/error.ts';
+import { recordClockNs } from '../linux/clock.ts';
 import {
   listIds,
   type MapsEntry,
@@ -207,7 +209,7 @@ export class ProcfsScan {
   }
 
   #now(): number {
-    return Number(process.hrtime.bigint());
+    return Number(recordClockNs());
   }
 
   #emit(cpu: number, record: Uint8Array): void {

@@ -7,6 +7,7 @@
  * Invariant: what was opened for a trigger is closed when it is removed; a failed snapshot is reported in the status of
  * its trigger and affects no other.
  */
+
 import { constants } from 'node:os';
 import { lowWord } from '../abi/layout.ts';
 import { Misc } from '../abi/record-table.ts';
@@ -16,6 +17,7 @@ import type { ProcessEnd } from '../engine/death-watch.ts';
 import type { EngineObserver } from '../engine/engine-observer.ts';
 import type { Recorder } from '../engine/recorder.ts';
 import type { Thread } from '../engine/thread.ts';
+import { recordClockNs } from '../linux/clock.ts';
 import { isOwnProcess } from '../linux/own-processes.ts';
 import type { Poller } from '../linux/poller.ts';
 import { PressureMonitor } from '../linux/pressure.ts';
@@ -157,7 +159,7 @@ export class TriggerService implements EngineObserver {
   }
 
   list(): TriggerStatus[] {
-    const [nowMs, nowNs] = [Date.now(), Number(process.hrtime.bigint())];
+    const [nowMs, nowNs] = [Date.now(), Number(recordClockNs())];
     return this.#set.list((ns) => nowMs - (nowNs - ns) / 1e6);
   }
 
@@ -170,7 +172,7 @@ export class TriggerService implements EngineObserver {
     const { pid, tid, comm } = thread;
     const isWatched = this.#set.watches(pid, tid, comm);
     this.#recorder.threads.watchSwitches(thread, isWatched);
-    if (isWatched) this.#set.switchesBegin(tid, pid, comm, Number(process.hrtime.bigint()));
+    if (isWatched) this.#set.switchesBegin(tid, pid, comm, Number(recordClockNs()));
   }
 
   threadEnded(tid: number): void {
@@ -225,7 +227,7 @@ export class TriggerService implements EngineObserver {
   takePressure(readyFds: readonly number[]): void {
     for (const fd of readyFds) {
       const id = this.#triggerOfFd.get(fd);
-      if (id !== undefined) this.#set.pressure(id, Number(process.hrtime.bigint()));
+      if (id !== undefined) this.#set.pressure(id, Number(recordClockNs()));
     }
   }
 
@@ -247,7 +249,7 @@ export class TriggerService implements EngineObserver {
 
   /** Milliseconds until `tick` may have something to do; infinite: only after an event. */
   waitMs(): number {
-    return Math.max(0, (this.#set.nextDueNs() - Number(process.hrtime.bigint())) / 1e6);
+    return Math.max(0, (this.#set.nextDueNs() - Number(recordClockNs())) / 1e6);
   }
 
   async #serve(due: DueCut): Promise<void> {
