@@ -1,14 +1,17 @@
 /**
  * Snapshots on request: they hold what was selected and nothing else, recording goes on meanwhile, and perf reads them.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { until } from '../src/base/testing/waiting.ts';
 import type { SnapshotResult } from '../src/session/control.ts';
 import { Daemon } from './testing/daemon.ts';
+import { ownChildren } from './testing/own-children.ts';
 import { isSample, perfScript } from './testing/perf-reading.ts';
 import { Puppet } from './testing/puppet.ts';
 import { show } from './testing/ringkeep.ts';
+import { readSymbols } from './testing/snapshot-symbols.ts';
 import { needs } from './testing/surroundings.ts';
 
 /** Samples and switches, as perf reads them, without the side band. */
@@ -167,4 +170,20 @@ test('a recorder in another time namespace keeps the last second of the records,
   expect(BigInt(cutNs)).toBeLessThan(process.hrtime.bigint());
   expect(show(output).spanNs).toBeLessThanOrEqual(1e9);
   expect(activity(output).filter(({ tid }) => tid === napper).length).toBeGreaterThan(10);
+});
+
+test('down does not wait for the names of a snapshot, which are added behind it', async (context) => {
+  needs(context, 'gcc', 'perf events');
+  const daemon = await Daemon.upWithNames();
+  const busy = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+  onTestFinished(() => void busy.kill('SIGKILL'));
+  await daemon.json('attach', '-p', String(busy.pid));
+  await daemon.untilEvents((all) => all.some(({ records }) => records > 50));
+  const output = daemon.file('named.perf.data');
+  // The daemon closes the connection of this request.
+  daemon.json<SnapshotResult>('snapshot', '-o', output).catch(() => {});
+  const child = await until('the symbolizing process', () => ownChildren(daemon.pid)[0], { everyMs: 1 });
+  process.kill(child, 'SIGSTOP');
+  expect((await daemon.json<{ left: string[] }>('down')).left).toEqual([]);
+  await until('the names', () => readSymbols(output) !== undefined, { everyMs: 50 });
 });

@@ -1,8 +1,8 @@
 /** SIGUSR1 opens Node's inspector in no process of ringkeep. */
-import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Daemon } from './testing/daemon.ts';
 import { listeningPorts } from './testing/listening-ports.ts';
+import { ownChildren } from './testing/own-children.ts';
 import { start, Workplace } from './testing/ringkeep.ts';
 
 /** Long enough for the inspector's thread to listen. */
@@ -17,20 +17,6 @@ async function portsAfterSigusr1(pid: number): Promise<number[]> {
     await pause(INSPECTOR_MS / 3);
   }
   return listeningPorts(pid);
-}
-
-/** Processes started by `pid` that run a file of ringkeep. */
-function ownChildren(pid: number): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((id) => {
-      try {
-        const parent = Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${id}/status`, 'latin1'))?.[1]);
-        return parent === pid && readFileSync(`/proc/${id}/cmdline`, 'latin1').includes('/dist/bin/');
-      } catch {
-        return false;
-      }
-    });
 }
 
 test('record opens no port on SIGUSR1', async () => {
@@ -53,6 +39,7 @@ test('the process that symbolizes a snapshot opens no port on SIGUSR1, from its 
     'record',
     '--snapshot',
     'always',
+    '--wait-for-names',
     '-o',
     place.file('names.perf.data'),
     '--',

@@ -176,6 +176,7 @@ class Held {
 
   /** The socket first, so that no request reaches a stopped recorder; the lock last. */
   async letGo(recorder?: RecorderApi): Promise<void> {
+    recorder?.leaveNames?.();
     await this.#server?.close();
     try {
       await recorder?.stop();

@@ -34,6 +34,8 @@ export interface RecorderApi {
   addTrigger(on: string, options: TriggerOptions): TriggerStatus;
   /** Throws `no-such-trigger`. */
   removeTrigger(id: number): void;
+  /** No request waits for the names of a snapshot any longer. */
+  leaveNames?(): void;
   /** Ends all events and removes their files, mappings and locked memory. */
   stop(): Promise<void>;
 }

@@ -9,10 +9,14 @@ import { SymbolizeQueue } from './symbolize-job.ts';
 /** `save` is this file's part. */
 export type DetachedRecorderOptions = Omit<DetachedOptions, 'save'>;
 
-export function startDetachedRecorder(options: DetachedRecorderOptions): Promise<DetachedRecorder> {
+/** `leaveNames`: requests are answered without the names that they wait for; a process in the background adds them. */
+export type ServedRecorder = DetachedRecorder & { readonly leaveNames: () => void };
+
+export async function startDetachedRecorder(options: DetachedRecorderOptions): Promise<ServedRecorder> {
   const { version, log } = options;
   const snapshots = new DetachedSnapshots(version, log);
-  return DetachedRecorder.start({ ...options, save: (wanted) => snapshots.save(wanted) });
+  const recorder = await DetachedRecorder.start({ ...options, save: (wanted) => snapshots.save(wanted) });
+  return Object.assign(recorder, { leaveNames: () => snapshots.leaveNames() });
 }
 
 /** How long the frames of a snapshot are looked up, at low priority. */
@@ -43,6 +47,10 @@ class DetachedSnapshots {
     if (names !== 'first' || symbolized === undefined) return { ...saved, namesMs: null };
     const { bytes, namesMs } = await symbolized;
     return { ...saved, bytes: saved.bytes + bytes, namesMs };
+  }
+
+  leaveNames(): void {
+    this.#queue.leave();
   }
 
   async #symbolize(path: string): Promise<{ bytes: number; namesMs: number | null }> {

@@ -36,16 +36,42 @@ const MOST_WAITING = 16;
 /** Symbolizes one snapshot after another: one process at a time. */
 export class SymbolizeQueue {
   #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  #unfinished: string[] = [];
+  readonly #left = new AbortController();
 
   add(request: SymbolizeRequest): Promise<SymbolizeOutcome> {
-    if (this.#waiting >= MOST_WAITING) return Promise.resolve({ failure: 'too many snapshots wait to be symbolized' });
-    this.#waiting++;
-    const outcome = this.#last.then(() => symbolize(request));
-    this.#last = outcome.then(() => this.#waiting--);
+    const { path } = request;
+    if (this.#left.signal.aborted) {
+      symbolizeBehind({ paths: [path], maps: NO_MAPS });
+      return Promise.resolve(LEFT);
+    }
+    if (this.#unfinished.length >= MOST_WAITING)
+      return Promise.resolve({ failure: 'too many snapshots wait to be symbolized' });
+    this.#unfinished.push(path);
+    const outcome = this.#last.then(() => this.#symbolize(request));
+    this.#last = outcome;
     return outcome;
   }
+
+  async #symbolize(request: SymbolizeRequest): Promise<SymbolizeOutcome> {
+    const giveUp = this.#left.signal;
+    const outcome = giveUp.aborted ? LEFT : await symbolize({ ...request, giveUp });
+    if (giveUp.aborted) return LEFT;
+    // One after the other, in their order.
+    this.#unfinished.shift();
+    return outcome;
+  }
+
+  /** Leaves all snapshots that are not symbolized to a process that outlives this one. */
+  leave(): void {
+    this.#left.abort();
+    const paths = this.#unfinished;
+    if (paths.length > 0) symbolizeBehind({ paths, maps: NO_MAPS });
+  }
 }
+
+const NO_MAPS: WrittenMaps = { pids: [], startedMs: 0 };
+const LEFT: SymbolizeOutcome = { failure: 'the recorder stops, and a process in the background continues' };
 
 /** Snapshots to symbolize when their recorder exits, and the JIT maps to remove once that is done. */
 export interface SymbolizeRest {
