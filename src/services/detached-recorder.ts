@@ -10,9 +10,9 @@ import { SymbolizeQueue } from './symbolize-job.ts';
 export type DetachedRecorderOptions = Omit<DetachedOptions, 'save'>;
 
 /** `leaveNames`: requests are answered without the names that they wait for; a process in the background adds them. */
-export type ServedRecorder = DetachedRecorder & { readonly leaveNames: () => void };
+export type RecorderWithSymbols = DetachedRecorder & { readonly leaveNames: () => void };
 
-export async function startDetachedRecorder(options: DetachedRecorderOptions): Promise<ServedRecorder> {
+export async function startDetachedRecorder(options: DetachedRecorderOptions): Promise<RecorderWithSymbols> {
   const { version, log } = options;
   const snapshots = new DetachedSnapshots(version, log);
   const recorder = await DetachedRecorder.start({ ...options, save: (wanted) => snapshots.save(wanted) });

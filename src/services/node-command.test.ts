@@ -1,8 +1,8 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isNode, jitMapEnvironment } from './node-command.ts';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { isNode, jitMapEnvironment, plantedMap } from './node-command.ts';
 
 let folder: string;
 let env: NodeJS.ProcessEnv;
@@ -59,6 +59,24 @@ describe('a command is Node', () => {
     ['env alone', ['env']],
   ])('but not %s', (_, command) => {
     expect(isNode(command, env)).toBe(false);
+  });
+});
+
+describe('a planted map', () => {
+  test('is a link, or another user’s file without a process of theirs', (context) => {
+    const directory = mkdtempSync(join(tmpdir(), 'ringkeep-maps-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    writeFileSync(join(directory, 'perf-77.map'), '');
+    writeFileSync(join(directory, 'other'), '');
+    expect(plantedMap(directory)).toBeUndefined();
+    const link = join(directory, 'perf-4194305.map');
+    symlinkSync('/etc/passwd', link);
+    expect(plantedMap(directory)).toBe(link);
+    rmSync(link);
+    context.skip(process.geteuid!() !== 0, 'only root may give files away');
+    writeFileSync(link, '');
+    chownSync(link, 65534, 65534);
+    expect(plantedMap(directory)).toBe(link);
   });
 });
 

@@ -6,7 +6,17 @@
  * Invariant: only the command's file is read, nothing of it is run; if the user already makes V8 write its code,
  * nothing is added and no map is removed.
  */
-import { accessSync, closeSync, constants, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { isWritableDirectory } from './output-file.ts';
 
@@ -34,6 +44,32 @@ export function jitMapEnvironment(
   if (!isWritableDirectory('/tmp') || !isNode(command, env)) return undefined;
   const added = OPTIONS.filter((option) => !given.split(/\s+/).includes(option));
   return { NODE_OPTIONS: [given, ...added].filter((text) => text !== '').join(' ') };
+}
+
+/**
+ * A JIT map in /tmp that a Node process with its number could not make itself, or undefined. V8 follows links, and
+ * aborts the process if it may not open its map; this Node has no option for another directory.
+ */
+export function plantedMap(directory = '/tmp'): string | undefined {
+  for (const name of namesIn(directory)) {
+    const pid = /^perf-(\d+)\.map$/.exec(name)?.[1];
+    if (pid === undefined) continue;
+    const path = join(directory, name);
+    const status = lstatSync(path, { throwIfNoEntry: false });
+    if (status === undefined || (status.isFile() && status.uid === process.geteuid?.())) continue;
+    // The map of another user's living process.
+    if (status.isFile() && statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid === status.uid) continue;
+    return path;
+  }
+  return undefined;
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // V8 may write to a directory that cannot be listed.
+  }
 }
 
 /** Interpreters of interpreters that are followed. */

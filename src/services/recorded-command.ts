@@ -19,7 +19,7 @@ import { takeLast } from '../linux/oom-score.ts';
 import type { ExitStatus } from '../linux/process-exit.ts';
 import { Recording, type RecordingEvents, type RecordingOptions } from '../session/recording.ts';
 import { JitMaps } from './jit-maps.ts';
-import { jitMapEnvironment } from './node-command.ts';
+import { jitMapEnvironment, plantedMap } from './node-command.ts';
 import { SignalForwarder } from './signal-forwarder.ts';
 import { SnapshotSeries } from './snapshot-series.ts';
 import { symbolizeBehind } from './symbolize-job.ts';
@@ -112,7 +112,12 @@ export async function recordCommand(request: RecordRequest): Promise<RecordResul
   const startedNs = recordClockNs();
   let recording: Recording | undefined;
   const signals = new SignalForwarder(inheritedIgnoredSignals(), () => recording?.requestCut());
-  const environment = request.jitMaps ? jitMapEnvironment(command, process.env) : undefined;
+  let environment = request.jitMaps ? jitMapEnvironment(command, process.env) : undefined;
+  const planted = environment && plantedMap();
+  if (planted !== undefined) {
+    environment = undefined;
+    degraded.push(`JavaScript functions are not named: V8 would write to ${planted}, a link or another user's file`);
+  }
   const jitMaps = new JitMaps();
   const gated = await spawnGated([...command], environment, descriptors);
   degraded.push(...gated.degraded);
