@@ -180,7 +180,13 @@ test('the rings of exited threads stay within --keep-dead, the oldest are evicte
   // At the end all have exited.
   expect(summary.ringBytes).toBeLessThanOrEqual(capBytes);
   // The others are known by FORK records in the parent's ring.
-  const kept = show(summary.snapshot!).threads.filter(({ switchesIn }) => switchesIn! > 0);
+  const { threads, losses, degraded } = show(summary.snapshot!);
+  const kept = threads.filter(({ switchesIn }) => switchesIn! > 0);
+  // Nothing is said of what the others did, and they are counted.
+  for (const each of threads.filter((thread) => !kept.includes(thread)))
+    expect(each).toMatchObject({ onCpuNs: null, sleepingNs: null, switchesIn: null, samples: null });
+  expect(losses.evictedRings).toBe(summary.evictedRings);
+  expect(degraded.join()).toContain(`evicted, with all they recorded: ${summary.evictedRings}`);
   expect(kept.length).toBeGreaterThan(1);
   expect(kept.length).toBeLessThan(501);
   const [first, ...children] = kept.toSorted((a, b) => Number(BigInt(a.firstNs!) - BigInt(b.firstNs!)));

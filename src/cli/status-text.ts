@@ -9,7 +9,7 @@ export function adoptionText({ rings, alive, unreadable, otherEvents, blindMs }:
   const skipped = unreadable > 0 ? `, ${count(unreadable, 'file')} skipped as no readable ring` : '';
   const others =
     otherEvents > 0
-      ? `; ${count(otherEvents, 'ring')} with other events left as they are: save them with \`ringkeep recover ${printable(directory)}\``
+      ? `; ${count(otherEvents, 'ring')} with other events left as they are: save them with \`ringkeep recover ${printable(directory)} -o FILE\``
       : '';
   const gap = blindMs === null ? '' : `; nothing was recorded for ${formatDurationNs(blindMs * 1e6)}`;
   return `adopted ${count(rings, 'ring')} of an earlier recorder, ${alive} of them of living threads${skipped}${others}${gap}`;
