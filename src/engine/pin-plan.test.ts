@@ -42,8 +42,9 @@ it('auto fills the budget; a given number is used, and where the lock limit redu
   });
 });
 
-it('a lock limit below one ring a CPU means no pinning, which is reported; a budget below it is an error', () => {
+it('a lock limit below one ring a CPU means no pinning, which is reported; a budget below it is an error, or means the same', () => {
   const request = { cpus: 2, ringFileBytes: ring, slots: 'auto' as const, budgetBytes: 8 * 2 ** 20, lockLimitBytes: 0 };
   expect(planPins(request)).toMatchObject({ pins: false, degraded: [expect.stringContaining('may be swapped out')] });
   expect(() => planPins({ ...request, budgetBytes: 4096 })).toThrow(expect.objectContaining({ code: 'pin-budget' }));
+  expect(planPins({ ...request, budgetBytes: 4096, mayBeUnpinned: true })).toMatchObject({ pins: false });
 });
