@@ -128,7 +128,8 @@ export class Running {
   /** Its ring files. */
   ringFiles(): string[] {
     const directory = this.ringDirectory();
-    return directory === null ? [] : readdirSync(directory).map((name) => join(directory, name));
+    const names = directory === null ? [] : readdirSync(directory).filter((name) => name.endsWith('.ring'));
+    return names.map((name) => join(directory!, name));
   }
 
   /** What is left of the run: ring directories, processes of its group. */
