@@ -45,6 +45,8 @@ export default defineConfig({
           name: 'common',
           test: anyOf(
             'dist/(abi|ring)/',
+            // These only read files, without koffi.
+            'dist/linux/(clock|proc|regular-file)\\.',
             'commander',
             'dist/cli/(option-values|diagnostics|terminal)',
             'dist/services/(snapshot-job|failure|clock-reading)',

@@ -29,7 +29,7 @@ test('the directory of a killed recorder is named by recover without arguments, 
 
   const { stdout } = await ringkeep(['recover']);
   expect(stdout).toContain(`ringkeep recover ${directory} -o FILE`);
-  const { stderr, status } = await ringkeep(['record', '--', 'true']);
+  const { stderr, status } = await ringkeep(['record', '--', 'true'], { seesAbandoned: true });
   expect(status).toBe(0);
   expect(stderr).toMatch(/a killed recorder left its rings in .*; save them: ringkeep recover /);
 });

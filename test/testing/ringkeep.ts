@@ -29,6 +29,8 @@ export interface Launch {
   readonly through?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Keep what is printed of the rings of killed recorders: they may be those of another test that runs beside. */
+  readonly seesAbandoned?: boolean;
   /** All of standard input; without it, standard input stays open until `input.end()`. */
   readonly input?: string;
 }
@@ -40,6 +42,9 @@ export interface Ended {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** Lines of src/cli/abandoned-text.ts. */
+const ABANDONED = /^(?:ringkeep: )?(?:a killed recorder left its rings in|and \d+ more: ringkeep recover lists) .*\n/gm;
 
 /** A run that is under way. */
 export class Running {
@@ -73,7 +78,10 @@ export class Running {
     this.exited = within(`${what} to exit`, new Promise((done) => child.once('exit', () => done())), RUN_PATIENCE_MS);
     const closed = new Promise<Ended>((done, fail) => {
       child.once('error', fail);
-      child.once('close', (status, signal) => done({ status, signal, stdout: this.stdout, stderr: this.stderr }));
+      child.once('close', (status, signal) => {
+        const stderr = launch.seesAbandoned ? this.stderr : this.stderr.replace(ABANDONED, '');
+        done({ status, signal, stdout: this.stdout, stderr });
+      });
     });
     this.ended = within(`${what} to close its output`, closed, RUN_PATIENCE_MS);
     // Each test awaits the one of the two that it needs.
