@@ -84,9 +84,9 @@ describe('the environment in which V8 writes JIT maps', () => {
   const options = (...command: [string, ...string[]]) => jitMapEnvironment(command, env)?.NODE_OPTIONS;
 
   test('adds two options of V8 after the existing ones', () => {
-    expect(options('node', 'server.js')).toBe('--perf-basic-prof --interpreted-frames-native-stack');
+    expect(options('node', 'server.js')).toBe('--perf-basic-prof-only-functions --interpreted-frames-native-stack');
     expect(jitMapEnvironment(['node'], { ...env, NODE_OPTIONS: '--interpreted-frames-native-stack -r x' })).toEqual({
-      NODE_OPTIONS: '--interpreted-frames-native-stack -r x --perf-basic-prof',
+      NODE_OPTIONS: '--interpreted-frames-native-stack -r x --perf-basic-prof-only-functions',
     });
   });
 
