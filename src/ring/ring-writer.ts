@@ -155,6 +155,9 @@ export class RingWriter {
     const head = this.#head >>> 2;
     const words = this.#wholeWords(page, head);
     for (let i = 0; i < words; i++) this.#words[this.#data + ((head + i) & wholeMask)] = page[(head + i) & pageMask]!;
+    // The zeros may replace the header of a record that the narrow ring still has whole: it is given up before them.
+    this.#announcedBytes = PAGE_BYTES - (words << 2);
+    announceData(this.#words, (this.#head - this.#announcedBytes) | 0);
     this.#words[this.#data + ((head + words) & wholeMask)] = 0;
     this.#words[this.#data + ((head + words + 1) & wholeMask)] = 0;
     this.#resize(this.#wholeBytes);
