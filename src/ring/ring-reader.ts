@@ -31,7 +31,10 @@ export interface RingContents {
   readonly leftOutBytes: number;
 }
 
-/** A copy of a ring that may be written meanwhile, with the head and tail between which the copied bytes are valid. */
+/**
+ * A copy of a ring that may be written meanwhile, with the head and tail between which the copied bytes are valid. Its
+ * data size must not change meanwhile.
+ */
 export function copyRing(words: Int32Array): Uint8Array<ArrayBuffer> {
   const head = acquireHead(words);
   const auxHead = acquireAuxHead(words);

@@ -301,12 +301,12 @@ describe('a ring file', () => {
     };
     write(200);
     const size = worker.switched(START_NS, true).length;
-    // Between any two reads of the file so many records come; from 50 on they go all the way round.
-    for (const records of [1, 10, 30, 50, 200]) {
+    // Between any two reads of the file so many records come; from 60 on they go all the way round.
+    for (const records of [1, 10, 30, 60, 200]) {
       beforeRead = () => write(records);
       const { contents } = readRingFile(path).rings[0]!;
       beforeRead = () => {};
-      expect(contents.recordCount > 0).toBe(records < 50);
+      expect(contents.recordCount > 0).toBe(records < 60);
       const times = timesOf(contents.records, size);
       expect(times).toEqual(times.map((_, index) => times[0]! - index));
       expect(times[0] ?? 0).toBeLessThan(serial);
@@ -314,5 +314,50 @@ describe('a ring file', () => {
     expect(livingRecorder(directory, readRingDirectory(directory))).toBe(process.pid);
     mapping.unmap();
     expect(livingRecorder(directory, readRingDirectory(directory))).toBeUndefined();
+  });
+
+  it('that becomes narrow or whole again during the read gives whole records only', () => {
+    const geometry = ringGeometry([CPU_CLOCK], 8192);
+    const identity = { sessionId: 1n, ringId: 1n, pid: 100, tid: 101, recorderPid: 1, startTimeNs: 1n, comm: 'worker' };
+    const size = worker.switched(START_NS, true).length;
+    const resizings = Array.from({ length: 16 }, (_, read) =>
+      [1, 90, 110].map((records) => ({ read, records })),
+    ).flat();
+    for (const { read, records } of resizings) {
+      for (const becomes of ['narrow', 'whole'] as const) {
+        const path = join(place({}), '101');
+        const image = new Uint8Array(geometry.fileBytes);
+        initialiseRing(image, geometry, identity, [CPU_CLOCK]);
+        const words = new Int32Array(image.buffer);
+        const writer = new RingWriter(words, geometry);
+        let serial = 0;
+        const write = (count: number) => {
+          for (let i = 0; i < count; i++) {
+            const record = new Int32Array(worker.switched(START_NS + BigInt(serial++), true).buffer);
+            writer.write(record, 0, record.byteLength);
+          }
+        };
+        write(20);
+        if (becomes === 'whole') {
+          writer.narrow();
+          write(150);
+        }
+        writeFileSync(path, image);
+        let reads = 0;
+        beforeRead = () => {
+          if (reads++ !== read) return;
+          if (becomes === 'whole') write(records);
+          becomes === 'narrow' ? writer.narrow() : writer.widen();
+          write(records);
+          writeFileSync(path, image, { flag: 'r+' });
+        };
+        const { contents } = readRingFile(path).rings[0]!;
+        beforeRead = () => {};
+        const times = timesOf(contents.records, size);
+        expect(contents.end).not.toBe('damaged');
+        expect(times.length).toBeGreaterThan(0);
+        expect(times).toEqual(times.map((_, index) => times[0]! - index));
+      }
+    }
   });
 });

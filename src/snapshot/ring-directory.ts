@@ -24,7 +24,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
+import { AUX_TAIL_OFFSET, DATA_HEAD_OFFSET, DATA_SIZE_OFFSET, DATA_TAIL_OFFSET, PAGE_BYTES } from '../abi/user-page.ts';
 import { RingkeepError } from '../base/error.ts';
 import { readProcText } from '../linux/proc.ts';
 import { isUnfinishedRing } from '../ring/ring-layout.ts';
@@ -71,7 +71,7 @@ const MOST_LEVELS = 2;
 const RING_FILE_NAME = /^\d+(\.[0-9a-f]+)?(\.ring)?$/;
 /** A ring has at most 1 GiB of data and as much AUX; nothing larger is read into memory. */
 const LARGEST_FILE_BYTES = 3 * 2 ** 30;
-/** A ring that its writer has lapped during the read is read again. */
+/** A ring that its writer has lapped or resized during the read is read again. */
 const MOST_READS = 5;
 /** O_PATH of <fcntl.h>, which node:fs does not name: the descriptor stands for the inode, which is not opened. */
 const O_PATH = 0o10000000;
@@ -306,29 +306,44 @@ function readSideBandLog(descriptor: number, size: number): SideBandFile {
   return readSideBandFile(bytes.subarray(0, fill(descriptor, bytes)));
 }
 
-/** The ring at one moment, read again if its writer lapped the read; undefined for an unfinished one. */
+/** The ring at one moment, read again if its writer lapped or resized it meanwhile; undefined for an unfinished one. */
 function readImage(descriptor: number, size: number): RingContents | undefined {
   for (let reads = 1; ; reads++) {
-    const { image, isMoving } = copyFile(descriptor, size);
+    const { image, isMoving, isResized } = copyFile(descriptor, size);
     if (isUnfinishedRing(image)) return undefined;
+    if (isResized && reads < MOST_READS) continue;
     const contents = readRing(image);
     if (contents.end !== 'damaged' || contents.recordCount > 0 || !isMoving || reads === MOST_READS) return contents;
   }
 }
 
-/** As copyRing, by read(2): the user page for its head, the whole file, the user page again for its tail. */
-function copyFile(descriptor: number, size: number): { image: Uint8Array; isMoving: boolean } {
-  const first = new Uint8Array(Math.min(PAGE_BYTES, size));
-  const last = new Uint8Array(Math.min(PAGE_BYTES, size));
+/**
+ * As copyRing, by read(2): the user page for its head, the whole file, the user page again for its tail. Where a record
+ * is depends on the data size (`narrow` and `widen` of RingWriter), so that has to be the same before the head is read
+ * and after the tail.
+ */
+function copyFile(descriptor: number, size: number): { image: Uint8Array; isMoving: boolean; isResized: boolean } {
+  const userPage = () => {
+    const page = new Uint8Array(Math.min(PAGE_BYTES, size));
+    fill(descriptor, page);
+    return page;
+  };
   const image = new Uint8Array(size);
-  fill(descriptor, first);
+  const before = userPage();
+  const first = userPage();
   const length = fill(descriptor, image);
-  fill(descriptor, last);
+  const last = userPage();
+  const after = userPage();
   image.set(first);
   for (const offset of [DATA_TAIL_OFFSET, AUX_TAIL_OFFSET])
     if (size >= PAGE_BYTES) image.set(last.subarray(offset, offset + 8), offset);
-  const headOf = (page: Uint8Array) => Buffer.from(page).toString('latin1', DATA_HEAD_OFFSET, DATA_HEAD_OFFSET + 8);
-  return { image: image.subarray(0, length), isMoving: headOf(first) !== headOf(last) };
+  const differ = (one: Uint8Array, other: Uint8Array, offset: number) =>
+    Buffer.compare(one.subarray(offset, offset + 8), other.subarray(offset, offset + 8)) !== 0;
+  return {
+    image: image.subarray(0, length),
+    isMoving: differ(first, last, DATA_HEAD_OFFSET),
+    isResized: differ(before, after, DATA_SIZE_OFFSET),
+  };
 }
 
 /** Throws `not-a-ring` with the reason (details.why), or what node:fs throws. */
