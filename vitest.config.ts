@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { isLong } from './src/base/testing/runs.ts';
 
-/** Rooms that do no I/O. No test of theirs replaces a module, so they may share loaded modules. */
-const PURE = 'src/{base,abi,ring,protocol,perf-data,schedule,post-mortem,sim,check,export}/**/*.test.ts';
+/**
+ * Rooms that do no I/O. No test of theirs replaces a module, so they may share loaded modules. One records with perf: it
+ * belongs to those of the kernel.
+ */
+const PURE = 'src/{base,abi,ring,protocol,perf-data,schedule,post-mortem,sim,check,export}/**/!(perf-record).test.ts';
 /** Rooms whose tests need files and short programs only. */
 const FILES = 'src/{snapshot,symbols,services,cli}/**/*.test.ts';
 

@@ -90,7 +90,7 @@ export function findAt(
   { isReturnAddress, timeNs }: Pick<CodePlace, 'isReturnAddress' | 'timeNs'>,
 ): FoundSymbol | undefined {
   const here = table.find(address, timeNs);
-  if (!isReturnAddress || (here !== undefined && (here.start < address || SIGNAL_RETURN.has(here.name)))) return here;
+  if (!isReturnAddress || (here !== undefined && SIGNAL_RETURN.has(here.name))) return here;
   const before = table.find(address - 1, timeNs);
   return before === undefined || before.name.startsWith(PADDING) ? here : before;
 }

@@ -86,11 +86,15 @@ describe('the death of a process', () => {
   it('whose end is never read takes bounded memory', () => {
     const { triggers, directory } = service();
     triggers.add('exit-signal', often, directory);
-    for (let pid = 1; pid <= 5000; pid++) triggers.signalDelivered(pid, pid, 'web', 11, SECOND_NS + pid);
+    // Beyond the largest PID of Linux (PID_MAX_LIMIT), so that none is a process of this machine.
+    const beyond = 2 ** 22;
+    const die = (nth: number, tid = nth, afterNs = nth) =>
+      triggers.signalDelivered(beyond + nth, beyond + tid, 'web', 11, SECOND_NS + afterNs);
+    for (let nth = 1; nth <= 5000; nth++) die(nth);
     // The first was forgotten, and is passed on again; the last was not.
-    triggers.signalDelivered(5000, 5001, 'web', 11, SECOND_NS + 6000);
+    die(5000, 5001, 6000);
     expect(triggers.list()[0]).toMatchObject({ fired: 5000 });
-    triggers.signalDelivered(1, 1, 'web', 11, SECOND_NS + 6001);
+    die(1, 1, 6001);
     expect(triggers.list()[0]).toMatchObject({ fired: 5001 });
   });
 });
