@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { attrFlags, eventAttr } from '../abi/event-attr.ts';
 import { Misc } from '../abi/record-table.ts';
-import type { RingSummary } from '../abi/ringkeep-section.ts';
 import { Context } from '../abi/sample.ts';
 import { openCapture } from '../perf-data/capture.ts';
 import { frameText } from '../perf-data/stack.ts';
 import { CaptureBuilder, CPU_CLOCK, SAMPLE_TYPE } from '../perf-data/testing/capture-builder.ts';
 import { type PostMortemOptions, postMortem } from './post-mortem.ts';
-import type { PostMortem, ThreadReport } from './report.ts';
+import type { PostMortem } from './report.ts';
+import { ring, thread } from './testing/report-reading.ts';
 
 const MAIN = { pid: 100, tid: 100 };
 const WORKER = { pid: 100, tid: 101 };
@@ -15,28 +15,6 @@ const OTHER = { pid: 200, tid: 200 };
 
 function reportOf(builder: CaptureBuilder, options: PostMortemOptions = {}): PostMortem {
   return postMortem(openCapture(builder.build()), options);
-}
-
-function thread(report: PostMortem, tid: number): ThreadReport {
-  const found = report.threads.find((each) => each.tid === tid);
-  if (found === undefined) throw new Error(`no thread ${tid}`);
-  return found;
-}
-
-function ring(fields: Partial<RingSummary>): RingSummary {
-  return {
-    pid: 100,
-    tid: 100,
-    comm: '',
-    records: 0,
-    lost: 0,
-    overwritten: 0,
-    firstNs: null,
-    lastNs: null,
-    alive: true,
-    leftOutBytes: 0,
-    ...fields,
-  };
 }
 
 describe('the state of a thread at the end', () => {

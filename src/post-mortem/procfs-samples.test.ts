@@ -4,18 +4,13 @@ import { encodeProcfsSample, PROCFS_EVENT_NAME } from '../abi/procfs-sample.ts';
 import { openCapture } from '../perf-data/capture.ts';
 import { type BuiltEvent, CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { postMortem } from './post-mortem.ts';
-import type { PostMortem, ThreadReport } from './report.ts';
+import type { PostMortem } from './report.ts';
+import { thread } from './testing/report-reading.ts';
 
 const MAIN = { pid: 100, tid: 100 };
 
 function reportOf(builder: CaptureBuilder): PostMortem {
   return postMortem(openCapture(builder.build()));
-}
-
-function thread(report: PostMortem, tid: number): ThreadReport {
-  const found = report.threads.find((each) => each.tid === tid);
-  if (found === undefined) throw new Error(`no thread ${tid}`);
-  return found;
 }
 
 describe('procfs samples', () => {

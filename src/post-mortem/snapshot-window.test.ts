@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { RingSummary } from '../abi/ringkeep-section.ts';
 import { openCapture } from '../perf-data/capture.ts';
 import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { postMortem } from './post-mortem.ts';
 import type { PostMortem, ThreadReport } from './report.ts';
+import { ring } from './testing/report-reading.ts';
 
 const MAIN = { pid: 100, tid: 100 };
 const WORKER = { pid: 100, tid: 101 };
@@ -14,22 +14,6 @@ function reportOf(builder: CaptureBuilder): PostMortem {
 
 function thread(report: PostMortem, tid: number): ThreadReport | undefined {
   return report.threads.find((each) => each.tid === tid);
-}
-
-function ring(fields: Partial<RingSummary>): RingSummary {
-  return {
-    pid: 100,
-    tid: 100,
-    comm: '',
-    records: 0,
-    lost: 0,
-    overwritten: 0,
-    firstNs: null,
-    lastNs: null,
-    alive: true,
-    leftOutBytes: 0,
-    ...fields,
-  };
 }
 
 describe('times', () => {

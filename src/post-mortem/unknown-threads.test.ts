@@ -1,37 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import type { RingSummary } from '../abi/ringkeep-section.ts';
 import { openCapture } from '../perf-data/capture.ts';
 import { CaptureBuilder } from '../perf-data/testing/capture-builder.ts';
 import { postMortem } from './post-mortem.ts';
-import type { PostMortem, ThreadReport } from './report.ts';
+import type { PostMortem } from './report.ts';
+import { ring, thread } from './testing/report-reading.ts';
 
 const MAIN = { pid: 100, tid: 100 };
 const WORKER = { pid: 100, tid: 101 };
 
 function reportOf(builder: CaptureBuilder): PostMortem {
   return postMortem(openCapture(builder.build()));
-}
-
-function thread(report: PostMortem, tid: number): ThreadReport {
-  const found = report.threads.find((each) => each.tid === tid);
-  if (found === undefined) throw new Error(`no thread ${tid}`);
-  return found;
-}
-
-function ring(fields: Partial<RingSummary>): RingSummary {
-  return {
-    pid: 100,
-    tid: 100,
-    comm: '',
-    records: 0,
-    lost: 0,
-    overwritten: 0,
-    firstNs: null,
-    lastNs: null,
-    alive: true,
-    leftOutBytes: 0,
-    ...fields,
-  };
 }
 
 describe('threads', () => {
